@@ -1,0 +1,1 @@
+"""Stacks in a really running LocalStack, answered by a small worker."""

@@ -1,0 +1,64 @@
+//! What a stack declares of an extension.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ExtensionName, SchemaName, VersionRequest};
+
+/// Whether an extension shall be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ensure {
+    /// It shall be installed.
+    #[default]
+    Present,
+    /// It shall not be installed.
+    Absent,
+}
+
+/// One extension as a stack declares it; where each field comes from is said at
+/// [`crate::message::ExtensionProperties`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// The name, in the letter case of the stack.
+    pub name: ExtensionName,
+    /// Which version.
+    pub version: VersionRequest,
+    /// Where its objects go; unset: where they are, or where the control file says, or `public`.
+    pub schema: Option<SchemaName>,
+    /// Whether a schema that does not exist is created.
+    pub create_schema: bool,
+    /// Whether extensions that this one requires are installed with it.
+    pub cascade: bool,
+    /// Whether a version that lies before the installed one may be gone to.
+    pub allow_downgrade: bool,
+    /// Whether it shall be there.
+    pub ensure: Ensure,
+}
+
+impl Declaration {
+    /// The declaration that a bare name makes.
+    pub fn named(name: ExtensionName) -> Self {
+        Self {
+            name,
+            version: VersionRequest::Unset,
+            schema: None,
+            create_schema: false,
+            cascade: true,
+            allow_downgrade: false,
+            ensure: Ensure::Present,
+        }
+    }
+}
+
+/// What becomes of an extension that a resource no longer declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum DeletionBehavior {
+    /// It is dropped where this worker created it, no other resource declares it and nothing depends on it.
+    #[default]
+    DropUnused,
+    /// It stays.
+    Retain,
+    /// As `DropUnused`, but objects that depend on it make the request fail.
+    Drop,
+    /// As `DropUnused`, and objects that depend on it are dropped with it.
+    DropCascade,
+}

@@ -1,0 +1,16 @@
+//! What an extension is: its name, its versions, what a stack declares of it and what a server has of it.
+//!
+//! Values only. Nothing here does I/O, and nothing reaches SQL but through the types of this module, which
+//! escape what they hold.
+
+mod declaration;
+mod name;
+mod observed;
+mod version;
+
+pub use declaration::{Declaration, DeletionBehavior, Ensure};
+pub use name::{ExtensionName, InvalidName, SchemaName};
+pub use observed::{
+    AvailableExtension, AvailableVersion, Catalog, InstalledExtension, Observed, UpdatePath,
+};
+pub use version::{InvalidVersion, Version, VersionPattern, VersionRequest};

@@ -1,0 +1,114 @@
+//! What one database has and offers, as the observe query of [`crate::database`] returns it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ExtensionName, SchemaName, Version};
+
+/// One look at one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// `server_version`, without the packager's addition: `15.18`.
+    pub server_version: String,
+    /// The role that the worker is connected as.
+    pub role: String,
+    /// Whether the server is a replica and takes no changes.
+    pub in_recovery: bool,
+    /// What the server offers.
+    pub catalog: Catalog,
+    /// What is installed, by name.
+    pub installed: BTreeMap<String, InstalledExtension>,
+    /// Schemas of the database, those alone that a declaration names.
+    pub schemas: Vec<SchemaName>,
+    /// `rds.allowed_extensions`, where the server has that setting.
+    pub allowed_extensions: Option<String>,
+    /// Whether the ledger's schema is there.
+    pub has_ledger: bool,
+}
+
+/// `pg_extension`, one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledExtension {
+    /// The installed version.
+    pub version: Version,
+    /// The schema of its objects.
+    pub schema: SchemaName,
+    /// Whether `SET SCHEMA` can move it.
+    pub relocatable: bool,
+    /// The installed extensions that it requires.
+    pub requires: Vec<String>,
+}
+
+/// What a server can install.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    /// `pg_available_extensions`.
+    pub extensions: Vec<AvailableExtension>,
+    /// `pg_available_extension_versions`, of the extensions that a declaration names.
+    pub versions: Vec<AvailableVersion>,
+    /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path.
+    pub paths: Vec<UpdatePath>,
+}
+
+/// `pg_available_extensions`, one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailableExtension {
+    /// The name of the control file.
+    pub name: ExtensionName,
+    /// The version that the control file names; a control file may name none.
+    pub default_version: Option<Version>,
+}
+
+/// `pg_available_extension_versions`, one row: a version that `CREATE EXTENSION` can reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailableVersion {
+    /// The extension.
+    pub name: String,
+    /// The version.
+    pub version: Version,
+    /// The schema that the control file fixes.
+    pub schema: Option<SchemaName>,
+    /// What it requires.
+    #[serde(default)]
+    pub requires: Option<Vec<String>>,
+}
+
+/// An update that `ALTER EXTENSION … UPDATE TO` can make, in one step or more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatePath {
+    /// The extension.
+    pub name: String,
+    /// From this version.
+    pub source: Version,
+    /// To this one.
+    pub target: Version,
+}
+
+impl Catalog {
+    /// The extension that a name means: the one written just so, else the one that differs in letter case alone.
+    pub fn resolve(&self, name: &ExtensionName) -> Option<&AvailableExtension> {
+        self.extensions
+            .iter()
+            .find(|extension| extension.name == *name)
+            .or_else(|| {
+                self.extensions
+                    .iter()
+                    .find(|extension| name.means(extension.name.as_str()))
+            })
+    }
+
+    /// The versions of an extension that `CREATE EXTENSION` can reach.
+    pub fn versions_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a AvailableVersion> {
+        self.versions
+            .iter()
+            .filter(move |version| version.name == name)
+    }
+
+    /// Whether an update from one version to the other exists.
+    pub fn has_path(&self, name: &str, source: &Version, target: &Version) -> bool {
+        self.paths
+            .iter()
+            .any(|path| path.name == name && path.source == *source && path.target == *target)
+    }
+}

@@ -1,0 +1,4 @@
+//! `extension-worker`.
+pub mod extension;
+pub mod message;
+pub mod plan;

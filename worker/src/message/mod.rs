@@ -1,0 +1,18 @@
+//! From the body of an SQS message to a request that can be carried out. Pure: no I/O, no clock, no environment.
+//!
+//! Two stages, so that a request with faults is still answered: [`Coordinates`] are what an answer needs and are read
+//! leniently; [`Request`] is what is carried out and is read strictly.
+
+mod coordinates;
+mod envelope;
+mod properties;
+mod property_types;
+mod request;
+mod response_url;
+
+pub use coordinates::{Coordinates, RequestType, StackId};
+pub use envelope::{Envelope, Undeliverable};
+pub use properties::{Databases, InvalidProperties, OnUnreachableDelete, Properties};
+pub use property_types::{ExtensionProperties, ResourceProperties};
+pub use request::{Operation, Request, Unanswerable, UnusableRequest};
+pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};

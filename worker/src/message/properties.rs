@@ -1,0 +1,331 @@
+//! The properties of the custom resource, checked: a [`Properties`] that exists is valid.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::property_types::{DatabaseList, ExtensionProperties, ResourceProperties};
+use crate::extension::{Declaration, DeletionBehavior, ExtensionName, SchemaName, VersionRequest};
+
+/// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {fault}")]
+pub struct InvalidProperties {
+    path: String,
+    fault: String,
+}
+
+/// What a stack asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Properties {
+    /// Name or ARN of the secret.
+    pub db_secret: String,
+    /// Overrides the secret's host.
+    pub db_host: Option<String>,
+    /// Overrides the secret's port.
+    pub db_port: Option<u16>,
+    /// Overrides the secret's database.
+    pub db_name: Option<String>,
+    /// Which databases of the server.
+    pub databases: Databases,
+    /// The extensions, each name once.
+    pub declarations: Vec<Declaration>,
+    /// What becomes of extensions that are no longer declared.
+    pub deletion_behavior: DeletionBehavior,
+    /// How a Delete is answered when the server cannot be reached.
+    pub on_unreachable_delete: OnUnreachableDelete,
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+}
+
+/// Which databases of the server a resource manages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Databases {
+    /// The one that `DBName` or the secret names.
+    Default,
+    /// These.
+    Named(Vec<String>),
+    /// Every one that accepts connections.
+    All,
+}
+
+/// How a Delete is answered when the server cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum OnUnreachableDelete {
+    /// `SUCCESS`: a stack whose database is gone can be deleted.
+    #[default]
+    Succeed,
+    /// `FAILED`.
+    Fail,
+}
+
+impl Properties {
+    /// Takes `ResourceProperties`.
+    ///
+    /// # Errors
+    /// [`InvalidProperties`] naming the first property that is wrong.
+    pub fn parse(resource_properties: &Value) -> Result<Self, InvalidProperties> {
+        // serde would take a list for an object, element by element.
+        if !resource_properties.is_object() {
+            return Err(invalid("ResourceProperties", "must be an object"));
+        }
+        let properties: ResourceProperties =
+            serde_path_to_error::deserialize(resource_properties).map_err(explain)?;
+        let db_secret = properties
+            .db_secret
+            .given()
+            .ok_or_else(|| invalid("DBSecret", "must not be empty"))?
+            .to_owned();
+        if properties.plugins_map.is_none() && properties.extensions.is_none() {
+            return Err(invalid(
+                "Extensions",
+                "required (or PluginsMap): no extension is declared",
+            ));
+        }
+        Ok(Self {
+            db_secret,
+            db_host: properties.db_host.given().map(str::to_owned),
+            db_port: properties.db_port.and_then(|port| port.0),
+            db_name: properties.db_name.given().map(str::to_owned),
+            databases: databases(properties.databases)?,
+            declarations: declarations(
+                properties
+                    .plugins_map
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(name, version)| (name, version.0)),
+                properties.extensions.unwrap_or_default(),
+            )?,
+            deletion_behavior: properties.deletion_behavior,
+            on_unreachable_delete: properties.on_unreachable_delete,
+            dry_run: properties.dry_run.0,
+        })
+    }
+}
+
+fn databases(list: Option<DatabaseList>) -> Result<Databases, InvalidProperties> {
+    let Some(DatabaseList(names)) = list.filter(|list| !list.0.is_empty()) else {
+        return Ok(Databases::Default);
+    };
+    if names.iter().any(|name| name == "*") {
+        return match names.len() {
+            1 => Ok(Databases::All),
+            _ => Err(invalid(
+                "Databases",
+                "\"*\" stands for all databases: give it alone, or names",
+            )),
+        };
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() || name.contains('\0') {
+            return Err(invalid(
+                format!("Databases[{index}]"),
+                "must be the name of a database",
+            ));
+        }
+        if names.iter().take(index).any(|earlier| earlier == name) {
+            return Err(invalid(
+                format!("Databases[{index}]"),
+                format!("\"{name}\" is listed twice"),
+            ));
+        }
+    }
+    Ok(Databases::Named(names))
+}
+
+fn declarations(
+    plugins_map: impl Iterator<Item = (String, String)>,
+    extensions: Vec<ExtensionProperties>,
+) -> Result<Vec<Declaration>, InvalidProperties> {
+    let mut declared_at: BTreeMap<String, String> = BTreeMap::new();
+    let mut declarations = Vec::new();
+    let mut declare = |path: String, declaration: Declaration| {
+        let folded = declaration.name.as_str().to_ascii_lowercase();
+        if let Some(earlier) = declared_at.insert(folded, path.clone()) {
+            return Err(invalid(
+                path,
+                format!(
+                    "\"{}\" is declared twice, also at {earlier}",
+                    declaration.name
+                ),
+            ));
+        }
+        declarations.push(declaration);
+        Ok(())
+    };
+    for (name, version) in plugins_map {
+        let path = format!("PluginsMap.{name}");
+        let declaration = Declaration {
+            version: version_request(&path, &version)?,
+            ..Declaration::named(extension_name(&path, &name)?)
+        };
+        declare(path, declaration)?;
+    }
+    for (index, extension) in extensions.into_iter().enumerate() {
+        let path = format!("Extensions[{index}]");
+        let schema = extension
+            .schema
+            .given()
+            .map(|schema| {
+                SchemaName::parse(schema).map_err(|fault| {
+                    invalid(format!("{path}.Schema"), format!("\"{schema}\" {fault}"))
+                })
+            })
+            .transpose()?;
+        if extension.create_schema.0 && schema.is_none() {
+            return Err(invalid(
+                format!("{path}.CreateSchema"),
+                "needs Schema, the schema to create",
+            ));
+        }
+        let declaration = Declaration {
+            name: extension_name(&format!("{path}.Name"), &extension.name)?,
+            version: version_request(&format!("{path}.Version"), &extension.version.0)?,
+            schema,
+            create_schema: extension.create_schema.0,
+            cascade: extension.cascade.0,
+            allow_downgrade: extension.allow_downgrade.0,
+            ensure: extension.ensure,
+        };
+        declare(path, declaration)?;
+    }
+    Ok(declarations)
+}
+
+fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProperties> {
+    let name =
+        ExtensionName::parse(text).map_err(|fault| invalid(path, format!("\"{text}\" {fault}")))?;
+    if name.means("plpgsql") {
+        return Err(invalid(
+            path,
+            "plpgsql belongs to the server and is not managed",
+        ));
+    }
+    Ok(name)
+}
+
+fn version_request(path: &str, text: &str) -> Result<VersionRequest, InvalidProperties> {
+    VersionRequest::parse(text)
+        .map_err(|fault| invalid(path, format!("version \"{text}\" {fault}")))
+}
+
+fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperties {
+    InvalidProperties {
+        path: path.into(),
+        fault: fault.into(),
+    }
+}
+
+/// Turns serde's words into a template author's.
+fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidProperties {
+    let path = error.path().to_string();
+    let fault = error.into_inner().to_string();
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    // serde_path_to_error writes "." for the top.
+    let below = |field: &str| match path.as_str() {
+        "." => field.to_owned(),
+        path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+        path => format!("{path}.{field}"),
+    };
+    if let Some(rest) = fault.strip_prefix("unknown field ") {
+        let mut names = quoted(rest).into_iter();
+        let field = names.next().unwrap_or_default();
+        let mut known: Vec<String> = names.collect();
+        known.sort();
+        return invalid(
+            below(&field),
+            format!("unknown property. Known: {}", known.join(", ")),
+        );
+    }
+    if let Some(rest) = fault.strip_prefix("missing field ") {
+        return invalid(below(&quoted(rest).concat()), "required");
+    }
+    if let Some(rest) = fault.strip_prefix("unknown variant ") {
+        let mut names = quoted(rest).into_iter();
+        let given = names.next().unwrap_or_default();
+        let known: Vec<String> = names.collect();
+        return invalid(
+            path,
+            format!("\"{given}\" is not one of {}", known.join(", ")),
+        );
+    }
+    let path = if path == "." {
+        "ResourceProperties".to_owned()
+    } else {
+        path
+    };
+    invalid(path, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+    use crate::extension::Ensure;
+
+    fn fault(properties: Value) -> String {
+        Properties::parse(&properties).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_scalar_may_be_a_text() {
+        let properties = Properties::parse(&json!({
+            "ServiceToken": "arn:aws:sns:us-east-1:123456789012:t",
+            "ServiceTimeout": "600",
+            "DBSecret": "demo1",
+            "DBPort": "5433",
+            "DryRun": "true",
+            "Extensions": ["hstore", {"Name": "PostGIS", "Version": "3.3.*", "Cascade": "false", "Ensure": "Absent"}],
+            "PluginsMap": {"pgcrypto": 1.3},
+        }))
+        .unwrap();
+        assert_eq!(properties.db_port, Some(5433));
+        assert!(properties.dry_run);
+        let [pgcrypto, hstore, postgis] = properties.declarations.as_slice() else {
+            panic!("{properties:?}")
+        };
+        assert_eq!(pgcrypto.version.as_str(), "1.3");
+        assert_eq!(hstore.version, VersionRequest::Unset);
+        assert!(hstore.cascade && !postgis.cascade);
+        assert_eq!(postgis.ensure, Ensure::Absent);
+    }
+
+    #[test]
+    fn a_fault_names_the_property_and_what_would_be_right() {
+        assert_snapshot!(fault(json!({"PluginsMap": {}})), @"DBSecret: required");
+        assert_snapshot!(fault(json!({"DBSecret": "", "PluginsMap": {}})), @"DBSecret: must not be empty");
+        assert_snapshot!(fault(json!({"DBSecret": "s"})), @"Extensions: required (or PluginsMap): no extension is declared");
+        assert_snapshot!(
+            fault(json!({"DBSecret": "s", "Extensions": ["a", {"Name": "b", "Verion": "1"}]})),
+            @"Extensions[1].Verion: unknown property. Known: AllowDowngrade, Cascade, CreateSchema, Ensure, Name, Schema, Version"
+        );
+        assert_snapshot!(fault(json!({"DBSecret": "s", "Extensions": [{"Version": "1"}]})), @"Extensions[0].Name: required");
+        assert_snapshot!(fault(json!({"DBSecret": "s", "Extensions": ["a", "A"]})), @r#"Extensions[1]: "A" is declared twice, also at Extensions[0]"#);
+        assert_snapshot!(
+            fault(json!({"DBSecret": "s", "PluginsMap": {"x\"; DROP TABLE y; --": "1"}})),
+            @r#"PluginsMap.x"; DROP TABLE y; --: "x"; DROP TABLE y; --" must not contain "--", "/", "\" or control characters, nor begin or end with "-""#
+        );
+        assert_snapshot!(
+            fault(json!({"DBSecret": "s", "PluginsMap": {"a": "1--2"}})),
+            @r#"PluginsMap.a: version "1--2" must not contain "--", "/", "\" or control characters, nor begin or end with "-""#
+        );
+        assert_snapshot!(fault(json!({"DBSecret": "s", "DBPort": "x", "PluginsMap": {}})), @r#"DBPort: invalid value: string "x", expected a port from 1 to 65535"#);
+        assert_snapshot!(fault(json!({"DBSecret": "s", "DryRun": "yes", "PluginsMap": {}})), @r#"DryRun: invalid value: string "yes", expected true or false"#);
+        assert_snapshot!(fault(json!({"DBSecret": ["s"], "PluginsMap": {}})), @"DBSecret: invalid type: sequence, expected a text");
+        assert_snapshot!(
+            fault(json!({"DBSecret": "s", "DeletionBehavior": "Delete", "PluginsMap": {}})),
+            @r#"DeletionBehavior: "Delete" is not one of DropUnused, Retain, Drop, DropCascade"#
+        );
+        assert_snapshot!(fault(json!([])), @"ResourceProperties: must be an object");
+        assert_snapshot!(fault(json!({"DBSecret": "s", "Databases": ["a", "*"], "PluginsMap": {}})), @r#"Databases: "*" stands for all databases: give it alone, or names"#);
+    }
+}

@@ -1,0 +1,333 @@
+//! From what a stack declares and what a database has to the steps that make the one the other.
+//!
+//! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
+//! planned, once applied, plans to nothing.
+
+mod ledger;
+mod obstacle;
+mod order;
+mod step;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use std::collections::BTreeSet;
+
+pub use ledger::{
+    Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, ResourceState, Role, settle,
+};
+pub use obstacle::{Obstacle, Place};
+pub use step::{DropMode, Step};
+
+use crate::extension::{
+    AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed, SchemaName,
+};
+
+/// What one resource wants of one database. Without declarations it wants all that it owns gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// The resource.
+    pub resource: &'a ResourceKey,
+    /// What it declares.
+    pub declarations: &'a [Declaration],
+    /// What becomes of what it owns and no longer declares.
+    pub deletion_behavior: DeletionBehavior,
+}
+
+/// What is to be done, in order, and what is left although the resource no longer declares it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// One statement each.
+    pub steps: Vec<Step>,
+    /// Extensions that stay, each with why.
+    pub kept: Vec<Kept>,
+}
+
+/// An extension that stays although the resource no longer declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The extension.
+    pub name: String,
+    /// Why it stays.
+    pub because: KeptBecause,
+}
+
+/// Why an extension stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptBecause {
+    /// It was there before any resource declared it.
+    Adopted,
+    /// Another resource owns it too.
+    OwnedBy(ResourceKey),
+    /// `DeletionBehavior: Retain`.
+    Retained,
+    /// Something uses it: PostgreSQL's DETAIL.
+    InUse(String),
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, because } = self;
+        match because {
+            KeptBecause::Adopted => write!(formatter, "kept {name} (was there before)"),
+            KeptBecause::OwnedBy(other) => {
+                write!(formatter, "kept {name} (also declared by {other})")
+            }
+            KeptBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
+            KeptBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
+        }
+    }
+}
+
+/// Plans one database.
+///
+/// # Errors
+/// [`Obstacle`], the first declaration that cannot be met.
+pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result<Plan, Obstacle> {
+    let mut present = Vec::new();
+    let mut absent = Vec::new();
+    for declaration in intent.declarations {
+        match declaration.ensure {
+            Ensure::Present => present.push((declaration, offered(declaration, observed)?)),
+            Ensure::Absent => absent.push(declaration),
+        }
+    }
+    order::by_requirements(&mut present, observed);
+
+    let mut plan = Plan::default();
+    for declaration in absent {
+        remove(intent, declaration, observed, ledger, &mut plan)?;
+    }
+    release(intent, &present, observed, ledger, &mut plan);
+    for (declaration, offer) in &present {
+        install(declaration, offer, &present, observed, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// What a declaration of a present extension refers to: the server's offer, or what is installed although the server
+/// offers it no more.
+fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableExtension, Obstacle> {
+    if let Some(extension) = observed.catalog.resolve(&declaration.name) {
+        return Ok(extension.clone());
+    }
+    match observed
+        .installed
+        .keys()
+        .find(|name| declaration.name.means(name))
+    {
+        Some(name) => Ok(AvailableExtension {
+            name: crate::extension::ExtensionName::parse(name)
+                .map_err(|_| Obstacle::not_available(declaration, observed))?,
+            default_version: None,
+        }),
+        None => Err(Obstacle::not_available(declaration, observed)),
+    }
+}
+
+/// `Ensure: absent`.
+fn remove(
+    intent: &Intent<'_>,
+    declaration: &Declaration,
+    observed: &Observed,
+    ledger: &Ledger,
+    plan: &mut Plan,
+) -> Result<(), Obstacle> {
+    let Some((name, installed)) = observed
+        .installed
+        .iter()
+        .find(|(name, _)| declaration.name.means(name))
+    else {
+        return Ok(());
+    };
+    if let Some(owner) = ledger.other_owner(name, intent.resource) {
+        return Err(Obstacle::OwnedByAnother {
+            name: name.clone(),
+            owner: owner.clone(),
+        });
+    }
+    plan.steps.push(Step::Drop {
+        name: name.clone(),
+        version: installed.version.clone(),
+        mode: match intent.deletion_behavior {
+            DeletionBehavior::DropCascade => DropMode::Cascade,
+            DeletionBehavior::DropUnused | DeletionBehavior::Drop | DeletionBehavior::Retain => {
+                DropMode::Restrict
+            }
+        },
+    });
+    Ok(())
+}
+
+/// What the resource owns and neither declares nor needs for what it declares.
+fn release(
+    intent: &Intent<'_>,
+    present: &[(&Declaration, AvailableExtension)],
+    observed: &Observed,
+    ledger: &Ledger,
+    plan: &mut Plan,
+) {
+    let wanted: BTreeSet<&str> = present
+        .iter()
+        .map(|(_, offer)| offer.name.as_str())
+        .collect();
+    let needed = order::needed_by(&wanted, observed);
+    let to_be_dropped: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .map(|step| step.extension().to_owned())
+        .collect();
+    let mut droppable = BTreeSet::new();
+    for (name, managed) in ledger.owned_by(intent.resource) {
+        if needed.contains(name)
+            || to_be_dropped.contains(name)
+            || !observed.installed.contains_key(name)
+        {
+            continue;
+        }
+        let because = if let Some(other) = ledger.other_owner(name, intent.resource) {
+            KeptBecause::OwnedBy(other.clone())
+        } else if managed.origin == Origin::Adopted {
+            KeptBecause::Adopted
+        } else if intent.deletion_behavior == DeletionBehavior::Retain {
+            KeptBecause::Retained
+        } else {
+            droppable.insert(name);
+            continue;
+        };
+        plan.kept.push(Kept {
+            name: name.to_owned(),
+            because,
+        });
+    }
+    for (name, version) in order::dependents_first(&droppable, observed) {
+        plan.steps.push(Step::Drop {
+            name,
+            version,
+            mode: match intent.deletion_behavior {
+                DeletionBehavior::DropUnused | DeletionBehavior::Retain => DropMode::IfUnused,
+                DeletionBehavior::Drop => DropMode::Restrict,
+                DeletionBehavior::DropCascade => DropMode::Cascade,
+            },
+        });
+    }
+}
+
+/// `Ensure: present`.
+fn install(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    present: &[(&Declaration, AvailableExtension)],
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Result<(), Obstacle> {
+    let name = offer.name.as_str();
+    let Some(installed) = observed.installed.get(name) else {
+        return create(declaration, offer, present, observed, plan);
+    };
+    let target = version::to_update_to(declaration, offer, &installed.version, &observed.catalog)?;
+    if let Some(target) = target {
+        plan.steps.push(Step::Update {
+            name: offer.name.clone(),
+            from: installed.version.clone(),
+            to: target,
+        });
+    }
+    if let Some(schema) = declaration
+        .schema
+        .as_ref()
+        .filter(|schema| **schema != installed.schema)
+    {
+        if !installed.relocatable {
+            return Err(Obstacle::NotRelocatable {
+                name: declaration.name.clone(),
+                installed_in: installed.schema.clone(),
+                asked: schema.clone(),
+            });
+        }
+        ensure_schema(declaration, schema, observed, plan)?;
+        plan.steps.push(Step::SetSchema {
+            name: offer.name.clone(),
+            from: installed.schema.clone(),
+            to: schema.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn create(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    present: &[(&Declaration, AvailableExtension)],
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Result<(), Obstacle> {
+    let version = version::to_create(declaration, offer, &observed.catalog)?;
+    let script = observed
+        .catalog
+        .versions_of(offer.name.as_str())
+        .find(|row| row.version == version);
+    let undeclared: Vec<String> = script
+        .and_then(|row| row.requires.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|required| {
+            !observed.installed.contains_key(required)
+                && !present
+                    .iter()
+                    .any(|(_, offer)| offer.name.as_str() == required)
+        })
+        .collect();
+    if !undeclared.is_empty() && !declaration.cascade {
+        return Err(Obstacle::MissingRequirements {
+            name: declaration.name.clone(),
+            missing: undeclared,
+        });
+    }
+    let fixed = script.and_then(|row| row.schema.clone());
+    let schema = match (&declaration.schema, fixed) {
+        (Some(asked), Some(fixed)) if *asked != fixed => {
+            return Err(Obstacle::FixedSchema {
+                name: declaration.name.clone(),
+                fixed,
+                asked: asked.clone(),
+            });
+        }
+        // PostgreSQL creates the schema of the control file where it is missing, unless the statement names it.
+        (_, Some(_)) => None,
+        (Some(asked), None) => {
+            ensure_schema(declaration, asked, observed, plan)?;
+            Some(asked.clone())
+        }
+        (None, None) => Some(SchemaName::public()),
+    };
+    plan.steps.push(Step::Create {
+        name: offer.name.clone(),
+        version,
+        schema,
+        cascade: !undeclared.is_empty(),
+    });
+    Ok(())
+}
+
+fn ensure_schema(
+    declaration: &Declaration,
+    schema: &SchemaName,
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Result<(), Obstacle> {
+    if observed.schemas.contains(schema) {
+        return Ok(());
+    }
+    if !declaration.create_schema {
+        return Err(Obstacle::NoSchema {
+            name: declaration.name.clone(),
+            schema: schema.clone(),
+        });
+    }
+    let step = Step::CreateSchema(schema.clone());
+    if !plan.steps.contains(&step) {
+        plan.steps.push(step);
+    }
+    Ok(())
+}

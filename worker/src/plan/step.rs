@@ -1,0 +1,137 @@
+//! One statement of a plan.
+
+use std::fmt;
+
+use postgres_protocol::escape::escape_identifier;
+
+use crate::extension::{ExtensionName, SchemaName, Version};
+
+/// One statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// `CREATE SCHEMA`.
+    CreateSchema(SchemaName),
+    /// `CREATE EXTENSION`.
+    Create {
+        /// The extension.
+        name: ExtensionName,
+        /// The version, always explicit.
+        version: Version,
+        /// The schema; none where the control file fixes one.
+        schema: Option<SchemaName>,
+        /// Whether what it requires comes with it.
+        cascade: bool,
+    },
+    /// `ALTER EXTENSION … UPDATE TO`.
+    Update {
+        /// The extension.
+        name: ExtensionName,
+        /// The installed version.
+        from: Version,
+        /// The version afterwards, always explicit.
+        to: Version,
+    },
+    /// `ALTER EXTENSION … SET SCHEMA`.
+    SetSchema {
+        /// The extension.
+        name: ExtensionName,
+        /// The schema that it is in.
+        from: SchemaName,
+        /// The schema afterwards.
+        to: SchemaName,
+    },
+    /// `DROP EXTENSION`.
+    Drop {
+        /// The extension, as the catalog spells it.
+        name: String,
+        /// The installed version.
+        version: Version,
+        /// What happens to what depends on it.
+        mode: DropMode,
+    },
+}
+
+/// What happens to objects that depend on an extension that is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropMode {
+    /// They keep the extension, which is no fault.
+    IfUnused,
+    /// They make the request fail.
+    Restrict,
+    /// They are dropped with it.
+    Cascade,
+}
+
+impl Step {
+    /// The name of the extension; of a schema step the schema's.
+    pub fn extension(&self) -> &str {
+        match self {
+            Self::CreateSchema(schema) => schema.as_str(),
+            Self::Create { name, .. }
+            | Self::Update { name, .. }
+            | Self::SetSchema { name, .. } => name.as_str(),
+            Self::Drop { name, .. } => name,
+        }
+    }
+
+    /// The statement.
+    pub fn sql(&self) -> String {
+        match self {
+            Self::CreateSchema(schema) => format!("CREATE SCHEMA {}", schema.identifier()),
+            Self::Create {
+                name,
+                version,
+                schema,
+                cascade,
+            } => {
+                let mut sql = format!("CREATE EXTENSION {}", name.identifier());
+                if let Some(schema) = schema {
+                    sql.push_str(" SCHEMA ");
+                    sql.push_str(&schema.identifier());
+                }
+                sql.push_str(" VERSION ");
+                sql.push_str(version.literal().trim_start());
+                if *cascade {
+                    sql.push_str(" CASCADE");
+                }
+                sql
+            }
+            Self::Update { name, to, .. } => {
+                format!(
+                    "ALTER EXTENSION {} UPDATE TO {}",
+                    name.identifier(),
+                    to.literal().trim_start()
+                )
+            }
+            Self::SetSchema { name, to, .. } => {
+                format!(
+                    "ALTER EXTENSION {} SET SCHEMA {}",
+                    name.identifier(),
+                    to.identifier()
+                )
+            }
+            Self::Drop { name, mode, .. } => {
+                let suffix = match mode {
+                    DropMode::IfUnused | DropMode::Restrict => "",
+                    DropMode::Cascade => " CASCADE",
+                };
+                format!("DROP EXTENSION {}{suffix}", escape_identifier(name))
+            }
+        }
+    }
+}
+
+/// What the step did, in the past tense, as the answer says it.
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateSchema(schema) => write!(formatter, "created schema {schema}"),
+            Self::Create { name, version, .. } => write!(formatter, "created {name} {version}"),
+            Self::Update { name, from, to } => write!(formatter, "updated {name} {from} to {to}"),
+            Self::SetSchema { name, from, to } => {
+                write!(formatter, "moved {name} from schema {from} to {to}")
+            }
+            Self::Drop { name, version, .. } => write!(formatter, "dropped {name} {version}"),
+        }
+    }
+}

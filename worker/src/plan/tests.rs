@@ -1,0 +1,187 @@
+//! What the planner answers, as one text a case.
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::extension::{
+    AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
+    VersionRequest,
+};
+
+fn version(text: &str) -> Version {
+    Version::parse(text).unwrap()
+}
+
+fn name(text: &str) -> ExtensionName {
+    ExtensionName::parse(text).unwrap()
+}
+
+fn resource(logical: &str) -> ResourceKey {
+    ResourceKey {
+        stack_id: "arn:aws:cloudformation:us-east-1:1:stack/app/1".to_owned(),
+        logical_resource_id: logical.to_owned(),
+    }
+}
+
+/// A server that offers `name default_version: version version … [requires …]`, one a line; `a>b` is an update path.
+fn server(offers: &str) -> Observed {
+    let mut catalog = Catalog::default();
+    for line in offers
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let (head, rest) = line.split_once(':').unwrap();
+        let (extension, default) = head.split_once(' ').unwrap();
+        let (versions, requires) = rest.split_once("requires").unwrap_or((rest, ""));
+        catalog.extensions.push(AvailableExtension {
+            name: name(extension),
+            default_version: Some(version(default)),
+        });
+        for word in versions.split_whitespace() {
+            match word.split_once('>') {
+                Some((source, target)) => catalog.paths.push(UpdatePath {
+                    name: extension.to_owned(),
+                    source: version(source),
+                    target: version(target),
+                }),
+                None => catalog.versions.push(AvailableVersion {
+                    name: extension.to_owned(),
+                    version: version(word),
+                    schema: None,
+                    requires: Some(requires.split_whitespace().map(str::to_owned).collect()),
+                }),
+            }
+        }
+    }
+    Observed {
+        server_version: "15.18".to_owned(),
+        role: "app".to_owned(),
+        in_recovery: false,
+        catalog,
+        installed: BTreeMap::new(),
+        schemas: Vec::new(),
+        allowed_extensions: None,
+        has_ledger: true,
+    }
+}
+
+fn with(mut observed: Observed, extension: &str, at: &str, requires: &[&str]) -> Observed {
+    observed.installed.insert(
+        extension.to_owned(),
+        InstalledExtension {
+            version: version(at),
+            schema: SchemaName::public(),
+            relocatable: true,
+            requires: requires.iter().map(|name| (*name).to_owned()).collect(),
+        },
+    );
+    observed
+}
+
+fn declare(extension: &str, asked: &str) -> Declaration {
+    Declaration {
+        version: VersionRequest::parse(asked).unwrap(),
+        ..Declaration::named(name(extension))
+    }
+}
+
+/// The plan's SQL and what it keeps, or the Reason.
+fn planned(declarations: &[Declaration], observed: &Observed, ledger: &Ledger) -> String {
+    let resource = resource("Extensions");
+    let intent = Intent {
+        resource: &resource,
+        declarations,
+        deletion_behavior: DeletionBehavior::DropUnused,
+    };
+    match plan(&intent, observed, ledger) {
+        Ok(plan) => {
+            let steps = plan.steps.iter().map(Step::sql);
+            let kept = plan.kept.iter().map(Kept::to_string);
+            steps.chain(kept).collect::<Vec<_>>().join("\n")
+        }
+        Err(obstacle) => {
+            let place = Place {
+                host: "demo1".to_owned(),
+                database: "app".to_owned(),
+            };
+            obstacle.reason(&place, &observed.server_version)
+        }
+    }
+}
+
+const POSTGIS: &str =
+    "postgis 3.3.2: 3.3.2 3.3.2next 3.3.2>3.3.2next 3.3.2next>3.3.2 3.0.3>3.3.2 3.0.3>3.3.2next
+    vector 0.8.0: 0.8.0
+    cube 1.5: 1.4 1.5 1.4>1.5
+    earthdistance 1.1: 1.1 requires cube";
+
+#[test]
+fn what_is_declared_and_not_there_is_created_at_an_explicit_version() {
+    assert_snapshot!(planned(&[declare("PostGIS", "")], &server(POSTGIS), &Ledger::default()), @r#"CREATE EXTENSION "postgis" SCHEMA "public" VERSION '3.3.2'"#);
+    assert_snapshot!(planned(&[declare("postgis", "3.3.*")], &server(POSTGIS), &Ledger::default()), @r#"CREATE EXTENSION "postgis" SCHEMA "public" VERSION '3.3.2'"#);
+}
+
+#[test]
+fn a_version_that_is_not_there_is_answered_with_those_that_are() {
+    assert_snapshot!(planned(&[declare("PostGIS", "3.0.3")], &server(POSTGIS), &Ledger::default()), @r#"Extension "PostGIS": version 3.0.3 cannot be installed on demo1/app (PostgreSQL 15.18). Available: 3.3.2next, 3.3.2. Ask for one of these, or "3.3.*". [22023]"#);
+}
+
+#[test]
+fn an_unknown_extension_is_answered_with_what_may_have_been_meant() {
+    assert_snapshot!(planned(&[declare("pgvector", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "pgvector" is not available on demo1/app (PostgreSQL 15.18). Did you mean "vector"? [0A000]"#);
+    assert_snapshot!(planned(&[declare("postgsi", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "postgsi" is not available on demo1/app (PostgreSQL 15.18). Did you mean "postgis"? [0A000]"#);
+    assert_snapshot!(planned(&[declare("nothing_like_it", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "nothing_like_it" is not available on demo1/app (PostgreSQL 15.18). [0A000]"#);
+}
+
+#[test]
+fn an_installed_version_moves_by_existing_paths_only() {
+    let at_1_4 = with(server(POSTGIS), "cube", "1.4", &[]);
+    assert_snapshot!(planned(&[declare("cube", "1.5")], &at_1_4, &Ledger::default()), @r#"ALTER EXTENSION "cube" UPDATE TO '1.5'"#);
+    assert_snapshot!(planned(&[declare("cube", "default")], &at_1_4, &Ledger::default()), @r#"ALTER EXTENSION "cube" UPDATE TO '1.5'"#);
+    assert_snapshot!(planned(&[declare("cube", "1.*")], &at_1_4, &Ledger::default()), @r#"ALTER EXTENSION "cube" UPDATE TO '1.5'"#);
+    assert_snapshot!(planned(&[declare("cube", "")], &at_1_4, &Ledger::default()), @"");
+    let at_1_5 = with(server(POSTGIS), "cube", "1.5", &[]);
+    assert_snapshot!(planned(&[declare("cube", "1.4")], &at_1_5, &Ledger::default()), @r#"Extension "cube": there is no update path from the installed version 1.5 to 1.4 on demo1/app (PostgreSQL 15.18). It cannot be updated to any other version. [22023]"#);
+}
+
+#[test]
+fn a_downgrade_needs_to_be_asked_for() {
+    let observed = with(
+        server("chain 1.0: 1.0 2.0 1.0>2.0 2.0>1.0"),
+        "chain",
+        "2.0",
+        &[],
+    );
+    // The default lies highest where paths lead both ways; here the package's default went back to 1.0.
+    assert_snapshot!(planned(&[declare("chain", "default")], &observed, &Ledger::default()), @r#"ALTER EXTENSION "chain" UPDATE TO '1.0'"#);
+    let observed = with(
+        server("chain 2.0: 1.0 2.0 1.0>2.0 2.0>1.0"),
+        "chain",
+        "2.0",
+        &[],
+    );
+    assert_snapshot!(planned(&[declare("chain", "1.0")], &observed, &Ledger::default()), @r#"Extension "chain": version 1.0 lies below the installed 2.0 on demo1/app. Ask for 2.0, or set AllowDowngrade: true."#);
+    let allowed = Declaration {
+        allow_downgrade: true,
+        ..declare("chain", "1.0")
+    };
+    assert_snapshot!(planned(&[allowed], &observed, &Ledger::default()), @r#"ALTER EXTENSION "chain" UPDATE TO '1.0'"#);
+}
+
+#[test]
+fn what_is_required_comes_first_or_with_cascade() {
+    let both = [declare("earthdistance", ""), declare("cube", "1.4")];
+    assert_snapshot!(planned(&both, &server(POSTGIS), &Ledger::default()), @r#"
+    CREATE EXTENSION "cube" SCHEMA "public" VERSION '1.4'
+    CREATE EXTENSION "earthdistance" SCHEMA "public" VERSION '1.1'
+    "#);
+    assert_snapshot!(planned(&[declare("earthdistance", "")], &server(POSTGIS), &Ledger::default()), @r#"CREATE EXTENSION "earthdistance" SCHEMA "public" VERSION '1.1' CASCADE"#);
+    let alone = Declaration {
+        cascade: false,
+        ..declare("earthdistance", "")
+    };
+    assert_snapshot!(planned(&[alone], &server(POSTGIS), &Ledger::default()), @r#"Extension "earthdistance" requires cube, not installed on demo1/app. Declare it too, or leave Cascade at true. [42704]"#);
+}

@@ -1,0 +1,204 @@
+//! Which version an extension goes to. Versions are ordered by the update paths between them, never by their texts
+//! alone.
+
+use std::cmp::Ordering;
+
+use super::Obstacle;
+use crate::extension::{AvailableExtension, Catalog, Declaration, Version, VersionRequest};
+
+/// The version that `CREATE EXTENSION` is given.
+pub(super) fn to_create(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    catalog: &Catalog,
+) -> Result<Version, Obstacle> {
+    let installable: Vec<&Version> = catalog
+        .versions_of(offer.name.as_str())
+        .map(|row| &row.version)
+        .collect();
+    let found = match &declaration.version {
+        VersionRequest::Unset | VersionRequest::Default => offer.default_version.as_ref(),
+        VersionRequest::Exact(version) => Some(version),
+        VersionRequest::Matching(pattern) => {
+            let matching = installable
+                .iter()
+                .copied()
+                .filter(|version| pattern.matches(version));
+            highest(matching, offer, catalog)
+        }
+    };
+    match found {
+        Some(version) if installable.contains(&version) => Ok(version.clone()),
+        _ => Err(no_such_version(declaration, offer, catalog)),
+    }
+}
+
+/// The version that an installed extension is updated to; none where it stays.
+pub(super) fn to_update_to(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    installed: &Version,
+    catalog: &Catalog,
+) -> Result<Option<Version>, Obstacle> {
+    let name = offer.name.as_str();
+    let target = match &declaration.version {
+        VersionRequest::Unset => return Ok(None),
+        VersionRequest::Default => match &offer.default_version {
+            Some(default) => default,
+            None => return Ok(None),
+        },
+        VersionRequest::Exact(version) => version,
+        VersionRequest::Matching(pattern) => {
+            let reachable = catalog
+                .paths
+                .iter()
+                .filter(|path| path.name == name && path.source == *installed)
+                .map(|path| &path.target)
+                .chain(std::iter::once(installed))
+                .filter(|version| pattern.matches(version));
+            highest(reachable, offer, catalog)
+                .ok_or_else(|| no_such_version(declaration, offer, catalog))?
+        }
+    };
+    if target == installed {
+        return Ok(None);
+    }
+    let unasked_downgrade =
+        !declaration.allow_downgrade && is_downgrade(installed, target, name, catalog);
+    // The control file of an older package must not take an extension back.
+    if unasked_downgrade && declaration.version == VersionRequest::Default {
+        return Ok(None);
+    }
+    if !catalog.has_path(name, installed, target) {
+        return Err(unreachable(declaration, offer, installed, target, catalog));
+    }
+    if unasked_downgrade {
+        return Err(Obstacle::Downgrade {
+            name: declaration.name.clone(),
+            installed: installed.clone(),
+            asked: target.clone(),
+        });
+    }
+    Ok(Some(target.clone()))
+}
+
+/// No path leads to the version: it may exist all the same.
+fn unreachable(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    installed: &Version,
+    target: &Version,
+    catalog: &Catalog,
+) -> Obstacle {
+    let name = offer.name.as_str();
+    let is_known = catalog.versions_of(name).any(|row| row.version == *target)
+        || catalog
+            .paths
+            .iter()
+            .any(|path| path.name == name && path.target == *target);
+    if !is_known {
+        return no_such_version(declaration, offer, catalog);
+    }
+    Obstacle::NoPath {
+        name: declaration.name.clone(),
+        installed: installed.clone(),
+        asked: target.clone(),
+        reachable: catalog
+            .paths
+            .iter()
+            .filter(|path| path.name == name && path.source == *installed)
+            .map(|path| path.target.clone())
+            .collect(),
+    }
+}
+
+fn no_such_version(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    catalog: &Catalog,
+) -> Obstacle {
+    let mut available: Vec<Version> = catalog
+        .versions_of(offer.name.as_str())
+        .map(|row| row.version.clone())
+        .collect();
+    available.sort_by(|left, right| compare_naturally(left.as_str(), right.as_str()));
+    Obstacle::NoSuchVersion {
+        name: declaration.name.clone(),
+        asked: declaration.version.clone(),
+        available,
+    }
+}
+
+/// The highest version; among those that are no lower than each other the server's default, so that a glob does not
+/// pick a development version (`3.3.2next`) over the release.
+fn highest<'a>(
+    versions: impl Iterator<Item = &'a Version>,
+    offer: &AvailableExtension,
+    catalog: &Catalog,
+) -> Option<&'a Version> {
+    let is_default = |version: &Version| offer.default_version.as_ref() == Some(version);
+    let name = offer.name.as_str();
+    versions.max_by(|left, right| {
+        by_paths(left, right, name, catalog)
+            .unwrap_or_else(|| is_default(left).cmp(&is_default(right)))
+            .then_with(|| compare_naturally(left.as_str(), right.as_str()))
+    })
+}
+
+fn is_downgrade(installed: &Version, target: &Version, name: &str, catalog: &Catalog) -> bool {
+    compare(target, installed, name, catalog) == Ordering::Less
+}
+
+/// The update paths decide; where they do not, the numbers in the texts, as there is nothing better to go by.
+fn compare(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> Ordering {
+    by_paths(left, right, name, catalog)
+        .unwrap_or_else(|| compare_naturally(left.as_str(), right.as_str()))
+}
+
+/// A version lies below another where there is a path up and none down.
+fn by_paths(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> Option<Ordering> {
+    match (
+        catalog.has_path(name, left, right),
+        catalog.has_path(name, right, left),
+    ) {
+        (true, false) => Some(Ordering::Less),
+        (false, true) => Some(Ordering::Greater),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// Compares runs of digits as numbers and everything else as text: `1.9` lies below `1.10`.
+fn compare_naturally(left: &str, right: &str) -> Ordering {
+    let (mut left, mut right) = (segments(left), segments(right));
+    loop {
+        return match (left.next(), right.next()) {
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(one), Some(other)) => {
+                let ordering = match (one.parse::<u64>(), other.parse::<u64>()) {
+                    (Ok(one), Ok(other)) => one.cmp(&other),
+                    _ => one.cmp(other),
+                };
+                if ordering.is_eq() {
+                    continue;
+                }
+                ordering
+            }
+        };
+    }
+}
+
+/// Cuts a text between digits and others.
+fn segments(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first_is_digit = rest.chars().next()?.is_ascii_digit();
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() != first_is_digit)
+            .unwrap_or(rest.len());
+        let (segment, behind) = rest.split_at(end);
+        rest = behind;
+        Some(segment)
+    })
+}
