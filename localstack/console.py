@@ -1,4 +1,4 @@
-"""What the scripts say to a person: progress, and failures in plain words. Never the result: stdout belongs to the command."""
+"""What the scripts say to a person: progress, and failures in plain words. Never on stdout: that is the command's."""
 
 import subprocess
 import sys
@@ -38,7 +38,6 @@ def quietly(
 
     `user` is the user and group id to run as; only root can give one.
     """
-    identity = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
     try:
         done = subprocess.run(
             [str(word) for word in argv],
@@ -49,7 +48,9 @@ def quietly(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            **identity,
+            user=user[0] if user else None,
+            group=user[1] if user else None,
+            extra_groups=[] if user else None,
         )
     except OSError as error:
         raise Failure(f"{what}: cannot run {argv[0]}: {error}") from error

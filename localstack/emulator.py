@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import install
 from run import Run
 
 NAME = "localstack"
@@ -46,6 +47,9 @@ class Emulator:
         """Start it; `is_ready` says when it answers. `services` is for the plug-in, which makes databases."""
         home = self.run.directory / NAME
         (home / "tmp").mkdir(parents=True)
+        # Where it looks for what an installation brings along.
+        (home / install.STATIC).parent.mkdir(parents=True)
+        (home / install.STATIC).symlink_to(self.python.parent.parent / install.STATIC)
         address = f"127.0.0.1:{self.port}"
         env = {
             **services,
@@ -53,7 +57,9 @@ class Emulator:
             # Its own home: the index of plug-ins that it keeps there would miss one installed a moment ago.
             "HOME": str(home),
             "TMPDIR": str(home / "tmp"),
-            "LOCALSTACK_VOLUME_DIR": str(home / "volume"),
+            # Inside a container it would take the machine's /var/lib, /etc and /usr/lib for its own.
+            "OVERRIDE_IN_DOCKER": "0",
+            "FILESYSTEM_ROOT": str(home),
             "GATEWAY_LISTEN": address,
             "LOCALSTACK_HOST": address,
             "DISABLE_EVENTS": "1",
@@ -65,7 +71,7 @@ class Emulator:
             "EAGER_SERVICE_LOADING": "1",
             "STRICT_SERVICE_LOADING": "0",
         }
-        return self.run.spawn(
+        return self.run.start_service(
             NAME,
             [self.python, "-m", "localstack.runtime.main"],
             env=env,
@@ -80,6 +86,6 @@ class Emulator:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{self.endpoint}/_localstack/health", timeout=HEALTH_TIMEOUT_SECONDS) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

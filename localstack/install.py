@@ -18,6 +18,8 @@ from console import Failure, progress, quietly
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 BUILD_LEFTOVERS = {"build", "dist", "__pycache__"}
 STAMP = "installed.json"
+# Below its root, LocalStack keeps what is fixed at installation here.
+STATIC = Path("usr/lib/localstack")
 
 
 @contextmanager
@@ -56,6 +58,7 @@ def localstack(repository: Path) -> Path:
         if stamp.get("requirements") != wanted["requirements"]:
             progress("installing LocalStack (a minute or so)")
             _pip(python, "LocalStack", "-r", requirements)
+            _index_services(python, venv)
             _write_stamp(venv, wanted | {"plugin": ""})
         if stamp.get("plugin") != wanted["plugin"]:
             progress("installing the custom resource plug-in")
@@ -103,6 +106,15 @@ def _base_python() -> str:
             return found
     known = ", ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     raise Failure(f"LocalStack's locked packages need one of Python {known}; this is {sys.version.split()[0]}")
+
+
+def _index_services(python: Path, venv: Path) -> None:
+    """Make LocalStack's index of the AWS APIs once; each run would take three seconds to make its own."""
+    # It refuses to write over an older one.
+    shutil.rmtree(venv / STATIC, ignore_errors=True)
+    (venv / STATIC).mkdir(parents=True)
+    env = {"PATH": os.defpath, "HOME": str(venv), "OVERRIDE_IN_DOCKER": "0", "FILESYSTEM_ROOT": str(venv)}
+    quietly([python, "-m", "localstack.aws.spec"], what="indexing the AWS APIs", env=env, cwd=venv)
 
 
 def _install_plugin(python: Path, plugin: Path) -> None:

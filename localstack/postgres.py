@@ -18,7 +18,7 @@ from postgres_source import Server
 from run import Run
 
 NAME = "postgres"
-PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_config", "pg_isready", "psql", "pg_dump", "pg_restore", "createdb", "dropdb")
+PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_config", "pg_isready", "psql", "pg_dump", "pg_restore")
 # Not needed to run: just-in-time code, and what extensions are compiled with.
 LEFT_OUT = shutil.ignore_patterns("bitcode", "llvmjit*", "pgxs", "pkgconfig", "*.a", "man", "contrib")
 PRELOADED = ("pg_stat_statements", "pg_cron", "pgaudit")
@@ -55,7 +55,7 @@ class Postgres:
     def start(self) -> "subprocess.Popen[bytes]":
         """Make the data directory and start the server; `is_ready` says when it answers."""
         self._make_cluster()
-        return self.run.spawn(
+        return self.run.start_service(
             NAME,
             [self.server.programs / "postgres", "-D", self.home / "data"],
             env=_plain_environment(),

@@ -25,9 +25,14 @@ NPM_VERSION = "17.5.0-beta.15"
 # As npm's registry states them for that version.
 NPM_PACKAGES = {
     "x86_64": ("linux-x64", "Kf5yATvzPLcNlb8ZBtS/aEaTWeM682rCnPBJW5T11b2iKzEO6qpOzfA2UuZhffEansYzxIoSyHk7jFp+q7rHYA=="),
-    "aarch64": ("linux-arm64", "ikakI9rBRl8xt85xgk38OTB3fCrsI7lJy4ZQLITTkrjNI7Fv75hTLPP9xTpVJ20Mbd0WDytPtRD4Tz0e4449tQ=="),
+    "aarch64": (
+        "linux-arm64",
+        "ikakI9rBRl8xt85xgk38OTB3fCrsI7lJy4ZQLITTkrjNI7Fv75hTLPP9xTpVJ20Mbd0WDytPtRD4Tz0e4449tQ==",
+    ),
 }
 
+# Left in `local` after a failed try, so that the runs after it do not lose time with another.
+APT_REFUSED = "apt-refused"
 APT_EXTRAS = ("cron", "pgaudit", "pgextwlist", "partman", "hypopg")
 # Without the setting, Debian would start a cluster of its own on port 5432. It is put back: it is not ours.
 APT_INSTALL = """
@@ -75,6 +80,8 @@ def find(local: Path) -> Server:
         server = ways[name](local)
         if server is not None:
             return server
+    # Nothing to go on with: apt-get is worth another try next time.
+    (local / APT_REFUSED).unlink(missing_ok=True)
     raise Failure(
         f"no PostgreSQL server{f' by way of {FORCE}={forced}' if forced else ''}. Install one, best with PostGIS "
         "(Debian, Ubuntu: postgresql and postgresql-postgis), or npm, which needs no root; "
@@ -101,13 +108,13 @@ def _servers() -> list[Server]:
         asked = quietly(["pg_config", "--bindir", "--sharedir", "--pkglibdir"], what="pg_config")
         programs, share, modules = map(Path, asked.splitlines())
         servers.append(Server(programs, share, modules, modules))
-    # Client packages bring some of these programs, and pg_config, without the server.
-    return [server for server in servers if (server.programs / "postgres").exists() and (server.programs / "initdb").exists()]
+    # Client packages bring pg_config, and some of the programs, without the server.
+    return [server for server in servers if (server.programs / "postgres").exists()]
 
 
 def _apt(local: Path) -> Server | None:
     prefix = root_prefix()
-    refused = local / "apt-refused"
+    refused = local / APT_REFUSED
     if prefix is None or not shutil.which("apt-get") or (refused.exists() and not os.environ.get(FORCE)):
         return None
     with locked(local):

@@ -23,20 +23,20 @@ from typing import NoReturn
 
 sys.dont_write_bytecode = True
 
+import command  # noqa: E402
 import emulator  # noqa: E402
 import install  # noqa: E402
 import postgres  # noqa: E402
 import postgres_source  # noqa: E402
 import run as runs  # noqa: E402
+from command import Interrupted, Interruption  # noqa: E402
 from console import Failure, progress, tail  # noqa: E402
 from emulator import Emulator  # noqa: E402
-from postgres import Postgres  # noqa: E402
 from run import Run  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Below the range that Linux gives to outgoing connections, so that none takes a port between here and its use.
 PORTS = range(20_000, 30_000)
 
@@ -55,26 +55,10 @@ variables set for the command:
 """
 
 
-class Interrupted(Exception):
-    """A signal asked this script to end."""
-
-
-class Interruption:
-    """The first ending signal, noted for the places where stopping is safe."""
-
-    def __init__(self) -> None:
-        self.signum: int | None = None
-        for signum in ENDING_SIGNALS:
-            signal.signal(signum, self._note)
-
-    def _note(self, signum: int, _: FrameType | None) -> None:
-        self.signum = self.signum or signum
-
-
 def main() -> int:
     """Read the command line and do what it says; returns the exit code."""
     arguments = _arguments(sys.argv[1:])
-    for signum in ENDING_SIGNALS:
+    for signum in command.ENDING_SIGNALS:
         signal.signal(signum, _leave)
     try:
         if arguments.stop:
@@ -85,7 +69,7 @@ def main() -> int:
         python = install.localstack(REPOSITORY)
         server = postgres_source.find(REPOSITORY / ".local")
         return _serve(arguments, python, server)
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         progress(str(failure))
         return 1
 
@@ -98,7 +82,7 @@ def _serve(arguments: argparse.Namespace, python: Path, server: postgres_source.
     keep = False
     try:
         variables = _start(run, python, server, interruption)
-        code = _run_command(run, arguments.command, variables, interruption) if arguments.command else 0
+        code = command.execute(run, arguments.command, variables, interruption) if arguments.command else 0
         keep = arguments.keep and interruption.signum is None
     except Interrupted:
         code = 128 + (interruption.signum or 0)
@@ -146,45 +130,6 @@ def _wait_until(
         time.sleep(POLL_SECONDS)
 
 
-def _run_command(run: Run, command: list[str], variables: Mapping[str, str], interruption: Interruption) -> int:
-    """Run the command to its end, or to the end of patience after a signal; returns its code as a shell puts it."""
-    child = run.spawn(
-        runs.COMMAND, command, env=_environment(variables), stop_with=signal.SIGTERM, whole_family=True
-    )
-    while _is_running(child):
-        if interruption.signum is not None:
-            _interrupt(child, interruption.signum)
-            raise Interrupted
-    return child.returncode if child.returncode >= 0 else 128 - child.returncode
-
-
-def _is_running(child: "subprocess.Popen[bytes]", patience_seconds: float = POLL_SECONDS) -> bool:
-    try:
-        child.wait(timeout=patience_seconds)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def _interrupt(child: "subprocess.Popen[bytes]", signum: int) -> None:
-    """Pass a signal on to the command and what it started, and see all of them off."""
-    members = runs.family(child.pid)
-    # Ctrl-C has reached the command already: a second one would be taken for impatience.
-    if not (signum == signal.SIGINT and _in_foreground()):
-        runs.send(members, signum)
-    _is_running(child, runs.PATIENCE_SECONDS)
-    # A shell starts background commands deaf to SIGINT.
-    runs.send(members, signal.SIGTERM)
-    runs.finish(members)
-
-
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what would lead AWS clients and libpq elsewhere."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PG"))}
-    no_proxy = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
-    return kept | variables | {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
-
-
 def _hand_over(run: Run, variables: Mapping[str, str]) -> None:
     """Print what a shell needs to use the services, and say how they end."""
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
@@ -217,14 +162,6 @@ def _free_ports() -> tuple[int, int]:
         if len(free) == 2:
             return free[0], free[1]
     raise Failure(f"no free port between {PORTS.start} and {PORTS.stop - 1}")
-
-
-def _in_foreground() -> bool:
-    """Whether a terminal's Ctrl-C goes to this script and its command."""
-    try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):
-        return False
 
 
 def _leave(signum: int, _: FrameType | None) -> NoReturn:

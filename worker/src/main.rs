@@ -1,1 +1,127 @@
-fn main() {}
+//! The process: command line, logs, signals, exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use extension_worker::consumer::{self, ConsumerSettings};
+use extension_worker::database::{PoolSettings, Pools};
+use extension_worker::handler::{Handler, HandlerSettings};
+use extension_worker::health::{self, Heartbeat};
+use extension_worker::queue::Queue;
+use extension_worker::responder::Responder;
+use extension_worker::secrets::Secrets;
+use extension_worker::settings::{Command, CommandLine, RunSettings};
+use extension_worker::work::Worker;
+use extension_worker::{aws, telemetry, tls};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Connections at the most, for each database and role.
+const POOL_SIZE: usize = 4;
+
+// One thread: the work is waiting, and switching threads costs more than it gains.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    if let Err(fault) = telemetry::start(command_line.log_format, &command_line.log) {
+        // There is no log to write to yet.
+        drop(
+            clap::Error::raw(
+                clap::error::ErrorKind::InvalidValue,
+                format!("--log (RUST_LOG): {fault}\n"),
+            )
+            .print(),
+        );
+        return ExitCode::from(2);
+    }
+    let result = match command_line.command {
+        Command::Run(settings) => run(*settings).await,
+        Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            error!(
+                error = &*fault as &dyn std::error::Error,
+                "the worker cannot go on"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    tls::install_provider();
+    let pools = Pools::new(PoolSettings {
+        ssl_mode: settings.ssl_mode,
+        tls: tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())?,
+        max_size: POOL_SIZE,
+    });
+    let heartbeat = Heartbeat::default();
+    if let Some(address) = settings.health_addr {
+        health::serve(address, heartbeat.clone())
+            .map_err(|fault| format!("--health-addr (WORKER_HEALTH_ADDR) {address}: {fault}"))?;
+    }
+    let stop = stop_on_signals()?;
+    let config = aws::load().await;
+    let queue = Queue::new(
+        &config,
+        settings.queue_url.clone(),
+        settings.dead_letter_queue_url,
+    );
+    let worker = Worker::new(Secrets::new(&config), pools);
+    if let Some(origin) = &settings.response_origin {
+        warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
+    }
+    let handler = Handler::new(
+        HandlerSettings {
+            topics: settings.topic_arns,
+            accounts: settings.accounts,
+            response_origin: settings.response_origin,
+            max_receives: settings.max_receives,
+        },
+        worker,
+        Responder::new()?,
+    );
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        queue = settings.queue_url,
+        concurrency = settings.concurrency,
+        "receiving"
+    );
+    let consumer = ConsumerSettings {
+        concurrency: usize::from(settings.concurrency),
+        visibility: settings.visibility_seconds,
+        receive_wait: settings.receive_wait_seconds,
+        shutdown: settings.shutdown_seconds,
+    };
+    consumer::run(consumer, queue, Arc::new(handler), heartbeat, stop).await;
+    info!("stopped");
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT stops the worker in order, a second one at once.
+fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if told.is_cancelled() {
+                warn!(
+                    "told to stop twice: messages under way come again when their visibility ends"
+                );
+                std::process::exit(1);
+            }
+            told.cancel();
+        }
+    });
+    Ok(stop)
+}

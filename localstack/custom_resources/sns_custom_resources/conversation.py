@@ -9,6 +9,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from sns_custom_resources.bucket import ResponseBucket
+from sns_custom_resources.operations import is_creation_cancelled
 from sns_custom_resources.request import (
     SUBJECT,
     InvalidDeclaration,
@@ -105,6 +106,8 @@ class Conversation:
                     "CloudFormation did not receive a response from your Custom Resource. "
                     f"Please check your logs for requestId [{request.request_id}]."
                 )
+            if request.request_type == "Create" and is_creation_cancelled(self.resource.stack_id):
+                raise Failed("Resource creation cancelled")
             time.sleep(POLL_INTERVAL_S)
         try:
             return read_response(body, request)

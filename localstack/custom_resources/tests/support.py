@@ -38,23 +38,26 @@ class LocalStack:
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._volume = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.log = Path(self._volume.name) / "localstack.log"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "localstack.runtime.main"],
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-            env=os.environ
-            | {
-                "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-                "LOCALSTACK_HOST": f"127.0.0.1:{self.port}",
-                "LOCALSTACK_VOLUME_DIR": self._volume.name,
-                "DISABLE_EVENTS": "1",
-                "SKIP_SSL_CERT_DOWNLOAD": "1",
-                "DNS_ADDRESS": "0",
-                "SQS_ENDPOINT_STRATEGY": "path",
-                "S3_SKIP_SIGNATURE_VALIDATION": "0",
-                "DEBUG": "1",
-            },
-        )
+        environment = os.environ | {
+            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "LOCALSTACK_HOST": f"127.0.0.1:{self.port}",
+            "LOCALSTACK_VOLUME_DIR": self._volume.name,
+            "DISABLE_EVENTS": "1",
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DNS_ADDRESS": "0",
+            "SQS_ENDPOINT_STRATEGY": "path",
+            "S3_SKIP_SIGNATURE_VALIDATION": "0",
+            "DEBUG": "1",
+            # LocalStack remembers the plug-ins that it found here, for two minutes even if they changed.
+            "XDG_CACHE_HOME": self._volume.name,
+        }
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "localstack.runtime.main"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
         self._await_ready()
 
     def _await_ready(self) -> None:
@@ -165,7 +168,7 @@ class Stack:
 
     def create(self, template: dict[str, Any]) -> str:
         """Creates it, and returns the status in which it ends."""
-        self._cloudformation.create_stack(StackName=self.name, TemplateBody=json.dumps(template))
+        self.start_create(template)
         return self._end_status()
 
     def update(self, template: dict[str, Any]) -> str:
@@ -192,6 +195,10 @@ class Stack:
         self._stack_id: str = self.describe()["StackId"]
         self._cloudformation.delete_stack(StackName=self.name)
         return self._end_status(self._stack_id)
+
+    def start_create(self, template: dict[str, Any]) -> None:
+        """Asks for it without waiting."""
+        self._cloudformation.create_stack(StackName=self.name, TemplateBody=json.dumps(template))
 
     def describe(self, name_or_id: str | None = None) -> dict[str, Any]:
         """The description of the stack."""

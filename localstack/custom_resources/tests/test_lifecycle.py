@@ -1,5 +1,6 @@
 """The life of a resource: which requests come, with what in them, and what the stack says."""
 
+import threading
 import unittest
 import urllib.parse
 from typing import Any
@@ -216,6 +217,14 @@ class Update(StackTest):
                 self.assertEqual(stack.delete(), "DELETE_COMPLETE")
                 self.assertEqual(worker.request_types[5:], ["Delete"])
 
+    def test_an_attribute_lost_in_an_update_fails_it_and_the_next_can_mend_it(self) -> None:
+        worker, stack = self.created(lambda _: {})
+        self.assertEqual(stack.update(self.template(Version=2)), "UPDATE_FAILED")
+        self.assertIn("doesn't contain Version key", stack.describe()["StackStatusReason"])
+        worker.answer = lambda _: {"Data": {"Version": "3"}}
+        self.assertEqual(stack.update(self.template(Version=3)), "UPDATE_COMPLETE")
+        self.assertEqual(stack.outputs()["Version"], "3")
+
     def test_what_a_failed_update_added_is_deleted(self) -> None:
         worker, stack = self.created(fails_on("Update"))
         wanted = self.template(Version=2)
@@ -225,6 +234,19 @@ class Update(StackTest):
         self.assertEqual(
             [(r["RequestType"], r["LogicalResourceId"]) for r in worker.requests[1:]],
             [("Create", "Added"), ("Update", "Install"), ("Update", "Install"), ("Delete", "Added")],
+        )
+
+    def test_what_an_update_removes_but_cannot_delete_is_abandoned(self) -> None:
+        worker, stack = self.created(fails_on("Delete"))
+        left = self.template(Version=1)
+        whole = self.template(Version=1)
+        whole["Resources"]["Other"] = whole["Resources"]["Install"]
+        self.assertEqual(stack.update(whole), "UPDATE_COMPLETE")
+        self.assertEqual(stack.update(left), "UPDATE_COMPLETE")
+        self.assertEqual(stack.delete(), "DELETE_COMPLETE")
+        self.assertEqual(
+            [r["LogicalResourceId"] for r in worker.requests if r["RequestType"] == "Delete"],
+            ["Other", "Install"],
         )
 
     def test_the_service_token_may_not_change(self) -> None:
@@ -255,6 +277,26 @@ class Delete(StackTest):
         self.assertEqual(
             [r["LogicalResourceId"] for r in worker.requests if r["RequestType"] == "Delete"],
             ["Other", "Install", "Other"],
+        )
+
+    def test_a_stack_deleted_during_its_create_deletes_by_a_made_up_id(self) -> None:
+        create_received = threading.Event()
+
+        def answer(request: Request) -> Answer:
+            if request["RequestType"] == "Delete":
+                return {}
+            create_received.set()
+            return None
+
+        worker = self.worker(answer)
+        stack = Stack(localstack)
+        wanted = template(worker.topic)
+        stack.start_create(wanted)
+        self.assertTrue(create_received.wait(10))
+        self.assertEqual(stack.delete(), "DELETE_COMPLETE")
+        self.assertEqual(worker.request_types, ["Create", "Delete"])
+        self.assertRegex(
+            worker.requests[1]["PhysicalResourceId"], rf"^{stack.name}-Install-[A-Z0-9]{{13}}$"
         )
 
 

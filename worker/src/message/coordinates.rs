@@ -9,6 +9,12 @@ use super::Unanswerable;
 /// CloudFormation's own default and upper bound of `ServiceTimeout`.
 const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// CloudFormation's bound of a physical resource id; the other texts that an answer repeats are shorter. Bounded, they
+/// leave room for a Reason in the 4096 bytes of an answer.
+const MAX_ID_BYTES: usize = 1024;
+/// CloudFormation's bound of a logical resource id; a request id is a UUID.
+const MAX_NAME_BYTES: usize = 255;
+
 /// What CloudFormation wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestType {
@@ -123,8 +129,26 @@ impl Coordinates {
                 .map(str::to_owned)
         };
         let required = |field: &'static str| text(field).ok_or(Unanswerable::Missing(field));
+        // What the answer repeats: printable, so that JSON does not make it longer.
+        let repeated = |field: &'static str, max_bytes: usize| {
+            required(field).and_then(|text| {
+                let fits = text.len() <= max_bytes && text.chars().all(|c| c.is_ascii_graphic());
+                if fits {
+                    Ok(text)
+                } else {
+                    Err(Unanswerable::Unrepeatable(field))
+                }
+            })
+        };
         let response_url = required("ResponseURL")?;
-        let stack_id = required("StackId")?;
+        let stack_id = repeated("StackId", MAX_ID_BYTES)?;
+        let physical_resource_id = text("PhysicalResourceId");
+        if physical_resource_id
+            .as_ref()
+            .is_some_and(|id| id.len() > MAX_ID_BYTES)
+        {
+            return Err(Unanswerable::Unrepeatable("PhysicalResourceId"));
+        }
         Ok(Self {
             request_type: match message.get("RequestType") {
                 Some(Value::String(kind)) => match kind.as_str() {
@@ -137,9 +161,9 @@ impl Coordinates {
                 None => RequestType::Unknown(String::new()),
             },
             stack_id: StackId::parse(&stack_id).ok_or(Unanswerable::StackId)?,
-            request_id: required("RequestId")?,
-            logical_resource_id: required("LogicalResourceId")?,
-            physical_resource_id: text("PhysicalResourceId"),
+            request_id: repeated("RequestId", MAX_NAME_BYTES)?,
+            logical_resource_id: repeated("LogicalResourceId", MAX_NAME_BYTES)?,
+            physical_resource_id,
             resource_type: text("ResourceType"),
             response_url,
             service_timeout: service_timeout(message),

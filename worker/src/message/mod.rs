@@ -13,6 +13,6 @@ mod response_url;
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
 pub use properties::{Databases, InvalidProperties, OnUnreachableDelete, Properties};
-pub use property_types::{ExtensionProperties, ResourceProperties};
+pub use property_types::{ExtensionProperties, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};

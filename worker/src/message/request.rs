@@ -21,6 +21,9 @@ pub enum Unanswerable {
     /// A field that the answer needs is not there.
     #[error("{0}: missing or not a text; the request cannot be answered")]
     Missing(&'static str),
+    /// A field that the answer repeats does not fit in one.
+    #[error("{0}: too long, or not printable; the request cannot be answered")]
+    Unrepeatable(&'static str),
     /// The stack's id is no stack ARN.
     #[error("StackId: not the ARN of a stack; the request cannot be answered")]
     StackId,

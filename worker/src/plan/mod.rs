@@ -6,6 +6,7 @@
 mod ledger;
 mod obstacle;
 mod order;
+mod outcome;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,8 @@ use std::collections::BTreeSet;
 pub use ledger::{
     Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, ResourceState, Role, settle,
 };
-pub use obstacle::{Obstacle, Place};
+pub use obstacle::Obstacle;
+pub use outcome::PassOutcome;
 pub use step::{DropMode, Step};
 
 use crate::extension::{

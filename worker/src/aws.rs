@@ -1,0 +1,28 @@
+//! The SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// The SDK sets no read timeout: a silent peer would block it for ever. A receive waits up to 20 s by itself.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads the configuration.
+pub async fn load() -> SdkConfig {
+    let http = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
+        .load()
+        .await
+}

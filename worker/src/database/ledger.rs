@@ -1,0 +1,130 @@
+//! The ledger's tables. They live in each managed database, so that they change in the transaction that changes the
+//! extensions, and travel with dumps and snapshots.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use postgres_protocol::escape::escape_literal;
+
+use crate::plan::{Managed, ResourceKey, ResourceState, Role};
+
+/// Makes the ledger.
+pub(super) const CREATE: &str = include_str!("ledger.sql");
+
+/// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
+pub(super) const READ: &str = "
+SELECT json_build_object(
+  'resource', (SELECT json_build_object('physical_resource_id', physical_resource_id, 'state', state,
+                                        'request_type', request_type, 'requested_at', requested_at)
+               FROM extension_worker.resource WHERE stack_id = $1 AND logical_resource_id = $2),
+  'outcome', (SELECT outcome FROM extension_worker.request
+              WHERE stack_id = $1 AND logical_resource_id = $2 AND request_id = $3),
+  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.origin, 'owners',
+      (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
+                'stack_id', o.stack_id, 'logical_resource_id', o.logical_resource_id))
+              ORDER BY o.stack_id, o.logical_resource_id), '[]')
+       FROM extension_worker.owner o WHERE o.extension = e.name))), '{}')
+    FROM extension_worker.extension e)
+)::text";
+
+/// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
+/// queue's four before it.
+const OUTCOME_DAYS: u32 = 18;
+
+/// What one carried-out request writes.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The resource.
+    pub resource: &'a ResourceKey,
+    /// The id that the answer gives.
+    pub physical_resource_id: &'a str,
+    /// Whether the resource is there from now on.
+    pub state: ResourceState,
+    /// The properties as the stack wrote them.
+    pub declared: &'a serde_json::Value,
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: &'a str,
+    /// The request.
+    pub request_id: &'a str,
+    /// When it was published.
+    pub requested_at: DateTime<Utc>,
+    /// What it came to in this database.
+    pub outcome: &'a serde_json::Value,
+    /// Who owned what before.
+    pub managed_before: &'a BTreeMap<String, Managed>,
+    /// Who owns what now.
+    pub managed_after: &'a BTreeMap<String, Managed>,
+}
+
+impl Entry<'_> {
+    /// The statements, each with its semicolon.
+    pub(super) fn sql(&self) -> String {
+        let stack = escape_literal(&self.resource.stack_id);
+        let logical = escape_literal(&self.resource.logical_resource_id);
+        let request = escape_literal(self.request_id);
+        let requested_at = escape_literal(&self.requested_at.to_rfc3339());
+        let mut sql = format!(
+            "INSERT INTO extension_worker.resource AS r (stack_id, logical_resource_id, physical_resource_id, state,
+  declared, request_type, request_id, requested_at)
+VALUES ({stack}, {logical}, {physical}, {state}, {declared}, {kind}, {request}, {requested_at})
+ON CONFLICT (stack_id, logical_resource_id) DO UPDATE SET physical_resource_id = excluded.physical_resource_id,
+  state = excluded.state, declared = excluded.declared, request_type = excluded.request_type,
+  request_id = excluded.request_id, requested_at = excluded.requested_at, changed_at = now();
+INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome)
+VALUES ({stack}, {logical}, {request}, {requested_at}, {outcome});
+DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resource_id = {logical}
+  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
+",
+            physical = escape_literal(self.physical_resource_id),
+            state = escape_literal(match self.state {
+                ResourceState::Live => "live",
+                ResourceState::Deleted => "deleted",
+            }),
+            declared = escape_literal(&self.declared.to_string()),
+            kind = escape_literal(self.request_type),
+            outcome = escape_literal(&self.outcome.to_string()),
+        );
+        self.write_ownership(&mut sql);
+        sql
+    }
+
+    /// Only what differs, so that a request that changes nothing writes nothing here.
+    fn write_ownership(&self, sql: &mut String) {
+        for name in self
+            .managed_before
+            .keys()
+            .filter(|name| !self.managed_after.contains_key(*name))
+        {
+            sql.push_str(&format!(
+                "DELETE FROM extension_worker.extension WHERE name = {};\n",
+                escape_literal(name)
+            ));
+        }
+        for (name, managed) in self.managed_after {
+            if self.managed_before.get(name) == Some(managed) {
+                continue;
+            }
+            let name = escape_literal(name);
+            let origin = escape_literal(match managed.origin {
+                crate::plan::Origin::Created => "created",
+                crate::plan::Origin::Adopted => "adopted",
+            });
+            sql.push_str(&format!(
+                "INSERT INTO extension_worker.extension (name, origin) VALUES ({name}, {origin}) \
+                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin; \
+                 DELETE FROM extension_worker.owner WHERE extension = {name};\n"
+            ));
+            for owner in &managed.owners {
+                sql.push_str(&format!("INSERT INTO extension_worker.owner (extension, stack_id, logical_resource_id, role) \
+                     VALUES ({name}, {}, {}, {});\n",
+                    escape_literal(&owner.resource.stack_id),
+                    escape_literal(&owner.resource.logical_resource_id),
+                    escape_literal(match owner.role {
+                        Role::Declared => "declared",
+                        Role::Dependency => "dependency",
+                    }),
+                ));
+            }
+        }
+    }
+}

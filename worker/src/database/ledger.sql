@@ -1,0 +1,71 @@
+-- The ledger of extension-worker, version 1.
+CREATE SCHEMA extension_worker;
+COMMENT ON SCHEMA extension_worker IS
+  'Ledger of extension-worker: which CloudFormation resource declared which extension. Do not change by hand.';
+
+CREATE TABLE extension_worker.migration (
+  version    integer PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO extension_worker.migration (version) VALUES (1);
+
+CREATE TABLE extension_worker.resource (
+  stack_id             text NOT NULL,
+  logical_resource_id  text NOT NULL,
+  physical_resource_id text NOT NULL,
+  state                text NOT NULL CHECK (state IN ('live', 'deleted')),
+  declared             jsonb NOT NULL,
+  request_type         text NOT NULL,
+  request_id           text NOT NULL,
+  requested_at         timestamptz NOT NULL,
+  changed_at           timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (stack_id, logical_resource_id)
+);
+COMMENT ON TABLE extension_worker.resource IS
+  'Resources of stacks. A deleted one stays, so that a request that comes late changes nothing.';
+
+CREATE TABLE extension_worker.request (
+  stack_id            text NOT NULL,
+  logical_resource_id text NOT NULL,
+  request_id          text NOT NULL,
+  requested_at        timestamptz NOT NULL,
+  outcome             jsonb NOT NULL,
+  PRIMARY KEY (stack_id, logical_resource_id, request_id)
+);
+COMMENT ON TABLE extension_worker.request IS
+  'Requests that were carried out, with what they came to: a second delivery is answered from here.';
+
+CREATE TABLE extension_worker.extension (
+  name   text PRIMARY KEY,
+  origin text NOT NULL CHECK (origin IN ('created', 'adopted'))
+);
+COMMENT ON TABLE extension_worker.extension IS
+  'Extensions that a resource owns, or that were created for one and left behind.';
+
+CREATE TABLE extension_worker.owner (
+  extension           text NOT NULL REFERENCES extension_worker.extension ON DELETE CASCADE,
+  stack_id            text NOT NULL,
+  logical_resource_id text NOT NULL,
+  role                text NOT NULL CHECK (role IN ('declared', 'dependency')),
+  PRIMARY KEY (extension, stack_id, logical_resource_id)
+);
+
+CREATE VIEW extension_worker.managed_extensions AS
+SELECT e.name,
+       x.extversion AS installed_version,
+       a.default_version,
+       n.nspname AS schema,
+       e.origin,
+       o.role,
+       o.stack_id,
+       o.logical_resource_id
+FROM extension_worker.extension e
+LEFT JOIN extension_worker.owner o ON o.extension = e.name
+LEFT JOIN pg_catalog.pg_extension x ON x.extname = e.name
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = x.extnamespace
+LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.name;
+COMMENT ON VIEW extension_worker.managed_extensions IS
+  'One row for each extension and resource that owns it; installed_version is NULL where somebody dropped it by hand.';
+
+GRANT USAGE ON SCHEMA extension_worker TO PUBLIC;
+GRANT SELECT ON extension_worker.managed_extensions TO PUBLIC;

@@ -1,0 +1,102 @@
+//! One look at one database: a single query whose answer is a single JSON document.
+
+use postgres_protocol::escape::escape_literal;
+use serde::Deserialize;
+
+use super::DatabaseError;
+use crate::extension::{Declaration, ExtensionName, Observed, SchemaName};
+
+/// What a look is about: with fewer names the server has less to read.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    names: Vec<String>,
+    schemas: Vec<String>,
+}
+
+impl Scope {
+    /// What is to be known to plan these declarations.
+    pub fn of(declarations: &[Declaration]) -> Self {
+        let named = |name: &ExtensionName| name.as_str().to_ascii_lowercase();
+        let schema = |declaration: &Declaration| {
+            declaration
+                .schema
+                .as_ref()
+                .map(|schema: &SchemaName| schema.as_str().to_owned())
+        };
+        Self {
+            names: declarations
+                .iter()
+                .map(|declaration| named(&declaration.name))
+                .collect(),
+            schemas: declarations.iter().filter_map(schema).collect(),
+        }
+    }
+
+    /// The query. Every name in it is qualified by the pinned search_path of the session.
+    ///
+    /// Reading `pg_available_extension_versions` costs PostgreSQL a directory scan for each extension that there is:
+    /// it is read only where a declared extension is not installed.
+    pub(super) fn sql(&self) -> String {
+        let names = text_array(&self.names);
+        let schemas = text_array(&self.schemas);
+        format!(
+            "SELECT json_build_object(
+  'server_version', split_part(current_setting('server_version'), ' ', 1),
+  'role', current_user,
+  'in_recovery', pg_is_in_recovery(),
+  'catalog', json_build_object(
+    'extensions', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'default_version', a.default_version)
+                                            ORDER BY a.name), '[]') FROM pg_available_extensions() a),
+    'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}) declared
+                                  WHERE NOT EXISTS (SELECT FROM pg_extension WHERE lower(extname) = declared))
+      THEN (SELECT coalesce(json_agg(json_build_object('name', v.name, 'version', v.version, 'schema', v.schema,
+                                                       'requires', v.requires)), '[]')
+            FROM pg_available_extension_versions() v WHERE lower(v.name) = ANY ({names}))
+      ELSE '[]' END,
+    'paths', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'source', p.source, 'target', p.target)), '[]')
+              FROM pg_available_extensions() a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
+              WHERE lower(a.name) = ANY ({names}) AND p.path IS NOT NULL)),
+  'installed', (SELECT coalesce(json_object_agg(e.extname, json_build_object(
+      'version', e.extversion, 'schema', n.nspname, 'relocatable', e.extrelocatable,
+      'requires', (SELECT coalesce(json_agg(r.extname ORDER BY r.extname), '[]')
+                   FROM pg_depend d JOIN pg_extension r ON r.oid = d.refobjid
+                   WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+                     AND d.refclassid = 'pg_extension'::regclass))), '{{}}')
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
+  'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
+  'allowed_extensions', (SELECT setting FROM pg_settings WHERE name = 'rds.allowed_extensions'),
+  'has_ledger', EXISTS (SELECT FROM pg_namespace WHERE nspname = 'extension_worker'),
+  'foreign_ledger_owner', (SELECT r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'extension_worker' AND NOT r.rolsuper
+      AND r.rolname <> current_user AND NOT pg_has_role(r.oid, current_user, 'MEMBER')
+      AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser' AND pg_has_role(r.oid, s.oid, 'MEMBER')))
+)"
+        )
+    }
+}
+
+/// What the query answers.
+#[derive(Deserialize)]
+struct Look {
+    #[serde(flatten)]
+    observed: Observed,
+    foreign_ledger_owner: Option<String>,
+}
+
+/// Reads the document.
+///
+/// A ledger whose schema belongs to somebody of no standing is refused: triggers on its tables would run with the
+/// rights of the worker's role.
+pub(super) fn read(document: &str) -> Result<Observed, DatabaseError> {
+    let look: Look = serde_json::from_str(document)
+        .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
+    match look.foreign_ledger_owner {
+        Some(owner) => Err(DatabaseError::ForeignLedger(owner)),
+        None => Ok(look.observed),
+    }
+}
+
+fn text_array(texts: &[String]) -> String {
+    let literals: Vec<String> = texts.iter().map(|text| escape_literal(text)).collect();
+    format!("ARRAY[{}]::text[]", literals.join(","))
+}

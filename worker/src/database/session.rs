@@ -1,0 +1,217 @@
+//! One transaction on one connection. A session that is dropped before its end takes its connection with it.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::Type;
+
+use super::DatabaseError;
+use super::ledger::{self, Entry};
+use super::observe::{self, Scope};
+use crate::extension::Observed;
+use crate::plan::{DropMode, Ledger, ResourceKey, Step};
+
+/// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
+const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
+
+/// How long a statement waits for a lock that somebody else holds before the pass starts over.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection, and while it lasts a transaction.
+pub struct Session {
+    /// None once the connection is used up.
+    client: Option<Object>,
+    in_transaction: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It was done.
+    Done,
+    /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
+    InUse(String),
+}
+
+impl Session {
+    pub(super) fn new(client: Object) -> Self {
+        Self {
+            client: Some(client),
+            in_transaction: false,
+        }
+    }
+
+    /// Begins the transaction, takes the lock of this database and looks at it: one round trip.
+    ///
+    /// No statement runs for longer than `budget`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin(
+        &mut self,
+        scope: &Scope,
+        budget: Duration,
+    ) -> Result<Observed, DatabaseError> {
+        let sql = format!(
+            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = {}; \
+             SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
+            budget.as_millis().max(1),
+            LOCK_TIMEOUT.min(budget).as_millis().max(1),
+            scope.sql(),
+        );
+        self.in_transaction = true;
+        self.observed(&sql).await
+    }
+
+    /// Looks again: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn observe(&mut self, scope: &Scope) -> Result<Observed, DatabaseError> {
+        self.observed(&scope.sql()).await
+    }
+
+    /// What the ledger says of the resource and of this very request: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn read_ledger(
+        &mut self,
+        resource: &ResourceKey,
+        request_id: &str,
+    ) -> Result<Ledger, DatabaseError> {
+        let row = self
+            .client()?
+            .query_typed_one(
+                ledger::READ,
+                &[
+                    (&resource.stack_id, Type::TEXT),
+                    (&resource.logical_resource_id, Type::TEXT),
+                    (&request_id, Type::TEXT),
+                ],
+            )
+            .await?;
+        let document: String = row.try_get(0)?;
+        serde_json::from_str(&document)
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
+    /// Makes the ledger, or brings it to the newest form.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn create_ledger(&mut self) -> Result<(), DatabaseError> {
+        Ok(self.client()?.batch_execute(ledger::CREATE).await?)
+    }
+
+    /// Carries a step out.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn apply(&mut self, step: &Step) -> Result<Applied, DatabaseError> {
+        let sql = step.sql();
+        let may_stay = matches!(
+            step,
+            Step::Drop {
+                mode: DropMode::IfUnused,
+                ..
+            }
+        );
+        if !may_stay {
+            self.client()?.batch_execute(&sql).await?;
+            return Ok(Applied::Done);
+        }
+        self.client()?
+            .batch_execute("SAVEPOINT before_drop")
+            .await?;
+        match self
+            .client()?
+            .batch_execute(&sql)
+            .await
+            .map_err(DatabaseError::from)
+        {
+            Ok(()) => Ok(Applied::Done),
+            Err(error) => match error.sql() {
+                Some(refused) if refused.sqlstate == "2BP01" => {
+                    self.client()?
+                        .batch_execute("ROLLBACK TO SAVEPOINT before_drop")
+                        .await?;
+                    let detail = refused
+                        .detail
+                        .clone()
+                        .unwrap_or_else(|| refused.message.clone());
+                    Ok(Applied::InUse(detail.replace('\n', "; ")))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Writes the ledger and commits: one round trip. The connection can be used again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
+    pub async fn commit(mut self, entry: Option<&Entry<'_>>) -> Result<(), DatabaseError> {
+        let sql = entry.map(Entry::sql).unwrap_or_default() + "COMMIT";
+        self.client()?.batch_execute(&sql).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Gives up what was done. The connection can be used again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn roll_back(mut self) -> Result<(), DatabaseError> {
+        self.client()?.batch_execute("ROLLBACK").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// The databases of the server that accept connections, `template0` and `rdsadmin` excepted.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
+        let rows = self
+            .client()?
+            .query_typed(
+                "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+                 AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
+                &[],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok(row.try_get::<_, String>(0)?))
+            .collect()
+    }
+
+    async fn observed(&mut self, sql: &str) -> Result<Observed, DatabaseError> {
+        let messages = self.client()?.simple_query(sql).await?;
+        // Several statements, of which the last one's row is wanted.
+        let document = messages.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
+    }
+
+    fn client(&self) -> Result<&Object, DatabaseError> {
+        self.client
+            .as_ref()
+            .ok_or_else(|| DatabaseError::Connection("the connection is used up".to_owned(), None))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take()
+            && self.in_transaction
+        {
+            // A connection with an open transaction or a running statement never goes back to the pool. The server
+            // notices the closed connection by itself, client_connection_check_interval at the latest.
+            drop(Object::take(client));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::types::{
+    Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName,
+};
+
+/// SQS's bound of one receive.
+pub const MAX_BATCH: usize = 10;
+
+/// The DLQ's attribute that says why a message is there.
+const REASON_ATTRIBUTE: &str = "Reason";
+
+/// A message in hand, invisible to others until its visibility timeout ends.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The same for every delivery of the message.
+    pub id: String,
+    /// This delivery's.
+    pub receipt_handle: String,
+    /// What was sent.
+    pub body: String,
+    /// How often it was delivered, this time included.
+    pub receive_count: u32,
+}
+
+/// A call that SQS did not answer as asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{call}: {text}")]
+pub struct QueueError {
+    call: &'static str,
+    /// SQS's error code, empty where there was no answer.
+    pub code: String,
+    text: String,
+}
+
+/// The queue and its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    dead_letter_url: Option<String>,
+}
+
+impl Queue {
+    /// Calls SQS with the SDK's configuration.
+    pub fn new(
+        config: &aws_config::SdkConfig,
+        url: String,
+        dead_letter_url: Option<String>,
+    ) -> Self {
+        Self {
+            client: Client::new(config),
+            url,
+            dead_letter_url,
+        }
+    }
+
+    /// Waits up to `wait` for up to `count` messages (1 to 10), and hides them from others for `visibility`.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn receive(
+        &self,
+        count: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        let output = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(count.clamp(1, MAX_BATCH)).unwrap_or(1))
+            .wait_time_seconds(whole_seconds(wait))
+            .visibility_timeout(whole_seconds(visibility))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| fault("ReceiveMessage", &error))?;
+        Ok(output
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(message)
+            .collect())
+    }
+
+    /// Acknowledges a message.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn delete(&self, message: &Message) -> Result<(), QueueError> {
+        self.client
+            .delete_message()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt_handle)
+            .send()
+            .await
+            .map_err(|error| fault("DeleteMessage", &error))?;
+        Ok(())
+    }
+
+    /// Hides a message from others for another while; with nothing it is given back at once.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn change_visibility(
+        &self,
+        message: &Message,
+        visibility: Duration,
+    ) -> Result<(), QueueError> {
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt_handle)
+            .visibility_timeout(whole_seconds(visibility))
+            .send()
+            .await
+            .map_err(|error| fault("ChangeMessageVisibility", &error))?;
+        Ok(())
+    }
+
+    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute. Without a dead-letter queue
+    /// of its own, the worker leaves that to the queue's redrive policy: `false`.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn dead_letter(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
+        let Some(url) = &self.dead_letter_url else {
+            return Ok(false);
+        };
+        let reason = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(reason)
+            .build()
+            .map_err(|error| QueueError {
+                call: "SendMessage",
+                code: String::new(),
+                text: error.to_string(),
+            })?;
+        self.client
+            .send_message()
+            .queue_url(url)
+            .message_body(&message.body)
+            .message_attributes(REASON_ATTRIBUTE, reason)
+            .send()
+            .await
+            .map_err(|error| fault("SendMessage", &error))?;
+        Ok(true)
+    }
+}
+
+fn message(message: SqsMessage) -> Option<Message> {
+    let receive_count = message
+        .attributes
+        .as_ref()
+        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1);
+    Some(Message {
+        id: message.message_id?,
+        receipt_handle: message.receipt_handle?,
+        body: message.body.unwrap_or_default(),
+        receive_count,
+    })
+}
+
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn fault<E>(call: &'static str, error: &E) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error,
+{
+    QueueError {
+        call,
+        code: error.code().unwrap_or_default().to_owned(),
+        text: DisplayErrorContext(error).to_string(),
+    }
+}

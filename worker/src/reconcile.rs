@@ -1,0 +1,395 @@
+//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger.
+//!
+//! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tracing::info;
+
+use crate::database::sqlstate::{self, Class};
+use crate::database::{Applied, DatabaseError, Entry, Pools, Scope, Session, Target};
+use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
+use crate::plan::{
+    Intent, Kept, KeptBecause, Ledger, Managed, Obstacle, PassOutcome, ResourceKey, ResourceRecord,
+    ResourceState, Step, plan, settle,
+};
+use crate::response::reason::{self, Place};
+use crate::secrets::Password;
+
+/// What one pass is to do, and for which request.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The database.
+    pub target: &'a Target,
+    /// The role's password.
+    pub password: &'a Password,
+    /// The resource.
+    pub resource: &'a ResourceKey,
+    /// What the resource declares; nothing where it goes.
+    pub declarations: &'a [Declaration],
+    /// The properties as the stack wrote them, for the ledger.
+    pub declared: &'a serde_json::Value,
+    /// What becomes of what it owns and no longer declares.
+    pub deletion_behavior: DeletionBehavior,
+    /// Whether the resource is there afterwards.
+    pub goal: Goal<'a>,
+    /// The id that the answer gives.
+    pub physical_resource_id: &'a str,
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: &'a str,
+    /// The request.
+    pub request_id: &'a str,
+    /// When it was published.
+    pub published_at: DateTime<Utc>,
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+    /// When the pass must be over.
+    pub until: Instant,
+}
+
+/// What a pass leaves of the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal<'a> {
+    /// It is there, as declared.
+    Live,
+    /// It is gone, and with it what it owned.
+    Deleted {
+        /// The id of the resource that is deleted: one that was replaced has another.
+        physical_resource_id: &'a str,
+    },
+}
+
+/// Why a pass came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// What is declared cannot be had.
+    #[error("cannot be planned")]
+    Obstacle {
+        /// What stands in the way.
+        obstacle: Box<Obstacle>,
+        /// The server's version.
+        server_version: String,
+    },
+    /// The database refused, or could not be worked on.
+    #[error("could not be carried out")]
+    Database {
+        /// What happened.
+        #[source]
+        error: DatabaseError,
+        /// The step that was under way.
+        step: Option<Box<Step>>,
+    },
+    /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
+    #[error("the server is read-only")]
+    ReadOnly,
+    /// A newer request of the same resource was carried out already.
+    #[error("superseded by a newer request")]
+    Superseded,
+    /// PostgreSQL did everything, and the database is not as declared.
+    #[error("the database is not as declared")]
+    NotConverged(Vec<Step>),
+}
+
+impl PassError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Database { error, .. } => sqlstate::classify(error),
+            Self::ReadOnly => Class::TransientAtMost(3),
+            Self::Obstacle { .. } | Self::Superseded | Self::NotConverged(_) => Class::Permanent,
+        }
+    }
+
+    /// The Reason.
+    pub fn reason(&self, target: &Target) -> String {
+        let place = Place {
+            host: target.address.host.clone(),
+            database: target.database.clone(),
+        };
+        match self {
+            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, &place, server_version),
+            Self::Database { error, step } => reason::of_database(error, step.as_deref(), &target.address, &place),
+            Self::ReadOnly => format!(
+                "{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
+                target.address
+            ),
+            Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
+            Self::NotConverged(steps) => {
+                let missing: Vec<String> = steps.iter().map(Step::sql).collect();
+                format!("{place}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
+            }
+        }
+    }
+}
+
+impl From<DatabaseError> for PassError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database { error, step: None }
+    }
+}
+
+/// Makes one pass.
+///
+/// # Errors
+/// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
+pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, PassError> {
+    let mut session = pools.session(pass.target, pass.password).await?;
+    let scope = Scope::of(pass.declarations);
+    let before = session.begin(&scope, remaining(pass.until)).await?;
+    if before.in_recovery {
+        return Err(PassError::ReadOnly);
+    }
+    let ledger = if before.has_ledger {
+        session.read_ledger(pass.resource, pass.request_id).await?
+    } else {
+        Ledger::default()
+    };
+    if let Some(outcome) = stored(&ledger)? {
+        info!(
+            database = pass.target.database,
+            "this request was carried out before"
+        );
+        session.roll_back().await?;
+        return Ok(outcome);
+    }
+    if ledger
+        .resource
+        .as_ref()
+        .is_some_and(|resource| resource.requested_at > pass.published_at)
+    {
+        return Err(PassError::Superseded);
+    }
+    info!(
+        database = pass.target.database,
+        extensions = versions(&before),
+        "extensions before"
+    );
+    if let Goal::Deleted {
+        physical_resource_id,
+    } = pass.goal
+        && !is_meant(ledger.resource.as_ref(), physical_resource_id)
+    {
+        return remember_deletion(session, pass, &before, &ledger).await;
+    }
+
+    let intent = Intent {
+        resource: pass.resource,
+        declarations: pass.declarations,
+        deletion_behavior: pass.deletion_behavior,
+    };
+    let blocked = |obstacle| PassError::Obstacle {
+        obstacle: Box::new(obstacle),
+        server_version: before.server_version.clone(),
+    };
+    let plan = plan(&intent, &before, &ledger).map_err(blocked)?;
+    if pass.dry_run {
+        session.roll_back().await?;
+        return Ok(PassOutcome {
+            changes: plan.steps.iter().map(Step::sql).collect(),
+            kept: plan.kept.iter().map(Kept::to_string).collect(),
+            ..outcome(pass, &before, &before)
+        });
+    }
+
+    if !before.has_ledger {
+        session.create_ledger().await?;
+    }
+    let mut changes = Vec::new();
+    let mut kept = plan.kept;
+    for step in &plan.steps {
+        let failed = |error| PassError::Database {
+            error,
+            step: Some(Box::new(step.clone())),
+        };
+        match session.apply(step).await.map_err(failed)? {
+            Applied::Done => {
+                info!(database = pass.target.database, sql = step.sql(), "{step}");
+                changes.push(step.to_string());
+            }
+            Applied::InUse(detail) => {
+                kept.push(Kept {
+                    name: step.extension().to_owned(),
+                    because: KeptBecause::InUse(detail),
+                });
+            }
+        }
+    }
+    let after = if plan.steps.is_empty() {
+        before.clone()
+    } else {
+        session.observe(&scope).await?
+    };
+    let managed = settle(&intent, &before, &after, &ledger);
+    verify(&intent, &after, &managed)?;
+    info!(
+        database = pass.target.database,
+        extensions = versions(&after),
+        "extensions after"
+    );
+
+    let outcome = PassOutcome {
+        changes,
+        kept: kept.iter().map(Kept::to_string).collect(),
+        ..outcome(pass, &before, &after)
+    };
+    let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
+    let entry = entry(pass, &stored, &ledger, &managed);
+    session.commit(Some(&entry)).await?;
+    // A library that a session has loaded stays loaded: after an update no old session may go on.
+    if plan
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Update { .. }))
+    {
+        pools.forget(pass.target);
+    }
+    Ok(outcome)
+}
+
+/// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
+/// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
+/// replaced.
+fn is_meant(resource: Option<&ResourceRecord>, physical_resource_id: &str) -> bool {
+    resource.is_some_and(|resource| {
+        resource.state == ResourceState::Live
+            && (resource.physical_resource_id == physical_resource_id
+                || resource.request_type == "Create")
+    })
+}
+
+/// A Delete of what is not here: a Create that comes late must find that it was deleted.
+async fn remember_deletion(
+    mut session: Session,
+    pass: &Pass<'_>,
+    before: &Observed,
+    ledger: &Ledger,
+) -> Result<PassOutcome, PassError> {
+    let outcome = outcome(pass, before, before);
+    let is_live = ledger
+        .resource
+        .as_ref()
+        .is_some_and(|resource| resource.state == ResourceState::Live);
+    if is_live || pass.dry_run {
+        session.roll_back().await?;
+        return Ok(outcome);
+    }
+    if !before.has_ledger
+        && let Err(error) = session.create_ledger().await
+    {
+        return match sqlstate::classify(&error) {
+            // Who may not make the ledger made nothing that could be deleted.
+            Class::Permanent => Ok(outcome),
+            Class::Transient
+            | Class::TransientAtMost(_)
+            | Class::Race
+            | Class::Prerequisite(_)
+            | Class::Credentials
+            | Class::NoDatabase => Err(error.into()),
+        };
+    }
+    let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
+    let entry = entry(pass, &stored, ledger, &ledger.managed);
+    session.commit(Some(&entry)).await?;
+    Ok(outcome)
+}
+
+/// What was planned and applied plans to nothing.
+fn verify(
+    intent: &Intent<'_>,
+    after: &Observed,
+    managed: &BTreeMap<String, Managed>,
+) -> Result<(), PassError> {
+    let ledger = Ledger {
+        managed: managed.clone(),
+        ..Ledger::default()
+    };
+    let rest = plan(intent, after, &ledger).map_err(|obstacle| PassError::Obstacle {
+        obstacle: Box::new(obstacle),
+        server_version: after.server_version.clone(),
+    })?;
+    if rest.steps.is_empty() {
+        Ok(())
+    } else {
+        Err(PassError::NotConverged(rest.steps))
+    }
+}
+
+fn entry<'a>(
+    pass: &Pass<'a>,
+    outcome: &'a serde_json::Value,
+    ledger: &'a Ledger,
+    managed: &'a BTreeMap<String, Managed>,
+) -> Entry<'a> {
+    Entry {
+        resource: pass.resource,
+        physical_resource_id: pass.physical_resource_id,
+        state: match pass.goal {
+            Goal::Live => ResourceState::Live,
+            Goal::Deleted { .. } => ResourceState::Deleted,
+        },
+        declared: pass.declared,
+        request_type: pass.request_type,
+        request_id: pass.request_id,
+        requested_at: pass.published_at,
+        outcome,
+        managed_before: &ledger.managed,
+        managed_after: managed,
+    }
+}
+
+fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome {
+    let all = |observed: &Observed| {
+        observed
+            .installed
+            .iter()
+            .map(|(name, installed)| (name.clone(), installed.version.to_string()))
+            .collect()
+    };
+    let declared = pass
+        .declarations
+        .iter()
+        .filter(|declaration| declaration.ensure == Ensure::Present)
+        .filter_map(|declaration| {
+            let (_, installed) = after
+                .installed
+                .iter()
+                .find(|(name, _)| declaration.name.means(name))?;
+            Some((declaration.name.to_string(), installed.version.to_string()))
+        })
+        .collect();
+    PassOutcome {
+        before: all(before),
+        after: all(after),
+        declared,
+        changes: Vec::new(),
+        kept: Vec::new(),
+    }
+}
+
+fn stored(ledger: &Ledger) -> Result<Option<PassOutcome>, PassError> {
+    ledger
+        .outcome
+        .clone()
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> PassError {
+    DatabaseError::Unreadable(error.to_string()).into()
+}
+
+fn versions(observed: &Observed) -> String {
+    let all: Vec<String> = observed
+        .installed
+        .iter()
+        .map(|(name, installed)| format!("{name} {}", installed.version))
+        .collect();
+    all.join(", ")
+}
+
+fn remaining(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}

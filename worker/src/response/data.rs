@@ -1,0 +1,68 @@
+//! `Data`: what `Fn::GetAtt` finds.
+
+use std::collections::BTreeMap;
+
+use crate::message::Properties;
+use crate::plan::PassOutcome;
+
+/// The texts that `Fn::GetAtt` finds. The keys are the same on Create and on Update.
+pub fn data(
+    properties: &Properties,
+    outcomes: &[(String, PassOutcome)],
+) -> BTreeMap<String, String> {
+    let of_each = |text: &dyn Fn(&PassOutcome) -> String| match outcomes {
+        [(_, outcome)] => text(outcome),
+        several => {
+            let texts: Vec<String> = several
+                .iter()
+                .map(|(name, outcome)| format!("{name}: {}", text(outcome)))
+                .collect();
+            texts.join("; ")
+        }
+    };
+    let list = |versions: &BTreeMap<String, String>| {
+        let all: Vec<String> = versions
+            .iter()
+            .map(|(name, version)| format!("{name}={version}"))
+            .collect();
+        all.join(",")
+    };
+    let mut data = BTreeMap::new();
+    for declaration in &properties.declarations {
+        let name = declaration.name.to_string();
+        let mut versions: Vec<&str> = outcomes
+            .iter()
+            .filter_map(|(_, outcome)| outcome.declared.get(&name))
+            .map(String::as_str)
+            .collect();
+        versions.dedup();
+        data.insert(name, versions.join(","));
+    }
+    let databases: Vec<&str> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
+    data.insert("Databases".to_owned(), databases.join(","));
+    data.insert(
+        "Extensions".to_owned(),
+        of_each(&|outcome| list(&outcome.declared)),
+    );
+    data.insert(
+        "Before".to_owned(),
+        of_each(&|outcome| list(&outcome.before)),
+    );
+    data.insert(
+        "Changes".to_owned(),
+        of_each(&|outcome| {
+            let all: Vec<&str> = outcome
+                .changes
+                .iter()
+                .chain(&outcome.kept)
+                .map(String::as_str)
+                .collect();
+            if all.is_empty() {
+                "none".to_owned()
+            } else {
+                all.join("; ")
+            }
+        }),
+    );
+    data
+}

@@ -1,0 +1,173 @@
+//! What the process is told: flags, and the environment where a flag is not given. The only module that reads either.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use crate::message::ResponseOrigin;
+use crate::tls::SslMode;
+
+/// Installs PostgreSQL extensions that CloudFormation stacks declare.
+#[derive(Debug, Parser)]
+#[command(name = "extension-worker", version, about, max_term_width = 100)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How logs are written: text for a terminal, JSON for anything else, unless said otherwise.
+    #[arg(long, env = "WORKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
+    pub log_format: LogFormat,
+    /// Which logs are written, as in "info,extension_worker=debug".
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    pub log: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take requests from the queue until told to stop (SIGTERM or SIGINT).
+    Run(Box<RunSettings>),
+    /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
+    Health {
+        /// Where it listens.
+        #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
+        health_addr: SocketAddr,
+    },
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The settings of `run`. AWS's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials …) are read by the SDK.
+#[derive(Debug, Clone, Args)]
+pub struct RunSettings {
+    /// URL of the queue that the topic is subscribed to.
+    #[arg(long, env = "WORKER_QUEUE_URL", value_parser = queue_url)]
+    pub queue_url: String,
+    /// ARNs of the topics that are served, separated by commas; unset: any.
+    #[arg(long, env = "WORKER_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
+    pub topic_arns: Vec<String>,
+    /// Accounts whose stacks are served, separated by commas; unset: any.
+    #[arg(long, env = "WORKER_ACCOUNTS", value_delimiter = ',', value_parser = account)]
+    pub accounts: Vec<String>,
+    /// Queue for messages that nobody can be answered about; unset: the queue's redrive policy moves them.
+    #[arg(long, env = "WORKER_DEAD_LETTER_QUEUE_URL", value_parser = queue_url)]
+    pub dead_letter_queue_url: Option<String>,
+    /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
+    #[arg(long, env = "WORKER_RESPONSE_ORIGIN", value_name = "ORIGIN")]
+    pub response_origin: Option<ResponseOrigin>,
+    /// Messages that are worked on at the same time.
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency: u16,
+    /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
+    #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_receives: u32,
+    /// For how long a message is hidden from other workers; it is extended while it is worked on.
+    #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
+    pub visibility_seconds: Duration,
+    /// How long one receive waits for a message.
+    #[arg(long, env = "WORKER_RECEIVE_WAIT_SECONDS", default_value = "20", value_parser = seconds_to_20)]
+    pub receive_wait_seconds: Duration,
+    /// How long requests under way may go on after SIGTERM.
+    #[arg(long, env = "WORKER_SHUTDOWN_SECONDS", default_value = "75", value_parser = seconds_to_110)]
+    pub shutdown_seconds: Duration,
+    /// Where the health check listens; unset: nowhere.
+    #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
+    pub health_addr: Option<SocketAddr>,
+    /// How connections to PostgreSQL are secured, as in libpq.
+    #[arg(long, env = "PGSSLMODE", value_enum, default_value_t = SslMode::VerifyFull)]
+    pub ssl_mode: SslMode,
+    /// File of the CA certificates that PostgreSQL's are checked against, or "system"; unset: the system's.
+    #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE")]
+    pub ssl_root_cert: Option<String>,
+}
+
+fn queue_url(text: &str) -> Result<String, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            Ok(text.to_owned())
+        }
+        _ => Err(
+            "must be the URL of a queue: https://sqs.<region>.amazonaws.com/<account>/<name>"
+                .to_owned(),
+        ),
+    }
+}
+
+fn topic_arn(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts.as_slice() {
+        ["arn", _, "sns", _, _, _] => Ok(text.to_owned()),
+        _ => Err("must be the ARN of a topic: arn:aws:sns:<region>:<account>:<name>".to_owned()),
+    }
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the 12 digits of an account".to_owned())
+    }
+}
+
+fn seconds_to_20(text: &str) -> Result<Duration, String> {
+    seconds(text, 0, 20)
+}
+
+fn seconds_to_110(text: &str) -> Result<Duration, String> {
+    seconds(text, 0, 110)
+}
+
+fn seconds_from_10_to_43200(text: &str) -> Result<Duration, String> {
+    seconds(text, 10, 43_200)
+}
+
+fn seconds(text: &str, least: u64, most: u64) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (least..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("must be whole seconds from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(arguments: &[&str]) -> String {
+        let arguments = ["extension-worker", "run"]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        CommandLine::try_parse_from(arguments)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let queue = ["--queue-url", "http://127.0.0.1:4566/000000000000/q"];
+        for (flag, value) in [
+            ("--topic-arns", "arn:aws:sqs:us-east-1:1:q"),
+            ("--accounts", "123"),
+            ("--response-origin", "http://127.0.0.1:4566/path"),
+            ("--concurrency", "0"),
+            ("--visibility-seconds", "5"),
+            ("--health-addr", "8080"),
+            ("--ssl-mode", "on"),
+        ] {
+            let told = fault(&[queue[0], queue[1], flag, value]);
+            assert!(told.contains(flag), "{told}");
+        }
+        assert!(fault(&["--queue-url", "q"]).contains("--queue-url"));
+        assert!(fault(&[]).contains("--queue-url"));
+    }
+}
