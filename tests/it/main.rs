@@ -1,1 +1,11 @@
+//! The worker's behaviour, seen from outside: the real binary, a real LocalStack, a real PostgreSQL.
+//!
+//! `make test` starts both services and says where they are. Each test has a topic, a queue, a database and a worker
+//! of its own.
 
+mod bad_input;
+mod ownership;
+mod process;
+mod protocol;
+mod stacks;
+mod support;

@@ -190,9 +190,12 @@ impl Session {
     async fn observed(&mut self, sql: &str) -> Result<Observed, DatabaseError> {
         let messages = self.client()?.simple_query(sql).await?;
         // Several statements, of which the last one's row is wanted.
-        let document = messages.iter().rev().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
+        let document = messages.iter().rev().find_map(|message| {
+            if let SimpleQueryMessage::Row(row) = message {
+                row.get(0)
+            } else {
+                None
+            }
         });
         observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
     }

@@ -145,10 +145,10 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, version: &str) -> bool {
-        match VersionRequest::parse(pattern).unwrap() {
-            VersionRequest::Matching(pattern) => pattern.matches(&Version::parse(version).unwrap()),
-            other => panic!("{other:?}"),
-        }
+        let VersionRequest::Matching(pattern) = VersionRequest::parse(pattern).unwrap() else {
+            panic!("{pattern} is no pattern");
+        };
+        pattern.matches(&Version::parse(version).unwrap())
     }
 
     #[test]

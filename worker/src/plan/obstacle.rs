@@ -22,6 +22,8 @@ pub enum Obstacle {
         name: ExtensionName,
         /// As declared.
         asked: VersionRequest,
+        /// The server's.
+        default: Option<Version>,
         /// Lowest first.
         available: Vec<Version>,
     },

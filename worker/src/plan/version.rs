@@ -125,6 +125,7 @@ fn no_such_version(
     Obstacle::NoSuchVersion {
         name: declaration.name.clone(),
         asked: declaration.version.clone(),
+        default: offer.default_version.clone(),
         available,
     }
 }

@@ -38,8 +38,16 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Place, server_version: &str) -> 
         Obstacle::NoSuchVersion {
             name,
             asked,
+            default,
             available,
-        } => no_such_version(name, asked, available, place, server_version),
+        } => no_such_version(
+            name,
+            asked,
+            default.as_ref(),
+            available,
+            place,
+            server_version,
+        ),
         Obstacle::NoPath {
             name,
             installed,
@@ -93,6 +101,7 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Place, server_version: &str) -> 
 fn no_such_version(
     name: &ExtensionName,
     asked: &VersionRequest,
+    default: Option<&Version>,
     available: &[Version],
     place: &Place,
     server_version: &str,
@@ -104,8 +113,7 @@ fn no_such_version(
              {versions}. Ask for one of these. [22023]"
         ),
         VersionRequest::Exact(_) | VersionRequest::Matching(_) => {
-            let pattern = available
-                .last()
+            let pattern = default
                 .and_then(|version| version.as_str().rsplit_once('.'))
                 .map(|(series, _)| format!(", or \"{series}.*\""))
                 .unwrap_or_default();

@@ -1,0 +1,84 @@
+//! What a stack's deletion leaves alone.
+
+use serde_json::json;
+
+use crate::support::{Worker, World};
+
+#[tokio::test]
+async fn what_was_there_before_stays() {
+    let world = World::new().await;
+    world.database.execute("CREATE EXTENSION hstore").await;
+    let _worker = Worker::start(&world, &[]);
+    let stack = world.stack("app");
+    let properties = json!({"DBSecret": world.secret, "DeletionBehavior": "Drop", "Extensions": ["hstore", "pgcrypto"]});
+    assert_eq!(
+        stack.create(&properties, &[]).await.status,
+        "CREATE_COMPLETE"
+    );
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.keys().eq(["hstore"]));
+}
+
+#[tokio::test]
+async fn what_another_stack_declares_stays_until_that_is_deleted_too() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let (first, second) = (world.stack("first"), world.stack("second"));
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    first.create(&properties, &[]).await;
+    second.create(&properties, &[]).await;
+    assert_eq!(first.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.keys().eq(["hstore"]));
+    assert_eq!(second.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_in_use_stays_unless_told_otherwise() {
+    let world = World::new().await;
+    let worker = Worker::start(&world, &[]);
+    let stack = world.stack("app");
+    stack
+        .create(
+            &json!({"DBSecret": world.secret, "Extensions": ["hstore"]}),
+            &[],
+        )
+        .await;
+    world
+        .database
+        .execute("CREATE TABLE shop (item hstore)")
+        .await;
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.keys().eq(["hstore"]));
+
+    // Left behind by one stack, it belongs to the next that declares it.
+    let stack = world.stack("next");
+    let mut properties =
+        json!({"DBSecret": world.secret, "Extensions": ["hstore"], "DeletionBehavior": "Drop"});
+    stack.create(&properties, &[]).await;
+    assert_eq!(stack.delete().await, "DELETE_FAILED");
+    worker
+        .logged("column item of table shop depends on type hstore")
+        .await;
+    properties["DeletionBehavior"] = json!("DropCascade");
+    stack.update(&properties, &[]).await;
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+}
+
+#[tokio::test]
+async fn retain_leaves_everything_and_forgets_it() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let stack = world.stack("app");
+    stack.create(&json!({"DBSecret": world.secret, "Extensions": ["hstore"], "DeletionBehavior": "Retain"}), &[]).await;
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.keys().eq(["hstore"]));
+    assert_eq!(
+        world
+            .database
+            .text("SELECT count(*)::text FROM extension_worker.managed_extensions")
+            .await,
+        "0"
+    );
+}

@@ -1,0 +1,156 @@
+//! Requests and answers.
+
+use serde_json::{Value, json};
+
+use crate::support::{Worker, World};
+
+/// LocalStack's plug-in signs as CloudFormation does; this is what its signatures are worth.
+#[tokio::test]
+async fn an_answer_with_a_content_type_is_refused_by_this_set_up() {
+    let world = World::new().await;
+    let stack = world.stack("app");
+    stack
+        .submit_create(
+            &json!({"DBSecret": world.secret, "Extensions": ["hstore"]}),
+            &[],
+        )
+        .await;
+    let envelope: Value = serde_json::from_str(&world.take().await).unwrap();
+    let request: Value = serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap();
+    let url = request["ResponseURL"].as_str().unwrap();
+    let answer = json!({
+        "Status": "SUCCESS",
+        "PhysicalResourceId": "by-hand",
+        "StackId": request["StackId"],
+        "RequestId": request["RequestId"],
+        "LogicalResourceId": request["LogicalResourceId"],
+    })
+    .to_string();
+
+    let client = reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
+    let put = |url: String| client.put(url).body(answer.clone());
+    let typed = put(url.to_owned())
+        .header("content-type", "application/json")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(typed.status(), 403);
+    let forged = put(url.replace("Signature=", "Signature=x"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(forged.status(), 403);
+    let plain = put(url.to_owned()).send().await.unwrap();
+    assert_eq!(plain.status(), 200);
+    assert_eq!(stack.finish().await.outputs["Id"], "by-hand");
+}
+
+#[tokio::test]
+async fn raw_delivery_and_an_sns_envelope_are_the_same() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let request = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    world.send_raw(&request.message.to_string()).await;
+    let answer = world.answer(&request).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_eq!(answer["Data"]["Extensions"], "hstore=1.8");
+}
+
+#[tokio::test]
+async fn a_request_that_comes_twice_is_carried_out_once_and_answered_the_same() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let request = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    world.publish(&request).await;
+    let first = world.answer(&request).await;
+    world.publish(&request).await;
+    let worker = Worker::start(&world, &[]);
+    drop(worker);
+    crate::support::eventually("the second delivery's end", async || {
+        (world.depths().await == (0, 0)).then_some(())
+    })
+    .await;
+    assert_eq!(world.answer(&request).await, first);
+    assert_eq!(world.database.ddl().len(), 1);
+}
+
+#[tokio::test]
+async fn a_create_that_comes_after_its_delete_changes_nothing() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let create = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    let mut late = create.clone();
+    // What raw delivery has of a date is the URL's: the Create is signed a minute before the Delete.
+    late.message["ResponseURL"] = json!(earlier(create.message["ResponseURL"].as_str().unwrap()));
+
+    let mut delete = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    delete.message["RequestType"] = json!("Delete");
+    delete.message["PhysicalResourceId"] = json!("a-placeholder");
+    world.send_raw(&delete.message.to_string()).await;
+    assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
+
+    world.send_raw(&late.message.to_string()).await;
+    crate::support::eventually("the late Create's end", async || {
+        (world.depths().await == (0, 0)).then_some(())
+    })
+    .await;
+    assert!(world.database.extensions().await.is_empty());
+}
+
+/// The same URL, signed a minute before; its signature no longer fits, which nobody but S3 minds.
+fn earlier(url: &str) -> String {
+    let (_, rest) = url.split_once("X-Amz-Date=").unwrap();
+    let date = &rest[..16];
+    let signed = chrono::NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").unwrap();
+    let earlier = signed - chrono::TimeDelta::minutes(1);
+    url.replace(date, &earlier.format("%Y%m%dT%H%M%SZ").to_string())
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_told_before_cloudformation_gives_up() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let down = world.secret_with(&json!({"port": 1})).await;
+    let begun = std::time::Instant::now();
+    let properties = json!({"DBSecret": down, "ServiceTimeout": 10, "Extensions": ["hstore"]});
+    let failed = world.stack("app").create(&properties, &[]).await;
+    assert!(
+        failed.reason.contains("127.0.0.1:1 could not be reached"),
+        "{failed:?}"
+    );
+    // The rollback's Delete waits for the server as long again.
+    assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_delete_is_not_held_up_by_what_is_gone() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let gone = world
+        .secret_with(&json!({"dbname": "no_such_database"}))
+        .await;
+    for properties in [
+        json!({"DBSecret": "no-such-secret", "Extensions": ["hstore"]}),
+        json!({"DBSecret": gone, "Extensions": ["hstore"]}),
+        json!({"Old": "format"}),
+    ] {
+        let mut request = world.create_request(properties).await;
+        request.message["RequestType"] = json!("Delete");
+        request.message["PhysicalResourceId"] = json!("whatever");
+        world.publish(&request).await;
+        let answer = world.answer(&request).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        assert_eq!(answer["PhysicalResourceId"], "whatever");
+    }
+}

@@ -1,0 +1,41 @@
+//! What the tests stand on.
+
+mod aws;
+mod postgres;
+mod stack;
+mod worker;
+mod world;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use postgres::Database;
+pub(crate) use stack::Stack;
+pub(crate) use worker::{Worker, worker_binary};
+pub(crate) use world::{Request, World};
+
+/// How long anything may take. Nothing waits for it when all goes well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not happen within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A variable that `make test` sets.
+pub(crate) fn variable(name: &str) -> String {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the tests are told by make where the services are"
+    )]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"))
+}

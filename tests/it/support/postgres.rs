@@ -1,0 +1,99 @@
+//! A database of a test's own.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::{Client, NoTls};
+
+use super::variable;
+
+/// A database on the test server. It goes with the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    pub(crate) name: String,
+}
+
+impl Database {
+    /// Makes an empty one.
+    pub(crate) async fn create(name: &str) -> Self {
+        connect("postgres")
+            .await
+            .batch_execute(&format!("CREATE DATABASE \"{name}\""))
+            .await
+            .unwrap();
+        Self {
+            name: name.to_owned(),
+        }
+    }
+
+    /// What is installed, with versions; without plpgsql, which always is.
+    pub(crate) async fn extensions(&self) -> BTreeMap<String, String> {
+        let rows = connect(&self.name)
+            .await
+            .query(
+                "SELECT extname::text, extversion FROM pg_extension WHERE extname <> 'plpgsql'",
+                &[],
+            )
+            .await
+            .unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// Runs SQL as the administrator.
+    pub(crate) async fn execute(&self, sql: &str) {
+        connect(&self.name).await.batch_execute(sql).await.unwrap();
+    }
+
+    /// One text that a query answers.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        connect(&self.name)
+            .await
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// The statements that changed something in this database, as the server logged them.
+    pub(crate) fn ddl(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(variable("PG_LOG")).unwrap();
+        let here = format!("] {} extension-worker ", self.name);
+        log.lines()
+            .filter(|line| line.contains(&here) && line.contains("EXTENSION"))
+            .filter_map(|line| line.split_once("statement: "))
+            .map(|(_, statement)| statement.to_owned())
+            .collect()
+    }
+
+    /// Takes the lock under which workers change this database; it is given back when the connection is dropped.
+    pub(crate) async fn lock(&self) -> Client {
+        let client = connect(&self.name).await;
+        client
+            .batch_execute(
+                "SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)",
+            )
+            .await
+            .unwrap();
+        client
+    }
+
+    /// Whether a worker waits for that lock.
+    pub(crate) async fn is_waiting(&self) -> bool {
+        let waiting =
+            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
+                       AND application_name = 'extension-worker' AND wait_event = 'advisory'";
+        self.text(waiting).await != "0"
+    }
+}
+
+async fn connect(database: &str) -> Client {
+    let config = format!(
+        "host={} port={} user={} password={} dbname={database}",
+        variable("PGHOST"),
+        variable("PGPORT"),
+        variable("PGUSER"),
+        variable("PGPASSWORD"),
+    );
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}

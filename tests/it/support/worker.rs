@@ -1,0 +1,85 @@
+//! The real binary.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use super::{World, eventually, variable};
+
+/// A running worker. It is killed when the test ends.
+pub(crate) struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+/// The binary, with a clean environment but for the way to the services.
+pub(crate) fn worker_binary() -> Command {
+    Command::new(variable("WORKER_BINARY"))
+}
+
+impl Worker {
+    /// Starts a worker on the world's queue; `settings` are further variables.
+    pub(crate) fn start(world: &World, settings: &[(&str, &str)]) -> Self {
+        let log =
+            PathBuf::from(variable("RUN_DIR")).join(format!("worker-{}.log", uuid::Uuid::new_v4()));
+        let child = worker_binary()
+            .arg("run")
+            .env("WORKER_QUEUE_URL", &world.queue_url)
+            .env("WORKER_DEAD_LETTER_QUEUE_URL", &world.dead_letter_queue_url)
+            .env("WORKER_TOPIC_ARNS", &world.topic_arn)
+            .env("WORKER_RESPONSE_ORIGIN", variable("AWS_ENDPOINT_URL"))
+            .env("WORKER_RECEIVE_WAIT_SECONDS", "1")
+            .env("WORKER_LOG_FORMAT", "json")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// All that it logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits for a text in the log.
+    pub(crate) async fn logged(&self, text: &str) {
+        eventually(&format!("the log line {text:?}"), async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let done = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        eventually("the worker's end", async || self.child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        if std::thread::panicking() {
+            #[allow(
+                clippy::print_stderr,
+                reason = "a failed test shows what the worker said"
+            )]
+            {
+                eprintln!("-- the worker's log:\n{}", self.log());
+            }
+        }
+    }
+}

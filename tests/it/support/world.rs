@@ -1,0 +1,305 @@
+//! A topic, a queue with its dead-letter queue, a database and its secret: all that one test needs, and nobody else has.
+
+use std::time::Duration;
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::aws::Aws;
+use super::{Database, Stack, eventually, variable};
+
+/// Where CloudFormation keeps answers, in the region of the tests.
+pub(crate) const RESPONSE_BUCKET: &str = "cloudformation-custom-resource-response-useast1";
+
+/// One test's own surroundings.
+pub(crate) struct World {
+    pub(super) aws: Aws,
+    pub(crate) name: String,
+    pub(crate) topic_arn: String,
+    pub(crate) queue_url: String,
+    pub(crate) dead_letter_queue_url: String,
+    pub(crate) database: Database,
+    /// Name of the secret that leads to the database.
+    pub(crate) secret: String,
+}
+
+/// A request that a test publishes itself, as CloudFormation would.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) message: Value,
+    key: String,
+}
+
+impl World {
+    /// Makes everything.
+    pub(crate) async fn new() -> Self {
+        let aws = Aws::connect().await;
+        let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let topic = aws.sns.create_topic().name(&name).send().await.unwrap();
+        let topic_arn = topic.topic_arn.unwrap();
+        let dead_letter_queue_url = create_queue(&aws, &format!("{name}-dead"), None).await;
+        let dead_letter_arn = queue_arn(&aws, &dead_letter_queue_url).await;
+        let queue_url = create_queue(&aws, &name, Some(&dead_letter_arn)).await;
+        aws.sns
+            .subscribe()
+            .topic_arn(&topic_arn)
+            .protocol("sqs")
+            .endpoint(queue_arn(&aws, &queue_url).await)
+            .send()
+            .await
+            .unwrap();
+        let database = Database::create(&name).await;
+        let world = Self {
+            aws,
+            secret: name.clone(),
+            name,
+            topic_arn,
+            queue_url,
+            dead_letter_queue_url,
+            database,
+        };
+        world
+            .create_secret(&world.secret, &world.credentials().to_string())
+            .await;
+        world
+    }
+
+    /// What the secret of the test's database says.
+    pub(crate) fn credentials(&self) -> Value {
+        json!({
+            "engine": "postgres",
+            "host": variable("PGHOST"),
+            "port": variable("PGPORT").parse::<u16>().unwrap(),
+            "dbname": self.database.name,
+            "username": variable("PGUSER"),
+            "password": variable("PGPASSWORD"),
+        })
+    }
+
+    /// Makes a secret.
+    pub(crate) async fn create_secret(&self, name: &str, value: &str) {
+        self.aws
+            .secrets
+            .create_secret()
+            .name(name)
+            .secret_string(value)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// A secret beside the first, equal to it but for some fields; returns its name.
+    pub(crate) async fn secret_with(&self, changes: &Value) -> String {
+        let mut value = self.credentials();
+        for (field, change) in changes.as_object().unwrap() {
+            value[field] = change.clone();
+        }
+        let name = format!("{}-{}", self.name, Uuid::new_v4().simple());
+        self.create_secret(&name, &value.to_string()).await;
+        name
+    }
+
+    /// A stack that does not exist yet.
+    pub(crate) fn stack(&self, name: &str) -> Stack {
+        Stack::new(
+            self.aws.cloudformation.clone(),
+            &format!("{}-{name}", self.name),
+            &self.topic_arn,
+        )
+    }
+
+    /// A Create of a resource `Extensions` of a stack of the test's own, with an answer's address in LocalStack's S3.
+    pub(crate) async fn create_request(&self, properties: Value) -> Request {
+        let stack_id = format!(
+            "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/1",
+            self.name
+        );
+        let request_id = Uuid::new_v4().to_string();
+        let key = format!("{stack_id}|Extensions|{request_id}");
+        let created = self
+            .aws
+            .s3
+            .create_bucket()
+            .bucket(RESPONSE_BUCKET)
+            .send()
+            .await;
+        assert!(created.is_ok(), "{created:?}");
+        let presigned = self
+            .aws
+            .s3
+            .put_object()
+            .bucket(RESPONSE_BUCKET)
+            .key(&key)
+            .presigned(PresigningConfig::expires_in(Duration::from_secs(7200)).unwrap())
+            .await
+            .unwrap();
+        let mut resource_properties = json!({"ServiceToken": self.topic_arn});
+        for (name, value) in properties.as_object().unwrap() {
+            resource_properties[name] = value.clone();
+        }
+        let message = json!({
+            "RequestType": "Create",
+            "ServiceToken": self.topic_arn,
+            "ResponseURL": presigned.uri(),
+            "StackId": stack_id,
+            "RequestId": request_id,
+            "LogicalResourceId": "Extensions",
+            "ResourceType": "Custom::PostgresExtensions",
+            "ResourceProperties": resource_properties,
+        });
+        Request { message, key }
+    }
+
+    /// Publishes a request.
+    pub(crate) async fn publish(&self, request: &Request) {
+        self.publish_text(&request.message.to_string()).await;
+    }
+
+    /// Publishes any text.
+    pub(crate) async fn publish_text(&self, text: &str) {
+        self.aws
+            .sns
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .message(text)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Sends a text straight to the queue, as raw delivery would.
+    pub(crate) async fn send_raw(&self, text: &str) {
+        self.aws
+            .sqs
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(text)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn answer(&self, request: &Request) -> Value {
+        eventually("the answer", async || self.answer_now(request).await).await
+    }
+
+    /// The answer, if there is one yet.
+    pub(crate) async fn answer_now(&self, request: &Request) -> Option<Value> {
+        let object = self
+            .aws
+            .s3
+            .get_object()
+            .bucket(RESPONSE_BUCKET)
+            .key(&request.key)
+            .send()
+            .await
+            .ok()?;
+        let body = object.body.collect().await.unwrap().into_bytes();
+        Some(serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Waits for a message in the dead-letter queue; returns its body and why it is there.
+    pub(crate) async fn dead_letter(&self) -> (String, String) {
+        let message = self.receive(&self.dead_letter_queue_url).await;
+        let reason = message
+            .message_attributes
+            .unwrap()
+            .remove("Reason")
+            .unwrap();
+        (message.body.unwrap(), reason.string_value.unwrap())
+    }
+
+    /// Takes the next message from the queue in the worker's stead.
+    pub(crate) async fn take(&self) -> String {
+        let message = self.receive(&self.queue_url).await;
+        self.aws
+            .sqs
+            .delete_message()
+            .queue_url(&self.queue_url)
+            .receipt_handle(message.receipt_handle.unwrap())
+            .send()
+            .await
+            .unwrap();
+        message.body.unwrap()
+    }
+
+    /// Messages in the queue, hidden ones too, and in the dead-letter queue.
+    pub(crate) async fn depths(&self) -> (u32, u32) {
+        (
+            self.depth(&self.queue_url).await,
+            self.depth(&self.dead_letter_queue_url).await,
+        )
+    }
+
+    async fn depth(&self, url: &str) -> u32 {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let attributes = self
+            .aws
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .set_attribute_names(Some(names.to_vec()))
+            .send()
+            .await
+            .unwrap()
+            .attributes
+            .unwrap();
+        names
+            .iter()
+            .map(|name| attributes[name].parse::<u32>().unwrap())
+            .sum()
+    }
+
+    async fn receive(&self, url: &str) -> Message {
+        eventually("a message", async || {
+            let received = self
+                .aws
+                .sqs
+                .receive_message()
+                .queue_url(url)
+                .message_attribute_names("All")
+                .wait_time_seconds(1)
+                .send()
+                .await
+                .unwrap();
+            received.messages.unwrap_or_default().pop()
+        })
+        .await
+    }
+}
+
+async fn create_queue(aws: &Aws, name: &str, dead_letter_arn: Option<&str>) -> String {
+    let redrive = dead_letter_arn
+        .map(|arn| json!({"deadLetterTargetArn": arn, "maxReceiveCount": 12}).to_string());
+    let created = aws
+        .sqs
+        .create_queue()
+        .queue_name(name)
+        .set_attributes(redrive.map(|policy| [(QueueAttributeName::RedrivePolicy, policy)].into()))
+        .send()
+        .await
+        .unwrap();
+    created.queue_url.unwrap()
+}
+
+async fn queue_arn(aws: &Aws, url: &str) -> String {
+    let attributes = aws
+        .sqs
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .unwrap();
+    attributes
+        .attributes
+        .unwrap()
+        .remove(&QueueAttributeName::QueueArn)
+        .unwrap()
+}
