@@ -104,7 +104,7 @@ async fn sigterm_lets_what_is_under_way_finish() {
     })
     .await;
     worker.signal("TERM");
-    worker.logged("stopping").await;
+    worker.logged("told to stop").await;
     drop(lock);
     assert!(worker.exit().await.success());
     assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
@@ -117,7 +117,7 @@ async fn a_second_sigterm_stops_at_once() {
     let mut worker = Worker::start(&world, &[("WORKER_RECEIVE_WAIT_SECONDS", "20")]);
     worker.logged("receiving").await;
     worker.signal("TERM");
-    worker.logged("stopping").await;
+    worker.logged("told to stop").await;
     let begun = Instant::now();
     worker.signal("TERM");
     assert_eq!(worker.exit().await.code(), Some(1));

@@ -27,10 +27,8 @@ async fn an_answer_with_a_content_type_is_refused_by_this_set_up() {
     })
     .to_string();
 
-    let client = reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(true)
-        .build()
-        .unwrap();
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::new();
     let put = |url: String| client.put(url).body(answer.clone());
     let typed = put(url.to_owned())
         .header("content-type", "application/json")

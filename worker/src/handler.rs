@@ -2,6 +2,7 @@
 //! out, answer; the caller acknowledges only then.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -199,7 +200,8 @@ impl Handler {
         } else {
             request.deadline
         };
-        let until = instant(give_up_at).min(Instant::now() + PATIENCE);
+        let last_moment = instant(give_up_at);
+        let until = last_moment.min(Instant::now() + PATIENCE);
         let work = Work {
             request,
             resource: &resource,
@@ -208,11 +210,13 @@ impl Handler {
             resource_properties,
             until,
         };
+        let earlier = Mutex::new(None);
         let result = retry(retry::POLICY, until, async |attempt| {
-            self.worker
-                .attempt(&work)
-                .await
-                .map_err(|trouble| after(trouble, attempt, request.published_at))
+            let trouble = match self.worker.attempt(&work).await {
+                Ok(done) => return Ok(done),
+                Err(trouble) => trouble.or_earlier(&earlier),
+            };
+            Err(after(trouble, attempt, request.published_at))
         })
         .await;
 
@@ -231,8 +235,8 @@ impl Handler {
             Err(Failure::Transient(trouble)) => (trouble, true),
             Err(Failure::Permanent(trouble)) => (trouble, false),
         };
-        let left = (give_up_at - Utc::now()).to_std().unwrap_or_default();
-        if out_of_time && !left.is_zero() && !last_chance {
+        if out_of_time && until < last_moment && !last_chance {
+            let left = last_moment.saturating_duration_since(Instant::now());
             let pause = full_jitter(MAX_PAUSE.min(left / 2));
             warn!(
                 reason = trouble.reason,

@@ -120,6 +120,7 @@ fn stop_on_signals() -> std::io::Result<CancellationToken> {
                 );
                 std::process::exit(1);
             }
+            info!("told to stop");
             told.cancel();
         }
     });

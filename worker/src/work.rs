@@ -1,6 +1,7 @@
 //! One attempt at one request: the secret, the databases it names, a pass over each. What an attempt did before it
 //! failed is in the ledgers of the databases, where the next one finds it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tracing::info;
@@ -55,6 +56,20 @@ pub struct Trouble {
     pub gone: bool,
     /// The server does not answer.
     pub unreachable: bool,
+    /// Time ended the attempt: an earlier one may know more of what is wrong.
+    pub cut_short: bool,
+}
+
+impl Trouble {
+    /// Itself, with the Reason of an earlier attempt where time ended this one.
+    pub fn or_earlier(mut self, earlier: &Mutex<Option<String>>) -> Self {
+        let mut earlier = earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        match earlier.as_ref() {
+            Some(reason) if self.cut_short => self.reason.clone_from(reason),
+            _ => *earlier = Some(self.reason.clone()),
+        }
+        self
+    }
 }
 
 impl Worker {
@@ -142,13 +157,13 @@ impl Worker {
         // The statement timeouts end a pass in time; this is for a server that is silent.
         let result =
             tokio::time::timeout_at(work.until.into(), reconcile(&self.pools, &pass)).await;
-        let error = match result {
+        let (error, cut_short) = match result {
             Ok(Ok(outcome)) => return Ok(outcome),
-            Ok(Err(error)) => error,
-            Err(_) => PassError::from(DatabaseError::Connection(
-                "no answer in time".to_owned(),
-                None,
-            )),
+            Ok(Err(error)) => (error, false),
+            Err(_) => {
+                let silent = DatabaseError::Connection("no answer in time".to_owned(), None);
+                (PassError::from(silent), true)
+            }
         };
         let class = error.class();
         if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
@@ -174,6 +189,7 @@ impl Worker {
                     ..
                 }
             ),
+            cut_short,
         })
     }
 
@@ -212,6 +228,7 @@ impl Worker {
                         address: Some(address.clone()),
                         gone: matches!(error, DatabaseError::NoSuchHost(_)),
                         unreachable: matches!(error, DatabaseError::Connection(..)),
+                        cut_short: false,
                     }
                 })
             }
@@ -285,6 +302,7 @@ fn permanent(address: Option<&Address>, reason: String) -> Trouble {
         address: address.cloned(),
         gone: false,
         unreachable: false,
+        cut_short: false,
     }
 }
 
@@ -301,6 +319,7 @@ fn secret_trouble(error: SecretError) -> Trouble {
         address: None,
         gone: matches!(error, SecretError::NotFound { .. }),
         unreachable: false,
+        cut_short: false,
     }
 }
 
