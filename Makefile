@@ -3,6 +3,8 @@
 SERVICES = python3 localstack/services.py
 DEMO = demo
 RELEASE = target/release/extension-worker
+DENY_VERSION = 0.20.2
+DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
 .PHONY: demo demo-stop test check
@@ -19,7 +21,20 @@ demo-stop:
 
 ## Unit tests, and the integration tests against a real LocalStack and a real PostgreSQL.
 test:
+	cargo build --locked --workspace --bins --tests
 	cargo test --locked --package extension-worker
-	cargo build --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
+	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
+
+## Form, lints, documentation, licences, templates.
+check: $(DENY)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package extension-worker --no-deps --document-private-items
+	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
+	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
+
+# Built from its source, once: no other form of it can be had everywhere.
+$(DENY):
+	cargo install --locked --quiet --version $(DENY_VERSION) --root .local/tools cargo-deny

@@ -171,3 +171,11 @@ def _write_stamp(venv: Path, stamp: dict[str, str]) -> None:
 
 def _real_python(venv: Path) -> str:
     return str((venv / "bin" / "python").resolve())
+
+
+if __name__ == "__main__":
+    try:
+        print(localstack(Path(__file__).resolve().parent.parent))
+    except (Failure, OSError) as failure:
+        progress(str(failure))
+        sys.exit(1)

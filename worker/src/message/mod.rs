@@ -9,6 +9,8 @@ mod properties;
 mod property_types;
 mod request;
 mod response_url;
+#[cfg(test)]
+mod tests;
 
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
