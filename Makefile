@@ -7,7 +7,7 @@ DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test check
+.PHONY: demo demo-stop test check reference
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -26,6 +26,10 @@ test:
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
 	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
+
+## Writes the reference of the properties to README.md and templates/properties.schema.json.
+reference:
+	cargo run --quiet --locked --package extension-worker --example reference
 
 ## Form, lints, documentation, licences, templates.
 check: $(DENY)

@@ -166,7 +166,8 @@ struct Document {
     password: Option<Password>,
     engine: Option<String>,
     host: Option<String>,
-    port: Option<Port>,
+    #[serde(default)]
+    port: Port,
     dbname: Option<String>,
 }
 
@@ -190,7 +191,7 @@ fn parse(text: &str) -> Result<Secret, String> {
         username: given(document.username).ok_or("has no field \"username\"")?,
         password: document.password.ok_or("has no field \"password\"")?,
         host: given(document.host),
-        port: document.port.and_then(|port| port.0),
+        port: document.port.0,
         dbname: given(document.dbname),
     })
 }

@@ -1,5 +1,6 @@
 //! What a stack declares of an extension.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ExtensionName, SchemaName, VersionRequest};
@@ -15,7 +16,7 @@ pub enum Ensure {
 }
 
 /// One extension as a stack declares it; where each field comes from is said at
-/// [`crate::message::ExtensionProperties`].
+/// [`crate::message::ExtensionObject`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// The name, in the letter case of the stack.
@@ -50,7 +51,8 @@ impl Declaration {
 }
 
 /// What becomes of an extension that a resource no longer declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum DeletionBehavior {
     /// It is dropped where this worker created it, no other resource declares it and nothing depends on it.
     #[default]

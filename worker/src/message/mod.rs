@@ -7,6 +7,7 @@ mod coordinates;
 mod envelope;
 mod properties;
 mod property_types;
+pub mod reference;
 mod request;
 mod response_url;
 #[cfg(test)]
@@ -15,6 +16,6 @@ mod tests;
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
 pub use properties::{Databases, InvalidProperties, OnUnreachableDelete, Properties};
-pub use property_types::{ExtensionProperties, Port, ResourceProperties};
+pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};

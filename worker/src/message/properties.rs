@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::property_types::{DatabaseList, ExtensionProperties, ResourceProperties};
+use super::property_types::{DatabaseList, ExtensionObject, ResourceProperties};
 use crate::extension::{Declaration, DeletionBehavior, ExtensionName, SchemaName, VersionRequest};
 
 /// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
@@ -51,12 +52,13 @@ pub enum Databases {
 }
 
 /// How a Delete is answered when the server cannot be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum OnUnreachableDelete {
-    /// `SUCCESS`: a stack whose database is gone can be deleted.
+    /// A stack whose database is gone can be deleted.
     #[default]
     Succeed,
-    /// `FAILED`.
+    /// The deletion fails.
     Fail,
 }
 
@@ -86,7 +88,7 @@ impl Properties {
         Ok(Self {
             db_secret,
             db_host: properties.db_host.given().map(str::to_owned),
-            db_port: properties.db_port.and_then(|port| port.0),
+            db_port: properties.db_port.0,
             db_name: properties.db_name.given().map(str::to_owned),
             databases: databases(properties.databases)?,
             declarations: declarations(
@@ -95,7 +97,11 @@ impl Properties {
                     .unwrap_or_default()
                     .into_iter()
                     .map(|(name, version)| (name, version.0)),
-                properties.extensions.unwrap_or_default(),
+                properties
+                    .extensions
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|extension| extension.0),
             )?,
             deletion_behavior: properties.deletion_behavior,
             on_unreachable_delete: properties.on_unreachable_delete,
@@ -104,10 +110,10 @@ impl Properties {
     }
 }
 
-fn databases(list: Option<DatabaseList>) -> Result<Databases, InvalidProperties> {
-    let Some(DatabaseList(names)) = list.filter(|list| !list.0.is_empty()) else {
+fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, InvalidProperties> {
+    if names.is_empty() {
         return Ok(Databases::Default);
-    };
+    }
     if names.iter().any(|name| name == "*") {
         return match names.len() {
             1 => Ok(Databases::All),
@@ -136,7 +142,7 @@ fn databases(list: Option<DatabaseList>) -> Result<Databases, InvalidProperties>
 
 fn declarations(
     plugins_map: impl Iterator<Item = (String, String)>,
-    extensions: Vec<ExtensionProperties>,
+    extensions: impl Iterator<Item = ExtensionObject>,
 ) -> Result<Vec<Declaration>, InvalidProperties> {
     let mut declared_at: BTreeMap<String, String> = BTreeMap::new();
     let mut declarations = Vec::new();
@@ -162,7 +168,7 @@ fn declarations(
         };
         declare(path, declaration)?;
     }
-    for (index, extension) in extensions.into_iter().enumerate() {
+    for (index, extension) in extensions.enumerate() {
         let path = format!("Extensions[{index}]");
         let schema = extension
             .schema
@@ -186,7 +192,7 @@ fn declarations(
             create_schema: extension.create_schema.0,
             cascade: extension.cascade.0,
             allow_downgrade: extension.allow_downgrade.0,
-            ensure: extension.ensure,
+            ensure: extension.ensure.0,
         };
         declare(path, declaration)?;
     }

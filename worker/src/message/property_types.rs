@@ -1,139 +1,148 @@
 //! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
+//!
+//! What stands behind `///` here is what the README and the JSON Schema say of a property, see [`super::reference`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::{Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::OnUnreachableDelete;
 use crate::extension::{DeletionBehavior, Ensure};
 
-/// `Properties` of a `Custom::PostgresExtensions` or `Custom::ExecuteSQL`.
-#[derive(Debug, Deserialize)]
+/// Properties of a Custom::PostgresExtensions or Custom::ExecuteSQL.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ResourceProperties {
-    /// The topic; CloudFormation repeats it here.
+    /// The topic's ARN, in the stack's own region.
     #[serde(default)]
-    pub service_token: Option<serde::de::IgnoredAny>,
-    /// CloudFormation's own limit; it repeats it here.
+    pub service_token: Text,
+    /// Seconds that CloudFormation waits for the answer, 1 to 3600; the worker answers before they are over.
+    /// CloudFormation's default is 3600.
     #[serde(default)]
-    pub service_timeout: Option<serde::de::IgnoredAny>,
-    /// Name or ARN of the secret with the credentials, JSON with `username` and `password` and, where the properties
-    /// below do not say them, `host`, `port` and `dbname`.
+    pub service_timeout: Option<Value>,
+    /// Name or ARN of a Secrets Manager secret: JSON with `username` and `password`, and with `host`, `port` and
+    /// `dbname` where the next three do not say them.
     #[serde(rename = "DBSecret")]
     pub db_secret: Text,
-    /// The server's host name; overrides the secret's `host`.
+    /// The server's host name; overrides the secret's.
     #[serde(rename = "DBHost", default)]
     pub db_host: Text,
-    /// The server's port; overrides the secret's `port`. Default 5432.
+    /// The server's port; overrides the secret's. 5432 where neither says one.
     #[serde(rename = "DBPort", default)]
-    pub db_port: Option<Port>,
-    /// The database; overrides the secret's `dbname`.
+    pub db_port: Port,
+    /// The database; overrides the secret's.
     #[serde(rename = "DBName", default)]
     pub db_name: Text,
-    /// The databases of the server to manage, or `*` for every one that accepts connections. Default: `DBName`.
+    /// Databases of the server, each to be as declared, or `*` for every one that accepts connections but `template1`.
+    /// Unset: the one of DBName or the secret.
     #[serde(default)]
-    pub databases: Option<DatabaseList>,
-    /// Extensions in the short form, `{name: version}`.
+    pub databases: DatabaseList,
+    /// Extensions in the short form, `{name: version}`. It and Extensions may both be given; one of them must be.
     #[serde(default)]
     pub plugins_map: Option<BTreeMap<String, Text>>,
     /// Extensions, each a name or an object.
     #[serde(default)]
     pub extensions: Option<Vec<ExtensionProperties>>,
-    /// What becomes of an extension that is no longer declared.
+    /// What becomes of an extension that is no longer declared, if this worker created it and no other resource
+    /// declares it. `DropUnused` drops it unless something depends on it; `Drop` fails then; `DropCascade` drops that
+    /// too; `Retain` leaves it.
     #[serde(default)]
     pub deletion_behavior: DeletionBehavior,
-    /// How a Delete is answered when the server cannot be reached.
+    /// How the deletion of a stack ends whose server does not answer for five minutes, or until the ServiceTimeout:
+    /// `Succeed` or `Fail`.
     #[serde(default)]
     pub on_unreachable_delete: OnUnreachableDelete,
-    /// Answer with the plan and change nothing.
+    /// Answer with the statements in Changes, and change nothing.
     #[serde(default)]
     pub dry_run: Flag<false>,
 }
 
-/// One element of `Extensions`.
-#[derive(Debug)]
-pub struct ExtensionProperties {
-    /// The extension's name; letter case is not significant.
+/// One element of Extensions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ExtensionObject {
+    /// The extension, in any letter case: `PostGIS` is `postgis`.
     pub name: String,
-    /// Unset, `default`, a version, or a pattern such as `3.3.*`.
+    /// Unset: the server's default when it is created, then left alone. `default`: the server's default, on every
+    /// request. `3.3.2`: this one. `3.3.*`: the highest that fits and can be reached.
+    #[serde(default)]
     pub version: Text,
-    /// The schema of its objects.
+    /// Where its objects go. Unset: where they are; a new one goes where its control file says, else to `public`.
+    #[serde(default)]
     pub schema: Text,
-    /// Whether a schema that does not exist is created.
+    /// Create the schema if it does not exist.
+    #[serde(default)]
     pub create_schema: Flag<false>,
-    /// Whether extensions that it requires are installed with it.
+    /// Install what it requires with it; what came that way goes with it. `false`: what is missing fails the request.
+    #[serde(default)]
     pub cascade: Flag<true>,
-    /// Whether a lower version than the installed one may be gone to.
+    /// Go to a version that lies below the installed one, where an update path leads there.
+    #[serde(default)]
     pub allow_downgrade: Flag<false>,
-    /// `present` or `absent`.
-    pub ensure: Ensure,
+    /// `present`, or `absent`: it shall not be there.
+    #[serde(default)]
+    pub ensure: EnsureText,
 }
 
-/// The object form of an element of `Extensions`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct ExtensionObject {
-    name: String,
-    #[serde(default)]
-    version: Text,
-    #[serde(default)]
-    schema: Text,
-    #[serde(default)]
-    create_schema: Flag<false>,
-    #[serde(default)]
-    cascade: Flag<true>,
-    #[serde(default)]
-    allow_downgrade: Flag<false>,
-    #[serde(default)]
-    ensure: EnsureText,
-}
+/// One element of `Extensions`: a bare name is an object with nothing else.
+#[derive(Debug)]
+pub struct ExtensionProperties(pub ExtensionObject);
 
 impl<'de> Deserialize<'de> for ExtensionProperties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameOrObject;
+        deserializer.deserialize_any(NameOrObject).map(Self)
+    }
+}
 
-        impl<'de> Visitor<'de> for NameOrObject {
-            type Value = ExtensionObject;
+impl JsonSchema for ExtensionProperties {
+    fn inline_schema() -> bool {
+        true
+    }
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an extension's name or an object with Name")
-            }
+    fn schema_name() -> Cow<'static, str> {
+        "ExtensionProperties".into()
+    }
 
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ExtensionObject, E> {
-                Ok(ExtensionObject {
-                    name: name.to_owned(),
-                    version: Text::default(),
-                    schema: Text::default(),
-                    create_schema: Flag::default(),
-                    cascade: Flag::default(),
-                    allow_downgrade: Flag::default(),
-                    ensure: EnsureText::default(),
-                })
-            }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let object = generator.subschema_for::<ExtensionObject>();
+        json_schema!({"anyOf": [{"type": "string"}, object]})
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ExtensionObject, A::Error> {
-                ExtensionObject::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
+struct NameOrObject;
 
-        let object = deserializer.deserialize_any(NameOrObject)?;
-        Ok(Self {
-            name: object.name,
-            version: object.version,
-            schema: object.schema,
-            create_schema: object.create_schema,
-            cascade: object.cascade,
-            allow_downgrade: object.allow_downgrade,
-            ensure: object.ensure.0,
+impl<'de> Visitor<'de> for NameOrObject {
+    type Value = ExtensionObject;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an extension's name or an object with Name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ExtensionObject, E> {
+        Ok(ExtensionObject {
+            name: name.to_owned(),
+            version: Text::default(),
+            schema: Text::default(),
+            create_schema: Flag::default(),
+            cascade: Flag::default(),
+            allow_downgrade: Flag::default(),
+            ensure: EnsureText::default(),
         })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ExtensionObject, A::Error> {
+        ExtensionObject::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
 /// A text; a number or a boolean is taken as it would be written. Empty means that it is not given.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Text(pub String);
 
 impl Text {
@@ -151,8 +160,22 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
 /// A truth value: `true`, `"true"`, `false` or `"false"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Flag<const DEFAULT: bool>(pub bool);
 
 impl<const DEFAULT: bool> Default for Flag<DEFAULT> {
@@ -176,8 +199,22 @@ impl<'de, const DEFAULT: bool> Deserialize<'de> for Flag<DEFAULT> {
     }
 }
 
-/// A TCP port, 1 to 65535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl<const DEFAULT: bool> JsonSchema for Flag<DEFAULT> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Flag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [true, false, "true", "false"]})
+    }
+}
+
+/// A TCP port, 1 to 65535; none where it is not given.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Port(pub Option<u16>);
 
 impl<'de> Deserialize<'de> for Port {
@@ -194,49 +231,79 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
-/// `Databases`: a list of names, or one text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl JsonSchema for Port {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]*$"})
+    }
+}
+
+/// `Databases`: a list of names, or one text; empty where it is not given.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseList(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for DatabaseList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
-
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = DatabaseList;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of database names, or \"*\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DatabaseList, E> {
-                Ok(DatabaseList(
-                    Some(text.to_owned())
-                        .filter(|text| !text.is_empty())
-                        .into_iter()
-                        .collect(),
-                ))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut list: A,
-            ) -> Result<DatabaseList, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = list.next_element()? {
-                    names.push(name);
-                }
-                Ok(DatabaseList(names))
-            }
-        }
-
         deserializer.deserialize_any(ListVisitor)
     }
 }
 
+impl JsonSchema for DatabaseList {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DatabaseList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+    }
+}
+
+struct ListVisitor;
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = DatabaseList;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of database names, or \"*\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DatabaseList, E> {
+        let given = Some(text.to_owned()).filter(|text| !text.is_empty());
+        Ok(DatabaseList(given.into_iter().collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<DatabaseList, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = list.next_element()? {
+            names.push(name);
+        }
+        Ok(DatabaseList(names))
+    }
+}
+
 /// `Ensure`, in any letter case.
-#[derive(Default)]
-struct EnsureText(Ensure);
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct EnsureText(pub Ensure);
+
+impl Serialize for EnsureText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self.0 {
+            Ensure::Present => "present",
+            Ensure::Absent => "absent",
+        })
+    }
+}
 
 impl<'de> Deserialize<'de> for EnsureText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -249,6 +316,20 @@ impl<'de> Deserialize<'de> for EnsureText {
                 &"present or absent",
             )),
         }
+    }
+}
+
+impl JsonSchema for EnsureText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ensure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["present", "absent"]})
     }
 }
 
