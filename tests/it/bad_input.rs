@@ -271,3 +271,66 @@ async fn what_nobody_can_be_answered_about_goes_to_the_dead_letter_queue() {
     assert_eq!(world.answer_now(&request).await, None);
     assert!(world.database.extensions().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_wrong_password_is_wrong_even_where_a_connection_is_open() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let right = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    world.publish(&right).await;
+    assert_eq!(world.answer(&right).await["Status"], "SUCCESS");
+    let wrong = world.secret_with(&json!({"password": "wrong"})).await;
+    let told = reason(
+        &world,
+        json!({"DBSecret": wrong, "ServiceTimeout": "3", "Extensions": ["pg_trgm"]}),
+    )
+    .await;
+    assert!(told.contains("password authentication failed"), "{told}");
+}
+
+#[tokio::test]
+async fn an_installed_extension_is_answered_with_the_versions_that_it_can_go_to() {
+    let world = World::new().await;
+    world
+        .database
+        .execute("CREATE EXTENSION pg_trgm VERSION '1.5'")
+        .await;
+    let _worker = Worker::start(&world, &[]);
+    let unknown = json!({"Name": "pg_trgm", "Version": "7"});
+    let told = reason(
+        &world,
+        json!({"DBSecret": world.secret, "Extensions": [unknown]}),
+    )
+    .await;
+    assert!(
+        told.contains("Available: 1.5, 1.6. Ask for one of these"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_database_sets_for_its_sessions_leads_nobody_astray() {
+    let world = World::new().await;
+    let name = &world.database.name;
+    let trap = format!(
+        "CREATE FUNCTION public.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+         CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.trap);
+         ALTER DATABASE {name} SET search_path = public, pg_catalog;
+         ALTER DATABASE {name} SET default_transaction_isolation = 'serializable';
+         ALTER DATABASE {name} SET default_transaction_read_only = on"
+    );
+    world.database.execute(&trap).await;
+    let _worker = Worker::start(&world, &[]);
+    let request = world
+        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    world.publish(&request).await;
+    assert_eq!(
+        world.answer(&request).await["Status"],
+        "SUCCESS",
+        "{:?}",
+        world.answer(&request).await
+    );
+}

@@ -82,3 +82,76 @@ async fn retain_leaves_everything_and_forgets_it() {
         "0"
     );
 }
+
+#[tokio::test]
+async fn what_another_stacks_extension_requires_stays_with_it() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let (first, second) = (world.stack("first"), world.stack("second"));
+    let cascade = json!({"DBSecret": world.secret, "Extensions": ["earthdistance"], "DeletionBehavior": "DropCascade"});
+    first.create(&cascade, &[]).await;
+    second
+        .create(
+            &json!({"DBSecret": world.secret, "Extensions": ["earthdistance"]}),
+            &[],
+        )
+        .await;
+    assert_eq!(first.delete().await, "DELETE_COMPLETE");
+    assert!(
+        world
+            .database
+            .extensions()
+            .await
+            .keys()
+            .eq(["cube", "earthdistance"])
+    );
+    assert_eq!(second.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_declared_and_is_only_required_now_goes_at_the_end() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let stack = world.stack("app");
+    stack
+        .create(
+            &json!({"DBSecret": world.secret, "Extensions": ["cube", "earthdistance"]}),
+            &[],
+        )
+        .await;
+    stack
+        .update(
+            &json!({"DBSecret": world.secret, "Extensions": ["earthdistance"]}),
+            &[],
+        )
+        .await;
+    assert!(
+        world
+            .database
+            .extensions()
+            .await
+            .keys()
+            .eq(["cube", "earthdistance"])
+    );
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_shall_be_absent_goes_in_the_right_order() {
+    let world = World::new().await;
+    world
+        .database
+        .execute("CREATE EXTENSION earthdistance CASCADE")
+        .await;
+    let _worker = Worker::start(&world, &[]);
+    let absent = |name: &str| json!({"Name": name, "Ensure": "absent"});
+    let properties =
+        json!({"DBSecret": world.secret, "Extensions": [absent("cube"), absent("EarthDistance")]});
+    let created = world.stack("app").create(&properties, &["Changes"]).await;
+    assert_eq!(
+        created.outputs["Changes"],
+        "dropped earthdistance 1.1; dropped cube 1.5"
+    );
+}

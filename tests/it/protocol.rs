@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Worker, World};
+use crate::support::{Database, Worker, World, eventually};
 
 /// LocalStack's plug-in signs as CloudFormation does; this is what its signatures are worth.
 #[tokio::test]
@@ -68,13 +68,8 @@ async fn a_request_that_comes_twice_is_carried_out_once_and_answered_the_same() 
         .await;
     world.publish(&request).await;
     let first = world.answer(&request).await;
+    world.forget_answer(&request).await;
     world.publish(&request).await;
-    let worker = Worker::start(&world, &[]);
-    drop(worker);
-    crate::support::eventually("the second delivery's end", async || {
-        (world.depths().await == (0, 0)).then_some(())
-    })
-    .await;
     assert_eq!(world.answer(&request).await, first);
     assert_eq!(world.database.ddl().len(), 1);
 }
@@ -88,30 +83,32 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
         .await;
     let mut late = create.clone();
     // What raw delivery has of a date is the URL's: the Create is signed a minute before the Delete.
-    late.message["ResponseURL"] = json!(earlier(create.message["ResponseURL"].as_str().unwrap()));
+    late.message["ResponseURL"] =
+        json!(earlier(create.message["ResponseURL"].as_str().unwrap(), 1));
 
-    let mut delete = world
-        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+    let delete = world
+        .delete_request(
+            json!({"DBSecret": world.secret, "Extensions": ["hstore"]}),
+            "a-placeholder",
+        )
         .await;
-    delete.message["RequestType"] = json!("Delete");
-    delete.message["PhysicalResourceId"] = json!("a-placeholder");
     world.send_raw(&delete.message.to_string()).await;
     assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
 
     world.send_raw(&late.message.to_string()).await;
-    crate::support::eventually("the late Create's end", async || {
+    eventually("the late Create's end", async || {
         (world.depths().await == (0, 0)).then_some(())
     })
     .await;
     assert!(world.database.extensions().await.is_empty());
 }
 
-/// The same URL, signed a minute before; its signature no longer fits, which nobody but S3 minds.
-fn earlier(url: &str) -> String {
+/// The same URL, signed some minutes before; its signature no longer fits, which nobody but S3 minds.
+fn earlier(url: &str, minutes: i64) -> String {
     let (_, rest) = url.split_once("X-Amz-Date=").unwrap();
     let date = &rest[..16];
     let signed = chrono::NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").unwrap();
-    let earlier = signed - chrono::TimeDelta::minutes(1);
+    let earlier = signed - chrono::TimeDelta::minutes(minutes);
     url.replace(date, &earlier.format("%Y%m%dT%H%M%SZ").to_string())
 }
 
@@ -143,12 +140,72 @@ async fn a_delete_is_not_held_up_by_what_is_gone() {
         json!({"DBSecret": gone, "Extensions": ["hstore"]}),
         json!({"Old": "format"}),
     ] {
-        let mut request = world.create_request(properties).await;
-        request.message["RequestType"] = json!("Delete");
-        request.message["PhysicalResourceId"] = json!("whatever");
+        let request = world.delete_request(properties, "whatever").await;
         world.publish(&request).await;
         let answer = world.answer(&request).await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         assert_eq!(answer["PhysicalResourceId"], "whatever");
     }
+}
+
+#[tokio::test]
+async fn the_rollback_of_a_create_that_never_got_anywhere_succeeds() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let no_host = world.secret_with(&json!({"host": ""})).await;
+    let mysql = world.secret_with(&json!({"engine": "mysql"})).await;
+    let wrong_password = world.secret_with(&json!({"password": "wrong"})).await;
+    for secret in [no_host, mysql, wrong_password] {
+        let properties = json!({"DBSecret": secret, "ServiceTimeout": 3, "Extensions": ["hstore"]});
+        let failed = world.stack(&secret).create(&properties, &[]).await;
+        assert_eq!(failed.status, "CREATE_FAILED");
+        assert!(failed.reason.contains("Message returned"), "{failed:?}");
+        assert!(!failed.reason.contains("rollback"), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_delete_is_carried_out_all_the_same() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    let mut create = world.create_request(properties.clone()).await;
+    create.message["ResponseURL"] =
+        json!(earlier(create.message["ResponseURL"].as_str().unwrap(), 10));
+    world.send_raw(&create.message.to_string()).await;
+    eventually("the extension", async || {
+        (!world.database.extensions().await.is_empty()).then_some(())
+    })
+    .await;
+
+    let mut delete = world.delete_request(properties, "whatever").await;
+    delete.message["ResponseURL"] =
+        json!(earlier(delete.message["ResponseURL"].as_str().unwrap(), 8));
+    world.send_raw(&delete.message.to_string()).await;
+    eventually("the extension's end", async || {
+        world.database.extensions().await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_does_not_keep_a_delete_from_the_others() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let other = Database::create(&format!("{}_b", world.name)).await;
+    let stack = world.stack("app");
+    let names = json!([other.name, world.database.name]);
+    let properties =
+        json!({"DBSecret": world.secret, "Databases": names, "Extensions": ["hstore"]});
+    assert_eq!(
+        stack.create(&properties, &[]).await.status,
+        "CREATE_COMPLETE"
+    );
+    assert!(other.extensions().await.keys().eq(["hstore"]));
+    world
+        .database
+        .execute(&format!("DROP DATABASE \"{}\" WITH (FORCE)", other.name))
+        .await;
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
 }

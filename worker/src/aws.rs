@@ -7,8 +7,9 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// The SDK sets no read timeout: a silent peer would block it for ever. A receive waits up to 20 s by itself.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The SDK sets no read timeout: a silent peer would block it for ever. A receive, which waits up to 20 s by itself, has
+/// a longer one of its own.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the configuration.
 pub async fn load() -> SdkConfig {

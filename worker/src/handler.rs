@@ -2,35 +2,29 @@
 //! out, answer; the caller acknowledges only then.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::database::sqlstate::Class;
+use crate::fault::Class;
 use crate::message::{
-    Coordinates, Envelope, OnUnreachableDelete, Operation, Request, RequestType, ResponseOrigin,
-    ResponseUrl, Unanswerable,
+    Coordinates, Envelope, OnUnreachableDelete, Operation, Properties, Request, RequestType,
+    ResponseOrigin, ResponseUrl, Unanswerable,
 };
+use crate::patience::{Attempts, Next, PATIENCE};
 use crate::plan::ResourceKey;
 use crate::queue::Message;
 use crate::responder::{Responder, ResponderError};
-use crate::response::{self, Verdict, data, own_id, physical_resource_id};
-use crate::retry::{self, Failure, retry};
+use crate::response::{self, Verdict, data, own_id, physical_resource_id, was_never_created};
+use crate::retry::{POLICY, Retry};
 use crate::work::{Trouble, Work, Worker};
 
-/// How long a message is worked on before it goes back to the queue, so that a server that is down does not fill
-/// every slot.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest that a message then waits.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
-/// How long a Delete waits for a server that does not answer: it may be gone for good.
-const DELETE_PATIENCE: TimeDelta = TimeDelta::minutes(5);
-/// How long a wrong password may still turn out right: rotation changes the database before the secret.
-const ROTATION: TimeDelta = TimeDelta::seconds(90);
-
+/// How long after its publication a Delete waits for a server that does not answer: it may be gone for good.
+const DELETE_PATIENCE: Duration = Duration::from_secs(300);
 /// What the handler goes by.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
@@ -162,7 +156,7 @@ impl Handler {
                     }
                 };
                 let answer = Answer {
-                    physical_resource_id: own_id(&coordinates, None),
+                    physical_resource_id: own_id(&coordinates),
                     verdict,
                 };
                 (answer, now + TimeDelta::minutes(1))
@@ -179,64 +173,70 @@ impl Handler {
         last_chance: bool,
     ) -> Result<Answer, Duration> {
         let coordinates = &request.coordinates;
-        let resource = ResourceKey {
-            stack_id: coordinates.stack_id.arn.clone(),
-            logical_resource_id: coordinates.logical_resource_id.clone(),
-        };
+        let resource = ResourceKey::of(coordinates);
         let (properties, old) = match &request.operation {
             Operation::Create(properties) | Operation::Delete(Ok(properties)) => (properties, None),
             Operation::Update { new, old } => (new, old.as_ref()),
             Operation::Delete(Err(invalid)) => {
                 warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
                 return Ok(Answer {
-                    physical_resource_id: own_id(coordinates, None),
+                    physical_resource_id: own_id(coordinates),
                     verdict: Verdict::Success(BTreeMap::new()),
                 });
             }
         };
-        let is_delete = matches!(request.operation, Operation::Delete(_));
-        let give_up_at = if is_delete {
-            request.deadline.min(request.published_at + DELETE_PATIENCE)
-        } else {
-            request.deadline
-        };
-        let last_moment = instant(give_up_at);
-        let until = last_moment.min(Instant::now() + PATIENCE);
+        let deleted = matches!(request.operation, Operation::Delete(_));
+        let last_moment = instant(request.deadline);
+        let patience = last_moment.min(Instant::now() + PATIENCE);
+        let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_PATIENCE);
         let work = Work {
-            request,
             resource: &resource,
+            physical_resource_id: coordinates.physical_resource_id.as_deref(),
             properties,
             old,
-            resource_properties,
-            until,
+            declared: resource_properties,
+            request_type: coordinates.request_type.as_str(),
+            request_id: &coordinates.request_id,
+            published_at: request.published_at,
+            deleted,
+            until: last_moment,
         };
-        let earlier = Mutex::new(None);
-        let result = retry(retry::POLICY, until, async |attempt| {
-            let trouble = match self.worker.attempt(&work).await {
-                Ok(done) => return Ok(done),
-                Err(trouble) => trouble.or_earlier(&earlier),
-            };
-            Err(after(trouble, attempt, request.published_at))
-        })
-        .await;
-
-        let (trouble, out_of_time) = match result {
-            Ok((address, outcomes)) => {
-                let id = if is_delete {
-                    own_id(coordinates, None)
-                } else {
-                    physical_resource_id(&address, &resource)
-                };
-                return Ok(Answer {
-                    physical_resource_id: id,
-                    verdict: Verdict::Success(data(properties, &outcomes)),
-                });
+        let mut attempts = Attempts::default();
+        let mut pauses = Retry::new(POLICY, patience);
+        let out_of_time = loop {
+            // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
+            match tokio::time::timeout_at(last_moment.into(), self.worker.attempt(&work)).await {
+                Ok(Ok((address, outcomes))) => {
+                    let id = if deleted {
+                        own_id(coordinates)
+                    } else {
+                        physical_resource_id(&address, &resource)
+                    };
+                    let verdict = Verdict::Success(data(properties, &outcomes));
+                    return Ok(Answer {
+                        physical_resource_id: id,
+                        verdict,
+                    });
+                }
+                Ok(Err(trouble)) => {
+                    info!(reason = trouble.reason, "the attempt failed");
+                    if attempts.note(trouble, unreachable_until) == Next::Never {
+                        break false;
+                    }
+                }
+                Err(_) => break true,
             }
-            Err(Failure::Transient(trouble)) => (trouble, true),
-            Err(Failure::Permanent(trouble)) => (trouble, false),
+            if !pauses.pause().await {
+                break true;
+            }
         };
-        if out_of_time && until < last_moment && !last_chance {
-            let left = last_moment.saturating_duration_since(Instant::now());
+        let trouble = attempts.into_trouble();
+        let left = last_moment.saturating_duration_since(Instant::now());
+        let may_wait = out_of_time
+            && patience < last_moment
+            && !last_chance
+            && trouble.class != Class::Credentials;
+        if may_wait {
             let pause = full_jitter(MAX_PAUSE.min(left / 2));
             warn!(
                 reason = trouble.reason,
@@ -245,28 +245,9 @@ impl Handler {
             );
             return Err(pause);
         }
-        let waited = (Utc::now() - request.published_at).num_seconds();
-        let reason = if out_of_time {
-            format!("{} Gave up after {waited} s.", trouble.reason)
-        } else {
-            trouble.reason
-        };
-        let unreachable_is_gone = properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
-        let verdict = if is_delete && (trouble.gone || trouble.unreachable && unreachable_is_gone) {
-            warn!(
-                reason,
-                "what the resource managed is gone, or cannot be reached: it counts as deleted"
-            );
-            Verdict::Success(BTreeMap::new())
-        } else {
-            Verdict::Failed(reason)
-        };
-        let id = own_id(
-            coordinates,
-            trouble.address.as_ref().map(|address| (address, &resource)),
-        );
+        let verdict = give_up(request, properties, &trouble, out_of_time);
         Ok(Answer {
-            physical_resource_id: id,
+            physical_resource_id: own_id(coordinates),
             verdict,
         })
     }
@@ -287,66 +268,81 @@ impl Handler {
         let until = instant(deadline)
             .max(Instant::now() + Duration::from_secs(5))
             .min(Instant::now() + PATIENCE);
-        let put = retry(retry::POLICY, until, async |_| {
-            self.responder
-                .put(url, body.clone())
-                .await
-                .map_err(|error| match error {
-                    ResponderError::Refused(_) => Failure::Permanent(error),
-                    ResponderError::Unavailable(..) => Failure::Transient(error),
-                })
-        })
-        .await;
-        match put {
-            Ok(()) => {
-                info!(
-                    status,
-                    reason,
-                    physical_resource_id = answer.physical_resource_id,
-                    "answered"
-                );
-                Disposition::Done
+        let mut pauses = Retry::new(POLICY, until);
+        loop {
+            let error = match self.responder.put(url, body.clone()).await {
+                Ok(()) => {
+                    info!(
+                        status,
+                        reason,
+                        physical_resource_id = answer.physical_resource_id,
+                        "answered"
+                    );
+                    return Disposition::Done;
+                }
+                Err(error) => error,
+            };
+            if matches!(error, ResponderError::Refused(_)) {
+                error!(status, reason, %url, error = &error as &dyn std::error::Error, "the answer is lost");
+                return Disposition::Done;
             }
-            Err(Failure::Permanent(refused)) => {
-                error!(status, reason, url = %url, error = &refused as &dyn std::error::Error, "the answer is lost");
-                Disposition::Done
-            }
-            Err(Failure::Transient(unavailable)) => {
-                warn!(url = %url, error = &unavailable as &dyn std::error::Error, "not answered yet");
-                Disposition::GiveBack(full_jitter(Duration::from_secs(30)))
+            warn!(%url, error = &error as &dyn std::error::Error, "not answered yet");
+            if !pauses.pause().await {
+                return Disposition::GiveBack(full_jitter(Duration::from_secs(30)));
             }
         }
     }
 }
 
-/// Whether trying again may help after so many attempts.
-fn after(trouble: Trouble, attempt: u32, published_at: DateTime<Utc>) -> Failure<Trouble> {
-    let again = match trouble.class {
-        Class::Transient | Class::Race => true,
-        Class::TransientAtMost(times) => attempt < times,
-        Class::Credentials => Utc::now() < published_at + ROTATION,
-        Class::Permanent | Class::Prerequisite(_) | Class::NoDatabase => false,
-    };
-    info!(
-        attempt,
-        again,
-        reason = trouble.reason,
-        "the attempt failed"
-    );
-    if again {
-        Failure::Transient(trouble)
-    } else {
-        Failure::Permanent(trouble)
+/// The answer to what could not be done.
+fn give_up(
+    request: &Request,
+    properties: &Properties,
+    trouble: &Trouble,
+    out_of_time: bool,
+) -> Verdict {
+    let mut reason = trouble.reason.clone();
+    if out_of_time {
+        let waited = (Utc::now() - request.published_at).num_seconds();
+        reason = format!("{reason} Gave up after {waited} s.");
     }
+    if !matches!(request.operation, Operation::Delete(_)) {
+        return Verdict::Failed(reason);
+    }
+    let unreachable_is_gone =
+        trouble.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
+    // What failed for good when it was to be created left nothing behind.
+    let never_was = was_never_created(&request.coordinates)
+        && matches!(
+            trouble.class,
+            Class::Permanent | Class::Prerequisite(_) | Class::Credentials
+        );
+    if trouble.gone || unreachable_is_gone || never_was {
+        warn!(
+            reason,
+            "what the resource managed is gone, cannot be reached, or never was: it counts as deleted"
+        );
+        return Verdict::Success(BTreeMap::new());
+    }
+    Verdict::Failed(reason)
 }
 
 fn full_jitter(longest: Duration) -> Duration {
     longest.mul_f64(fastrand::f64())
 }
 
-/// The monotonic clock's reading at an instant of the calendar.
+/// The monotonic clock's reading at an instant of the calendar; where it cannot reach back so far, now.
 fn instant(at: DateTime<Utc>) -> Instant {
-    Instant::now() + (at - Utc::now()).to_std().unwrap_or_default()
+    let now = Utc::now();
+    match (at - now).to_std() {
+        Ok(ahead) => Instant::now() + ahead,
+        Err(_) => {
+            let behind = (now - at).to_std().unwrap_or_default();
+            Instant::now()
+                .checked_sub(behind)
+                .unwrap_or_else(Instant::now)
+        }
+    }
 }
 
 fn dead_letter(error: &dyn std::error::Error) -> Disposition {

@@ -3,25 +3,31 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`extension`], [`plan`] and [`response`] do no I/O and read no clock, environment or randomness.
-//! - [`queue`], [`secrets`], [`database`] and [`responder`] decide nothing: each knows one vendor crate, which no other
-//!   module knows.
+//! - [`message`], [`extension`], [`plan`], [`fault`], [`server`] and [`response`] do no I/O and read no clock,
+//!   environment or randomness.
+//! - [`queue`], [`secrets`], [`database`] and [`responder`] do not know what a request is for: each speaks to one service
+//!   through one vendor crate, which no other module knows.
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
 //! - Nothing is undone: an attempt that failed left nothing behind, and the next one looks afresh.
-//! - Nothing is acknowledged before its answer was accepted.
-//! - No text reaches SQL but through the types of [`extension`], which escape it.
+//! - Nothing is acknowledged before its answer was accepted; but for what CloudFormation no longer waits for, and an
+//!   answer that it refuses.
+//! - No text of a request reaches SQL unescaped: names and versions escape themselves, everything else is a parameter or
+//!   goes through `postgres_protocol::escape`.
 
 // From the outside to the inside of a message's way.
 pub mod consumer;
 pub mod handler;
+pub mod patience;
 pub mod reconcile;
 pub mod work;
 
 // Pure.
 pub mod extension;
+pub mod fault;
 pub mod message;
 pub mod plan;
 pub mod response;
+pub mod server;
 
 // Edges.
 pub mod aws;

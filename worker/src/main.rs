@@ -56,7 +56,8 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     tls::install_provider();
     let pools = Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
-        tls: tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())?,
+        tls: tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
+            .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?,
         max_size: POOL_SIZE,
     });
     let heartbeat = Heartbeat::default();

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Config;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
     Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName,
@@ -10,6 +13,9 @@ use aws_sdk_sqs::types::{
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
+
+/// How much longer than it waits a receive may take. The consumer tries again by itself.
+const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);
 
 /// The DLQ's attribute that says why a message is there.
 const REASON_ATTRIBUTE: &str = "Reason";
@@ -77,6 +83,16 @@ impl Queue {
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .customize()
+            .config_override(
+                Config::builder()
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .operation_attempt_timeout(wait + RECEIVE_ALLOWANCE)
+                            .build(),
+                    )
+                    .retry_config(RetryConfig::disabled()),
+            )
             .send()
             .await
             .map_err(|error| fault("ReceiveMessage", &error))?;

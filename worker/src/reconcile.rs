@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::info;
 
-use crate::database::sqlstate::{self, Class};
-use crate::database::{Applied, DatabaseError, Entry, Pools, Scope, Session, Target};
+use crate::database::{Applied, Entry, Pools, Scope, Session};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
+use crate::fault::{Class, DatabaseError, classify};
 use crate::plan::{
     Intent, Kept, KeptBecause, Ledger, Managed, Obstacle, PassOutcome, ResourceKey, ResourceRecord,
     ResourceState, Step, plan, settle,
 };
-use crate::response::reason::{self, Place};
+use crate::response::reason;
 use crate::secrets::Password;
+use crate::server::Target;
 
 /// What one pass is to do, and for which request.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +97,7 @@ impl PassError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::Database { error, .. } => sqlstate::classify(error),
+            Self::Database { error, .. } => classify(error),
             Self::ReadOnly => Class::TransientAtMost(3),
             Self::Obstacle { .. } | Self::Superseded | Self::NotConverged(_) => Class::Permanent,
         }
@@ -104,13 +105,9 @@ impl PassError {
 
     /// The Reason.
     pub fn reason(&self, target: &Target) -> String {
-        let place = Place {
-            host: target.address.host.clone(),
-            database: target.database.clone(),
-        };
         match self {
-            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, &place, server_version),
-            Self::Database { error, step } => reason::of_database(error, step.as_deref(), &target.address, &place),
+            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, target, server_version),
+            Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
             Self::ReadOnly => format!(
                 "{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
                 target.address
@@ -118,7 +115,7 @@ impl PassError {
             Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
             Self::NotConverged(steps) => {
                 let missing: Vec<String> = steps.iter().map(Step::sql).collect();
-                format!("{place}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
+                format!("{target}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
             }
         }
     }
@@ -137,7 +134,7 @@ impl From<DatabaseError> for PassError {
 pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
     let scope = Scope::of(pass.declarations);
-    let before = session.begin(&scope, remaining(pass.until)).await?;
+    let before = session.begin(&scope, statement_budget(pass.until)).await?;
     if before.in_recovery {
         return Err(PassError::ReadOnly);
     }
@@ -184,7 +181,8 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
         server_version: before.server_version.clone(),
     };
     let plan = plan(&intent, &before, &ledger).map_err(blocked)?;
-    if pass.dry_run {
+    // A Delete is carried out all the same: nothing else would ever undo what was done before.
+    if pass.dry_run && pass.goal == Goal::Live {
         session.roll_back().await?;
         return Ok(PassOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
@@ -221,7 +219,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     } else {
         session.observe(&scope).await?
     };
-    let managed = settle(&intent, &before, &after, &ledger);
+    let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed)?;
     info!(
         database = pass.target.database,
@@ -236,7 +234,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     };
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
     let entry = entry(pass, &stored, &ledger, &managed);
-    session.commit(Some(&entry)).await?;
+    session.commit(&entry).await?;
     // A library that a session has loaded stays loaded: after an update no old session may go on.
     if plan
         .steps
@@ -278,7 +276,7 @@ async fn remember_deletion(
     if !before.has_ledger
         && let Err(error) = session.create_ledger().await
     {
-        return match sqlstate::classify(&error) {
+        return match classify(&error) {
             // Who may not make the ledger made nothing that could be deleted.
             Class::Permanent => Ok(outcome),
             Class::Transient
@@ -291,7 +289,7 @@ async fn remember_deletion(
     }
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
     let entry = entry(pass, &stored, ledger, &ledger.managed);
-    session.commit(Some(&entry)).await?;
+    session.commit(&entry).await?;
     Ok(outcome)
 }
 
@@ -390,6 +388,8 @@ fn versions(observed: &Observed) -> String {
     all.join(", ")
 }
 
-fn remaining(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now())
+/// PostgreSQL ends a statement in time to say which one it was, and to be answered about.
+fn statement_budget(until: Instant) -> Duration {
+    let left = until.saturating_duration_since(Instant::now());
+    left.saturating_sub(Duration::from_secs(1)).max(left / 2)
 }

@@ -1,9 +1,10 @@
 //! Trying again. The only module that knows the crate `backoff`, which is unmaintained (RUSTSEC-2025-0012): to replace it,
-//! rewrite the body of [`retry`].
+//! rewrite [`Retry`].
 
 use std::time::{Duration, Instant};
 
 use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
 
 /// How the pauses between attempts grow. Each is drawn evenly between nothing and a bound that doubles (full jitter).
 #[derive(Debug, Clone, Copy)]
@@ -20,82 +21,84 @@ pub const POLICY: Policy = Policy {
     longest: Duration::from_secs(30),
 };
 
-/// What a failed attempt says of the next one.
+/// What is left for the last attempt when a pause is cut short for it.
+const LAST_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// The pauses between attempts that end at an instant.
 #[derive(Debug)]
-pub enum Failure<E> {
-    /// Trying again may help.
-    Transient(E),
-    /// Trying again never helps.
-    Permanent(E),
+pub struct Retry {
+    pauses: ExponentialBackoff,
+    until: Instant,
 }
 
-/// Attempts until one succeeds, one fails permanently, or no pause fits in before `until`. The attempt is told its
-/// number, from 0.
-///
-/// # Errors
-/// The last attempt's failure: a [`Failure::Transient`] means that time ran out.
-pub async fn retry<T, E, A, F>(
-    policy: Policy,
-    until: Instant,
-    mut attempt: A,
-) -> Result<T, Failure<E>>
-where
-    A: FnMut(u32) -> F,
-    F: Future<Output = Result<T, Failure<E>>>,
-{
+impl Retry {
+    /// No pause yet.
+    pub fn new(policy: Policy, until: Instant) -> Self {
+        Self {
+            pauses: pauses(policy),
+            until,
+        }
+    }
+
+    /// Waits before the next attempt; `false` where there is no time for another.
+    pub async fn pause(&mut self) -> bool {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left <= LAST_ATTEMPT {
+            return false;
+        }
+        let pause = self.pauses.next_backoff().unwrap_or_default();
+        tokio::time::sleep(pause.min(left - LAST_ATTEMPT)).await;
+        true
+    }
+}
+
+fn pauses(policy: Policy) -> ExponentialBackoff {
     // backoff draws from interval ± factor × interval: with half the bound and a factor of one that is 0 to the bound.
-    let backoff = ExponentialBackoff {
+    ExponentialBackoff {
         current_interval: policy.first / 2,
         initial_interval: policy.first / 2,
         randomization_factor: 1.0,
         multiplier: 2.0,
         max_interval: policy.longest / 2,
-        max_elapsed_time: Some(until.saturating_duration_since(Instant::now())),
+        max_elapsed_time: None,
         ..ExponentialBackoff::default()
-    };
-    let mut number = 0;
-    backoff::future::retry(backoff, || {
-        let attempt = attempt(number);
-        number += 1;
-        async {
-            attempt.await.map_err(|failure| match failure {
-                Failure::Transient(_) => backoff::Error::transient(failure),
-                Failure::Permanent(_) => backoff::Error::permanent(failure),
-            })
-        }
-    })
-    .await
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    const QUICK: Policy = Policy {
-        first: Duration::from_millis(2),
-        longest: Duration::from_millis(8),
-    };
-
     #[tokio::test]
-    async fn a_transient_failure_is_tried_again_and_a_permanent_one_is_not() {
-        let until = Instant::now() + Duration::from_secs(5);
-        let third = retry(QUICK, until, async |number| match number {
-            0 | 1 => Err(Failure::Transient("again")),
-            number => Ok(number),
-        });
-        assert_eq!(third.await.ok(), Some(2));
-        let first = retry(QUICK, until, async |number| {
-            Err::<(), _>(Failure::Permanent(number))
-        });
-        assert!(matches!(first.await, Err(Failure::Permanent(0))));
+    async fn the_last_pause_ends_shortly_before_time_is_up() {
+        let started = Instant::now();
+        let slow = Policy {
+            first: Duration::from_secs(3600),
+            longest: Duration::from_secs(3600),
+        };
+        let mut retry = Retry::new(slow, started + Duration::from_millis(1300));
+        assert!(retry.pause().await);
+        assert!(
+            (200..1300).contains(&started.elapsed().as_millis()),
+            "{:?}",
+            started.elapsed()
+        );
+        assert!(!retry.pause().await);
     }
 
-    #[tokio::test]
-    async fn attempts_end_when_time_does() {
-        let started = Instant::now();
-        let until = started + Duration::from_millis(50);
-        let never = retry(QUICK, until, async |_| Err::<(), _>(Failure::Transient(())));
-        assert!(matches!(never.await, Err(Failure::Transient(()))));
-        assert!(started.elapsed() < Duration::from_secs(1));
+    proptest! {
+        #[test]
+        fn a_pause_is_never_longer_than_its_bound(first_ms in 1_u64..10_000, factor in 1_u64..100) {
+            let policy = Policy { first: Duration::from_millis(first_ms), longest: Duration::from_millis(first_ms * factor) };
+            let mut bound = policy.first;
+            let mut pauses = pauses(policy);
+            for _ in 0..20 {
+                let pause = pauses.next_backoff().unwrap();
+                prop_assert!(pause <= bound + Duration::from_micros(1), "{pause:?} > {bound:?}");
+                bound = (bound * 2).min(policy.longest);
+            }
+        }
     }
 }

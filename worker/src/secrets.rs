@@ -8,6 +8,7 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde::Deserialize;
 
 use crate::message::Port;
+use crate::server::Host;
 
 /// A password. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Secret {
     /// Its password.
     pub password: Password,
     /// The server.
-    pub host: Option<String>,
+    pub host: Option<Host>,
     /// Its port.
     pub port: Option<u16>,
     /// The database.
@@ -190,7 +191,9 @@ fn parse(text: &str) -> Result<Secret, String> {
     Ok(Secret {
         username: given(document.username).ok_or("has no field \"username\"")?,
         password: document.password.ok_or("has no field \"password\"")?,
-        host: given(document.host),
+        host: given(document.host)
+            .map(|host| Host::parse(&host).map_err(|fault| format!("its field \"host\" {fault}")))
+            .transpose()?,
         port: document.port.0,
         dbname: given(document.dbname),
     })
@@ -204,7 +207,11 @@ mod tests {
     fn the_forms_that_rds_writes_are_read() {
         let full = parse(r#"{"engine":"postgres","host":"h","port":5433,"dbname":"d","username":"u","password":"p"}"#).unwrap();
         assert_eq!(
-            (full.host.as_deref(), full.port, full.dbname.as_deref()),
+            (
+                full.host.as_ref().map(Host::as_str),
+                full.port,
+                full.dbname.as_deref()
+            ),
             (Some("h"), Some(5433), Some("d"))
         );
         let managed = parse(r#"{"username":"u","password":"p"}"#).unwrap();

@@ -76,7 +76,7 @@ pub struct RunSettings {
     #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
     pub visibility_seconds: Duration,
     /// How long one receive waits for a message.
-    #[arg(long, env = "WORKER_RECEIVE_WAIT_SECONDS", default_value = "20", value_parser = seconds_to_20)]
+    #[arg(long, env = "WORKER_RECEIVE_WAIT_SECONDS", default_value = "20", value_parser = seconds_from_1_to_20)]
     pub receive_wait_seconds: Duration,
     /// How long requests under way may go on after SIGTERM.
     #[arg(long, env = "WORKER_SHUTDOWN_SECONDS", default_value = "75", value_parser = seconds_to_110)]
@@ -120,8 +120,8 @@ fn account(text: &str) -> Result<String, String> {
     }
 }
 
-fn seconds_to_20(text: &str) -> Result<Duration, String> {
-    seconds(text, 0, 20)
+fn seconds_from_1_to_20(text: &str) -> Result<Duration, String> {
+    seconds(text, 1, 20)
 }
 
 fn seconds_to_110(text: &str) -> Result<Duration, String> {

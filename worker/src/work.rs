@@ -1,20 +1,20 @@
 //! One attempt at one request: the secret, the databases it names, a pass over each. What an attempt did before it
 //! failed is in the ledgers of the databases, where the next one finds it.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use tracing::info;
+use chrono::{DateTime, Utc};
+use tracing::{info, warn};
 
-use crate::database::sqlstate::{self, Class};
-use crate::database::{Address, DatabaseError, Pools, Target};
+use crate::database::Pools;
 use crate::extension::Declaration;
-use crate::message::{Databases, Operation, Properties, Request};
+use crate::fault::{Class, DatabaseError};
+use crate::message::{Databases, Properties};
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::reconcile::{Goal, Pass, PassError, reconcile};
 use crate::response::physical_resource_id;
-use crate::response::reason::{self, Place};
 use crate::secrets::{Secret, SecretError, Secrets};
+use crate::server::{Address, Target};
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
@@ -29,47 +29,42 @@ pub struct Worker {
 /// What is to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
-    /// The request.
-    pub request: &'a Request,
-    /// The resource that it is for.
+    /// The resource.
     pub resource: &'a ResourceKey,
-    /// What the resource declares, or of a Delete declared.
+    /// The id that it has; a new one has none.
+    pub physical_resource_id: Option<&'a str>,
+    /// What it declares, or, if it is deleted, declared.
     pub properties: &'a Properties,
     /// What an updated resource declared before.
     pub old: Option<&'a Properties>,
-    /// The properties as the stack wrote them.
-    pub resource_properties: &'a serde_json::Value,
-    /// When the attempt must be over.
+    /// The properties as they were written, for the ledger.
+    pub declared: &'a serde_json::Value,
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: &'a str,
+    /// The request.
+    pub request_id: &'a str,
+    /// When it was published.
+    pub published_at: DateTime<Utc>,
+    /// Whether the resource goes.
+    pub deleted: bool,
+    /// When it must be over.
     pub until: Instant,
 }
 
+/// What an attempt came to: the server, and each database's outcome.
+pub type Done = (Address, Vec<(String, PassOutcome)>);
+
 /// Why an attempt failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trouble {
     /// What to do about it.
     pub class: Class,
     /// The Reason.
     pub reason: String,
-    /// The server, where it is known.
-    pub address: Option<Address>,
     /// The secret, the host or the database does not exist: nothing of the resource is there.
     pub gone: bool,
-    /// The server does not answer.
+    /// No connection can be made.
     pub unreachable: bool,
-    /// Time ended the attempt: an earlier one may know more of what is wrong.
-    pub cut_short: bool,
-}
-
-impl Trouble {
-    /// Itself, with the Reason of an earlier attempt where time ended this one.
-    pub fn or_earlier(mut self, earlier: &Mutex<Option<String>>) -> Self {
-        let mut earlier = earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        match earlier.as_ref() {
-            Some(reason) if self.cut_short => self.reason.clone_from(reason),
-            _ => *earlier = Some(self.reason.clone()),
-        }
-        self
-    }
 }
 
 impl Worker {
@@ -78,42 +73,63 @@ impl Worker {
         Self { secrets, pools }
     }
 
-    /// Makes an attempt; answers with the server and each database's outcome.
+    /// Makes an attempt.
     ///
     /// # Errors
     /// [`Trouble`].
-    pub async fn attempt(
-        &self,
-        work: &Work<'_>,
-    ) -> Result<(Address, Vec<(String, PassOutcome)>), Trouble> {
+    pub async fn attempt(&self, work: &Work<'_>) -> Result<Done, Trouble> {
         let properties = work.properties;
         let secret = self
             .secrets
             .read(&properties.db_secret)
             .await
-            .map_err(secret_trouble)?;
+            .map_err(|error| Trouble::of_secret(&error))?;
         let address = address(properties, &secret)?;
         let databases = self.databases(properties, &secret, &address).await?;
-        let deleted = matches!(work.request.operation, Operation::Delete(_));
 
         let mut outcomes = Vec::new();
         for database in &databases {
-            let outcome = self
-                .pass(work, &secret, &address, database, deleted)
-                .await
-                .map_err(|trouble| with_done(trouble, &outcomes))?;
-            outcomes.push((database.clone(), outcome));
+            let passed = if work.deleted {
+                self.release(work, &secret, &address, database).await
+            } else {
+                self.pass(work, &secret, &address, database, false).await
+            };
+            outcomes.push((
+                database.clone(),
+                passed.map_err(|trouble| trouble.after(&outcomes))?,
+            ));
         }
         for database in self
             .left_behind(work, &secret, &address, &databases)
             .await?
         {
             info!(database, "no longer declared for this database");
-            self.pass(work, &secret, &address, &database, true)
+            self.release(work, &secret, &address, &database)
                 .await
-                .map_err(|trouble| with_done(trouble, &outcomes))?;
+                .map_err(|trouble| trouble.after(&outcomes))?;
         }
         Ok((address, outcomes))
+    }
+
+    /// A pass after which the resource is gone from the database; done where the database is gone itself.
+    async fn release(
+        &self,
+        work: &Work<'_>,
+        secret: &Secret,
+        address: &Address,
+        database: &str,
+    ) -> Result<PassOutcome, Trouble> {
+        match self.pass(work, secret, address, database, true).await {
+            Err(trouble) if trouble.gone => {
+                warn!(
+                    database,
+                    reason = trouble.reason,
+                    "what the resource managed here is gone"
+                );
+                Ok(PassOutcome::default())
+            }
+            other => other,
+        }
     }
 
     async fn pass(
@@ -124,10 +140,9 @@ impl Worker {
         database: &str,
         deleted: bool,
     ) -> Result<PassOutcome, Trouble> {
-        let coordinates = &work.request.coordinates;
         let target = target(secret, address, database);
         let id = physical_resource_id(address, work.resource);
-        let given = coordinates.physical_resource_id.as_deref().unwrap_or(&id);
+        let given = work.physical_resource_id.unwrap_or(&id);
         let nothing: &[Declaration] = &[];
         let pass = Pass {
             target: &target,
@@ -138,7 +153,7 @@ impl Worker {
             } else {
                 &work.properties.declarations
             },
-            declared: work.resource_properties,
+            declared: work.declared,
             deletion_behavior: work.properties.deletion_behavior,
             goal: if deleted {
                 Goal::Deleted {
@@ -148,48 +163,20 @@ impl Worker {
                 Goal::Live
             },
             physical_resource_id: if deleted { given } else { &id },
-            request_type: coordinates.request_type.as_str(),
-            request_id: &coordinates.request_id,
-            published_at: work.request.published_at,
+            request_type: work.request_type,
+            request_id: work.request_id,
+            published_at: work.published_at,
             dry_run: work.properties.dry_run,
             until: work.until,
         };
-        // The statement timeouts end a pass in time; this is for a server that is silent.
-        let result =
-            tokio::time::timeout_at(work.until.into(), reconcile(&self.pools, &pass)).await;
-        let (error, cut_short) = match result {
-            Ok(Ok(outcome)) => return Ok(outcome),
-            Ok(Err(error)) => (error, false),
-            Err(_) => {
-                let silent = DatabaseError::Connection("no answer in time".to_owned(), None);
-                (PassError::from(silent), true)
+        let result = reconcile(&self.pools, &pass).await;
+        result.map_err(|error| {
+            let class = error.class();
+            if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
+                // The next attempt gets a new connection, to a server that may have changed.
+                self.pools.forget(&target);
             }
-        };
-        let class = error.class();
-        if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
-            // The next attempt gets a new connection, to a server that may have changed.
-            self.pools.forget(&target);
-        }
-        Err(Trouble {
-            class,
-            reason: error.reason(&target),
-            address: Some(address.clone()),
-            gone: class == Class::NoDatabase
-                || matches!(
-                    &error,
-                    PassError::Database {
-                        error: DatabaseError::NoSuchHost(_),
-                        ..
-                    }
-                ),
-            unreachable: matches!(
-                &error,
-                PassError::Database {
-                    error: DatabaseError::Connection(..),
-                    ..
-                }
-            ),
-            cut_short,
+            Trouble::of_pass(&error, &target)
         })
     }
 
@@ -203,13 +190,10 @@ impl Worker {
         match &properties.databases {
             Databases::Named(names) => Ok(names.clone()),
             Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
-                permanent(
-                    Some(address),
-                    format!(
-                        "DBName: required, as secret \"{}\" has no dbname.",
-                        properties.db_secret
-                    ),
-                )
+                Trouble::permanent(format!(
+                    "DBName: required, as secret \"{}\" has no dbname.",
+                    properties.db_secret
+                ))
             }),
             Databases::All => {
                 let target = target(secret, address, default.map_or("postgres", String::as_str));
@@ -217,25 +201,14 @@ impl Worker {
                     let mut session = self.pools.session(&target, &secret.password).await?;
                     session.databases().await
                 };
-                listed.await.map_err(|error: DatabaseError| {
-                    let place = Place {
-                        host: address.host.clone(),
-                        database: target.database.clone(),
-                    };
-                    Trouble {
-                        class: sqlstate::classify(&error),
-                        reason: reason::of_database(&error, None, address, &place),
-                        address: Some(address.clone()),
-                        gone: matches!(error, DatabaseError::NoSuchHost(_)),
-                        unreachable: matches!(error, DatabaseError::Connection(..)),
-                        cut_short: false,
-                    }
-                })
+                listed
+                    .await
+                    .map_err(|error| Trouble::of_pass(&PassError::from(error), &target))
             }
         }
     }
 
-    /// The databases of the same server that an Update no longer names.
+    /// The databases of the same server that an Update no longer names. What it cannot know it leaves alone.
     async fn left_behind(
         &self,
         work: &Work<'_>,
@@ -246,24 +219,103 @@ impl Worker {
         let Some(old) = work.old else {
             return Ok(Vec::new());
         };
-        // Another secret may name another server, which its own Delete takes care of.
-        let old_secret = if old.db_secret == work.properties.db_secret {
-            secret.clone()
-        } else {
-            match self.secrets.read(&old.db_secret).await {
-                Ok(old_secret) => old_secret,
-                Err(_) => return Ok(Vec::new()),
+        let listed = async {
+            let old_secret = if old.db_secret == work.properties.db_secret {
+                secret.clone()
+            } else {
+                self.secrets
+                    .read(&old.db_secret)
+                    .await
+                    .map_err(|error| Trouble::of_secret(&error))?
+            };
+            // On another server the resource is another, which has a Delete of its own.
+            if self::address(old, &old_secret)? != *address {
+                return Ok(Vec::new());
             }
+            self.databases(old, &old_secret, address).await
         };
-        if self::address(old, &old_secret).is_ok_and(|old_address| old_address == *address) {
-            let mut databases = self
-                .databases(old, &old_secret, address)
-                .await
-                .unwrap_or_default();
-            databases.retain(|database| !kept.contains(database));
-            return Ok(databases);
+        match listed.await {
+            Ok(mut databases) => {
+                databases.retain(|database| !kept.contains(database));
+                Ok(databases)
+            }
+            Err(trouble) if trouble.class == Class::Transient => Err(trouble),
+            Err(trouble) => {
+                warn!(
+                    reason = trouble.reason,
+                    "what was declared before cannot be found, and is left alone"
+                );
+                Ok(Vec::new())
+            }
         }
-        Ok(Vec::new())
+    }
+}
+
+impl Trouble {
+    /// Time ran out in the middle of the attempt.
+    pub fn out_of_time() -> Self {
+        Self {
+            class: Class::Transient,
+            reason:
+                "the worker did not get an answer from the server or from Secrets Manager in time."
+                    .to_owned(),
+            gone: false,
+            unreachable: false,
+        }
+    }
+
+    fn permanent(reason: String) -> Self {
+        Self {
+            class: Class::Permanent,
+            reason,
+            gone: false,
+            unreachable: false,
+        }
+    }
+
+    fn of_secret(error: &SecretError) -> Self {
+        let class = match error {
+            SecretError::Unavailable { .. } => Class::Transient,
+            SecretError::NotFound { .. }
+            | SecretError::Denied { .. }
+            | SecretError::Unusable { .. } => Class::Permanent,
+        };
+        let gone = matches!(error, SecretError::NotFound { .. });
+        Self {
+            class,
+            reason: format!("{error}."),
+            gone,
+            unreachable: false,
+        }
+    }
+
+    fn of_pass(error: &PassError, target: &Target) -> Self {
+        let class = error.class();
+        let fault = if let PassError::Database { error, .. } = error {
+            Some(error)
+        } else {
+            None
+        };
+        let no_host = matches!(fault, Some(DatabaseError::NoSuchHost(_)));
+        Self {
+            class,
+            reason: error.reason(target),
+            gone: class == Class::NoDatabase || no_host,
+            unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
+        }
+    }
+
+    /// Adds what was done in other databases: it stays until the rollback's own request undoes it.
+    fn after(mut self, outcomes: &[(String, PassOutcome)]) -> Self {
+        let done: Vec<String> = outcomes
+            .iter()
+            .filter(|(_, outcome)| !outcome.changes.is_empty())
+            .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
+            .collect();
+        if !done.is_empty() {
+            self.reason = format!("{} Done before: {}.", self.reason, done.join("; "));
+        }
+        self
     }
 }
 
@@ -281,57 +333,13 @@ fn address(properties: &Properties, secret: &Secret) -> Result<Address, Trouble>
         .as_ref()
         .or(secret.host.as_ref())
         .ok_or_else(|| {
-            permanent(
-                None,
-                format!(
-                    "DBHost: required, as secret \"{}\" has no host.",
-                    properties.db_secret
-                ),
-            )
+            Trouble::permanent(format!(
+                "DBHost: required, as secret \"{}\" has no host.",
+                properties.db_secret
+            ))
         })?;
     Ok(Address {
         host: host.clone(),
         port: properties.db_port.or(secret.port).unwrap_or(DEFAULT_PORT),
     })
-}
-
-fn permanent(address: Option<&Address>, reason: String) -> Trouble {
-    Trouble {
-        class: Class::Permanent,
-        reason,
-        address: address.cloned(),
-        gone: false,
-        unreachable: false,
-        cut_short: false,
-    }
-}
-
-fn secret_trouble(error: SecretError) -> Trouble {
-    let class = match &error {
-        SecretError::Unavailable { .. } => Class::Transient,
-        SecretError::NotFound { .. }
-        | SecretError::Denied { .. }
-        | SecretError::Unusable { .. } => Class::Permanent,
-    };
-    Trouble {
-        class,
-        reason: format!("{error}."),
-        address: None,
-        gone: matches!(error, SecretError::NotFound { .. }),
-        unreachable: false,
-        cut_short: false,
-    }
-}
-
-/// Adds what was done in other databases: it stays until the rollback's own request undoes it.
-fn with_done(mut trouble: Trouble, outcomes: &[(String, PassOutcome)]) -> Trouble {
-    let done: Vec<String> = outcomes
-        .iter()
-        .filter(|(_, outcome)| !outcome.changes.is_empty())
-        .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
-        .collect();
-    if !done.is_empty() {
-        trouble.reason = format!("{} Done before: {}.", trouble.reason, done.join("; "));
-    }
-    trouble
 }

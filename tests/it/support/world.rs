@@ -201,6 +201,30 @@ impl World {
         Some(serde_json::from_slice(&body).unwrap())
     }
 
+    /// Takes the answer away, so that another one is seen.
+    pub(crate) async fn forget_answer(&self, request: &Request) {
+        self.aws
+            .s3
+            .delete_object()
+            .bucket(RESPONSE_BUCKET)
+            .key(&request.key)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// A Delete of the resource with this id.
+    pub(crate) async fn delete_request(
+        &self,
+        properties: Value,
+        physical_resource_id: &str,
+    ) -> Request {
+        let mut request = self.create_request(properties).await;
+        request.message["RequestType"] = json!("Delete");
+        request.message["PhysicalResourceId"] = json!(physical_resource_id);
+        request
+    }
+
     /// Waits for a message in the dead-letter queue; returns its body and why it is there.
     pub(crate) async fn dead_letter(&self) -> (String, String) {
         let message = self.receive(&self.dead_letter_queue_url).await;

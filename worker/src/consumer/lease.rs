@@ -16,23 +16,33 @@ pub(super) async fn hold(queue: &Queue, message: &Message, visibility: Duration)
         let jitter = 0.9 + 0.2 * fastrand::f64();
         tokio::time::sleep((visibility / 3).mul_f64(jitter)).await;
         let asked = Instant::now();
-        match queue.change_visibility(message, visibility).await {
-            Ok(()) => ends = asked + visibility,
-            Err(fault) => {
+        let last_moment = ends
+            .checked_sub(LAST_MOMENTS.min(visibility / 3))
+            .unwrap_or(asked);
+        let beat = tokio::time::timeout_at(
+            last_moment.into(),
+            queue.change_visibility(message, visibility),
+        );
+        match beat.await {
+            Ok(Ok(())) => ends = asked + visibility,
+            Ok(Err(fault)) => {
                 warn!(
                     message = message.id,
                     error = &fault as &dyn std::error::Error,
                     "the lease could not be extended"
                 );
-                let invalid = fault.code.contains("ReceiptHandleIsInvalid")
-                    || fault.code.contains("InvalidParameterValue");
-                if invalid
-                    || ends.saturating_duration_since(Instant::now())
-                        < LAST_MOMENTS.min(visibility / 3)
-                {
+                let is_invalid = [
+                    "ReceiptHandleIsInvalid",
+                    "InvalidParameterValue",
+                    "MessageNotInflight",
+                ]
+                .iter()
+                .any(|code| fault.code.contains(code));
+                if is_invalid || Instant::now() >= last_moment {
                     return;
                 }
             }
+            Err(_) => return,
         }
     }
 }

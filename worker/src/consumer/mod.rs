@@ -5,7 +5,8 @@
 
 mod lease;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long a message that could not be put in the dead-letter queue stays hidden.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(60);
+
+/// The messages that are being handled, by id.
+type InHand = Arc<Mutex<HashMap<String, Message>>>;
 
 /// The numbers of the consumer.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(settings.concurrency));
+    let in_hand = InHand::default();
     let mut handlers = JoinSet::new();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -69,8 +74,10 @@ pub async fn run(
                 );
                 let longest = if refused { MAX_PAUSE } else { pause };
                 pause = (pause * 2).min(MAX_PAUSE);
+                // Somebody has to mend a refusal: there is no herd to spread.
+                let share = if refused { 1.0 } else { fastrand::f64() };
                 tokio::select! {
-                    () = tokio::time::sleep(longest.mul_f64(fastrand::f64())) => {}
+                    () = tokio::time::sleep(longest.mul_f64(share)) => {}
                     () = stop.cancelled() => {}
                 }
                 continue;
@@ -86,14 +93,20 @@ pub async fn run(
                 give_back(&queue, &message, Duration::ZERO).await;
                 continue;
             };
-            handlers.spawn(see_through(
-                settings.visibility,
-                queue.clone(),
-                Arc::clone(&handler),
-                message,
-                stop.clone(),
-                permit,
-            ));
+            in_hand
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(message.id.clone(), message.clone());
+            let (queue, handler, stop) = (queue.clone(), Arc::clone(&handler), stop.clone());
+            let (in_hand, visibility) = (Arc::clone(&in_hand), settings.visibility);
+            handlers.spawn(async move {
+                see_through(visibility, &queue, &handler, &message, &stop).await;
+                in_hand
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&message.id);
+                drop(permit);
+            });
         }
     }
     info!(
@@ -107,9 +120,13 @@ pub async fn run(
     {
         warn!(
             under_way = handlers.len(),
-            "handlers are cancelled; their messages come again"
+            "handlers are cancelled, and their messages given back"
         );
         handlers.shutdown().await;
+        let left = std::mem::take(&mut *in_hand.lock().unwrap_or_else(PoisonError::into_inner));
+        for message in left.values() {
+            give_back(&queue, message, Duration::ZERO).await;
+        }
     }
 }
 
@@ -135,18 +152,17 @@ async fn permits(
 /// Handles a message under its lease, then acknowledges it or gives it back.
 async fn see_through(
     visibility: Duration,
-    queue: Queue,
-    handler: Arc<Handler>,
-    message: Message,
-    stop: CancellationToken,
-    permit: OwnedSemaphorePermit,
+    queue: &Queue,
+    handler: &Handler,
+    message: &Message,
+    stop: &CancellationToken,
 ) {
     let disposition = tokio::select! {
-        disposition = handler.handle(&message) => Some(disposition),
-        () = lease::hold(&queue, &message, visibility) => None,
+        disposition = handler.handle(message) => Some(disposition),
+        () = lease::hold(queue, message, visibility) => None,
     };
     match disposition {
-        Some(Disposition::Done) => acknowledge(&queue, &message).await,
+        Some(Disposition::Done) => acknowledge(queue, message).await,
         Some(Disposition::GiveBack(pause)) => {
             // Another worker need not wait when this one stops.
             let pause = if stop.is_cancelled() {
@@ -154,12 +170,12 @@ async fn see_through(
             } else {
                 pause
             };
-            give_back(&queue, &message, pause).await;
+            give_back(queue, message, pause).await;
         }
-        Some(Disposition::DeadLetter(reason)) => match queue.dead_letter(&message, &reason).await {
+        Some(Disposition::DeadLetter(reason)) => match queue.dead_letter(message, &reason).await {
             Ok(true) => {
                 error!(message = message.id, reason, "put in the dead-letter queue");
-                acknowledge(&queue, &message).await;
+                acknowledge(queue, message).await;
             }
             Ok(false) => {
                 error!(
@@ -167,7 +183,7 @@ async fn see_through(
                     reason,
                     "left to the queue's redrive policy: there is no WORKER_DEAD_LETTER_QUEUE_URL"
                 );
-                give_back(&queue, &message, DEAD_LETTER_PAUSE).await;
+                give_back(queue, message, DEAD_LETTER_PAUSE).await;
             }
             Err(fault) => {
                 error!(
@@ -176,7 +192,7 @@ async fn see_through(
                     error = &fault as &dyn std::error::Error,
                     "could not be put in the dead-letter queue"
                 );
-                give_back(&queue, &message, DEAD_LETTER_PAUSE).await;
+                give_back(queue, message, DEAD_LETTER_PAUSE).await;
             }
         },
         None => warn!(
@@ -184,7 +200,6 @@ async fn see_through(
             "the lease is lost: another worker may have the message"
         ),
     }
-    drop(permit);
 }
 
 async fn acknowledge(queue: &Queue, message: &Message) {

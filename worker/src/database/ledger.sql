@@ -1,5 +1,5 @@
 -- The ledger of extension-worker, version 1.
-CREATE SCHEMA extension_worker;
+CREATE SCHEMA IF NOT EXISTS extension_worker;
 COMMENT ON SCHEMA extension_worker IS
   'Ledger of extension-worker: which CloudFormation resource declared which extension. Do not change by hand.';
 

@@ -3,8 +3,8 @@
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
-use super::DatabaseError;
 use crate::extension::{Declaration, ExtensionName, Observed, SchemaName};
+use crate::fault::DatabaseError;
 
 /// What a look is about: with fewer names the server has less to read.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ impl Scope {
         }
     }
 
-    /// The query. Every name in it is qualified by the pinned search_path of the session.
+    /// The query. Its names are found in `pg_catalog` alone, to which the session's search_path is pinned.
     ///
     /// Reading `pg_available_extension_versions` costs PostgreSQL a directory scan for each extension that there is:
     /// it is read only where a declared extension is not installed.
@@ -49,9 +49,12 @@ impl Scope {
                                             ORDER BY a.name), '[]') FROM pg_available_extensions() a),
     'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}) declared
                                   WHERE NOT EXISTS (SELECT FROM pg_extension WHERE lower(extname) = declared))
-      THEN (SELECT coalesce(json_agg(json_build_object('name', v.name, 'version', v.version, 'schema', v.schema,
+      THEN (WITH RECURSIVE offered AS MATERIALIZED (SELECT * FROM pg_available_extension_versions()),
+              wanted (name) AS (SELECT name FROM offered WHERE lower(name) = ANY ({names})
+                UNION SELECT required FROM wanted JOIN offered USING (name), unnest(offered.requires) required)
+            SELECT coalesce(json_agg(json_build_object('name', v.name, 'version', v.version, 'schema', v.schema,
                                                        'requires', v.requires)), '[]')
-            FROM pg_available_extension_versions() v WHERE lower(v.name) = ANY ({names}))
+            FROM offered v WHERE v.name IN (SELECT name FROM wanted))
       ELSE '[]' END,
     'paths', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'source', p.source, 'target', p.target)), '[]')
               FROM pg_available_extensions() a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
@@ -65,10 +68,14 @@ impl Scope {
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
   'allowed_extensions', (SELECT setting FROM pg_settings WHERE name = 'rds.allowed_extensions'),
-  'has_ledger', EXISTS (SELECT FROM pg_namespace WHERE nspname = 'extension_worker'),
-  'foreign_ledger_owner', (SELECT r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
-    WHERE n.nspname = 'extension_worker' AND NOT r.rolsuper
-      AND r.rolname <> current_user AND NOT pg_has_role(r.oid, current_user, 'MEMBER')
+  'has_ledger', to_regclass('extension_worker.migration') IS NOT NULL,
+  'foreign_ledger_owner', (SELECT r.rolname
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
+    WHERE n.nspname = 'extension_worker' AND NOT r.rolsuper AND r.oid <> me.oid
+      -- A role of no rank may use what belongs to a role that it is a member of, as a rotated user's clone is.
+      AND NOT (pg_has_role(me.oid, r.oid, 'MEMBER') AND NOT me.rolsuper
+               AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser'
+                               AND pg_has_role(me.oid, s.oid, 'MEMBER')))
       AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser' AND pg_has_role(r.oid, s.oid, 'MEMBER')))
 )"
         )

@@ -1,7 +1,7 @@
-//! Connections: a pool for each database and role, each connection made with the newest password.
+//! Connections: a pool for each database and role.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -12,8 +12,11 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{DatabaseError, Session, Target};
+use super::Session;
+use super::error::unreachable;
+use crate::fault::DatabaseError;
 use crate::secrets::Password;
+use crate::server::Target;
 use crate::tls::SslMode;
 
 /// How connections are made and kept.
@@ -36,6 +39,12 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What every session begins with, whatever its role or database has set. The path is pinned so that no function or
+/// operator of the database's own stands in for one of PostgreSQL's; the isolation, so that what is observed behind the
+/// lock is what the lock's last holder left.
+const SESSION_OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c default_transaction_isolation=read\\ committed \
+                               -c default_transaction_read_only=off";
+
 /// All pools of the process.
 #[derive(Debug)]
 pub struct Pools {
@@ -43,10 +52,11 @@ pub struct Pools {
     pools: Mutex<HashMap<Target, Entry>>,
 }
 
+/// A pool, and the password that its connections were made with.
 #[derive(Debug, Clone)]
 struct Entry {
     pool: Pool,
-    password: Arc<RwLock<Password>>,
+    password: Password,
 }
 
 impl Pools {
@@ -67,57 +77,49 @@ impl Pools {
         target: &Target,
         password: &Password,
     ) -> Result<Session, DatabaseError> {
-        let entry = self.entry(target, password)?;
-        let client = entry.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => DatabaseError::from(error),
-            PoolError::Timeout(TimeoutType::Create) => DatabaseError::timed_out("connecting"),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                DatabaseError::timed_out("waiting for one of the worker's own connections")
+        let pool = self.pool(target, password)?;
+        let client = pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                unreachable(error)
             }
-            PoolError::Timeout(TimeoutType::Recycle) => {
-                DatabaseError::timed_out("the connection's check")
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+                DatabaseError::Unreachable("connection timed out".to_owned(), None)
             }
-            PoolError::PostCreateHook(HookError::Backend(error)) => DatabaseError::from(error),
+            PoolError::Timeout(TimeoutType::Wait) => DatabaseError::Busy,
             other @ (PoolError::Closed
             | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_)) => DatabaseError::Connection(
-                "the pool gave no connection".to_owned(),
-                Some(Box::new(other)),
-            ),
+            | PoolError::PostCreateHook(_)) => {
+                DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
+            }
         })?;
-        Ok(Session::new(client))
+        Ok(Session::new(client, self.tls()))
     }
 
-    /// Lets no kept connection to the database be used again: a server that was restarted, or a session that has an
+    /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an
     /// extension's old library loaded, is not met twice.
     pub fn forget(&self, target: &Target) {
-        let removed = self
+        if let Some(entry) = self
             .pools
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(target);
-        if let Some(entry) = removed {
-            entry.pool.close();
+            .get(target)
+        {
+            entry.pool.retain(|_, _| false);
         }
     }
 
-    fn entry(&self, target: &Target, password: &Password) -> Result<Entry, DatabaseError> {
+    /// Whoever has another password gets no connection that was made with this one.
+    fn pool(&self, target: &Target, password: &Password) -> Result<Pool, DatabaseError> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = pools.get(target) {
-            *entry
-                .password
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = password.clone();
-            return Ok(entry.clone());
+        if let Some(entry) = pools
+            .get(target)
+            .filter(|entry| entry.password == *password)
+        {
+            return Ok(entry.pool.clone());
         }
-        let password = Arc::new(RwLock::new(password.clone()));
-        let connector = Connector {
-            password: Arc::clone(&password),
-            tls: MakeRustlsConnect::new(self.settings.tls.clone()),
-        };
         let manager = Manager::from_connect(
-            self.postgres_config(target),
-            connector,
+            self.postgres_config(target, password),
+            Connector { tls: self.tls() },
             ManagerConfig {
                 recycling_method: RecyclingMethod::Verified,
             },
@@ -131,23 +133,31 @@ impl Pools {
             .post_create(Hook::async_fn(|client, _| Box::pin(prepare(client))))
             .build()
             .map_err(|error| {
-                DatabaseError::Connection(
-                    "the pool cannot be built".to_owned(),
-                    Some(Box::new(error)),
-                )
+                DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
             })?;
-        let entry = Entry { pool, password };
-        pools.insert(target.clone(), entry.clone());
-        Ok(entry)
+        pools.insert(
+            target.clone(),
+            Entry {
+                pool: pool.clone(),
+                password: password.clone(),
+            },
+        );
+        Ok(pool)
     }
 
-    fn postgres_config(&self, target: &Target) -> tokio_postgres::Config {
+    fn tls(&self) -> MakeRustlsConnect {
+        MakeRustlsConnect::new(self.settings.tls.clone())
+    }
+
+    fn postgres_config(&self, target: &Target, password: &Password) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
-            .host(&target.address.host)
+            .host(target.address.host.as_str())
             .port(target.address.port)
             .dbname(&target.database)
             .user(&target.username)
+            .password(password.expose())
+            .options(SESSION_OPTIONS)
             .application_name("extension-worker")
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30))
@@ -177,8 +187,8 @@ async fn prepare(client: &mut deadpool_postgres::ClientWrapper) -> Result<(), Ho
         .map_err(HookError::Backend)
 }
 
+/// The driver's own way, with the end of a connection in the log.
 struct Connector {
-    password: Arc<RwLock<Password>>,
     tls: MakeRustlsConnect,
 }
 
@@ -188,13 +198,7 @@ impl Connect for Connector {
         config: &tokio_postgres::Config,
     ) -> BoxFuture<'_, Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>>
     {
-        let mut config = config.clone();
-        config.password(
-            self.password
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .expose(),
-        );
+        let config = config.clone();
         let tls = self.tls.clone();
         Box::pin(async move {
             let (client, connection) = config.connect(tls).await?;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::DatabaseError;
 use super::ledger::{self, Entry};
 use super::observe::{self, Scope};
 use crate::extension::Observed;
+use crate::fault::DatabaseError;
 use crate::plan::{DropMode, Ledger, ResourceKey, Step};
 
 /// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
@@ -18,11 +19,16 @@ const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
 /// How long a statement waits for a lock that somebody else holds before the pass starts over.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a cancel request may take: it is a connection of its own.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection, and while it lasts a transaction.
 pub struct Session {
     /// None once the connection is used up.
     client: Option<Object>,
     in_transaction: bool,
+    /// The way to the server for a cancel request.
+    tls: MakeRustlsConnect,
 }
 
 /// What a step came to.
@@ -35,10 +41,11 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(super) fn new(client: Object) -> Self {
+    pub(super) fn new(client: Object, tls: MakeRustlsConnect) -> Self {
         Self {
             client: Some(client),
             in_transaction: false,
+            tls,
         }
     }
 
@@ -54,8 +61,8 @@ impl Session {
         budget: Duration,
     ) -> Result<Observed, DatabaseError> {
         let sql = format!(
-            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = {}; \
-             SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
+            "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
+             SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
             budget.as_millis().max(1),
             LOCK_TIMEOUT.min(budget).as_millis().max(1),
             scope.sql(),
@@ -97,7 +104,7 @@ impl Session {
             .map_err(|error| DatabaseError::Unreadable(error.to_string()))
     }
 
-    /// Makes the ledger, or brings it to the newest form.
+    /// Makes the ledger.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -152,8 +159,8 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
-    pub async fn commit(mut self, entry: Option<&Entry<'_>>) -> Result<(), DatabaseError> {
-        let sql = entry.map(Entry::sql).unwrap_or_default() + "COMMIT";
+    pub async fn commit(mut self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
+        let sql = entry.sql() + "COMMIT";
         self.client()?.batch_execute(&sql).await?;
         self.in_transaction = false;
         Ok(())
@@ -203,7 +210,7 @@ impl Session {
     fn client(&self) -> Result<&Object, DatabaseError> {
         self.client
             .as_ref()
-            .ok_or_else(|| DatabaseError::Connection("the connection is used up".to_owned(), None))
+            .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
 }
 
@@ -212,8 +219,13 @@ impl Drop for Session {
         if let Some(client) = self.client.take()
             && self.in_transaction
         {
-            // A connection with an open transaction or a running statement never goes back to the pool. The server
-            // notices the closed connection by itself, client_connection_check_interval at the latest.
+            // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
+            // it would let the statement run on; and a cancel request that does not arrive is made up for by
+            // client_connection_check_interval.
+            let (token, tls) = (client.cancel_token(), self.tls.clone());
+            tokio::spawn(async move {
+                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await);
+            });
             drop(Object::take(client));
         }
     }

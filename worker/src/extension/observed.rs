@@ -23,7 +23,7 @@ pub struct Observed {
     pub schemas: Vec<SchemaName>,
     /// `rds.allowed_extensions`, where the server has that setting.
     pub allowed_extensions: Option<String>,
-    /// Whether the ledger's schema is there.
+    /// Whether the ledger is there.
     pub has_ledger: bool,
 }
 
@@ -45,7 +45,8 @@ pub struct InstalledExtension {
 pub struct Catalog {
     /// `pg_available_extensions`.
     pub extensions: Vec<AvailableExtension>,
-    /// `pg_available_extension_versions`, of the extensions that a declaration names.
+    /// `pg_available_extension_versions`, of the extensions that a declaration names and those that they require; read
+    /// only where one that is declared is not installed.
     pub versions: Vec<AvailableVersion>,
     /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path.
     pub paths: Vec<UpdatePath>,
@@ -110,5 +111,17 @@ impl Catalog {
         self.paths
             .iter()
             .any(|path| path.name == name && path.source == *source && path.target == *target)
+    }
+
+    /// The versions that an update from this one can go to.
+    pub fn targets<'a>(
+        &'a self,
+        name: &'a str,
+        source: &'a Version,
+    ) -> impl Iterator<Item = &'a Version> {
+        self.paths
+            .iter()
+            .filter(move |path| path.name == name && path.source == *source)
+            .map(|path| &path.target)
     }
 }

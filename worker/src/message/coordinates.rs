@@ -143,10 +143,8 @@ impl Coordinates {
         let response_url = required("ResponseURL")?;
         let stack_id = repeated("StackId", MAX_ID_BYTES)?;
         let physical_resource_id = text("PhysicalResourceId");
-        if physical_resource_id
-            .as_ref()
-            .is_some_and(|id| id.len() > MAX_ID_BYTES)
-        {
+        let is_too_much = |id: &String| id.len() > MAX_ID_BYTES || id.contains(char::is_control);
+        if physical_resource_id.as_ref().is_some_and(is_too_much) {
             return Err(Unanswerable::Unrepeatable("PhysicalResourceId"));
         }
         Ok(Self {

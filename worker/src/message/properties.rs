@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::property_types::{DatabaseList, ExtensionObject, ResourceProperties};
 use crate::extension::{Declaration, DeletionBehavior, ExtensionName, SchemaName, VersionRequest};
+use crate::server::Host;
 
 /// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +24,7 @@ pub struct Properties {
     /// Name or ARN of the secret.
     pub db_secret: String,
     /// Overrides the secret's host.
-    pub db_host: Option<String>,
+    pub db_host: Option<Host>,
     /// Overrides the secret's port.
     pub db_port: Option<u16>,
     /// Overrides the secret's database.
@@ -87,7 +88,14 @@ impl Properties {
         }
         Ok(Self {
             db_secret,
-            db_host: properties.db_host.given().map(str::to_owned),
+            db_host: properties
+                .db_host
+                .given()
+                .map(|host| {
+                    Host::parse(host)
+                        .map_err(|fault| invalid("DBHost", format!("\"{host}\" {fault}")))
+                })
+                .transpose()?,
             db_port: properties.db_port.0,
             db_name: properties.db_name.given().map(str::to_owned),
             databases: databases(properties.databases)?,

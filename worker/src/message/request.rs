@@ -121,7 +121,10 @@ impl Request {
             CloudFormationCustomResourceRequest::Delete(delete) => {
                 Operation::Delete(Properties::parse(&delete.resource_properties))
             }
-            other => return Err(UnusableRequest::RequestType(format!("{other:?}"))),
+            _ => {
+                let kind = coordinates.request_type.as_str().to_owned();
+                return Err(UnusableRequest::RequestType(kind));
+            }
         };
         let published_at = timestamp.or_else(|| url.signed_at()).unwrap_or(now);
         let deadline = deadline(published_at, coordinates.service_timeout, url.expires_at());
@@ -147,7 +150,11 @@ fn deadline(
         .checked_add_signed(wait)
         .unwrap_or(published_at);
     match url_expires {
-        Some(expires) => by_timeout.min(expires - TimeDelta::seconds(15)),
+        Some(expires) => by_timeout.min(
+            expires
+                .checked_sub_signed(TimeDelta::seconds(15))
+                .unwrap_or(expires),
+        ),
         None => by_timeout,
     }
 }

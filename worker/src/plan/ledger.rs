@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Intent, order};
+use super::{Intent, Step, order};
 use crate::extension::{DeletionBehavior, Ensure, Observed};
+use crate::message::Coordinates;
 
 /// A resource of a stack. All its requests are worked off one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +16,16 @@ pub struct ResourceKey {
     pub stack_id: String,
     /// The resource's name in the template.
     pub logical_resource_id: String,
+}
+
+impl ResourceKey {
+    /// The resource that a request is for.
+    pub fn of(coordinates: &Coordinates) -> Self {
+        Self {
+            stack_id: coordinates.stack_id.arn.clone(),
+            logical_resource_id: coordinates.logical_resource_id.clone(),
+        }
+    }
 }
 
 impl fmt::Display for ResourceKey {
@@ -113,6 +124,20 @@ impl Ledger {
             .map(|(name, managed)| (name.as_str(), managed))
     }
 
+    /// The extensions that resources beside this one own.
+    pub fn owned_by_others(&self, resource: &ResourceKey) -> BTreeSet<&str> {
+        self.managed
+            .iter()
+            .filter(|(_, managed)| {
+                managed
+                    .owners
+                    .iter()
+                    .any(|owner| owner.resource != *resource)
+            })
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
     /// A resource beside this one that owns the extension.
     pub fn other_owner(&self, extension: &str, resource: &ResourceKey) -> Option<&ResourceKey> {
         self.managed
@@ -124,13 +149,15 @@ impl Ledger {
     }
 }
 
-/// Who owns what after a pass that found `before` and left `after`.
+/// Who owns what after a pass that carried `steps` out and left `after`.
 pub fn settle(
     intent: &Intent<'_>,
+    steps: &[Step],
     before: &Observed,
     after: &Observed,
     ledger: &Ledger,
 ) -> BTreeMap<String, Managed> {
+    let is_new = |name: &str| !before.installed.contains_key(name);
     let declared: BTreeSet<&str> = intent
         .declarations
         .iter()
@@ -144,61 +171,54 @@ pub fn settle(
         .map(String::as_str)
         .collect();
     let needed = order::needed_by(&declared, after);
-    let mut managed = ledger.managed.clone();
+    // What a step created, and what CASCADE brought along with it: not what somebody else made meanwhile.
+    let stepped: BTreeSet<&str> = steps
+        .iter()
+        .filter(|step| matches!(step, Step::Create { .. }))
+        .map(Step::extension)
+        .collect();
+    let created: BTreeSet<&str> = order::needed_by(&stepped, after)
+        .into_iter()
+        .filter(|name| is_new(name))
+        .collect();
 
-    for (name, entry) in &mut managed {
-        let role = entry
-            .owners
-            .iter()
-            .find(|owner| owner.resource == *intent.resource)
-            .map(|owner| owner.role);
-        let stays_dependency = role == Some(Role::Dependency) && needed.contains(name.as_str());
-        if !stays_dependency {
-            entry
-                .owners
-                .retain(|owner| owner.resource != *intent.resource);
-        }
-    }
-    for name in after.installed.keys() {
-        let is_new = !before.installed.contains_key(name);
-        let is_declared = declared.contains(name.as_str());
-        if !is_declared && !is_new {
-            continue;
-        }
-        let entry = managed.entry(name.clone()).or_insert(Managed {
-            origin: Origin::Adopted,
-            owners: Vec::new(),
-        });
-        if is_new {
-            entry.origin = Origin::Created;
-        }
-        let role = if is_declared {
-            Role::Declared
-        } else {
-            Role::Dependency
-        };
+    let mut managed = ledger.managed.clone();
+    for entry in managed.values_mut() {
         entry
             .owners
             .retain(|owner| owner.resource != *intent.resource);
+    }
+    for name in after.installed.keys().map(String::as_str) {
+        let role = if declared.contains(name) {
+            Role::Declared
+        } else if created.contains(name) || needed.contains(name) && managed.contains_key(name) {
+            Role::Dependency
+        } else {
+            continue;
+        };
+        let entry = managed.entry(name.to_owned()).or_insert(Managed {
+            origin: Origin::Adopted,
+            owners: Vec::new(),
+        });
+        if created.contains(name) {
+            entry.origin = Origin::Created;
+        }
         entry.owners.push(Owner {
             resource: intent.resource.clone(),
             role,
         });
         entry.owners.sort();
     }
+    let was_ours: BTreeSet<&str> = ledger
+        .owned_by(intent.resource)
+        .map(|(name, _)| name)
+        .collect();
     managed.retain(|name, entry| {
-        let was_ours = ledger.managed.get(name).is_some_and(|entry| {
-            entry
-                .owners
-                .iter()
-                .any(|owner| owner.resource == *intent.resource)
-        });
-        let is_left = entry.owners.is_empty();
         // What nobody owns is remembered only as long as somebody might have to drop it later.
-        let retained = was_ours && intent.deletion_behavior == DeletionBehavior::Retain;
-        let forgotten = is_left
-            && (retained || entry.origin == Origin::Adopted || !after.installed.contains_key(name));
-        !forgotten
+        let retained = was_ours.contains(name.as_str())
+            && intent.deletion_behavior == DeletionBehavior::Retain;
+        !entry.owners.is_empty()
+            || entry.origin == Origin::Created && after.installed.contains_key(name) && !retained
     });
     managed
 }

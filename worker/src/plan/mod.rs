@@ -12,7 +12,7 @@ mod step;
 mod tests;
 mod version;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use ledger::{
     Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, ResourceState, Role, settle,
@@ -97,10 +97,26 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     order::by_requirements(&mut present, observed);
 
     let mut plan = Plan::default();
-    for declaration in absent {
-        remove(intent, declaration, observed, ledger, &mut plan)?;
+    let mut drops = absences(intent, &absent, observed, ledger)?;
+    release(
+        intent,
+        &present,
+        observed,
+        ledger,
+        &mut drops,
+        &mut plan.kept,
+    );
+    for (name, version) in
+        order::dependents_first(&drops.keys().map(String::as_str).collect(), observed)
+    {
+        if let Some(&mode) = drops.get(&name) {
+            plan.steps.push(Step::Drop {
+                name,
+                version,
+                mode,
+            });
+        }
     }
-    release(intent, &present, observed, ledger, &mut plan);
     for (declaration, offer) in &present {
         install(declaration, offer, &present, observed, &mut plan)?;
     }
@@ -127,38 +143,37 @@ fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableEx
     }
 }
 
-/// `Ensure: absent`.
-fn remove(
+/// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it.
+fn absences(
     intent: &Intent<'_>,
-    declaration: &Declaration,
+    absent: &[&Declaration],
     observed: &Observed,
     ledger: &Ledger,
-    plan: &mut Plan,
-) -> Result<(), Obstacle> {
-    let Some((name, installed)) = observed
-        .installed
-        .iter()
-        .find(|(name, _)| declaration.name.means(name))
-    else {
-        return Ok(());
+) -> Result<BTreeMap<String, DropMode>, Obstacle> {
+    let mode = match intent.deletion_behavior {
+        DeletionBehavior::DropCascade => DropMode::Cascade,
+        DeletionBehavior::DropUnused | DeletionBehavior::Drop | DeletionBehavior::Retain => {
+            DropMode::Restrict
+        }
     };
-    if let Some(owner) = ledger.other_owner(name, intent.resource) {
-        return Err(Obstacle::OwnedByAnother {
-            name: name.clone(),
-            owner: owner.clone(),
-        });
+    let mut drops = BTreeMap::new();
+    for declaration in absent {
+        let Some(name) = observed
+            .installed
+            .keys()
+            .find(|name| declaration.name.means(name))
+        else {
+            continue;
+        };
+        if let Some(owner) = ledger.other_owner(name, intent.resource) {
+            return Err(Obstacle::OwnedByAnother {
+                name: name.clone(),
+                owner: owner.clone(),
+            });
+        }
+        drops.insert(name.clone(), mode);
     }
-    plan.steps.push(Step::Drop {
-        name: name.clone(),
-        version: installed.version.clone(),
-        mode: match intent.deletion_behavior {
-            DeletionBehavior::DropCascade => DropMode::Cascade,
-            DeletionBehavior::DropUnused | DeletionBehavior::Drop | DeletionBehavior::Retain => {
-                DropMode::Restrict
-            }
-        },
-    });
-    Ok(())
+    Ok(drops)
 }
 
 /// What the resource owns and neither declares nor needs for what it declares.
@@ -167,51 +182,49 @@ fn release(
     present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
     ledger: &Ledger,
-    plan: &mut Plan,
+    drops: &mut BTreeMap<String, DropMode>,
+    kept: &mut Vec<Kept>,
 ) {
     let wanted: BTreeSet<&str> = present
         .iter()
         .map(|(_, offer)| offer.name.as_str())
         .collect();
     let needed = order::needed_by(&wanted, observed);
-    let to_be_dropped: BTreeSet<String> = plan
-        .steps
-        .iter()
-        .map(|step| step.extension().to_owned())
-        .collect();
-    let mut droppable = BTreeSet::new();
+    // CASCADE would take what another resource owns along with what it requires.
+    let needed_elsewhere = order::needed_by(&ledger.owned_by_others(intent.resource), observed);
     for (name, managed) in ledger.owned_by(intent.resource) {
         if needed.contains(name)
-            || to_be_dropped.contains(name)
+            || drops.contains_key(name)
             || !observed.installed.contains_key(name)
         {
             continue;
         }
-        let because = if let Some(other) = ledger.other_owner(name, intent.resource) {
-            KeptBecause::OwnedBy(other.clone())
-        } else if managed.origin == Origin::Adopted {
-            KeptBecause::Adopted
-        } else if intent.deletion_behavior == DeletionBehavior::Retain {
-            KeptBecause::Retained
-        } else {
-            droppable.insert(name);
-            continue;
+        let mode = match intent.deletion_behavior {
+            DeletionBehavior::DropUnused => Ok(DropMode::IfUnused),
+            DeletionBehavior::Drop => Ok(DropMode::Restrict),
+            DeletionBehavior::DropCascade => Ok(DropMode::Cascade),
+            DeletionBehavior::Retain => Err(KeptBecause::Retained),
         };
-        plan.kept.push(Kept {
-            name: name.to_owned(),
-            because,
-        });
-    }
-    for (name, version) in order::dependents_first(&droppable, observed) {
-        plan.steps.push(Step::Drop {
-            name,
-            version,
-            mode: match intent.deletion_behavior {
-                DeletionBehavior::DropUnused | DeletionBehavior::Retain => DropMode::IfUnused,
-                DeletionBehavior::Drop => DropMode::Restrict,
-                DeletionBehavior::DropCascade => DropMode::Cascade,
-            },
-        });
+        let mode = if let Some(other) = ledger.other_owner(name, intent.resource) {
+            Err(KeptBecause::OwnedBy(other.clone()))
+        } else if managed.origin == Origin::Adopted {
+            Err(KeptBecause::Adopted)
+        } else if needed_elsewhere.contains(name) {
+            Err(KeptBecause::InUse(
+                "an extension of another resource requires it".to_owned(),
+            ))
+        } else {
+            mode
+        };
+        match mode {
+            Ok(mode) => {
+                drops.insert(name.to_owned(), mode);
+            }
+            Err(because) => kept.push(Kept {
+                name: name.to_owned(),
+                because,
+            }),
+        }
     }
 }
 
@@ -264,6 +277,17 @@ fn create(
     observed: &Observed,
     plan: &mut Plan,
 ) -> Result<(), Obstacle> {
+    if let Some(allowed) = observed
+        .allowed_extensions
+        .as_deref()
+        .filter(|allowed| !allows(allowed, offer))
+    {
+        return Err(Obstacle::NotAllowed {
+            name: declaration.name.clone(),
+            role: observed.role.clone(),
+            allowed: allowed.to_owned(),
+        });
+    }
     let version = version::to_create(declaration, offer, &observed.catalog)?;
     let script = observed
         .catalog
@@ -310,6 +334,14 @@ fn create(
         cascade: !undeclared.is_empty(),
     });
     Ok(())
+}
+
+/// `rds.allowed_extensions`: names separated by commas, `*` for all.
+fn allows(allowed: &str, offer: &AvailableExtension) -> bool {
+    allowed
+        .split(',')
+        .map(str::trim)
+        .any(|name| name == "*" || offer.name.means(name))
 }
 
 fn ensure_schema(

@@ -16,6 +16,15 @@ pub enum Obstacle {
         /// What may have been meant.
         suggestion: Option<String>,
     },
+    /// `rds.allowed_extensions` does not name it.
+    NotAllowed {
+        /// As declared.
+        name: ExtensionName,
+        /// Whom it is forbidden to.
+        role: String,
+        /// What the setting says.
+        allowed: String,
+    },
     /// The server offers other versions, or none by default.
     NoSuchVersion {
         /// As declared.

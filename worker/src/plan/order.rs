@@ -14,7 +14,7 @@ pub(super) fn by_requirements(
         let next = waiting
             .iter()
             .position(|(_, candidate)| {
-                let required = requirements(candidate.name.as_str(), observed);
+                let required = needed_by(&BTreeSet::from([candidate.name.as_str()]), observed);
                 !waiting.iter().any(|(_, other)| {
                     other.name != candidate.name && required.contains(other.name.as_str())
                 })

@@ -9,7 +9,8 @@ use crate::extension::{
     AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
     VersionRequest,
 };
-use crate::response::reason::{Place, of_obstacle};
+use crate::response::reason::of_obstacle;
+use crate::server::{Address, Host, Target};
 
 fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
@@ -104,9 +105,13 @@ fn planned(declarations: &[Declaration], observed: &Observed, ledger: &Ledger) -
             steps.chain(kept).collect::<Vec<_>>().join("\n")
         }
         Err(obstacle) => {
-            let place = Place {
-                host: "demo1".to_owned(),
+            let place = Target {
+                address: Address {
+                    host: Host::parse("demo1").unwrap(),
+                    port: 5432,
+                },
                 database: "app".to_owned(),
+                username: "app".to_owned(),
             };
             of_obstacle(&obstacle, &place, &observed.server_version)
         }

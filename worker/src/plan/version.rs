@@ -29,7 +29,7 @@ pub(super) fn to_create(
     };
     match found {
         Some(version) if installable.contains(&version) => Ok(version.clone()),
-        _ => Err(no_such_version(declaration, offer, catalog)),
+        _ => Err(no_such_version(declaration, offer, None, catalog)),
     }
 }
 
@@ -50,29 +50,25 @@ pub(super) fn to_update_to(
         VersionRequest::Exact(version) => version,
         VersionRequest::Matching(pattern) => {
             let reachable = catalog
-                .paths
-                .iter()
-                .filter(|path| path.name == name && path.source == *installed)
-                .map(|path| &path.target)
+                .targets(name, installed)
                 .chain(std::iter::once(installed))
                 .filter(|version| pattern.matches(version));
             highest(reachable, offer, catalog)
-                .ok_or_else(|| no_such_version(declaration, offer, catalog))?
+                .ok_or_else(|| no_such_version(declaration, offer, Some(installed), catalog))?
         }
     };
     if target == installed {
         return Ok(None);
     }
-    let unasked_downgrade =
-        !declaration.allow_downgrade && is_downgrade(installed, target, name, catalog);
-    // The control file of an older package must not take an extension back.
-    if unasked_downgrade && declaration.version == VersionRequest::Default {
+    // The control file of an older package must not take an extension back, even where a script leads only there.
+    let is_lower = compare_naturally(target.as_str(), installed.as_str()) == Ordering::Less;
+    if declaration.version == VersionRequest::Default && is_lower && !declaration.allow_downgrade {
         return Ok(None);
     }
     if !catalog.has_path(name, installed, target) {
         return Err(unreachable(declaration, offer, installed, target, catalog));
     }
-    if unasked_downgrade {
+    if !declaration.allow_downgrade && is_downgrade(installed, target, name, catalog) {
         return Err(Obstacle::Downgrade {
             name: declaration.name.clone(),
             installed: installed.clone(),
@@ -97,30 +93,34 @@ fn unreachable(
             .iter()
             .any(|path| path.name == name && path.target == *target);
     if !is_known {
-        return no_such_version(declaration, offer, catalog);
+        return no_such_version(declaration, offer, Some(installed), catalog);
     }
     Obstacle::NoPath {
         name: declaration.name.clone(),
         installed: installed.clone(),
         asked: target.clone(),
-        reachable: catalog
-            .paths
-            .iter()
-            .filter(|path| path.name == name && path.source == *installed)
-            .map(|path| path.target.clone())
-            .collect(),
+        reachable: catalog.targets(name, installed).cloned().collect(),
     }
 }
 
+/// An installed extension can go where a path leads, and a new one where a script does.
 fn no_such_version(
     declaration: &Declaration,
     offer: &AvailableExtension,
+    installed: Option<&Version>,
     catalog: &Catalog,
 ) -> Obstacle {
-    let mut available: Vec<Version> = catalog
-        .versions_of(offer.name.as_str())
-        .map(|row| row.version.clone())
-        .collect();
+    let name = offer.name.as_str();
+    let mut available: Vec<Version> = match installed {
+        Some(installed) => std::iter::once(installed)
+            .chain(catalog.targets(name, installed))
+            .cloned()
+            .collect(),
+        None => catalog
+            .versions_of(name)
+            .map(|row| row.version.clone())
+            .collect(),
+    };
     available.sort_by(|left, right| compare_naturally(left.as_str(), right.as_str()));
     Obstacle::NoSuchVersion {
         name: declaration.name.clone(),

@@ -7,7 +7,7 @@ pub mod reason;
 use std::collections::BTreeMap;
 
 pub use data::data;
-pub use physical_id::{own_id, physical_resource_id};
+pub use physical_id::{own_id, physical_resource_id, was_never_created};
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 use serde::Serialize;

@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::database::Address;
 use crate::message::Coordinates;
 use crate::plan::ResourceKey;
+use crate::server::Address;
 
 /// Stable as long as the resource stays on its server; another server is another resource.
 pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String {
@@ -15,25 +15,26 @@ pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String
     )
 }
 
-/// The id of an answer that gives none: the request's, or of a Create that failed one that names the resource.
-pub fn own_id(coordinates: &Coordinates, known: Option<(&Address, &ResourceKey)>) -> String {
-    if let Some(id) = &coordinates.physical_resource_id {
-        return id.clone();
-    }
-    match known {
-        Some((address, resource)) => physical_resource_id(address, resource),
-        None => {
-            let resource = ResourceKey {
-                stack_id: coordinates.stack_id.arn.clone(),
-                logical_resource_id: coordinates.logical_resource_id.clone(),
-            };
-            format!(
-                "not-created/{}/{}",
-                resource.logical_resource_id,
-                fingerprint(&resource)
-            )
-        }
-    }
+/// The id of an answer that changes none: the request's own, or of a Create one that marks what was never created.
+pub fn own_id(coordinates: &Coordinates) -> String {
+    coordinates
+        .physical_resource_id
+        .clone()
+        .unwrap_or_else(|| not_created_id(coordinates))
+}
+
+/// Whether a Delete is for a Create that failed. Its ledgers, if it has any, are undone all the same.
+pub fn was_never_created(coordinates: &Coordinates) -> bool {
+    coordinates.physical_resource_id.as_deref() == Some(&not_created_id(coordinates))
+}
+
+fn not_created_id(coordinates: &Coordinates) -> String {
+    let resource = ResourceKey::of(coordinates);
+    format!(
+        "not-created/{}/{}",
+        resource.logical_resource_id,
+        fingerprint(&resource)
+    )
 }
 
 /// Two stacks' resources of one name have different ids.

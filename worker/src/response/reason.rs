@@ -1,30 +1,13 @@
 //! The Reason that CloudFormation shows, and nothing else does: what is wrong, what would be right, where to look, and
 //! the SQLSTATE. Never a secret, a URL or a `Debug` print.
 
-use std::fmt;
-
-use crate::database::sqlstate::{self, Class};
-use crate::database::{Address, DatabaseError, SqlError};
 use crate::extension::{ExtensionName, Version, VersionRequest};
+use crate::fault::{Class, DatabaseError, SqlError, classify};
 use crate::plan::{Obstacle, Step};
-
-/// The database that a Reason speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The server's host name.
-    pub host: String,
-    /// The database.
-    pub database: String,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.host, self.database)
-    }
-}
+use crate::server::Target;
 
 /// Why a declaration cannot be met; the SQLSTATE is the one with which PostgreSQL would have refused.
-pub fn of_obstacle(obstacle: &Obstacle, place: &Place, server_version: &str) -> String {
+pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) -> String {
     match obstacle {
         Obstacle::NotAvailable { name, suggestion } => {
             let hint = suggestion
@@ -35,6 +18,14 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Place, server_version: &str) -> 
                 "Extension \"{name}\" is not available on {place} (PostgreSQL {server_version}).{hint} [0A000]"
             )
         }
+        Obstacle::NotAllowed {
+            name,
+            role,
+            allowed,
+        } => format!(
+            "Extension \"{name}\": user \"{role}\" may not create it on {place}: it is not in rds.allowed_extensions \
+             ({allowed}). Add it in the DB parameter group. [42501]"
+        ),
         Obstacle::NoSuchVersion {
             name,
             asked,
@@ -103,7 +94,7 @@ fn no_such_version(
     asked: &VersionRequest,
     default: Option<&Version>,
     available: &[Version],
-    place: &Place,
+    place: &Target,
     server_version: &str,
 ) -> String {
     let versions = join(available);
@@ -135,18 +126,13 @@ fn join(versions: &[Version]) -> String {
 }
 
 /// Why a database could not be worked on; `step` is the one that was under way.
-pub fn of_database(
-    error: &DatabaseError,
-    step: Option<&Step>,
-    address: &Address,
-    place: &Place,
-) -> String {
+pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -> String {
+    let address = &place.address;
     match error {
-        DatabaseError::Sql(refused) => of_sql(refused, sqlstate::classify(error), step, place),
-        DatabaseError::NoSuchHost(_) => format!("{address}: the host name does not exist."),
-        DatabaseError::Connection(cause, _) => {
+        DatabaseError::Sql(refused) => of_sql(refused, classify(error), step, place),
+        DatabaseError::Unreachable(..) => {
             format!(
-                "{address} could not be reached ({cause}). Does its security group admit the worker's?"
+                "{address} could not be reached ({error}). Does its security group admit the worker's?"
             )
         }
         DatabaseError::Tls(..) => {
@@ -154,20 +140,23 @@ pub fn of_database(
                 "{address}: {error}. PGSSLMODE and PGSSLROOTCERT of the worker say what it trusts."
             )
         }
-        DatabaseError::Unreadable(_) | DatabaseError::ForeignLedger(_) => {
+        DatabaseError::NoSuchHost(_) | DatabaseError::Lost(..) => format!("{address}: {error}."),
+        DatabaseError::Busy | DatabaseError::Unreadable(_) | DatabaseError::ForeignLedger(_) => {
             format!("{place}: {error}.")
         }
     }
 }
 
-fn of_sql(error: &SqlError, class: Class, step: Option<&Step>, place: &Place) -> String {
+fn of_sql(error: &SqlError, class: Class, step: Option<&Step>, place: &Target) -> String {
     let subject = match step {
         Some(step) => format!("Extension \"{}\"", step.extension()),
         None => place.to_string(),
     };
     let state = &error.sqlstate;
     match (class, state.as_str()) {
-        (Class::Prerequisite(remedy), _) => format!("{subject}: {remedy}. [{state}]"),
+        (Class::Prerequisite(remedy), _) => {
+            format!("{subject}: {}: {remedy}. [{state}]", error.message)
+        }
         (_, "2BP01") => {
             let detail = error.detail.as_deref().unwrap_or(&error.message);
             let mut lines = detail.lines();
@@ -181,8 +170,20 @@ fn of_sql(error: &SqlError, class: Class, step: Option<&Step>, place: &Place) ->
                  [2BP01]"
             )
         }
+        (_, "25006") => format!(
+            "{subject}: {} Name the writer's endpoint. [{state}]",
+            ended(&error.message)
+        ),
+        (_, "55P03") => format!(
+            "{subject}: somebody else holds a lock that is needed. {} [{state}]",
+            ended(&error.message)
+        ),
         _ => format!("{subject}: {error}"),
     }
+}
+
+fn ended(sentence: &str) -> String {
+    format!("{}.", sentence.trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -190,6 +191,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::server::{Address, Host};
 
     fn sql(
         sqlstate: &str,
@@ -213,15 +215,15 @@ mod tests {
             schema: None,
             cascade: false,
         };
-        let address = Address {
-            host: "demo1".to_owned(),
-            port: 5432,
-        };
-        let place = Place {
-            host: "demo1".to_owned(),
+        let place = Target {
+            address: Address {
+                host: Host::parse("demo1").unwrap(),
+                port: 5432,
+            },
             database: "app".to_owned(),
+            username: "app".to_owned(),
         };
-        of_database(error, Some(&step), &address, &place)
+        of_database(error, Some(&step), &place)
     }
 
     #[test]
@@ -232,14 +234,14 @@ mod tests {
         );
         assert_snapshot!(
             told(&sql("55000", "pg_cron must be loaded via shared_preload_libraries", None, None)),
-            @r#"Extension "hstore": add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack. [55000]"#
+            @r#"Extension "hstore": pg_cron must be loaded via shared_preload_libraries: add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack. [55000]"#
         );
         assert_snapshot!(
             told(&sql("2BP01", "cannot drop", Some("column a of table t depends on type hstore\ncolumn b of table t depends on type hstore"), None)),
             @r#"Extension "hstore" cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it. [2BP01]"#
         );
         assert_snapshot!(
-            told(&DatabaseError::Connection("connection refused".to_owned(), None)),
+            told(&DatabaseError::Unreachable("connection refused".to_owned(), None)),
             @"demo1:5432 could not be reached (connection refused). Does its security group admit the worker's?"
         );
     }

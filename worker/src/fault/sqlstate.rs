@@ -77,7 +77,9 @@ const TABLE: &[(&str, &str, Class)] = &[
 /// What to do about an error.
 pub fn classify(error: &DatabaseError) -> Class {
     match error {
-        DatabaseError::Connection(..) => Class::Transient,
+        DatabaseError::Unreachable(..) | DatabaseError::Lost(..) | DatabaseError::Busy => {
+            Class::Transient
+        }
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Tls(..)
         | DatabaseError::Unreadable(_)
