@@ -4,8 +4,13 @@
 //! of its own.
 
 mod bad_input;
+mod by_hand;
+mod ledger;
 mod ownership;
 mod process;
 mod protocol;
+mod races;
+mod reconciler;
+mod sqlstates;
 mod stacks;
 mod support;

@@ -15,6 +15,7 @@
 //!   goes through `postgres_protocol::escape`.
 
 // From the outside to the inside of a message's way.
+pub mod by_hand;
 pub mod consumer;
 pub mod handler;
 pub mod patience;

@@ -1,5 +1,6 @@
 //! The process: command line, logs, signals, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use extension_worker::health::{self, Heartbeat};
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
-use extension_worker::settings::{Command, CommandLine, RunSettings};
+use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
 use extension_worker::work::Worker;
-use extension_worker::{aws, telemetry, tls};
+use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,7 +26,7 @@ const POOL_SIZE: usize = 4;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let command_line = CommandLine::parse();
-    if let Err(fault) = telemetry::start(command_line.log_format, &command_line.log) {
+    if let Err(fault) = telemetry::start(command_line.log_format, command_line.log_filter()) {
         // There is no log to write to yet.
         drop(
             clap::Error::raw(
@@ -38,15 +39,14 @@ async fn main() -> ExitCode {
     }
     let result = match command_line.command {
         Command::Run(settings) => run(*settings).await,
+        Command::Plan(settings) => return by_hand(&settings, true).await,
+        Command::Apply(settings) => return by_hand(&settings, false).await,
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            error!(
-                error = &*fault as &dyn std::error::Error,
-                "the worker cannot go on"
-            );
+            error!(error = &*fault as &dyn std::error::Error, "{fault}");
             ExitCode::FAILURE
         }
     }
@@ -54,12 +54,7 @@ async fn main() -> ExitCode {
 
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     tls::install_provider();
-    let pools = Pools::new(PoolSettings {
-        ssl_mode: settings.ssl_mode,
-        tls: tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
-            .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?,
-        max_size: POOL_SIZE,
-    });
+    let pools = pools(&settings.ssl)?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
         health::serve(address, heartbeat.clone())
@@ -101,6 +96,45 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     consumer::run(consumer, queue, Arc::new(handler), heartbeat, stop).await;
     info!("stopped");
     Ok(())
+}
+
+/// Tells a person in plain words what a running worker would log.
+async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
+    tls::install_provider();
+    let secrets = match &settings.url {
+        Some(url) => Secrets::given(url.0.clone()),
+        None => Secrets::new(&aws::load().await),
+    };
+    let result = match pools(&settings.ssl) {
+        Ok(pools) => by_hand::carry_out(settings, &Worker::new(secrets, pools), dry_run)
+            .await
+            .map_err(Into::into),
+        Err(fault) => Err(fault),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            let mut text = format!("error: {fault}");
+            let mut cause = fault.source();
+            while let Some(fault) = cause {
+                text.push_str(&format!(": {fault}"));
+                cause = fault.source();
+            }
+            // Nobody can be told that nobody can be told.
+            drop(writeln!(std::io::stderr(), "{text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn pools(settings: &SslSettings) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
+    let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
+        .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?;
+    Ok(Pools::new(PoolSettings {
+        ssl_mode: settings.ssl_mode,
+        tls,
+        max_size: POOL_SIZE,
+    }))
 }
 
 /// The first SIGTERM or SIGINT stops the worker in order, a second one at once.

@@ -138,7 +138,12 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     if before.in_recovery {
         return Err(PassError::ReadOnly);
     }
-    let ledger = if before.has_ledger {
+    // What is there is read in its newest form only.
+    let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
+    if has_ledger {
+        session.migrate_ledger(before.ledger_version).await?;
+    }
+    let ledger = if has_ledger {
         session.read_ledger(pass.resource, pass.request_id).await?
     } else {
         Ledger::default()
@@ -186,13 +191,18 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
         session.roll_back().await?;
         return Ok(PassOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
-            kept: plan.kept.iter().map(Kept::to_string).collect(),
+            notes: plan
+                .kept
+                .iter()
+                .map(Kept::to_string)
+                .chain(plan.warnings)
+                .collect(),
             ..outcome(pass, &before, &before)
         });
     }
 
-    if !before.has_ledger {
-        session.create_ledger().await?;
+    if !has_ledger {
+        session.migrate_ledger(None).await?;
     }
     let mut changes = Vec::new();
     let mut kept = plan.kept;
@@ -229,7 +239,11 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
 
     let outcome = PassOutcome {
         changes,
-        kept: kept.iter().map(Kept::to_string).collect(),
+        notes: kept
+            .iter()
+            .map(Kept::to_string)
+            .chain(plan.warnings)
+            .collect(),
         ..outcome(pass, &before, &after)
     };
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
@@ -273,8 +287,8 @@ async fn remember_deletion(
         session.roll_back().await?;
         return Ok(outcome);
     }
-    if !before.has_ledger
-        && let Err(error) = session.create_ledger().await
+    if before.ledger_version.unwrap_or(0) == 0
+        && let Err(error) = session.migrate_ledger(None).await
     {
         return match classify(&error) {
             // Who may not make the ledger made nothing that could be deleted.
@@ -362,7 +376,7 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
         after: all(after),
         declared,
         changes: Vec::new(),
-        kept: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

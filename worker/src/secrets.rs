@@ -16,6 +16,11 @@ use crate::server::Host;
 pub struct Password(String);
 
 impl Password {
+    /// Takes a password.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The password, for the connection alone.
     pub fn expose(&self) -> &str {
         &self.0
@@ -86,21 +91,33 @@ pub enum SecretError {
     },
 }
 
-/// Secrets Manager.
+/// Where credentials come from.
 #[derive(Debug, Clone)]
-pub struct Secrets {
-    client: Client,
-    region: String,
+pub enum Secrets {
+    /// Secrets Manager.
+    Manager {
+        /// Its client.
+        client: Client,
+        /// Its region.
+        region: String,
+    },
+    /// The command line: whatever name is asked for.
+    Given(Secret),
 }
 
 impl Secrets {
     /// Reads secrets with the SDK's configuration.
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        Self {
+        Self::Manager {
             client: Client::new(config),
             region,
         }
+    }
+
+    /// Credentials that are known already.
+    pub fn given(secret: Secret) -> Self {
+        Self::Given(secret)
     }
 
     /// The current version of a secret.
@@ -108,57 +125,60 @@ impl Secrets {
     /// # Errors
     /// [`SecretError`].
     pub async fn read(&self, id: &str) -> Result<Secret, SecretError> {
-        let output = self
-            .client
-            .get_secret_value()
-            .secret_id(id)
-            .send()
-            .await
-            .map_err(|error| {
-                let code = error.code().unwrap_or_default().to_owned();
-                let message = error.message().unwrap_or_default().to_owned();
-                match code.as_str() {
-                    "ResourceNotFoundException" => self.not_found(id),
-                    "InvalidRequestException" if message.contains("delet") => self.not_found(id),
-                    "ValidationException"
-                    | "InvalidParameterException"
-                    | "InvalidRequestException" => SecretError::Unusable {
-                        id: id.to_owned(),
-                        fault: message,
-                    },
-                    "AccessDeniedException" | "DecryptionFailure" | "KMSAccessDeniedException" => {
-                        SecretError::Denied {
-                            id: id.to_owned(),
-                            code,
-                        }
-                    }
-                    _ => SecretError::Unavailable {
-                        id: id.to_owned(),
-                        cause: if code.is_empty() {
-                            "no answer".to_owned()
-                        } else {
-                            code
-                        },
-                        source: Box::new(error),
-                    },
-                }
-            })?;
-        let unusable = |fault: String| SecretError::Unusable {
-            id: id.to_owned(),
-            fault,
-        };
-        let text = output
-            .secret_string()
-            .ok_or_else(|| unusable("must be a JSON text, not binary".to_owned()))?;
-        parse(text).map_err(unusable)
-    }
-
-    fn not_found(&self, id: &str) -> SecretError {
-        SecretError::NotFound {
-            id: id.to_owned(),
-            region: self.region.clone(),
+        match self {
+            Self::Manager { client, region } => read(client, region, id).await,
+            Self::Given(secret) => Ok(secret.clone()),
         }
     }
+}
+
+async fn read(client: &Client, region: &str, id: &str) -> Result<Secret, SecretError> {
+    let not_found = || SecretError::NotFound {
+        id: id.to_owned(),
+        region: region.to_owned(),
+    };
+    let output = client
+        .get_secret_value()
+        .secret_id(id)
+        .send()
+        .await
+        .map_err(|error| {
+            let code = error.code().unwrap_or_default().to_owned();
+            let message = error.message().unwrap_or_default().to_owned();
+            match code.as_str() {
+                "ResourceNotFoundException" => not_found(),
+                "InvalidRequestException" if message.contains("delet") => not_found(),
+                "ValidationException" | "InvalidParameterException" | "InvalidRequestException" => {
+                    SecretError::Unusable {
+                        id: id.to_owned(),
+                        fault: message,
+                    }
+                }
+                "AccessDeniedException" | "DecryptionFailure" | "KMSAccessDeniedException" => {
+                    SecretError::Denied {
+                        id: id.to_owned(),
+                        code,
+                    }
+                }
+                _ => SecretError::Unavailable {
+                    id: id.to_owned(),
+                    cause: if code.is_empty() {
+                        "no answer".to_owned()
+                    } else {
+                        code
+                    },
+                    source: Box::new(error),
+                },
+            }
+        })?;
+    let unusable = |fault: String| SecretError::Unusable {
+        id: id.to_owned(),
+        fault,
+    };
+    let text = output
+        .secret_string()
+        .ok_or_else(|| unusable("must be a JSON text, not binary".to_owned()))?;
+    parse(text).map_err(unusable)
 }
 
 #[derive(Deserialize)]

@@ -1,12 +1,17 @@
 //! What the process is told: flags, and the environment where a flag is not given. The only module that reads either.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::message::ResponseOrigin;
+use crate::secrets::{Password, Secret};
+use crate::server::Host;
 use crate::tls::SslMode;
 
 /// Installs PostgreSQL extensions that CloudFormation stacks declare.
@@ -19,9 +24,20 @@ pub struct CommandLine {
     /// How logs are written: text for a terminal, JSON for anything else, unless said otherwise.
     #[arg(long, env = "WORKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
     pub log_format: LogFormat,
-    /// Which logs are written, as in "info,extension_worker=debug".
-    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
-    pub log: String,
+    /// Which logs are written, as in "info,extension_worker=debug"; unset: info of a running worker, else warnings.
+    #[arg(long, env = "RUST_LOG", global = true)]
+    pub log: Option<String>,
+}
+
+impl CommandLine {
+    /// Which logs are written.
+    pub fn log_filter(&self) -> &str {
+        match (&self.log, &self.command) {
+            (Some(filter), _) => filter,
+            (None, Command::Run(_)) => "info",
+            (None, Command::Plan(_) | Command::Apply(_) | Command::Health { .. }) => "warn",
+        }
+    }
 }
 
 /// What to do.
@@ -29,6 +45,10 @@ pub struct CommandLine {
 pub enum Command {
     /// Take requests from the queue until told to stop (SIGTERM or SIGINT).
     Run(Box<RunSettings>),
+    /// Say what a file of properties would do to a database, and do nothing.
+    Plan(ByHandSettings),
+    /// Make a database be as a file of properties declares.
+    Apply(ByHandSettings),
     /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
     Health {
         /// Where it listens.
@@ -84,12 +104,100 @@ pub struct RunSettings {
     /// Where the health check listens; unset: nowhere.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
-    /// How connections to PostgreSQL are secured, as in libpq.
+    /// How connections to PostgreSQL are secured.
+    #[command(flatten)]
+    pub ssl: SslSettings,
+}
+
+/// How connections to PostgreSQL are secured.
+#[derive(Debug, Clone, Args)]
+pub struct SslSettings {
+    /// As in libpq.
     #[arg(long, env = "PGSSLMODE", value_enum, default_value_t = SslMode::VerifyFull)]
     pub ssl_mode: SslMode,
     /// File of the CA certificates that PostgreSQL's are checked against, or "system"; unset: the system's.
     #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE")]
     pub ssl_root_cert: Option<String>,
+}
+
+/// The settings of `plan` and `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ByHandSettings {
+    /// File with the properties as JSON, as a template has them; "-" is standard input.
+    #[arg(value_name = "FILE")]
+    pub properties: String,
+    /// Name or ARN of the secret; overrides the file's DBSecret.
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pub secret: Option<String>,
+    /// The database instead of a secret: postgres://user:password@host:port/database.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub url: Option<DatabaseUrl>,
+    /// Under which name the ledger remembers who declared the extensions.
+    #[arg(long, default_value = "command-line", value_parser = owner)]
+    pub owner: String,
+    /// How long it may take.
+    #[arg(long, default_value = "600", value_parser = seconds_from_1_to_3600)]
+    pub timeout_seconds: Duration,
+    /// Write the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the connection is secured.
+    #[command(flatten)]
+    pub ssl: SslSettings,
+}
+
+/// A database with its credentials, as a URL says them. Not printed.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub Secret);
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be postgres://user:password@host:port/database".to_owned();
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let decoded = |text: &str| {
+            percent_decode_str(text)
+                .decode_utf8()
+                .map(Into::into)
+                .map_err(|_| wrong())
+        };
+        if !matches!(url.scheme(), "postgres" | "postgresql") || url.username().is_empty() {
+            return Err(wrong());
+        }
+        if url.query().is_some() {
+            return Err("takes no parameters: use --ssl-mode and --ssl-root-cert".to_owned());
+        }
+        let dbname: String = decoded(url.path().trim_start_matches('/'))?;
+        Ok(Self(Secret {
+            username: decoded(url.username())?,
+            password: Password::new(decoded(url.password().unwrap_or_default())?),
+            host: url
+                .host_str()
+                .map(Host::parse)
+                .transpose()
+                .map_err(|fault| format!("its host {fault}"))?,
+            port: url.port(),
+            dbname: Some(dbname).filter(|name| !name.is_empty()),
+        }))
+    }
+}
+
+fn owner(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=255 if !text.contains(char::is_control) => Ok(text.to_owned()),
+        _ => Err("must be a name of up to 255 bytes".to_owned()),
+    }
+}
+
+fn seconds_from_1_to_3600(text: &str) -> Result<Duration, String> {
+    seconds(text, 1, 3600)
 }
 
 fn queue_url(text: &str) -> Result<String, String> {

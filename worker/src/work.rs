@@ -4,6 +4,8 @@
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::stream::{self, StreamExt};
 use tracing::{info, warn};
 
 use crate::database::Pools;
@@ -18,6 +20,9 @@ use crate::server::{Address, Target};
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
+
+/// Databases of one request that are worked on at the same time: a server has other things to do.
+const DATABASES_AT_ONCE: usize = 4;
 
 /// Carries requests out.
 #[derive(Debug)]
@@ -87,18 +92,18 @@ impl Worker {
         let address = address(properties, &secret)?;
         let databases = self.databases(properties, &secret, &address).await?;
 
-        let mut outcomes = Vec::new();
+        let mut passes = Vec::new();
         for database in &databases {
-            let passed = if work.deleted {
-                self.release(work, &secret, &address, database).await
-            } else {
-                self.pass(work, &secret, &address, database, false).await
-            };
-            outcomes.push((
-                database.clone(),
-                passed.map_err(|trouble| trouble.after(&outcomes))?,
-            ));
+            passes.push(
+                self.pass_or_release(work, &secret, &address, database)
+                    .boxed(),
+            );
         }
+        let results = stream::iter(passes)
+            .buffered(DATABASES_AT_ONCE)
+            .collect()
+            .await;
+        let outcomes = together(&databases, results)?;
         for database in self
             .left_behind(work, &secret, &address, &databases)
             .await?
@@ -109,6 +114,20 @@ impl Worker {
                 .map_err(|trouble| trouble.after(&outcomes))?;
         }
         Ok((address, outcomes))
+    }
+
+    async fn pass_or_release(
+        &self,
+        work: &Work<'_>,
+        secret: &Secret,
+        address: &Address,
+        database: &str,
+    ) -> Result<PassOutcome, Trouble> {
+        if work.deleted {
+            self.release(work, secret, address, database).await
+        } else {
+            self.pass(work, secret, address, database, false).await
+        }
     }
 
     /// A pass after which the resource is gone from the database; done where the database is gone itself.
@@ -316,6 +335,28 @@ impl Trouble {
             self.reason = format!("{} Done before: {}.", self.reason, done.join("; "));
         }
         self
+    }
+}
+
+/// Every outcome, or of the troubles the one that trying again helps least, with what was done all the same.
+fn together(
+    databases: &[String],
+    results: Vec<Result<PassOutcome, Trouble>>,
+) -> Result<Vec<(String, PassOutcome)>, Trouble> {
+    let mut outcomes = Vec::new();
+    let mut troubles = Vec::new();
+    for (database, result) in databases.iter().zip(results) {
+        match result {
+            Ok(outcome) => outcomes.push((database.clone(), outcome)),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let worst = troubles
+        .into_iter()
+        .min_by_key(|trouble| trouble.class == Class::Transient);
+    match worst {
+        Some(trouble) => Err(trouble.after(&outcomes)),
+        None => Ok(outcomes),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 mod aws;
+mod counter;
 mod postgres;
 mod stack;
 mod worker;
@@ -8,7 +9,8 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use postgres::Database;
+pub(crate) use counter::Counter;
+pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use stack::Stack;
 pub(crate) use worker::{Worker, worker_binary};
 pub(crate) use world::{Request, World};

@@ -25,6 +25,26 @@ impl Database {
         }
     }
 
+    /// An empty one that belongs to a new role without any rank; returns the role's password too.
+    pub(crate) async fn create_owned(name: &str, role: &str) -> (Self, String) {
+        let password = uuid::Uuid::new_v4().to_string();
+        let admin = connect("postgres").await;
+        admin
+            .batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'"))
+            .await
+            .unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE \"{name}\" OWNER {role}"))
+            .await
+            .unwrap();
+        (
+            Self {
+                name: name.to_owned(),
+            },
+            password,
+        )
+    }
+
     /// What is installed, with versions; without plpgsql, which always is.
     pub(crate) async fn extensions(&self) -> BTreeMap<String, String> {
         let rows = connect(&self.name)
@@ -85,7 +105,43 @@ impl Database {
     }
 }
 
-async fn connect(database: &str) -> Client {
+/// An extension of a test's own, in the server's directory: a control file, and scripts by what stands between the
+/// name and `.sql`.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) name: String,
+}
+
+impl Fixture {
+    /// Installs it.
+    pub(crate) fn install(name: &str, control: &str, scripts: &[(&str, &str)]) -> Self {
+        let fixture = Self {
+            name: name.to_owned(),
+        };
+        for (version, script) in scripts {
+            std::fs::write(fixture.file(&format!("--{version}.sql")), script).unwrap();
+        }
+        fixture.set_control(control);
+        fixture
+    }
+
+    /// Replaces the control file.
+    pub(crate) fn set_control(&self, control: &str) {
+        std::fs::write(self.file(".control"), control).unwrap();
+    }
+
+    /// Takes the control file away, as an engine does that no longer has the extension.
+    pub(crate) fn remove_control(&self) {
+        std::fs::remove_file(self.file(".control")).unwrap();
+    }
+
+    fn file(&self, end: &str) -> std::path::PathBuf {
+        std::path::Path::new(&variable("PG_EXTENSION_DIR")).join(format!("{}{end}", self.name))
+    }
+}
+
+/// A connection of the administrator's.
+pub(crate) async fn connect(database: &str) -> Client {
     let config = format!(
         "host={} port={} user={} password={} dbname={database}",
         variable("PGHOST"),

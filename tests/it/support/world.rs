@@ -201,6 +201,13 @@ impl World {
         Some(serde_json::from_slice(&body).unwrap())
     }
 
+    /// Publishes a Create with the properties; the answer.
+    pub(crate) async fn create(&self, properties: Value) -> Value {
+        let request = self.create_request(properties).await;
+        self.publish(&request).await;
+        self.answer(&request).await
+    }
+
     /// Takes the answer away, so that another one is seen.
     pub(crate) async fn forget_answer(&self, request: &Request) {
         self.aws

@@ -8,8 +8,22 @@ use postgres_protocol::escape::escape_literal;
 
 use crate::plan::{Managed, ResourceKey, ResourceState, Role};
 
-/// Makes the ledger.
-pub(super) const CREATE: &str = include_str!("ledger.sql");
+/// The steps to the newest form: the first makes version 1 out of nothing.
+const MIGRATIONS: [&str; 1] = [include_str!("ledger_1.sql")];
+
+/// The version that this worker writes.
+pub(super) fn newest_version() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// The statements that lead from a version to the newest; from 0 where there is no ledger.
+pub(super) fn migration(from: u32) -> String {
+    MIGRATIONS
+        .iter()
+        .skip(usize::try_from(from).unwrap_or(usize::MAX))
+        .copied()
+        .collect()
+}
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
 pub(super) const READ: &str = "

@@ -3,6 +3,7 @@
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
+use super::ledger::newest_version;
 use crate::extension::{Declaration, ExtensionName, Observed, SchemaName};
 use crate::fault::DatabaseError;
 
@@ -68,7 +69,11 @@ impl Scope {
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
   'allowed_extensions', (SELECT setting FROM pg_settings WHERE name = 'rds.allowed_extensions'),
-  'has_ledger', to_regclass('extension_worker.migration') IS NOT NULL,
+  'ledger_version', (SELECT coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]+)')::int, 0)
+                     FROM pg_namespace WHERE nspname = 'extension_worker'),
+  'preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
+  'cron_database', (SELECT setting FROM pg_settings WHERE name = 'cron.database_name'),
+  'database', current_database(),
   'foreign_ledger_owner', (SELECT r.rolname
     FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
     WHERE n.nspname = 'extension_worker' AND NOT r.rolsuper AND r.oid <> me.oid
@@ -97,9 +102,12 @@ struct Look {
 pub(super) fn read(document: &str) -> Result<Observed, DatabaseError> {
     let look: Look = serde_json::from_str(document)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
-    match look.foreign_ledger_owner {
-        Some(owner) => Err(DatabaseError::ForeignLedger(owner)),
-        None => Ok(look.observed),
+    if let Some(owner) = look.foreign_ledger_owner {
+        return Err(DatabaseError::ForeignLedger(owner));
+    }
+    match look.observed.ledger_version {
+        Some(version) if version > newest_version() => Err(DatabaseError::NewerLedger(version)),
+        Some(_) | None => Ok(look.observed),
     }
 }
 

@@ -104,12 +104,17 @@ impl Session {
             .map_err(|error| DatabaseError::Unreadable(error.to_string()))
     }
 
-    /// Makes the ledger.
+    /// Brings the ledger to the newest form, from the version that was observed.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn create_ledger(&mut self) -> Result<(), DatabaseError> {
-        Ok(self.client()?.batch_execute(ledger::CREATE).await?)
+    pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
+        let sql = ledger::migration(from.unwrap_or(0));
+        if sql.is_empty() {
+            Ok(())
+        } else {
+            Ok(self.client()?.batch_execute(&sql).await?)
+        }
     }
 
     /// Carries a step out.

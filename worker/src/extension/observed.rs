@@ -23,8 +23,14 @@ pub struct Observed {
     pub schemas: Vec<SchemaName>,
     /// `rds.allowed_extensions`, where the server has that setting.
     pub allowed_extensions: Option<String>,
-    /// Whether the ledger is there.
-    pub has_ledger: bool,
+    /// `shared_preload_libraries`, where the role may read it.
+    pub preloaded: Option<String>,
+    /// `cron.database_name`, where the server has that setting.
+    pub cron_database: Option<String>,
+    /// The database.
+    pub database: String,
+    /// The version of the ledger, where there is one; 0 where its schema is empty.
+    pub ledger_version: Option<u32>,
 }
 
 /// `pg_extension`, one row.

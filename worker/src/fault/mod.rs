@@ -38,6 +38,11 @@ pub enum DatabaseError {
          or give the schema and what is in it to this one"
     )]
     ForeignLedger(String),
+    /// A newer worker made the ledger.
+    #[error(
+        "the ledger in schema extension_worker has version {0}, which this worker does not know: run a newer one"
+    )]
+    NewerLedger(u32),
 }
 
 impl DatabaseError {

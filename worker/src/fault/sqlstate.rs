@@ -83,7 +83,8 @@ pub fn classify(error: &DatabaseError) -> Class {
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Tls(..)
         | DatabaseError::Unreadable(_)
-        | DatabaseError::ForeignLedger(_) => Class::Permanent,
+        | DatabaseError::ForeignLedger(_)
+        | DatabaseError::NewerLedger(_) => Class::Permanent,
         DatabaseError::Sql(error) => of_sql(error),
     }
 }

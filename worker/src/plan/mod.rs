@@ -7,6 +7,7 @@ mod ledger;
 mod obstacle;
 mod order;
 mod outcome;
+mod preflight;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Extensions that stay, each with why.
     pub kept: Vec<Kept>,
+    /// What PostgreSQL itself is silent about.
+    pub warnings: Vec<String>,
 }
 
 /// An extension that stays although the resource no longer declares it.
@@ -118,6 +121,8 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
         }
     }
     for (declaration, offer) in &present {
+        plan.warnings
+            .extend(preflight::check(offer.name.as_str(), observed)?);
         install(declaration, offer, &present, observed, &mut plan)?;
     }
     Ok(plan)

@@ -25,6 +25,11 @@ pub enum Obstacle {
         /// What the setting says.
         allowed: String,
     },
+    /// pg_cron runs in one database of the server, and this is another.
+    OtherCronDatabase {
+        /// `cron.database_name`.
+        cron_database: String,
+    },
     /// The server offers other versions, or none by default.
     NoSuchVersion {
         /// As declared.

@@ -15,6 +15,6 @@ pub struct PassOutcome {
     pub declared: BTreeMap<String, String>,
     /// What was done, in order; with `DryRun` the statements that would be.
     pub changes: Vec<String>,
-    /// What stayed although it is no longer declared, and why.
-    pub kept: Vec<String>,
+    /// What else there is to know: what stayed although it is no longer declared, and what needs more than this.
+    pub notes: Vec<String>,
 }

@@ -66,7 +66,10 @@ fn server(offers: &str) -> Observed {
         installed: BTreeMap::new(),
         schemas: Vec::new(),
         allowed_extensions: None,
-        has_ledger: true,
+        preloaded: Some("pg_cron, pgaudit".to_owned()),
+        cron_database: Some("postgres".to_owned()),
+        database: "app".to_owned(),
+        ledger_version: Some(1),
     }
 }
 
@@ -102,7 +105,11 @@ fn planned(declarations: &[Declaration], observed: &Observed, ledger: &Ledger) -
         Ok(plan) => {
             let steps = plan.steps.iter().map(Step::sql);
             let kept = plan.kept.iter().map(Kept::to_string);
-            steps.chain(kept).collect::<Vec<_>>().join("\n")
+            steps
+                .chain(kept)
+                .chain(plan.warnings)
+                .collect::<Vec<_>>()
+                .join("\n")
         }
         Err(obstacle) => {
             let place = Target {
@@ -190,4 +197,44 @@ fn what_is_required_comes_first_or_with_cascade() {
         ..declare("earthdistance", "")
     };
     assert_snapshot!(planned(&[alone], &server(POSTGIS), &Ledger::default()), @r#"Extension "earthdistance" requires cube, not installed on demo1/app. Declare it too, or leave Cascade at true. [42704]"#);
+}
+
+#[test]
+fn what_postgresql_is_silent_about_is_said() {
+    let server = server("pg_cron 1.4: 1.4\n pgaudit 1.7: 1.7\n pg_stat_statements 1.10: 1.10");
+    assert_snapshot!(planned(&[declare("pgaudit", "")], &server, &Ledger::default()), @r#"CREATE EXTENSION "pgaudit" SCHEMA "public" VERSION '1.7'"#);
+    assert_snapshot!(planned(&[declare("pg_stat_statements", "")], &server, &Ledger::default()), @r#"
+    CREATE EXTENSION "pg_stat_statements" SCHEMA "public" VERSION '1.10'
+    warning: pg_stat_statements does nothing until it is in shared_preload_libraries of the DB parameter group and the instance is rebooted
+    "#);
+    assert_snapshot!(planned(&[declare("pg_cron", "")], &server, &Ledger::default()), @r#"Extension "pg_cron" can only be in database postgres (cron.database_name), not on demo1/app. Declare it there, or set the parameter in the DB parameter group and reboot the instance."#);
+    let allowed = Observed {
+        allowed_extensions: Some("pgaudit, hstore".to_owned()),
+        ..server
+    };
+    assert_snapshot!(planned(&[declare("pgaudit", "")], &allowed, &Ledger::default()), @r#"CREATE EXTENSION "pgaudit" SCHEMA "public" VERSION '1.7'"#);
+    assert_snapshot!(planned(&[declare("pg_stat_statements", "")], &allowed, &Ledger::default()), @r#"Extension "pg_stat_statements": user "app" may not create it on demo1/app: it is not in rds.allowed_extensions (pgaudit, hstore). Add it in the DB parameter group. [42501]"#);
+}
+
+#[test]
+fn the_default_of_an_older_package_takes_nothing_back() {
+    let observed = with(server("chain 1.0: 1.0 2.0 2.0>1.0"), "chain", "2.0", &[]);
+    assert_snapshot!(planned(&[declare("chain", "default")], &observed, &Ledger::default()), @"");
+}
+
+#[test]
+fn what_an_installed_extension_can_go_to_is_listed() {
+    let mut observed = with(server(POSTGIS), "cube", "1.4", &[]);
+    // The server is asked for installable versions only where something is to be installed.
+    observed.catalog.versions.clear();
+    assert_snapshot!(planned(&[declare("cube", "9")], &observed, &Ledger::default()), @r#"Extension "cube": version 9 cannot be installed on demo1/app (PostgreSQL 15.18). Available: 1.4, 1.5. Ask for one of these, or "1.*". [22023]"#);
+}
+
+#[test]
+fn a_requirement_through_an_undeclared_extension_comes_first() {
+    let server = server("ca 1: 1 requires cb\n cb 1: 1 requires cc\n cc 2: 1 2");
+    assert_snapshot!(planned(&[declare("ca", ""), declare("cc", "1")], &server, &Ledger::default()), @r#"
+    CREATE EXTENSION "cc" SCHEMA "public" VERSION '1'
+    CREATE EXTENSION "ca" SCHEMA "public" VERSION '1' CASCADE
+    "#);
 }

@@ -54,7 +54,7 @@ pub fn data(
             let all: Vec<&str> = outcome
                 .changes
                 .iter()
-                .chain(&outcome.kept)
+                .chain(&outcome.notes)
                 .map(String::as_str)
                 .collect();
             if all.is_empty() {

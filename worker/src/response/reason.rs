@@ -26,6 +26,10 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             "Extension \"{name}\": user \"{role}\" may not create it on {place}: it is not in rds.allowed_extensions \
              ({allowed}). Add it in the DB parameter group. [42501]"
         ),
+        Obstacle::OtherCronDatabase { cron_database } => format!(
+            "Extension \"pg_cron\" can only be in database {cron_database} (cron.database_name), not on {place}. Declare it \
+             there, or set the parameter in the DB parameter group and reboot the instance."
+        ),
         Obstacle::NoSuchVersion {
             name,
             asked,
@@ -141,7 +145,10 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
             )
         }
         DatabaseError::NoSuchHost(_) | DatabaseError::Lost(..) => format!("{address}: {error}."),
-        DatabaseError::Busy | DatabaseError::Unreadable(_) | DatabaseError::ForeignLedger(_) => {
+        DatabaseError::Busy
+        | DatabaseError::Unreadable(_)
+        | DatabaseError::ForeignLedger(_)
+        | DatabaseError::NewerLedger(_) => {
             format!("{place}: {error}.")
         }
     }

@@ -1,13 +1,7 @@
--- The ledger of extension-worker, version 1.
+-- From nothing to version 1. The version stands in the schema's comment: it is read without touching a table.
 CREATE SCHEMA IF NOT EXISTS extension_worker;
 COMMENT ON SCHEMA extension_worker IS
-  'Ledger of extension-worker: which CloudFormation resource declared which extension. Do not change by hand.';
-
-CREATE TABLE extension_worker.migration (
-  version    integer PRIMARY KEY,
-  applied_at timestamptz NOT NULL DEFAULT now()
-);
-INSERT INTO extension_worker.migration (version) VALUES (1);
+  'Ledger of extension-worker, version 1: which CloudFormation resource declared which extension. Do not change by hand.';
 
 CREATE TABLE extension_worker.resource (
   stack_id             text NOT NULL,

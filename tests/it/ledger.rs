@@ -1,0 +1,97 @@
+//! The ledger, as those see it who share the database with it.
+
+use serde_json::json;
+
+use crate::support::{Database, Worker, World};
+
+#[tokio::test]
+async fn every_role_may_ask_who_has_what() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let stack = world.stack("app");
+    stack
+        .create(
+            &json!({"DBSecret": world.secret, "Extensions": ["earthdistance"]}),
+            &[],
+        )
+        .await;
+    let role = format!("{}_reader", world.name);
+    world.database.execute(&format!("CREATE ROLE {role}")).await;
+    let told = "SELECT string_agg(concat_ws(' ', name, installed_version, origin, role, logical_resource_id), '; ' ORDER BY name)
+                FROM extension_worker.managed_extensions";
+    let client = crate::support::connect(&world.database.name).await;
+    client
+        .batch_execute(&format!("SET ROLE {role}"))
+        .await
+        .unwrap();
+    let row = client.query_one(told, &[]).await.unwrap();
+    assert_eq!(
+        row.get::<_, String>(0),
+        "cube 1.5 created dependency Extensions; earthdistance 1.1 created declared Extensions"
+    );
+    assert!(
+        client
+            .execute("DELETE FROM extension_worker.owner", &[])
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_ledger_that_a_newer_worker_made_is_left_alone() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    world.create(properties.clone()).await;
+    world
+        .database
+        .execute(
+            "COMMENT ON SCHEMA extension_worker IS 'Ledger of extension-worker, version 99: …'",
+        )
+        .await;
+    let answer = world.create(properties).await;
+    assert!(
+        answer["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("has version 99, which this worker does not know"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_schema_that_somebody_else_laid_out_is_not_trusted() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let role = format!("{}_stranger", world.name);
+    let (database, _) = Database::create_owned(&format!("{}_laid", world.name), &role).await;
+    database
+        .execute(&format!(
+            "CREATE SCHEMA extension_worker AUTHORIZATION {role}"
+        ))
+        .await;
+    let secret = world.secret_with(&json!({"dbname": database.name})).await;
+    let answer = world
+        .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
+        .await;
+    let expected = format!("schema extension_worker belongs to role \"{role}\"");
+    assert!(
+        answer["Reason"].as_str().unwrap().contains(&expected),
+        "{answer}"
+    );
+    assert!(database.extensions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_changes_nothing_costs_four_round_trips() {
+    let world = World::new().await;
+    let counter = crate::support::Counter::start().await;
+    let worker = Worker::start(&world, &[]);
+    let secret = world.secret_with(&json!({"port": counter.port()})).await;
+    let properties = json!({"DBSecret": secret, "Extensions": ["hstore", {"Name": "pg_trgm", "Version": "1.*"}]});
+    world.create(properties.clone()).await;
+    let before = counter.round_trips();
+    world.create(properties).await;
+    // Whether the connection lives; begin, lock and observe; the ledger; the ledger's new entry and COMMIT.
+    assert_eq!(counter.round_trips() - before, 4, "{}", worker.log());
+}

@@ -1,0 +1,32 @@
+//! What PostgreSQL lets pass, or refuses only half-way: said before any DDL.
+
+use super::Obstacle;
+use crate::extension::Observed;
+
+/// Extensions that can be created without their library in `shared_preload_libraries`, and then do not work.
+const USELESS_WITHOUT_PRELOAD: [&str; 2] = ["pg_stat_statements", "pgaudit"];
+
+/// A warning, where there is something to warn of.
+///
+/// # Errors
+/// [`Obstacle`], where the extension cannot be in this database.
+pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<String>, Obstacle> {
+    if let Some(cron_database) = &observed.cron_database
+        && name == "pg_cron"
+        && *cron_database != observed.database
+    {
+        return Err(Obstacle::OtherCronDatabase {
+            cron_database: cron_database.clone(),
+        });
+    }
+    let is_missing = |preloaded: &str| !preloaded.split(',').any(|library| library.trim() == name);
+    // A role of no rank cannot read the setting: then nothing is known, and nothing said.
+    let warns = USELESS_WITHOUT_PRELOAD.contains(&name)
+        && observed.preloaded.as_deref().is_some_and(is_missing);
+    Ok(warns.then(|| {
+        format!(
+            "warning: {name} does nothing until it is in shared_preload_libraries of the DB parameter group and the \
+             instance is rebooted"
+        )
+    }))
+}
