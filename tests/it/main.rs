@@ -10,6 +10,7 @@ mod ownership;
 mod process;
 mod protocol;
 mod races;
+mod rds;
 mod reconciler;
 mod sqlstates;
 mod stacks;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Fixture, Worker, World, variable};
+use crate::support::{Database, Fixture, Mode, PrivateServer, Worker, World, variable};
 
 /// A chain of versions: 1.0 → 2.0 → 2.1 with a script each, and 3.0 that no path leads to.
 fn chain(world: &World) -> Fixture {
@@ -244,12 +244,15 @@ async fn a_dry_run_answers_with_the_sql_and_changes_nothing() {
         json!(["earthdistance", {"Name": "hstore", "Version": "1.4"}]),
     );
     properties["DryRun"] = json!("true");
+    let version = world.database.default_version("earthdistance").await;
     let stack = world.stack("app");
     let created = stack.create(&properties, &["Changes"]).await;
     assert_eq!(
         created.outputs["Changes"],
-        "CREATE EXTENSION \"earthdistance\" SCHEMA \"public\" VERSION '1.1' CASCADE; \
-         CREATE EXTENSION \"hstore\" SCHEMA \"public\" VERSION '1.4'"
+        format!(
+            "CREATE EXTENSION \"earthdistance\" SCHEMA \"public\" VERSION '{version}' CASCADE; \
+             CREATE EXTENSION \"hstore\" SCHEMA \"public\" VERSION '1.4'"
+        )
     );
     assert_eq!(stack.delete().await, "DELETE_COMPLETE");
     assert!(world.database.extensions().await.is_empty());
@@ -340,35 +343,47 @@ async fn a_failure_in_one_database_tells_what_was_done_in_the_others_and_the_rol
 }
 
 #[tokio::test]
-async fn a_star_stands_for_every_database() {
+async fn a_star_stands_for_every_database_of_the_server() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
-    let mut properties = extensions(&world, json!(["hstore"]));
-    properties["Databases"] = json!("*");
-    // The server is shared with the other tests, whose databases come and go: nothing is changed here.
-    properties["DryRun"] = json!(true);
-    let mut answer = Value::Null;
-    for _ in 0..10 {
-        answer = world.create(properties.clone()).await;
-        if answer["Status"] == "SUCCESS" {
-            break;
-        }
-    }
-    let databases = answer["Data"]["Databases"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(
-        databases.split(',').any(|name| name == "postgres"),
-        "{answer}"
+    let server = PrivateServer::start(&world, Mode::Primary).await;
+    server.execute("CREATE DATABASE one").await;
+    server
+        .execute("CREATE DATABASE closed ALLOW_CONNECTIONS false")
+        .await;
+    let secret = world
+        .secret_with(&json!({"port": server.port, "dbname": ""}))
+        .await;
+    let stack = world.stack("app");
+    let properties = json!({"DBSecret": secret, "Databases": "*", "Extensions": ["hstore"]});
+    let created = stack.create(&properties, &["Databases", "hstore"]).await;
+    assert_eq!(created.outputs["Databases"], "one,postgres", "{created:?}");
+    assert_eq!(created.outputs["hstore"], "1.8");
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+}
+
+#[tokio::test]
+async fn a_replica_is_told_apart() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let server = PrivateServer::start(&world, Mode::Replica).await;
+    let secret = world
+        .secret_with(&json!({"port": server.port, "dbname": "postgres"}))
+        .await;
+    let answer = world
+        .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
+        .await;
+    let expected = format!(
+        "127.0.0.1:{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
+        server.port
     );
-    assert!(!databases.contains("template"), "{answer}");
+    assert_eq!(answer["Reason"], expected, "{answer}");
 }
 
 #[tokio::test]
 async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let mut worker = Worker::start(&world, &[]);
     let role = format!("{}_role", world.name);
     let (database, password) =
         Database::create_owned(&format!("{}_owned", world.name), &role).await;
@@ -395,6 +410,10 @@ async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
         database.name
     );
     world.database.execute(&allow).await;
+    // A parameter group takes effect with a reboot; here new connections see it.
+    worker.signal("TERM");
+    assert!(worker.exit().await.success());
+    let _worker = Worker::start(&world, &[]);
     let answer = world.create(with("pg_trgm")).await;
     let expected = format!(
         "user \"{role}\" may not create it on {}/{}: it is not in rds.allowed_extensions (hstore, pgcrypto)",

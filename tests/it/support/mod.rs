@@ -3,6 +3,7 @@
 mod aws;
 mod counter;
 mod postgres;
+mod private_server;
 mod stack;
 mod worker;
 mod world;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use counter::Counter;
 pub(crate) use postgres::{Database, Fixture, connect};
+pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use stack::Stack;
 pub(crate) use worker::{Worker, worker_binary};
 pub(crate) use world::{Request, World};

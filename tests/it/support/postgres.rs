@@ -58,6 +58,14 @@ impl Database {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
+    /// The version that the server would create; not the same in every PostgreSQL.
+    pub(crate) async fn default_version(&self, extension: &str) -> String {
+        self.text(&format!(
+            "SELECT default_version FROM pg_available_extensions WHERE name = '{extension}'"
+        ))
+        .await
+    }
+
     /// Runs SQL as the administrator.
     pub(crate) async fn execute(&self, sql: &str) {
         connect(&self.name).await.batch_execute(sql).await.unwrap();

@@ -4,13 +4,15 @@ use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
 use super::ledger::newest_version;
-use crate::extension::{Declaration, ExtensionName, Observed, SchemaName};
+use crate::extension::{Declaration, ExtensionName, Observed, SchemaName, VersionRequest};
 use crate::fault::DatabaseError;
 
 /// What a look is about: with fewer names the server has less to read.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     names: Vec<String>,
+    /// Of each name the version that it must have, where the declaration says just one.
+    versions: Vec<Option<String>>,
     schemas: Vec<String>,
 }
 
@@ -18,6 +20,10 @@ impl Scope {
     /// What is to be known to plan these declarations.
     pub fn of(declarations: &[Declaration]) -> Self {
         let named = |name: &ExtensionName| name.as_str().to_ascii_lowercase();
+        let exact = |declaration: &Declaration| match &declaration.version {
+            VersionRequest::Exact(version) => Some(version.as_str().to_owned()),
+            VersionRequest::Unset | VersionRequest::Default | VersionRequest::Matching(_) => None,
+        };
         let schema = |declaration: &Declaration| {
             declaration
                 .schema
@@ -29,6 +35,7 @@ impl Scope {
                 .iter()
                 .map(|declaration| named(&declaration.name))
                 .collect(),
+            versions: declarations.iter().map(exact).collect(),
             schemas: declarations.iter().filter_map(schema).collect(),
         }
     }
@@ -36,10 +43,11 @@ impl Scope {
     /// The query. Its names are found in `pg_catalog` alone, to which the session's search_path is pinned.
     ///
     /// Reading `pg_available_extension_versions` costs PostgreSQL a directory scan for each extension that there is:
-    /// it is read only where a declared extension is not installed.
+    /// it is read only where a declared extension is not installed, or not in the one version that is declared.
     pub(super) fn sql(&self) -> String {
-        let names = text_array(&self.names);
-        let schemas = text_array(&self.schemas);
+        let names = text_array(self.names.iter().map(Some));
+        let versions = text_array(self.versions.iter().map(Option::as_ref));
+        let schemas = text_array(self.schemas.iter().map(Some));
         format!(
             "SELECT json_build_object(
   'server_version', split_part(current_setting('server_version'), ' ', 1),
@@ -48,8 +56,9 @@ impl Scope {
   'catalog', json_build_object(
     'extensions', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'default_version', a.default_version)
                                             ORDER BY a.name), '[]') FROM pg_available_extensions() a),
-    'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}) declared
-                                  WHERE NOT EXISTS (SELECT FROM pg_extension WHERE lower(extname) = declared))
+    'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
+                                  WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name
+                                                    AND coalesce(declared.version, e.extversion) = e.extversion))
       THEN (WITH RECURSIVE offered AS MATERIALIZED (SELECT * FROM pg_available_extension_versions()),
               wanted (name) AS (SELECT name FROM offered WHERE lower(name) = ANY ({names})
                 UNION SELECT required FROM wanted JOIN offered USING (name), unnest(offered.requires) required)
@@ -68,7 +77,7 @@ impl Scope {
                      AND d.refclassid = 'pg_extension'::regclass))), '{{}}')
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
-  'allowed_extensions', (SELECT setting FROM pg_settings WHERE name = 'rds.allowed_extensions'),
+  'allowed_extensions', current_setting('rds.allowed_extensions', true),
   'ledger_version', (SELECT coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]+)')::int, 0)
                      FROM pg_namespace WHERE nspname = 'extension_worker'),
   'preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
@@ -111,7 +120,9 @@ pub(super) fn read(document: &str) -> Result<Observed, DatabaseError> {
     }
 }
 
-fn text_array(texts: &[String]) -> String {
-    let literals: Vec<String> = texts.iter().map(|text| escape_literal(text)).collect();
+fn text_array<'a>(texts: impl Iterator<Item = Option<&'a String>>) -> String {
+    let literals: Vec<String> = texts
+        .map(|text| text.map_or_else(|| "NULL".to_owned(), |text| escape_literal(text)))
+        .collect();
     format!("ARRAY[{}]::text[]", literals.join(","))
 }

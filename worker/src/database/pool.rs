@@ -39,11 +39,20 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What every session begins with, whatever its role or database has set. The path is pinned so that no function or
-/// operator of the database's own stands in for one of PostgreSQL's; the isolation, so that what is observed behind the
-/// lock is what the lock's last holder left.
-const SESSION_OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c default_transaction_isolation=read\\ committed \
-                               -c default_transaction_read_only=off";
+/// What every session begins with, whatever its role or database has set: that which is observed behind the lock is what
+/// the lock's last holder left.
+const SESSION_OPTIONS: &str =
+    "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off";
+
+/// What every session begins by, the path first, so that no function or operator of the database's own stands in for one
+/// of PostgreSQL's. A path in the startup packet would become the session's default, which PostGIS's scripts read, and
+/// write back as the database's.
+///
+/// A worker that is killed leaves a backend that holds its locks: with `client_connection_check_interval` it notices
+/// within two seconds. PostgreSQL 13 does not know the setting, and does without.
+const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
+                             SELECT set_config(name, '2000', false) FROM pg_settings \
+                             WHERE name = 'client_connection_check_interval'";
 
 /// All pools of the process.
 #[derive(Debug)]
@@ -130,7 +139,14 @@ impl Pools {
             .wait_timeout(Some(WAIT_TIMEOUT))
             .create_timeout(Some(CREATE_TIMEOUT))
             .recycle_timeout(Some(RECYCLE_TIMEOUT))
-            .post_create(Hook::async_fn(|client, _| Box::pin(prepare(client))))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    client
+                        .batch_execute(SESSION_START)
+                        .await
+                        .map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(|error| {
                 DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
@@ -173,18 +189,6 @@ impl Pools {
             });
         config
     }
-}
-
-/// A worker that is killed leaves a backend that holds its locks: with this it notices within two seconds. PostgreSQL 13
-/// does not know the setting, and does without.
-async fn prepare(client: &mut deadpool_postgres::ClientWrapper) -> Result<(), HookError> {
-    client
-        .batch_execute(
-            "SELECT pg_catalog.set_config(name, '2000', false) FROM pg_catalog.pg_settings \
-             WHERE name = 'client_connection_check_interval'",
-        )
-        .await
-        .map_err(HookError::Backend)
 }
 
 /// The driver's own way, with the end of a connection in the log.

@@ -16,6 +16,9 @@ use crate::plan::{DropMode, Ledger, ResourceKey, Step};
 /// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
 const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
 
+/// A session begins with this path, see [`super::Pools`], but a script may leave another: PostGIS's topology does.
+const PIN: &str = "SET search_path = pg_catalog, pg_temp";
+
 /// How long a statement waits for a lock that somebody else holds before the pass starts over.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,7 @@ impl Session {
         budget: Duration,
     ) -> Result<Observed, DatabaseError> {
         let sql = format!(
-            "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
+            "BEGIN; {PIN}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
              SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
             budget.as_millis().max(1),
             LOCK_TIMEOUT.min(budget).as_millis().max(1),
@@ -76,7 +79,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn observe(&mut self, scope: &Scope) -> Result<Observed, DatabaseError> {
-        self.observed(&scope.sql()).await
+        self.observed(&format!("{PIN}; {}", scope.sql())).await
     }
 
     /// What the ledger says of the resource and of this very request: one round trip.
@@ -186,6 +189,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
+        self.client()?.batch_execute(PIN).await?;
         let rows = self
             .client()?
             .query_typed(
