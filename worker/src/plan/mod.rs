@@ -3,6 +3,8 @@
 //! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
 //! planned, once applied, plans to nothing.
 
+#[cfg(test)]
+mod laws;
 mod ledger;
 mod obstacle;
 mod order;
@@ -100,7 +102,7 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     order::by_requirements(&mut present, observed);
 
     let mut plan = Plan::default();
-    let mut drops = absences(intent, &absent, observed, ledger)?;
+    let mut drops = absences(intent, &absent, &present, observed, ledger)?;
     release(
         intent,
         &present,
@@ -148,10 +150,11 @@ fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableEx
     }
 }
 
-/// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it.
+/// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it or what requires it.
 fn absences(
     intent: &Intent<'_>,
     absent: &[&Declaration],
+    present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
     ledger: &Ledger,
 ) -> Result<BTreeMap<String, DropMode>, Obstacle> {
@@ -163,6 +166,19 @@ fn absences(
     };
     let mut drops = BTreeMap::new();
     for declaration in absent {
+        // CASCADE would bring it back.
+        let needs_it = |(_, offer): &&(&Declaration, AvailableExtension)| {
+            let wanted = BTreeSet::from([offer.name.as_str()]);
+            order::needed_by(&wanted, observed)
+                .into_iter()
+                .any(|needed| declaration.name.means(needed))
+        };
+        if let Some((by, _)) = present.iter().find(needs_it) {
+            return Err(Obstacle::AbsentButRequired {
+                name: declaration.name.clone(),
+                by: by.name.clone(),
+            });
+        }
         let Some(name) = observed
             .installed
             .keys()
@@ -170,7 +186,15 @@ fn absences(
         else {
             continue;
         };
-        if let Some(owner) = ledger.other_owner(name, intent.resource) {
+        let requires = |other: &str| {
+            order::needed_by(&BTreeSet::from([other]), observed).contains(name.as_str())
+        };
+        let required_elsewhere = ledger
+            .owned_by_others(intent.resource)
+            .into_iter()
+            .find(|other| requires(other));
+        let owner = required_elsewhere.and_then(|other| ledger.other_owner(other, intent.resource));
+        if let Some(owner) = owner {
             return Err(Obstacle::OwnedByAnother {
                 name: name.clone(),
                 owner: owner.clone(),

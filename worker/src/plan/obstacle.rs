@@ -93,7 +93,14 @@ pub enum Obstacle {
         /// The schema.
         schema: SchemaName,
     },
-    /// `Ensure: absent`, but another resource owns it.
+    /// `Ensure: absent`, but one that shall be present requires it.
+    AbsentButRequired {
+        /// As declared.
+        name: ExtensionName,
+        /// As declared.
+        by: ExtensionName,
+    },
+    /// `Ensure: absent`, but another resource owns it, or what requires it.
     OwnedByAnother {
         /// As installed.
         name: String,

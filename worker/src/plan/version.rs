@@ -60,9 +60,15 @@ pub(super) fn to_update_to(
     if target == installed {
         return Ok(None);
     }
-    // The control file of an older package must not take an extension back, even where a script leads only there.
+    // Nobody named the version: neither an older package's control file nor a script that leads only down takes back
+    // what fits.
+    let fits = match &declaration.version {
+        VersionRequest::Unset | VersionRequest::Default => true,
+        VersionRequest::Exact(_) => false,
+        VersionRequest::Matching(pattern) => pattern.matches(installed),
+    };
     let is_lower = compare_naturally(target.as_str(), installed.as_str()) == Ordering::Less;
-    if declaration.version == VersionRequest::Default && is_lower && !declaration.allow_downgrade {
+    if fits && is_lower && !declaration.allow_downgrade {
         return Ok(None);
     }
     if !catalog.has_path(name, installed, target) {
@@ -130,20 +136,29 @@ fn no_such_version(
     }
 }
 
-/// The highest version; among those that are no lower than each other the server's default, so that a glob does not
-/// pick a development version (`3.3.2next`) over the release.
+/// The highest version: one from which no path leads up to another; of several the server's default, so that a glob does
+/// not pick a development version (`3.3.2next`) over the release.
 fn highest<'a>(
     versions: impl Iterator<Item = &'a Version>,
     offer: &AvailableExtension,
     catalog: &Catalog,
 ) -> Option<&'a Version> {
-    let is_default = |version: &Version| offer.default_version.as_ref() == Some(version);
     let name = offer.name.as_str();
-    versions.max_by(|left, right| {
-        by_paths(left, right, name, catalog)
-            .unwrap_or_else(|| is_default(left).cmp(&is_default(right)))
-            .then_with(|| compare_naturally(left.as_str(), right.as_str()))
-    })
+    let versions: Vec<&Version> = versions.collect();
+    let is_below = |version: &Version| {
+        versions
+            .iter()
+            .any(|other| by_paths(version, other, name, catalog) == Some(Ordering::Less))
+    };
+    let is_default = |version: &Version| offer.default_version.as_ref() == Some(version);
+    versions
+        .iter()
+        .copied()
+        .filter(|version| !is_below(version))
+        .max_by(|left, right| {
+            let defaults = is_default(left).cmp(&is_default(right));
+            defaults.then_with(|| compare_naturally(left.as_str(), right.as_str()))
+        })
 }
 
 fn is_downgrade(installed: &Version, target: &Version, name: &str, catalog: &Catalog) -> bool {

@@ -87,8 +87,12 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             "Extension \"{name}\": schema {schema} does not exist on {place}. Create it, or set CreateSchema: true. \
              [3F000]"
         ),
+        Obstacle::AbsentButRequired { name, by } => format!(
+            "Extension \"{name}\" shall be absent, but \"{by}\", which shall be present, requires it. Declare one of them \
+             otherwise."
+        ),
         Obstacle::OwnedByAnother { name, owner } => {
-            format!("Extension \"{name}\" shall be absent on {place}, but {owner} declares it.")
+            format!("Extension \"{name}\" shall be absent on {place}, but {owner} needs it.")
         }
     }
 }
