@@ -334,3 +334,35 @@ async fn what_a_database_sets_for_its_sessions_leads_nobody_astray() {
         world.answer(&request).await
     );
 }
+
+#[tokio::test]
+async fn a_way_to_authenticate_that_does_not_fit_is_told() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let no_password = format!("{}-iam", world.name);
+    let credentials = json!({"username": "app", "host": "127.0.0.1", "dbname": "app"});
+    world
+        .create_secret(&no_password, &credentials.to_string())
+        .await;
+    let told = reason(
+        &world,
+        json!({"DBSecret": no_password, "Extensions": ["hstore"]}),
+    )
+    .await;
+    assert_eq!(
+        told,
+        format!("DBSecret \"{no_password}\": has no field \"password\".")
+    );
+    let iam = json!({"DBSecret": no_password, "Authentication": "IAM", "Extensions": ["hstore"]});
+    let told = reason(&world, iam).await;
+    assert!(told.contains("127.0.0.1 is not a host of RDS"), "{told}");
+    let told = reason(
+        &world,
+        json!({"DBSecret": no_password, "Authentication": "Kerberos", "Extensions": []}),
+    )
+    .await;
+    assert_eq!(
+        told,
+        "Authentication: \"Kerberos\" is not one of Password, IAM"
+    );
+}

@@ -33,6 +33,7 @@ pub mod server;
 // Edges.
 pub mod aws;
 pub mod database;
+pub mod iam;
 pub mod queue;
 pub mod responder;
 pub mod secrets;

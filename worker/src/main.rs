@@ -9,6 +9,7 @@ use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Heartbeat};
+use extension_worker::iam::Tokens;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
@@ -67,7 +68,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.queue_url.clone(),
         settings.dead_letter_queue_url,
     );
-    let worker = Worker::new(Secrets::new(&config), pools);
+    let worker = Worker::new(Secrets::new(&config), Tokens::new(&config), pools);
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
@@ -101,12 +102,15 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
 /// Tells a person in plain words what a running worker would log.
 async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     tls::install_provider();
-    let secrets = match &settings.url {
-        Some(url) => Secrets::given(url.0.clone()),
-        None => Secrets::new(&aws::load().await),
+    let (secrets, tokens) = match &settings.url {
+        Some(url) => (Secrets::given(url.0.clone()), None),
+        None => {
+            let config = aws::load().await;
+            (Secrets::new(&config), Tokens::new(&config))
+        }
     };
     let result = match pools(&settings.ssl) {
-        Ok(pools) => by_hand::carry_out(settings, &Worker::new(secrets, pools), dry_run)
+        Ok(pools) => by_hand::carry_out(settings, &Worker::new(secrets, tokens, pools), dry_run)
             .await
             .map_err(Into::into),
         Err(fault) => Err(fault),

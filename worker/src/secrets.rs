@@ -39,8 +39,8 @@ impl fmt::Debug for Password {
 pub struct Secret {
     /// The role.
     pub username: String,
-    /// Its password.
-    pub password: Password,
+    /// Its password; a role that authenticates with IAM needs none.
+    pub password: Option<Password>,
     /// The server.
     pub host: Option<Host>,
     /// Its port.
@@ -210,7 +210,7 @@ fn parse(text: &str) -> Result<Secret, String> {
     let given = |field: Option<String>| field.filter(|text| !text.is_empty());
     Ok(Secret {
         username: given(document.username).ok_or("has no field \"username\"")?,
-        password: document.password.ok_or("has no field \"password\"")?,
+        password: document.password,
         host: given(document.host)
             .map(|host| Host::parse(&host).map_err(|fault| format!("its field \"host\" {fault}")))
             .transpose()?,
@@ -257,7 +257,6 @@ mod tests {
                 "is not a JSON object; it must have username and password",
             ),
             (r#"{"password":"hunter2"}"#, "has no field \"username\""),
-            (r#"{"username":"u"}"#, "has no field \"password\""),
             (
                 r#"{"username":"u","password":["hunter2"]}"#,
                 "its field \"password\" is of the wrong type",

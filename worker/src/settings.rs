@@ -177,7 +177,7 @@ impl FromStr for DatabaseUrl {
         let dbname: String = decoded(url.path().trim_start_matches('/'))?;
         Ok(Self(Secret {
             username: decoded(url.username())?,
-            password: Password::new(decoded(url.password().unwrap_or_default())?),
+            password: Some(Password::new(decoded(url.password().unwrap_or_default())?)),
             host: url
                 .host_str()
                 .map(Host::parse)

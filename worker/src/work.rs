@@ -11,11 +11,12 @@ use tracing::{info, warn};
 use crate::database::Pools;
 use crate::extension::Declaration;
 use crate::fault::{Class, DatabaseError};
-use crate::message::{Databases, Properties};
+use crate::iam::{IamError, Tokens};
+use crate::message::{Authentication, Databases, Properties};
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::reconcile::{Goal, Pass, PassError, reconcile};
 use crate::response::physical_resource_id;
-use crate::secrets::{Secret, SecretError, Secrets};
+use crate::secrets::{Password, Secret, SecretError, Secrets};
 use crate::server::{Address, Target};
 
 /// PostgreSQL's port.
@@ -28,7 +29,17 @@ const DATABASES_AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub struct Worker {
     secrets: Secrets,
+    tokens: Option<Tokens>,
     pools: Pools,
+}
+
+/// A role that can log in.
+#[derive(Debug)]
+struct Login {
+    username: String,
+    password: Password,
+    /// The database that the secret names.
+    dbname: Option<String>,
 }
 
 /// What is to be done.
@@ -74,8 +85,12 @@ pub struct Trouble {
 
 impl Worker {
     /// A worker with no connections yet.
-    pub fn new(secrets: Secrets, pools: Pools) -> Self {
-        Self { secrets, pools }
+    pub fn new(secrets: Secrets, tokens: Option<Tokens>, pools: Pools) -> Self {
+        Self {
+            secrets,
+            tokens,
+            pools,
+        }
     }
 
     /// Makes an attempt.
@@ -84,18 +99,13 @@ impl Worker {
     /// [`Trouble`].
     pub async fn attempt(&self, work: &Work<'_>) -> Result<Done, Trouble> {
         let properties = work.properties;
-        let secret = self
-            .secrets
-            .read(&properties.db_secret)
-            .await
-            .map_err(|error| Trouble::of_secret(&error))?;
-        let address = address(properties, &secret)?;
-        let databases = self.databases(properties, &secret, &address).await?;
+        let (address, login) = self.log_in(properties).await?;
+        let databases = self.databases(properties, &login, &address).await?;
 
         let mut passes = Vec::new();
         for database in &databases {
             passes.push(
-                self.pass_or_release(work, &secret, &address, database)
+                self.pass_or_release(work, &login, &address, database)
                     .boxed(),
             );
         }
@@ -104,12 +114,9 @@ impl Worker {
             .collect()
             .await;
         let outcomes = together(&databases, results)?;
-        for database in self
-            .left_behind(work, &secret, &address, &databases)
-            .await?
-        {
+        for database in self.left_behind(work, &address, &databases).await? {
             info!(database, "no longer declared for this database");
-            self.release(work, &secret, &address, &database)
+            self.release(work, &login, &address, &database)
                 .await
                 .map_err(|trouble| trouble.after(&outcomes))?;
         }
@@ -119,26 +126,59 @@ impl Worker {
     async fn pass_or_release(
         &self,
         work: &Work<'_>,
-        secret: &Secret,
+        login: &Login,
         address: &Address,
         database: &str,
     ) -> Result<PassOutcome, Trouble> {
         if work.deleted {
-            self.release(work, secret, address, database).await
+            self.release(work, login, address, database).await
         } else {
-            self.pass(work, secret, address, database, false).await
+            self.pass(work, login, address, database, false).await
         }
+    }
+
+    /// Where the server is, and how to log in to it.
+    async fn log_in(&self, properties: &Properties) -> Result<(Address, Login), Trouble> {
+        let id = &properties.db_secret;
+        let secret = self
+            .secrets
+            .read(id)
+            .await
+            .map_err(|error| Trouble::of_secret(&error))?;
+        let address = address(properties, &secret)?;
+        let password = match properties.authentication {
+            Authentication::Password => secret.password.ok_or_else(|| {
+                Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
+            })?,
+            Authentication::Iam => {
+                let tokens = self.tokens.as_ref().ok_or_else(|| {
+                    Trouble::permanent(
+                        "Authentication IAM: the worker has no AWS credentials.".to_owned(),
+                    )
+                })?;
+                tokens
+                    .token(&address, &secret.username)
+                    .await
+                    .map_err(|error| Trouble::of_iam(&error))?
+            }
+        };
+        let login = Login {
+            username: secret.username,
+            password,
+            dbname: secret.dbname,
+        };
+        Ok((address, login))
     }
 
     /// A pass after which the resource is gone from the database; done where the database is gone itself.
     async fn release(
         &self,
         work: &Work<'_>,
-        secret: &Secret,
+        login: &Login,
         address: &Address,
         database: &str,
     ) -> Result<PassOutcome, Trouble> {
-        match self.pass(work, secret, address, database, true).await {
+        match self.pass(work, login, address, database, true).await {
             Err(trouble) if trouble.gone => {
                 warn!(
                     database,
@@ -154,18 +194,18 @@ impl Worker {
     async fn pass(
         &self,
         work: &Work<'_>,
-        secret: &Secret,
+        login: &Login,
         address: &Address,
         database: &str,
         deleted: bool,
     ) -> Result<PassOutcome, Trouble> {
-        let target = target(secret, address, database);
+        let target = target(login, address, database);
         let id = physical_resource_id(address, work.resource);
         let given = work.physical_resource_id.unwrap_or(&id);
         let nothing: &[Declaration] = &[];
         let pass = Pass {
             target: &target,
-            password: &secret.password,
+            password: &login.password,
             resource: work.resource,
             declarations: if deleted {
                 nothing
@@ -202,10 +242,10 @@ impl Worker {
     async fn databases(
         &self,
         properties: &Properties,
-        secret: &Secret,
+        login: &Login,
         address: &Address,
     ) -> Result<Vec<String>, Trouble> {
-        let default = properties.db_name.as_ref().or(secret.dbname.as_ref());
+        let default = properties.db_name.as_ref().or(login.dbname.as_ref());
         match &properties.databases {
             Databases::Named(names) => Ok(names.clone()),
             Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
@@ -215,9 +255,9 @@ impl Worker {
                 ))
             }),
             Databases::All => {
-                let target = target(secret, address, default.map_or("postgres", String::as_str));
+                let target = target(login, address, default.map_or("postgres", String::as_str));
                 let listed = async {
-                    let mut session = self.pools.session(&target, &secret.password).await?;
+                    let mut session = self.pools.session(&target, &login.password).await?;
                     session.databases().await
                 };
                 listed
@@ -231,7 +271,6 @@ impl Worker {
     async fn left_behind(
         &self,
         work: &Work<'_>,
-        secret: &Secret,
         address: &Address,
         kept: &[String],
     ) -> Result<Vec<String>, Trouble> {
@@ -239,19 +278,12 @@ impl Worker {
             return Ok(Vec::new());
         };
         let listed = async {
-            let old_secret = if old.db_secret == work.properties.db_secret {
-                secret.clone()
-            } else {
-                self.secrets
-                    .read(&old.db_secret)
-                    .await
-                    .map_err(|error| Trouble::of_secret(&error))?
-            };
+            let (old_address, old_login) = self.log_in(old).await?;
             // On another server the resource is another, which has a Delete of its own.
-            if self::address(old, &old_secret)? != *address {
+            if old_address != *address {
                 return Ok(Vec::new());
             }
-            self.databases(old, &old_secret, address).await
+            self.databases(old, &old_login, address).await
         };
         match listed.await {
             Ok(mut databases) => {
@@ -308,6 +340,17 @@ impl Trouble {
         }
     }
 
+    fn of_iam(error: &IamError) -> Self {
+        let class = match error {
+            IamError::Credentials(_) => Class::Transient,
+            IamError::NotRds(_) | IamError::Signing(_) => Class::Permanent,
+        };
+        Self {
+            class,
+            ..Self::permanent(format!("{error}."))
+        }
+    }
+
     fn of_pass(error: &PassError, target: &Target) -> Self {
         let class = error.class();
         let fault = if let PassError::Database { error, .. } = error {
@@ -360,11 +403,11 @@ fn together(
     }
 }
 
-fn target(secret: &Secret, address: &Address, database: &str) -> Target {
+fn target(login: &Login, address: &Address, database: &str) -> Target {
     Target {
         address: address.clone(),
         database: database.to_owned(),
-        username: secret.username.clone(),
+        username: login.username.clone(),
     }
 }
 

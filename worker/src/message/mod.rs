@@ -15,7 +15,9 @@ mod tests;
 
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
-pub use properties::{Databases, InvalidProperties, OnUnreachableDelete, Properties};
+pub use properties::{
+    Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
+};
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};

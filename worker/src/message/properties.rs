@@ -29,6 +29,8 @@ pub struct Properties {
     pub db_port: Option<u16>,
     /// Overrides the secret's database.
     pub db_name: Option<String>,
+    /// How the role proves that it is itself.
+    pub authentication: Authentication,
     /// Which databases of the server.
     pub databases: Databases,
     /// The extensions, each name once.
@@ -50,6 +52,18 @@ pub enum Databases {
     Named(Vec<String>),
     /// Every one that accepts connections.
     All,
+}
+
+/// How the role proves that it is itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Authentication {
+    /// With the secret's password.
+    #[default]
+    Password,
+    /// With a token that the worker's own AWS role signs.
+    #[serde(rename = "IAM")]
+    Iam,
 }
 
 /// How a Delete is answered when the server cannot be reached.
@@ -98,6 +112,7 @@ impl Properties {
                 .transpose()?,
             db_port: properties.db_port.0,
             db_name: properties.db_name.given().map(str::to_owned),
+            authentication: properties.authentication,
             databases: databases(properties.databases)?,
             declarations: declarations(
                 properties

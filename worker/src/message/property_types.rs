@@ -12,7 +12,7 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::OnUnreachableDelete;
+use super::{Authentication, OnUnreachableDelete};
 use crate::extension::{DeletionBehavior, Ensure};
 
 /// Properties of a Custom::PostgresExtensions or Custom::ExecuteSQL.
@@ -39,6 +39,9 @@ pub struct ResourceProperties {
     /// The database; overrides the secret's.
     #[serde(rename = "DBName", default)]
     pub db_name: Text,
+    /// `Password`: the secret's. `IAM`: a token that the worker's role signs, with the secret's `username` alone; on RDS.
+    #[serde(default)]
+    pub authentication: Authentication,
     /// Databases of the server, each to be as declared, or `*` for every one that accepts connections but `template1`.
     /// Unset: the one of DBName or the secret.
     #[serde(default)]
