@@ -14,12 +14,14 @@
 //! - No text of a request reaches SQL unescaped: names and versions escape themselves, everything else is a parameter or
 //!   goes through `postgres_protocol::escape`.
 
-// From the outside to the inside of a message's way.
+// A message's way, from the outside in: consumer, handler, patience, work, reconcile. `by_hand` comes in at work.
 pub mod by_hand;
 pub mod consumer;
 pub mod handler;
+pub mod pass;
 pub mod patience;
 pub mod reconcile;
+pub mod trouble;
 pub mod work;
 
 // Pure.

@@ -1,16 +1,130 @@
-//! How long a request is tried again: what each failure of an attempt says of the next one.
+//! Works on a request until it is answered, or for as long as one message may take: what each failure of an attempt says
+//! of the next one.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tracing::{info, warn};
+
 use crate::fault::Class;
-use crate::work::Trouble;
+use crate::message::{OnUnreachableDelete, Operation, Properties, Request};
+use crate::plan::ResourceKey;
+use crate::response::{Verdict, data, own_id, physical_resource_id, was_never_created};
+use crate::retry::{POLICY, Retry};
+use crate::trouble::Trouble;
+use crate::work::{Work, Worker};
 
 /// How long a message is worked on before it goes back to the queue, so that a server that is down does not fill every
 /// slot; and how long a wrong password may still turn out right, as rotation changes the database before the secret.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The longest that a message then waits.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// How long after its publication a Delete waits for a server that does not answer: it may be gone for good.
+const DELETE_PATIENCE: Duration = Duration::from_secs(300);
 /// How often in a row somebody else may be faster. A race is over after one more look; what goes on is none.
 const RACES: u32 = 10;
+
+/// An answer, ready to be put.
+#[derive(Debug)]
+pub struct Answer {
+    /// The id that it gives the resource.
+    pub physical_resource_id: String,
+    /// What the request came to.
+    pub verdict: Verdict,
+}
+
+/// Works on a request until it is answered, or for as long as one message may take: then how long to pause.
+///
+/// # Errors
+/// How long the message is to wait in the queue before it comes again.
+pub async fn persist(
+    worker: &Worker,
+    request: &Request,
+    resource_properties: &Value,
+    last_chance: bool,
+) -> Result<Answer, Duration> {
+    let coordinates = &request.coordinates;
+    let resource = ResourceKey::of(coordinates);
+    let (properties, old) = match &request.operation {
+        Operation::Create(properties) | Operation::Delete(Ok(properties)) => (properties, None),
+        Operation::Update { new, old } => (new, old.as_ref()),
+        Operation::Delete(Err(invalid)) => {
+            warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
+            return Ok(Answer {
+                physical_resource_id: own_id(coordinates),
+                verdict: Verdict::Success(BTreeMap::new()),
+            });
+        }
+    };
+    let deleted = matches!(request.operation, Operation::Delete(_));
+    let last_moment = instant(request.deadline);
+    let patience = last_moment.min(Instant::now() + PATIENCE);
+    let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_PATIENCE);
+    let work = Work {
+        resource: &resource,
+        physical_resource_id: coordinates.physical_resource_id.as_deref(),
+        properties,
+        old,
+        declared: resource_properties,
+        request_type: coordinates.request_type.as_str(),
+        request_id: &coordinates.request_id,
+        published_at: request.published_at,
+        deleted,
+        until: last_moment,
+    };
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, patience);
+    let out_of_time = loop {
+        // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
+        match tokio::time::timeout_at(last_moment.into(), worker.attempt(&work)).await {
+            Ok(Ok((address, outcomes))) => {
+                let id = if deleted {
+                    own_id(coordinates)
+                } else {
+                    physical_resource_id(&address, &resource)
+                };
+                let verdict = Verdict::Success(data(properties, &outcomes));
+                return Ok(Answer {
+                    physical_resource_id: id,
+                    verdict,
+                });
+            }
+            Ok(Err(trouble)) => {
+                info!(reason = trouble.reason, "the attempt failed");
+                if attempts.note(trouble, unreachable_until) == Next::Never {
+                    break false;
+                }
+            }
+            Err(_) => break true,
+        }
+        if !pauses.pause().await {
+            break true;
+        }
+    };
+    let trouble = attempts.into_trouble();
+    let left = last_moment.saturating_duration_since(Instant::now());
+    let may_wait = out_of_time
+        && patience < last_moment
+        && !last_chance
+        && trouble.class != Class::Credentials;
+    if may_wait {
+        let pause = full_jitter(MAX_PAUSE.min(left / 2));
+        warn!(
+            reason = trouble.reason,
+            ?pause,
+            "given back, to be tried again"
+        );
+        return Err(pause);
+    }
+    let verdict = give_up(request, properties, &trouble, out_of_time);
+    Ok(Answer {
+        physical_resource_id: own_id(coordinates),
+        verdict,
+    })
+}
 
 /// The attempts at one delivery of a request.
 #[derive(Debug, Default)]
@@ -59,6 +173,58 @@ impl Attempts {
     pub fn into_trouble(self) -> Trouble {
         self.last.unwrap_or_else(Trouble::out_of_time)
     }
+}
+
+/// The answer to what could not be done.
+fn give_up(
+    request: &Request,
+    properties: &Properties,
+    trouble: &Trouble,
+    out_of_time: bool,
+) -> Verdict {
+    let mut reason = trouble.reason.clone();
+    if out_of_time {
+        let waited = (Utc::now() - request.published_at).num_seconds();
+        reason = format!("{reason} Gave up after {waited} s.");
+    }
+    if !matches!(request.operation, Operation::Delete(_)) {
+        return Verdict::Failed(reason);
+    }
+    let unreachable_is_gone =
+        trouble.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
+    // What failed for good when it was to be created left nothing behind.
+    let never_was = was_never_created(&request.coordinates)
+        && matches!(
+            trouble.class,
+            Class::Permanent | Class::Prerequisite(_) | Class::Credentials
+        );
+    if trouble.gone || unreachable_is_gone || never_was {
+        warn!(
+            reason,
+            "what the resource managed is gone, cannot be reached, or never was: it counts as deleted"
+        );
+        return Verdict::Success(BTreeMap::new());
+    }
+    Verdict::Failed(reason)
+}
+
+/// The monotonic clock's reading at an instant of the calendar; where it cannot reach back so far, now.
+pub fn instant(at: DateTime<Utc>) -> Instant {
+    let now = Utc::now();
+    match (at - now).to_std() {
+        Ok(ahead) => Instant::now() + ahead,
+        Err(_) => {
+            let behind = (now - at).to_std().unwrap_or_default();
+            Instant::now()
+                .checked_sub(behind)
+                .unwrap_or_else(Instant::now)
+        }
+    }
+}
+
+/// A pause drawn evenly between nothing and the longest.
+pub fn full_jitter(longest: Duration) -> Duration {
+    longest.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -5,127 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use tracing::info;
 
 use crate::database::{Applied, Entry, Pools, Scope, Session};
-use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
+use crate::extension::{Ensure, Observed};
 use crate::fault::{Class, DatabaseError, classify};
+use crate::pass::{Goal, Pass, PassError};
 use crate::plan::{
-    Intent, Kept, KeptBecause, Ledger, Managed, Obstacle, PassOutcome, ResourceKey, ResourceRecord,
-    ResourceState, Step, plan, settle,
+    Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, ResourceRecord, ResourceState, Step,
+    plan, settle,
 };
-use crate::response::reason;
-use crate::secrets::Password;
-use crate::server::Target;
-
-/// What one pass is to do, and for which request.
-#[derive(Debug, Clone, Copy)]
-pub struct Pass<'a> {
-    /// The database.
-    pub target: &'a Target,
-    /// The role's password.
-    pub password: &'a Password,
-    /// The resource.
-    pub resource: &'a ResourceKey,
-    /// What the resource declares; nothing where it goes.
-    pub declarations: &'a [Declaration],
-    /// The properties as the stack wrote them, for the ledger.
-    pub declared: &'a serde_json::Value,
-    /// What becomes of what it owns and no longer declares.
-    pub deletion_behavior: DeletionBehavior,
-    /// Whether the resource is there afterwards.
-    pub goal: Goal<'a>,
-    /// The id that the answer gives.
-    pub physical_resource_id: &'a str,
-    /// `Create`, `Update` or `Delete`.
-    pub request_type: &'a str,
-    /// The request.
-    pub request_id: &'a str,
-    /// When it was published.
-    pub published_at: DateTime<Utc>,
-    /// Whether nothing is changed.
-    pub dry_run: bool,
-    /// When the pass must be over.
-    pub until: Instant,
-}
-
-/// What a pass leaves of the resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal<'a> {
-    /// It is there, as declared.
-    Live,
-    /// It is gone, and with it what it owned.
-    Deleted {
-        /// The id of the resource that is deleted: one that was replaced has another.
-        physical_resource_id: &'a str,
-    },
-}
-
-/// Why a pass came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// What is declared cannot be had.
-    #[error("cannot be planned")]
-    Obstacle {
-        /// What stands in the way.
-        obstacle: Box<Obstacle>,
-        /// The server's version.
-        server_version: String,
-    },
-    /// The database refused, or could not be worked on.
-    #[error("could not be carried out")]
-    Database {
-        /// What happened.
-        #[source]
-        error: DatabaseError,
-        /// The step that was under way.
-        step: Option<Box<Step>>,
-    },
-    /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
-    #[error("the server is read-only")]
-    ReadOnly,
-    /// A newer request of the same resource was carried out already.
-    #[error("superseded by a newer request")]
-    Superseded,
-    /// PostgreSQL did everything, and the database is not as declared.
-    #[error("the database is not as declared")]
-    NotConverged(Vec<Step>),
-}
-
-impl PassError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Database { error, .. } => classify(error),
-            Self::ReadOnly => Class::TransientAtMost(3),
-            Self::Obstacle { .. } | Self::Superseded | Self::NotConverged(_) => Class::Permanent,
-        }
-    }
-
-    /// The Reason.
-    pub fn reason(&self, target: &Target) -> String {
-        match self {
-            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, target, server_version),
-            Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
-            Self::ReadOnly => format!(
-                "{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
-                target.address
-            ),
-            Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
-            Self::NotConverged(steps) => {
-                let missing: Vec<String> = steps.iter().map(Step::sql).collect();
-                format!("{target}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
-            }
-        }
-    }
-}
-
-impl From<DatabaseError> for PassError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Database { error, step: None }
-    }
-}
 
 /// Makes one pass.
 ///

@@ -10,14 +10,16 @@ use tracing::{info, warn};
 
 use crate::database::Pools;
 use crate::extension::Declaration;
-use crate::fault::{Class, DatabaseError};
-use crate::iam::{IamError, Tokens};
+use crate::fault::Class;
+use crate::iam::Tokens;
 use crate::message::{Authentication, Databases, Properties};
+use crate::pass::{Goal, Pass, PassError};
 use crate::plan::{PassOutcome, ResourceKey};
-use crate::reconcile::{Goal, Pass, PassError, reconcile};
+use crate::reconcile::reconcile;
 use crate::response::physical_resource_id;
-use crate::secrets::{Password, Secret, SecretError, Secrets};
+use crate::secrets::{Password, Secret, Secrets};
 use crate::server::{Address, Target};
+use crate::trouble::Trouble;
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
@@ -69,19 +71,6 @@ pub struct Work<'a> {
 
 /// What an attempt came to: the server, and each database's outcome.
 pub type Done = (Address, Vec<(String, PassOutcome)>);
-
-/// Why an attempt failed.
-#[derive(Debug, Clone)]
-pub struct Trouble {
-    /// What to do about it.
-    pub class: Class,
-    /// The Reason.
-    pub reason: String,
-    /// The secret, the host or the database does not exist: nothing of the resource is there.
-    pub gone: bool,
-    /// No connection can be made.
-    pub unreachable: bool,
-}
 
 impl Worker {
     /// A worker with no connections yet.
@@ -299,85 +288,6 @@ impl Worker {
                 Ok(Vec::new())
             }
         }
-    }
-}
-
-impl Trouble {
-    /// Time ran out in the middle of the attempt.
-    pub fn out_of_time() -> Self {
-        Self {
-            class: Class::Transient,
-            reason:
-                "the worker did not get an answer from the server or from Secrets Manager in time."
-                    .to_owned(),
-            gone: false,
-            unreachable: false,
-        }
-    }
-
-    fn permanent(reason: String) -> Self {
-        Self {
-            class: Class::Permanent,
-            reason,
-            gone: false,
-            unreachable: false,
-        }
-    }
-
-    fn of_secret(error: &SecretError) -> Self {
-        let class = match error {
-            SecretError::Unavailable { .. } => Class::Transient,
-            SecretError::NotFound { .. }
-            | SecretError::Denied { .. }
-            | SecretError::Unusable { .. } => Class::Permanent,
-        };
-        let gone = matches!(error, SecretError::NotFound { .. });
-        Self {
-            class,
-            reason: format!("{error}."),
-            gone,
-            unreachable: false,
-        }
-    }
-
-    fn of_iam(error: &IamError) -> Self {
-        let class = match error {
-            IamError::Credentials(_) => Class::Transient,
-            IamError::NotRds(_) | IamError::Signing(_) => Class::Permanent,
-        };
-        Self {
-            class,
-            ..Self::permanent(format!("{error}."))
-        }
-    }
-
-    fn of_pass(error: &PassError, target: &Target) -> Self {
-        let class = error.class();
-        let fault = if let PassError::Database { error, .. } = error {
-            Some(error)
-        } else {
-            None
-        };
-        let no_host = matches!(fault, Some(DatabaseError::NoSuchHost(_)));
-        Self {
-            class,
-            reason: error.reason(target),
-            gone: class == Class::NoDatabase || no_host,
-            unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
-        }
-    }
-
-    /// Adds what was done in other databases: it stays until the rollback's own request undoes it.
-    fn after(mut self, outcomes: &[(String, PassOutcome)]) -> Self {
-        let done: Vec<String> = outcomes
-            .iter()
-            .filter(|(_, outcome)| !outcome.changes.is_empty())
-            .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
-            .collect();
-        if !done.is_empty() {
-            self.reason = format!("{} Done before: {}.", self.reason, done.join("; "));
-        }
-        self
     }
 }
 

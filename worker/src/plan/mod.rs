@@ -10,18 +10,18 @@ mod obstacle;
 mod order;
 mod outcome;
 mod preflight;
+mod release;
 mod step;
 #[cfg(test)]
 mod tests;
 mod version;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use ledger::{
     Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, ResourceState, Role, settle,
 };
 pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;
+pub use release::{Kept, KeptBecause};
 pub use step::{DropMode, Step};
 
 use crate::extension::{
@@ -50,42 +50,6 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// An extension that stays although the resource no longer declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The extension.
-    pub name: String,
-    /// Why it stays.
-    pub because: KeptBecause,
-}
-
-/// Why an extension stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeptBecause {
-    /// It was there before any resource declared it.
-    Adopted,
-    /// Another resource owns it too.
-    OwnedBy(ResourceKey),
-    /// `DeletionBehavior: Retain`.
-    Retained,
-    /// Something uses it: PostgreSQL's DETAIL.
-    InUse(String),
-}
-
-impl std::fmt::Display for Kept {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, because } = self;
-        match because {
-            KeptBecause::Adopted => write!(formatter, "kept {name} (was there before)"),
-            KeptBecause::OwnedBy(other) => {
-                write!(formatter, "kept {name} (also declared by {other})")
-            }
-            KeptBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
-            KeptBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
-        }
-    }
-}
-
 /// Plans one database.
 ///
 /// # Errors
@@ -102,8 +66,8 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     order::by_requirements(&mut present, observed);
 
     let mut plan = Plan::default();
-    let mut drops = absences(intent, &absent, &present, observed, ledger)?;
-    release(
+    let mut drops = release::absences(intent, &absent, &present, observed, ledger)?;
+    release::release(
         intent,
         &present,
         observed,
@@ -147,113 +111,6 @@ fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableEx
             default_version: None,
         }),
         None => Err(Obstacle::not_available(declaration, observed)),
-    }
-}
-
-/// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it or what requires it.
-fn absences(
-    intent: &Intent<'_>,
-    absent: &[&Declaration],
-    present: &[(&Declaration, AvailableExtension)],
-    observed: &Observed,
-    ledger: &Ledger,
-) -> Result<BTreeMap<String, DropMode>, Obstacle> {
-    let mode = match intent.deletion_behavior {
-        DeletionBehavior::DropCascade => DropMode::Cascade,
-        DeletionBehavior::DropUnused | DeletionBehavior::Drop | DeletionBehavior::Retain => {
-            DropMode::Restrict
-        }
-    };
-    let mut drops = BTreeMap::new();
-    for declaration in absent {
-        // CASCADE would bring it back.
-        let needs_it = |(_, offer): &&(&Declaration, AvailableExtension)| {
-            let wanted = BTreeSet::from([offer.name.as_str()]);
-            order::needed_by(&wanted, observed)
-                .into_iter()
-                .any(|needed| declaration.name.means(needed))
-        };
-        if let Some((by, _)) = present.iter().find(needs_it) {
-            return Err(Obstacle::AbsentButRequired {
-                name: declaration.name.clone(),
-                by: by.name.clone(),
-            });
-        }
-        let Some(name) = observed
-            .installed
-            .keys()
-            .find(|name| declaration.name.means(name))
-        else {
-            continue;
-        };
-        let requires = |other: &str| {
-            order::needed_by(&BTreeSet::from([other]), observed).contains(name.as_str())
-        };
-        let required_elsewhere = ledger
-            .owned_by_others(intent.resource)
-            .into_iter()
-            .find(|other| requires(other));
-        let owner = required_elsewhere.and_then(|other| ledger.other_owner(other, intent.resource));
-        if let Some(owner) = owner {
-            return Err(Obstacle::OwnedByAnother {
-                name: name.clone(),
-                owner: owner.clone(),
-            });
-        }
-        drops.insert(name.clone(), mode);
-    }
-    Ok(drops)
-}
-
-/// What the resource owns and neither declares nor needs for what it declares.
-fn release(
-    intent: &Intent<'_>,
-    present: &[(&Declaration, AvailableExtension)],
-    observed: &Observed,
-    ledger: &Ledger,
-    drops: &mut BTreeMap<String, DropMode>,
-    kept: &mut Vec<Kept>,
-) {
-    let wanted: BTreeSet<&str> = present
-        .iter()
-        .map(|(_, offer)| offer.name.as_str())
-        .collect();
-    let needed = order::needed_by(&wanted, observed);
-    // CASCADE would take what another resource owns along with what it requires.
-    let needed_elsewhere = order::needed_by(&ledger.owned_by_others(intent.resource), observed);
-    for (name, managed) in ledger.owned_by(intent.resource) {
-        if needed.contains(name)
-            || drops.contains_key(name)
-            || !observed.installed.contains_key(name)
-        {
-            continue;
-        }
-        let mode = match intent.deletion_behavior {
-            DeletionBehavior::DropUnused => Ok(DropMode::IfUnused),
-            DeletionBehavior::Drop => Ok(DropMode::Restrict),
-            DeletionBehavior::DropCascade => Ok(DropMode::Cascade),
-            DeletionBehavior::Retain => Err(KeptBecause::Retained),
-        };
-        let mode = if let Some(other) = ledger.other_owner(name, intent.resource) {
-            Err(KeptBecause::OwnedBy(other.clone()))
-        } else if managed.origin == Origin::Adopted {
-            Err(KeptBecause::Adopted)
-        } else if needed_elsewhere.contains(name) {
-            Err(KeptBecause::InUse(
-                "an extension of another resource requires it".to_owned(),
-            ))
-        } else {
-            mode
-        };
-        match mode {
-            Ok(mode) => {
-                drops.insert(name.to_owned(), mode);
-            }
-            Err(because) => kept.push(Kept {
-                name: name.to_owned(),
-                because,
-            }),
-        }
     }
 }
 

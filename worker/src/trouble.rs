@@ -1,0 +1,104 @@
+//! Why an attempt at a request failed, with all that is needed to decide what is next.
+
+use crate::fault::{Class, DatabaseError};
+use crate::iam::IamError;
+use crate::pass::PassError;
+use crate::plan::PassOutcome;
+use crate::secrets::SecretError;
+use crate::server::Target;
+
+/// Why an attempt failed.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What to do about it.
+    pub class: Class,
+    /// The Reason.
+    pub reason: String,
+    /// The secret, the host or the database does not exist: nothing of the resource is there.
+    pub gone: bool,
+    /// No connection can be made.
+    pub unreachable: bool,
+}
+
+impl Trouble {
+    /// Time ran out in the middle of the attempt.
+    pub fn out_of_time() -> Self {
+        Self {
+            class: Class::Transient,
+            reason:
+                "the worker did not get an answer from the server or from Secrets Manager in time."
+                    .to_owned(),
+            gone: false,
+            unreachable: false,
+        }
+    }
+
+    /// Trying again never helps.
+    pub fn permanent(reason: String) -> Self {
+        Self {
+            class: Class::Permanent,
+            reason,
+            gone: false,
+            unreachable: false,
+        }
+    }
+
+    /// The secret gives no credentials.
+    pub fn of_secret(error: &SecretError) -> Self {
+        let class = match error {
+            SecretError::Unavailable { .. } => Class::Transient,
+            SecretError::NotFound { .. }
+            | SecretError::Denied { .. }
+            | SecretError::Unusable { .. } => Class::Permanent,
+        };
+        let gone = matches!(error, SecretError::NotFound { .. });
+        Self {
+            class,
+            reason: format!("{error}."),
+            gone,
+            unreachable: false,
+        }
+    }
+
+    /// There is no token to log in with.
+    pub fn of_iam(error: &IamError) -> Self {
+        let class = match error {
+            IamError::Credentials(_) => Class::Transient,
+            IamError::NotRds(_) | IamError::Signing(_) => Class::Permanent,
+        };
+        Self {
+            class,
+            ..Self::permanent(format!("{error}."))
+        }
+    }
+
+    /// A pass came to nothing.
+    pub fn of_pass(error: &PassError, target: &Target) -> Self {
+        let class = error.class();
+        let fault = if let PassError::Database { error, .. } = error {
+            Some(error)
+        } else {
+            None
+        };
+        let no_host = matches!(fault, Some(DatabaseError::NoSuchHost(_)));
+        Self {
+            class,
+            reason: error.reason(target),
+            gone: class == Class::NoDatabase || no_host,
+            unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
+        }
+    }
+
+    /// Adds what was done in other databases: it stays until the rollback's own request undoes it.
+    pub fn after(mut self, outcomes: &[(String, PassOutcome)]) -> Self {
+        let done: Vec<String> = outcomes
+            .iter()
+            .filter(|(_, outcome)| !outcome.changes.is_empty())
+            .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
+            .collect();
+        if !done.is_empty() {
+            self.reason = format!("{} Done before: {}.", self.reason, done.join("; "));
+        }
+        self
+    }
+}
