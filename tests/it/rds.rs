@@ -47,6 +47,23 @@ async fn the_postgis_family_comes_in_order_and_goes_in_order() {
 }
 
 #[tokio::test]
+async fn what_an_extension_with_a_schema_of_its_own_brings_along_goes_to_public() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let answer = world
+        .create(json!({"DBSecret": world.secret, "Extensions": ["postgis_tiger_geocoder"]}))
+        .await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    let places =
+        "SELECT string_agg(extname || ' in ' || extnamespace::regnamespace, ', ' ORDER BY extname)
+                  FROM pg_extension WHERE extname <> 'plpgsql'";
+    assert_eq!(
+        world.database.text(places).await,
+        "fuzzystrmatch in public, postgis in public, postgis_tiger_geocoder in tiger"
+    );
+}
+
+#[tokio::test]
 async fn pg_cron_in_the_wrong_database_is_refused_before_any_ddl() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);

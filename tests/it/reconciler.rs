@@ -425,3 +425,46 @@ async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
         "{answer}"
     );
 }
+
+#[tokio::test]
+async fn a_dry_run_of_an_update_releases_nothing() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let other = Database::create(&format!("{}_b", world.name)).await;
+    let stack = world.stack("app");
+    let mut properties = extensions(&world, json!(["hstore"]));
+    properties["Databases"] = json!([world.database.name, other.name]);
+    stack.create(&properties, &[]).await;
+    properties["Databases"] = json!([world.database.name]);
+    properties["DryRun"] = json!(true);
+    assert_eq!(
+        stack.update(&properties, &[]).await.status,
+        "UPDATE_COMPLETE"
+    );
+    assert_eq!(other.extensions().await, only("hstore", "1.8"));
+}
+
+#[tokio::test]
+async fn a_move_to_another_server_that_fails_is_undone_there() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let server = PrivateServer::start(&world, Mode::Primary).await;
+    server.execute("CREATE DATABASE whole").await;
+    server.execute("CREATE TYPE hstore AS ENUM ()").await;
+    let there = world.secret_with(&json!({"port": server.port})).await;
+    let stack = world.stack("app");
+    stack
+        .create(&extensions(&world, json!(["hstore"])), &[])
+        .await;
+    let moved =
+        json!({"DBSecret": there, "Databases": ["whole", "postgres"], "Extensions": ["hstore"]});
+    let failed = stack.update(&moved, &[]).await;
+    assert_eq!(failed.status, "UPDATE_FAILED");
+    assert!(
+        failed.reason.contains("Done before: whole: created hstore"),
+        "{failed:?}"
+    );
+    assert!(!failed.reason.contains("rollback failed"), "{failed:?}");
+    assert_eq!(server.extensions("whole").await, "plpgsql");
+    assert_eq!(world.database.extensions().await, only("hstore", "1.8"));
+}

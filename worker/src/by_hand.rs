@@ -10,6 +10,7 @@ use crate::message::Properties;
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::server::Address;
 use crate::settings::ByHandSettings;
+use crate::trouble::Trouble;
 use crate::work::{Done, Work, Worker};
 
 /// Stands where a stack's ARN stands for a stack.
@@ -62,9 +63,9 @@ pub async fn carry_out(
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
     };
-    let done = worker
-        .attempt(&work)
+    let done = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
         .await
+        .unwrap_or_else(|_| Err(Trouble::out_of_time()))
         .map_err(|trouble| ByHandError::Reason(trouble.reason))?;
     let text = if settings.json {
         as_json(&done)

@@ -41,6 +41,7 @@ pub enum IamError {
 #[derive(Debug)]
 pub struct Tokens {
     credentials: SharedCredentialsProvider,
+    /// With each token until when it is used again.
     made: Mutex<HashMap<(Address, String), (Password, Instant)>>,
 }
 
@@ -65,7 +66,7 @@ impl Tokens {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&key)
             .cloned();
-        if let Some((token, _)) = made.filter(|(_, at)| at.elapsed() < REUSED) {
+        if let Some((token, _)) = made.filter(|(_, until)| Instant::now() < *until) {
             return Ok(token);
         }
         let credentials = self
@@ -73,6 +74,11 @@ impl Tokens {
             .provide_credentials()
             .await
             .map_err(|error| IamError::Credentials(Box::new(error)))?;
+        // A token dies with the credentials that signed it.
+        let lifetime = credentials
+            .expiry()
+            .and_then(|expiry| expiry.duration_since(SystemTime::now()).ok());
+        let until = Instant::now() + lifetime.map_or(REUSED, |lifetime| REUSED.min(lifetime / 2));
         let token = Password::new(sign_token(
             address,
             username,
@@ -80,9 +86,20 @@ impl Tokens {
             SystemTime::now(),
         )?);
         let mut tokens = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|_, (_, at)| at.elapsed() < REUSED);
-        tokens.insert(key, (token.clone(), Instant::now()));
+        tokens.retain(|_, (_, until)| Instant::now() < *until);
+        tokens.insert(key, (token.clone(), until));
         Ok(token)
+    }
+}
+
+impl Tokens {
+    /// Lets a token that was refused not be used again.
+    pub fn forget(&self, address: &Address, username: &str) {
+        let key = (address.clone(), username.to_owned());
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
     }
 }
 

@@ -91,7 +91,9 @@ impl PassError {
         match self {
             Self::Database { error, .. } => classify(error),
             Self::ReadOnly => Class::TransientAtMost(3),
-            Self::Obstacle { .. } | Self::Superseded | Self::NotConverged(_) => Class::Permanent,
+            // Somebody who does not take the lock was at it between the two looks.
+            Self::NotConverged(_) => Class::Race,
+            Self::Obstacle { .. } | Self::Superseded => Class::Permanent,
         }
     }
 

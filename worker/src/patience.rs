@@ -194,6 +194,7 @@ fn give_up(
         trouble.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
     // What failed for good when it was to be created left nothing behind.
     let never_was = was_never_created(&request.coordinates)
+        && !trouble.in_step
         && matches!(
             trouble.class,
             Class::Permanent | Class::Prerequisite(_) | Class::Credentials

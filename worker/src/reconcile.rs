@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::database::{Applied, Entry, Pools, Scope, Session};
 use crate::extension::{Ensure, Observed};
-use crate::fault::{Class, DatabaseError, classify};
+use crate::fault::DatabaseError;
 use crate::pass::{Goal, Pass, PassError};
 use crate::plan::{
     Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, ResourceRecord, ResourceState, Step,
@@ -179,15 +179,14 @@ async fn remember_deletion(
     if before.ledger_version.unwrap_or(0) == 0
         && let Err(error) = session.migrate_ledger(None).await
     {
-        return match classify(&error) {
-            // Who may not make the ledger made nothing that could be deleted.
-            Class::Permanent => Ok(outcome),
-            Class::Transient
-            | Class::TransientAtMost(_)
-            | Class::Race
-            | Class::Prerequisite(_)
-            | Class::Credentials
-            | Class::NoDatabase => Err(error.into()),
+        // Who may not make the ledger made nothing that could be deleted.
+        let forbidden = error
+            .sql()
+            .is_some_and(|refused| refused.sqlstate == "42501");
+        return if forbidden {
+            Ok(outcome)
+        } else {
+            Err(error.into())
         };
     }
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
@@ -206,10 +205,7 @@ fn verify(
         managed: managed.clone(),
         ..Ledger::default()
     };
-    let rest = plan(intent, after, &ledger).map_err(|obstacle| PassError::Obstacle {
-        obstacle: Box::new(obstacle),
-        server_version: after.server_version.clone(),
-    })?;
+    let rest = plan(intent, after, &ledger).map_err(|_| PassError::NotConverged(Vec::new()))?;
     if rest.steps.is_empty() {
         Ok(())
     } else {

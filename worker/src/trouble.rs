@@ -18,6 +18,8 @@ pub struct Trouble {
     pub gone: bool,
     /// No connection can be made.
     pub unreachable: bool,
+    /// A statement of a plan was refused: there was something to do.
+    pub in_step: bool,
 }
 
 impl Trouble {
@@ -30,6 +32,7 @@ impl Trouble {
                     .to_owned(),
             gone: false,
             unreachable: false,
+            in_step: false,
         }
     }
 
@@ -40,6 +43,7 @@ impl Trouble {
             reason,
             gone: false,
             unreachable: false,
+            in_step: false,
         }
     }
 
@@ -57,6 +61,7 @@ impl Trouble {
             reason: format!("{error}."),
             gone,
             unreachable: false,
+            in_step: false,
         }
     }
 
@@ -86,6 +91,7 @@ impl Trouble {
             reason: error.reason(target),
             gone: class == Class::NoDatabase || no_host,
             unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
+            in_step: matches!(error, PassError::Database { step: Some(_), .. }),
         }
     }
 

@@ -103,11 +103,13 @@ impl Worker {
             .collect()
             .await;
         let outcomes = together(&databases, results)?;
-        for database in self.left_behind(work, &address, &databases).await? {
-            info!(database, "no longer declared for this database");
-            self.release(work, &login, &address, &database)
-                .await
-                .map_err(|trouble| trouble.after(&outcomes))?;
+        if let Some(left) = self.left_behind(work, &address, &databases).await? {
+            for database in &left.databases {
+                info!(database, "no longer declared for this database");
+                self.release(work, &left.login, &left.address, database)
+                    .await
+                    .map_err(|trouble| trouble.after(&outcomes))?;
+            }
         }
         Ok((address, outcomes))
     }
@@ -190,7 +192,11 @@ impl Worker {
     ) -> Result<PassOutcome, Trouble> {
         let target = target(login, address, database);
         let id = physical_resource_id(address, work.resource);
-        let given = work.physical_resource_id.unwrap_or(&id);
+        // Of what an Update leaves behind the ledger knows the id that this worker gave it.
+        let given = work
+            .physical_resource_id
+            .filter(|_| work.deleted)
+            .unwrap_or(&id);
         let nothing: &[Declaration] = &[];
         let pass = Pass {
             target: &target,
@@ -220,6 +226,11 @@ impl Worker {
         let result = reconcile(&self.pools, &pass).await;
         result.map_err(|error| {
             let class = error.class();
+            if class == Class::Credentials
+                && let Some(tokens) = &self.tokens
+            {
+                tokens.forget(address, &login.username);
+            }
             if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
                 // The next attempt gets a new connection, to a server that may have changed.
                 self.pools.forget(&target);
@@ -243,52 +254,100 @@ impl Worker {
                     properties.db_secret
                 ))
             }),
-            Databases::All => {
-                let target = target(login, address, default.map_or("postgres", String::as_str));
-                let listed = async {
-                    let mut session = self.pools.session(&target, &login.password).await?;
-                    session.databases().await
-                };
-                listed
-                    .await
-                    .map_err(|error| Trouble::of_pass(&PassError::from(error), &target))
-            }
+            Databases::All => self.every_database(default, login, address).await,
         }
     }
 
-    /// The databases of the same server that an Update no longer names. What it cannot know it leaves alone.
+    /// Asks in the default database, or, where that is gone, in one that every server has.
+    async fn every_database(
+        &self,
+        default: Option<&String>,
+        login: &Login,
+        address: &Address,
+    ) -> Result<Vec<String>, Trouble> {
+        let mut last = None;
+        for database in default
+            .map(String::as_str)
+            .into_iter()
+            .chain(["postgres", "template1"])
+        {
+            let target = target(login, address, database);
+            let listed = async {
+                let mut session = self.pools.session(&target, &login.password).await?;
+                session.databases().await
+            };
+            match listed.await {
+                Ok(databases) => return Ok(databases),
+                Err(error) => {
+                    let mut trouble = Trouble::of_pass(&PassError::from(error), &target);
+                    let gone = trouble.class == Class::NoDatabase;
+                    // The others may be there: the resource is not gone with this one.
+                    trouble.gone &= !gone;
+                    if !gone {
+                        return Err(trouble);
+                    }
+                    last = Some(trouble);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Trouble::permanent("Databases: the server has none that can be asked.".to_owned())
+        }))
+    }
+
+    /// The databases that an Update no longer names, of the same server; or all of another, where an Update that failed
+    /// began to move the resource there. What it cannot know it leaves alone.
     async fn left_behind(
         &self,
         work: &Work<'_>,
         address: &Address,
         kept: &[String],
-    ) -> Result<Vec<String>, Trouble> {
-        let Some(old) = work.old else {
-            return Ok(Vec::new());
+    ) -> Result<Option<LeftBehind>, Trouble> {
+        let Some(old) = work.old.filter(|_| !work.properties.dry_run) else {
+            return Ok(None);
         };
         let listed = async {
-            let (old_address, old_login) = self.log_in(old).await?;
-            // On another server the resource is another, which has a Delete of its own.
-            if old_address != *address {
-                return Ok(Vec::new());
+            let (old_address, login) = self.log_in(old).await?;
+            let is_here = old_address == *address;
+            // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and
+            // nothing but this Update goes back.
+            let id = physical_resource_id(address, work.resource);
+            if !is_here && work.physical_resource_id != Some(id.as_str()) {
+                return Ok(None);
             }
-            self.databases(old, &old_login, address).await
+            let mut databases = self.databases(old, &login, &old_address).await?;
+            databases.retain(|database| !(is_here && kept.contains(database)));
+            Ok(Some(LeftBehind {
+                address: old_address,
+                login,
+                databases,
+            }))
         };
-        match listed.await {
-            Ok(mut databases) => {
-                databases.retain(|database| !kept.contains(database));
-                Ok(databases)
-            }
-            Err(trouble) if trouble.class == Class::Transient => Err(trouble),
-            Err(trouble) => {
+        let listed: Result<Option<LeftBehind>, Trouble> = listed.await;
+        match listed {
+            Err(trouble)
+                if matches!(
+                    trouble.class,
+                    Class::Permanent | Class::NoDatabase | Class::Prerequisite(_)
+                ) =>
+            {
                 warn!(
                     reason = trouble.reason,
                     "what was declared before cannot be found, and is left alone"
                 );
-                Ok(Vec::new())
+                Ok(None)
             }
+            other => other,
         }
     }
+}
+
+/// Databases that a resource no longer manages.
+#[derive(Debug)]
+struct LeftBehind {
+    address: Address,
+    login: Login,
+    databases: Vec<String>,
 }
 
 /// Every outcome, or of the troubles the one that trying again helps least, with what was done all the same.

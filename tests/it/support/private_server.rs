@@ -82,9 +82,20 @@ impl PrivateServer {
             .unwrap();
     }
 
+    /// What is installed.
+    pub(crate) async fn extensions(&self, database: &str) -> String {
+        let client = self.connect_to(database).await.unwrap();
+        let names = "SELECT string_agg(extname::text, ',' ORDER BY extname) FROM pg_extension";
+        client.query_one(names, &[]).await.unwrap().get(0)
+    }
+
     async fn connect(&self) -> Option<Client> {
+        self.connect_to("postgres").await
+    }
+
+    async fn connect_to(&self, database: &str) -> Option<Client> {
         let config = format!(
-            "host=127.0.0.1 port={} user=postgres dbname=postgres",
+            "host=127.0.0.1 port={} user=postgres dbname={database}",
             self.port
         );
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await.ok()?;

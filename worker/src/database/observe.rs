@@ -78,7 +78,9 @@ impl Scope {
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
   'allowed_extensions', current_setting('rds.allowed_extensions', true),
-  'ledger_version', (SELECT coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]+)')::int, 0)
+  'ledger_version', (SELECT coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]+)')::int,
+                       -- A dump without comments.
+                       CASE WHEN to_regclass('extension_worker.resource') IS NULL THEN 0 ELSE 1 END)
                      FROM pg_namespace WHERE nspname = 'extension_worker'),
   'preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
   'cron_database', (SELECT setting FROM pg_settings WHERE name = 'cron.database_name'),

@@ -1,8 +1,8 @@
 //! Connections: a pool for each database and role.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
@@ -30,6 +30,8 @@ pub struct PoolSettings {
     pub max_size: usize,
 }
 
+/// How long a pool stays that nobody uses.
+const REST: Duration = Duration::from_secs(600);
 /// How long a connection may take to be made: TCP and TLS, authentication included.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP alone may take.
@@ -58,7 +60,7 @@ const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
 #[derive(Debug)]
 pub struct Pools {
     settings: PoolSettings,
-    pools: Mutex<HashMap<Target, Entry>>,
+    pools: Arc<Mutex<HashMap<Target, Entry>>>,
 }
 
 /// A pool, and the password that its connections were made with.
@@ -66,15 +68,34 @@ pub struct Pools {
 struct Entry {
     pool: Pool,
     password: Password,
+    used_at: Instant,
+}
+
+impl Entry {
+    fn is_busy(&self) -> bool {
+        let status = self.pool.status();
+        status.size > status.available
+    }
 }
 
 impl Pools {
-    /// No pool yet.
+    /// No pool yet. Those that are made go when they are at rest for long: an open connection keeps a database from being
+    /// dropped, and counts against the server's.
     pub fn new(settings: PoolSettings) -> Self {
-        Self {
-            settings,
-            pools: Mutex::default(),
-        }
+        let pools: Arc<Mutex<HashMap<Target, Entry>>> = Arc::default();
+        let swept = Arc::downgrade(&pools);
+        tokio::spawn(async move {
+            while let Some(pools) = swept.upgrade() {
+                let is_used = |entry: &Entry| entry.used_at.elapsed() < REST || entry.is_busy();
+                pools
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .retain(|_, entry| is_used(entry));
+                drop(pools);
+                tokio::time::sleep(REST / 10).await;
+            }
+        });
+        Self { settings, pools }
     }
 
     /// A connection to the database, kept or new.
@@ -121,9 +142,10 @@ impl Pools {
     fn pool(&self, target: &Target, password: &Password) -> Result<Pool, DatabaseError> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = pools
-            .get(target)
+            .get_mut(target)
             .filter(|entry| entry.password == *password)
         {
+            entry.used_at = Instant::now();
             return Ok(entry.pool.clone());
         }
         let manager = Manager::from_connect(
@@ -156,6 +178,7 @@ impl Pools {
             Entry {
                 pool: pool.clone(),
                 password: password.clone(),
+                used_at: Instant::now(),
             },
         );
         Ok(pool)

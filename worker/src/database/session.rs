@@ -184,7 +184,7 @@ impl Session {
         Ok(())
     }
 
-    /// The databases of the server that accept connections, `template0` and `rdsadmin` excepted.
+    /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -194,6 +194,7 @@ impl Session {
             .client()?
             .query_typed(
                 "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+                 AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
                 &[],
             )

@@ -205,6 +205,9 @@ fn create(
                 asked: asked.clone(),
             });
         }
+        // PostgreSQL ignores it for the extension itself and hands it down to what comes along, which would else go to
+        // the first schema of the pinned search_path.
+        (_, Some(_)) if !undeclared.is_empty() => Some(SchemaName::public()),
         // PostgreSQL creates the schema of the control file where it is missing, unless the statement names it.
         (_, Some(_)) => None,
         (Some(asked), None) => {

@@ -67,7 +67,8 @@ pub(super) fn to_update_to(
         VersionRequest::Exact(_) => false,
         VersionRequest::Matching(pattern) => pattern.matches(installed),
     };
-    let is_lower = compare_naturally(target.as_str(), installed.as_str()) == Ordering::Less;
+    let is_lower = is_downgrade(installed, target, name, catalog)
+        || compare_naturally(target.as_str(), installed.as_str()) == Ordering::Less;
     if fits && is_lower && !declaration.allow_downgrade {
         return Ok(None);
     }
