@@ -18,6 +18,7 @@
 pub mod by_hand;
 pub mod consumer;
 pub mod handler;
+pub mod login;
 pub mod pass;
 pub mod patience;
 pub mod reconcile;

@@ -10,6 +10,7 @@ use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Heartbeat};
 use extension_worker::iam::Tokens;
+use extension_worker::login::Logins;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
@@ -68,7 +69,10 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.queue_url.clone(),
         settings.dead_letter_queue_url,
     );
-    let worker = Worker::new(Secrets::new(&config), Tokens::new(&config), pools);
+    let worker = Worker::new(
+        Logins::new(Secrets::new(&config), Tokens::new(&config)),
+        pools,
+    );
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
@@ -110,9 +114,13 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         }
     };
     let result = match pools(&settings.ssl) {
-        Ok(pools) => by_hand::carry_out(settings, &Worker::new(secrets, tokens, pools), dry_run)
-            .await
-            .map_err(Into::into),
+        Ok(pools) => by_hand::carry_out(
+            settings,
+            &Worker::new(Logins::new(secrets, tokens), pools),
+            dry_run,
+        )
+        .await
+        .map_err(Into::into),
         Err(fault) => Err(fault),
     };
     match result {

@@ -1,4 +1,4 @@
-//! One attempt at one request: the secret, the databases it names, a pass over each. What an attempt did before it
+//! One attempt at one request: the login, the databases, a pass over each. What an attempt did before it
 //! failed is in the ledgers of the databases, where the next one finds it.
 
 use std::time::Instant;
@@ -11,18 +11,14 @@ use tracing::{info, warn};
 use crate::database::Pools;
 use crate::extension::Declaration;
 use crate::fault::Class;
-use crate::iam::Tokens;
-use crate::message::{Authentication, Databases, Properties};
+use crate::login::{Login, Logins};
+use crate::message::{Databases, Properties};
 use crate::pass::{Goal, Pass, PassError};
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::reconcile::reconcile;
 use crate::response::physical_resource_id;
-use crate::secrets::{Password, Secret, Secrets};
-use crate::server::{Address, Target};
+use crate::server::Address;
 use crate::trouble::Trouble;
-
-/// PostgreSQL's port.
-const DEFAULT_PORT: u16 = 5432;
 
 /// Databases of one request that are worked on at the same time: a server has other things to do.
 const DATABASES_AT_ONCE: usize = 4;
@@ -30,18 +26,8 @@ const DATABASES_AT_ONCE: usize = 4;
 /// Carries requests out.
 #[derive(Debug)]
 pub struct Worker {
-    secrets: Secrets,
-    tokens: Option<Tokens>,
+    logins: Logins,
     pools: Pools,
-}
-
-/// A role that can log in.
-#[derive(Debug)]
-struct Login {
-    username: String,
-    password: Password,
-    /// The database that the secret names.
-    dbname: Option<String>,
 }
 
 /// What is to be done.
@@ -74,12 +60,8 @@ pub type Done = (Address, Vec<(String, PassOutcome)>);
 
 impl Worker {
     /// A worker with no connections yet.
-    pub fn new(secrets: Secrets, tokens: Option<Tokens>, pools: Pools) -> Self {
-        Self {
-            secrets,
-            tokens,
-            pools,
-        }
+    pub fn new(logins: Logins, pools: Pools) -> Self {
+        Self { logins, pools }
     }
 
     /// Makes an attempt.
@@ -88,77 +70,40 @@ impl Worker {
     /// [`Trouble`].
     pub async fn attempt(&self, work: &Work<'_>) -> Result<Done, Trouble> {
         let properties = work.properties;
-        let (address, login) = self.log_in(properties).await?;
-        let databases = self.databases(properties, &login, &address).await?;
+        let login = self.logins.log_in(properties).await?;
+        let databases = self.databases(properties, &login).await?;
 
         let mut passes = Vec::new();
         for database in &databases {
-            passes.push(
-                self.pass_or_release(work, &login, &address, database)
-                    .boxed(),
-            );
+            passes.push(self.pass_or_release(work, &login, database).boxed());
         }
         let results = stream::iter(passes)
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
         let outcomes = together(&databases, results)?;
-        if let Some(left) = self.left_behind(work, &address, &databases).await? {
+        if let Some(left) = self.left_behind(work, &login.address, &databases).await? {
             for database in &left.databases {
                 info!(database, "no longer declared for this database");
-                self.release(work, &left.login, &left.address, database)
+                self.release(work, &left.login, database)
                     .await
                     .map_err(|trouble| trouble.after(&outcomes))?;
             }
         }
-        Ok((address, outcomes))
+        Ok((login.address, outcomes))
     }
 
     async fn pass_or_release(
         &self,
         work: &Work<'_>,
         login: &Login,
-        address: &Address,
         database: &str,
     ) -> Result<PassOutcome, Trouble> {
         if work.deleted {
-            self.release(work, login, address, database).await
+            self.release(work, login, database).await
         } else {
-            self.pass(work, login, address, database, false).await
+            self.pass(work, login, database, false).await
         }
-    }
-
-    /// Where the server is, and how to log in to it.
-    async fn log_in(&self, properties: &Properties) -> Result<(Address, Login), Trouble> {
-        let id = &properties.db_secret;
-        let secret = self
-            .secrets
-            .read(id)
-            .await
-            .map_err(|error| Trouble::of_secret(&error))?;
-        let address = address(properties, &secret)?;
-        let password = match properties.authentication {
-            Authentication::Password => secret.password.ok_or_else(|| {
-                Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
-            })?,
-            Authentication::Iam => {
-                let tokens = self.tokens.as_ref().ok_or_else(|| {
-                    Trouble::permanent(
-                        "Authentication IAM: the worker has no AWS credentials.".to_owned(),
-                    )
-                })?;
-                tokens
-                    .token(&address, &secret.username)
-                    .await
-                    .map_err(|error| Trouble::of_iam(&error))?
-            }
-        };
-        let login = Login {
-            username: secret.username,
-            password,
-            dbname: secret.dbname,
-        };
-        Ok((address, login))
     }
 
     /// A pass after which the resource is gone from the database; done where the database is gone itself.
@@ -166,10 +111,9 @@ impl Worker {
         &self,
         work: &Work<'_>,
         login: &Login,
-        address: &Address,
         database: &str,
     ) -> Result<PassOutcome, Trouble> {
-        match self.pass(work, login, address, database, true).await {
+        match self.pass(work, login, database, true).await {
             Err(trouble) if trouble.gone => {
                 warn!(
                     database,
@@ -186,12 +130,11 @@ impl Worker {
         &self,
         work: &Work<'_>,
         login: &Login,
-        address: &Address,
         database: &str,
         deleted: bool,
     ) -> Result<PassOutcome, Trouble> {
-        let target = target(login, address, database);
-        let id = physical_resource_id(address, work.resource);
+        let target = login.target(database);
+        let id = physical_resource_id(&login.address, work.resource);
         // Of what an Update leaves behind the ledger knows the id that this worker gave it.
         let given = work
             .physical_resource_id
@@ -226,10 +169,8 @@ impl Worker {
         let result = reconcile(&self.pools, &pass).await;
         result.map_err(|error| {
             let class = error.class();
-            if class == Class::Credentials
-                && let Some(tokens) = &self.tokens
-            {
-                tokens.forget(address, &login.username);
+            if class == Class::Credentials {
+                self.logins.refused(login);
             }
             if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
                 // The next attempt gets a new connection, to a server that may have changed.
@@ -243,7 +184,6 @@ impl Worker {
         &self,
         properties: &Properties,
         login: &Login,
-        address: &Address,
     ) -> Result<Vec<String>, Trouble> {
         let default = properties.db_name.as_ref().or(login.dbname.as_ref());
         match &properties.databases {
@@ -254,7 +194,7 @@ impl Worker {
                     properties.db_secret
                 ))
             }),
-            Databases::All => self.every_database(default, login, address).await,
+            Databases::All => self.every_database(default, login).await,
         }
     }
 
@@ -263,7 +203,6 @@ impl Worker {
         &self,
         default: Option<&String>,
         login: &Login,
-        address: &Address,
     ) -> Result<Vec<String>, Trouble> {
         let mut last = None;
         for database in default
@@ -271,7 +210,7 @@ impl Worker {
             .into_iter()
             .chain(["postgres", "template1"])
         {
-            let target = target(login, address, database);
+            let target = login.target(database);
             let listed = async {
                 let mut session = self.pools.session(&target, &login.password).await?;
                 session.databases().await
@@ -307,21 +246,17 @@ impl Worker {
             return Ok(None);
         };
         let listed = async {
-            let (old_address, login) = self.log_in(old).await?;
-            let is_here = old_address == *address;
+            let login = self.logins.log_in(old).await?;
+            let is_here = login.address == *address;
             // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and
             // nothing but this Update goes back.
             let id = physical_resource_id(address, work.resource);
             if !is_here && work.physical_resource_id != Some(id.as_str()) {
                 return Ok(None);
             }
-            let mut databases = self.databases(old, &login, &old_address).await?;
+            let mut databases = self.databases(old, &login).await?;
             databases.retain(|database| !(is_here && kept.contains(database)));
-            Ok(Some(LeftBehind {
-                address: old_address,
-                login,
-                databases,
-            }))
+            Ok(Some(LeftBehind { login, databases }))
         };
         let listed: Result<Option<LeftBehind>, Trouble> = listed.await;
         match listed {
@@ -345,7 +280,6 @@ impl Worker {
 /// Databases that a resource no longer manages.
 #[derive(Debug)]
 struct LeftBehind {
-    address: Address,
     login: Login,
     databases: Vec<String>,
 }
@@ -370,29 +304,4 @@ fn together(
         Some(trouble) => Err(trouble.after(&outcomes)),
         None => Ok(outcomes),
     }
-}
-
-fn target(login: &Login, address: &Address, database: &str) -> Target {
-    Target {
-        address: address.clone(),
-        database: database.to_owned(),
-        username: login.username.clone(),
-    }
-}
-
-fn address(properties: &Properties, secret: &Secret) -> Result<Address, Trouble> {
-    let host = properties
-        .db_host
-        .as_ref()
-        .or(secret.host.as_ref())
-        .ok_or_else(|| {
-            Trouble::permanent(format!(
-                "DBHost: required, as secret \"{}\" has no host.",
-                properties.db_secret
-            ))
-        })?;
-    Ok(Address {
-        host: host.clone(),
-        port: properties.db_port.or(secret.port).unwrap_or(DEFAULT_PORT),
-    })
 }

@@ -1,0 +1,100 @@
+//! From what a stack declares to where its server is and how to log in to it.
+
+use crate::iam::Tokens;
+use crate::message::{Authentication, Properties};
+use crate::secrets::{Password, Secrets};
+use crate::server::{Address, Target};
+use crate::trouble::Trouble;
+
+/// PostgreSQL's port.
+const DEFAULT_PORT: u16 = 5432;
+
+/// Where credentials come from.
+#[derive(Debug)]
+pub struct Logins {
+    secrets: Secrets,
+    tokens: Option<Tokens>,
+}
+
+/// A role that can log in to a server.
+#[derive(Debug)]
+pub struct Login {
+    /// The server.
+    pub address: Address,
+    /// The role.
+    pub username: String,
+    /// The secret's password, or a token.
+    pub password: Password,
+    /// The database that the secret names.
+    pub dbname: Option<String>,
+}
+
+impl Logins {
+    /// Without tokens nobody authenticates with IAM.
+    pub fn new(secrets: Secrets, tokens: Option<Tokens>) -> Self {
+        Self { secrets, tokens }
+    }
+
+    /// Reads the secret, and signs a token where one is declared.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn log_in(&self, properties: &Properties) -> Result<Login, Trouble> {
+        let id = &properties.db_secret;
+        let secret = self
+            .secrets
+            .read(id)
+            .await
+            .map_err(|error| Trouble::of_secret(&error))?;
+        let host = properties
+            .db_host
+            .as_ref()
+            .or(secret.host.as_ref())
+            .ok_or_else(|| {
+                Trouble::permanent(format!("DBHost: required, as secret \"{id}\" has no host."))
+            })?;
+        let port = properties.db_port.or(secret.port).unwrap_or(DEFAULT_PORT);
+        let address = Address {
+            host: host.clone(),
+            port,
+        };
+        let password = match properties.authentication {
+            Authentication::Password => secret.password.ok_or_else(|| {
+                Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
+            })?,
+            Authentication::Iam => {
+                let tokens = self.tokens.as_ref().ok_or_else(|| {
+                    Trouble::permanent(
+                        "Authentication IAM: the worker has no AWS credentials.".to_owned(),
+                    )
+                })?;
+                let signed = tokens.token(&address, &secret.username).await;
+                signed.map_err(|error| Trouble::of_iam(&error))?
+            }
+        };
+        Ok(Login {
+            address,
+            username: secret.username,
+            password,
+            dbname: secret.dbname,
+        })
+    }
+
+    /// The server refused the credentials: a token among them is not used again.
+    pub fn refused(&self, login: &Login) {
+        if let Some(tokens) = &self.tokens {
+            tokens.forget(&login.address, &login.username);
+        }
+    }
+}
+
+impl Login {
+    /// One of the server's databases.
+    pub fn target(&self, database: &str) -> Target {
+        Target {
+            address: self.address.clone(),
+            database: database.to_owned(),
+            username: self.username.clone(),
+        }
+    }
+}
