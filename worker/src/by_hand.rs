@@ -11,7 +11,7 @@ use crate::plan::{PassOutcome, ResourceKey};
 use crate::server::Address;
 use crate::settings::ByHandSettings;
 use crate::trouble::Trouble;
-use crate::work::{Done, Work, Worker};
+use crate::work::{AttemptEnd, Waiting, Work, Worker};
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
@@ -51,6 +51,7 @@ pub async fn carry_out(
         stack_id: STACK.to_owned(),
         logical_resource_id: settings.owner.clone(),
     };
+    let waiting = Waiting::default();
     let work = Work {
         resource: &resource,
         physical_resource_id: None,
@@ -62,15 +63,18 @@ pub async fn carry_out(
         published_at: now,
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
+        coordinates: None,
+        waiting: &waiting,
     };
-    let done = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
+    let end = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
         .await
-        .unwrap_or_else(|_| Err(Trouble::out_of_time()))
+        .unwrap_or_else(|_| Err(Trouble::out_of_time(waiting.last().as_deref())))
         .map_err(|trouble| ByHandError::Reason(trouble.reason))?;
-    let text = if settings.json {
-        as_json(&done)
-    } else {
-        as_text(&done, properties.dry_run)
+    let text = match &end {
+        AttemptEnd::Done(address, outcomes) if settings.json => as_json(address, outcomes),
+        AttemptEnd::Done(address, outcomes) => as_text(address, outcomes, properties.dry_run),
+        // Nobody is answered: there are no coordinates.
+        AttemptEnd::Answered(_) => String::new(),
     };
     io::stdout()
         .write_all(text.as_bytes())
@@ -103,7 +107,7 @@ fn read(settings: &ByHandSettings) -> Result<Value, ByHandError> {
     Ok(properties)
 }
 
-fn as_json((address, outcomes): &Done) -> String {
+fn as_json(address: &Address, outcomes: &[(String, PassOutcome)]) -> String {
     let databases: Vec<Value> = outcomes
         .iter()
         .map(|(database, outcome)| {
@@ -120,7 +124,7 @@ fn as_json((address, outcomes): &Done) -> String {
     format!("{:#}\n", Value::Array(databases))
 }
 
-fn as_text((address, outcomes): &Done, dry_run: bool) -> String {
+fn as_text(address: &Address, outcomes: &[(String, PassOutcome)], dry_run: bool) -> String {
     outcomes
         .iter()
         .map(|(database, outcome)| one_as_text(address, database, outcome, dry_run))

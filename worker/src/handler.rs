@@ -11,10 +11,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::message::{
     Coordinates, Envelope, Request, RequestType, ResponseOrigin, ResponseUrl, Unanswerable,
 };
-use crate::patience::{Answer, PATIENCE, full_jitter, instant, persist};
+use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
+use crate::recent::Recent;
 use crate::responder::{Responder, ResponderError};
-use crate::response::{self, Verdict, own_id};
+use crate::response::{Response, Verdict, own_id};
 use crate::retry::{POLICY, Retry};
 use crate::work::Worker;
 
@@ -29,6 +30,10 @@ pub struct HandlerSettings {
     pub response_origin: Option<ResponseOrigin>,
     /// On which receive a request is answered with `FAILED` at the latest: the redrive policy's `maxReceiveCount`.
     pub max_receives: u32,
+    /// How long a request is worked on before its message goes back to the queue, so that a server that is down does not
+    /// fill every slot; and how long a wrong password may still turn out right, as rotation changes the database before
+    /// the secret.
+    pub patience: Duration,
 }
 
 /// What becomes of a message.
@@ -48,6 +53,7 @@ pub struct Handler {
     settings: HandlerSettings,
     worker: Worker,
     responder: Responder,
+    recent: Recent,
 }
 
 impl Handler {
@@ -57,6 +63,7 @@ impl Handler {
             settings,
             worker,
             responder,
+            recent: Recent::default(),
         }
     }
 
@@ -113,21 +120,30 @@ impl Handler {
             .cloned()
             .unwrap_or(Value::Null);
         let now = Utc::now();
-        let (answer, deadline) = match Request::read(
-            coordinates.clone(),
-            url,
-            message,
-            timestamp,
-            now,
-        ) {
+        let read = Request::read(coordinates.clone(), url, message, timestamp, now);
+        let (response, deadline) = match read {
             Ok(request) if request.deadline <= now => {
                 warn!(deadline = %request.deadline, "the request is past its deadline: nothing is changed");
                 return Disposition::Done;
             }
             Ok(request) => {
-                let last_chance = receive_count >= self.settings.max_receives;
-                match persist(&self.worker, &request, &resource_properties, last_chance).await {
-                    Ok(answer) => (answer, request.deadline),
+                let decided = match self.recent.find(&coordinates) {
+                    Some(response) => Ok(response),
+                    None => {
+                        let last_chance = receive_count >= self.settings.max_receives;
+                        let patience = self.settings.patience;
+                        persist(
+                            &self.worker,
+                            &request,
+                            &resource_properties,
+                            patience,
+                            last_chance,
+                        )
+                        .await
+                    }
+                };
+                match decided {
+                    Ok(response) => (response, request.deadline),
                     Err(pause) => return Disposition::GiveBack(pause),
                 }
             }
@@ -139,40 +155,33 @@ impl Handler {
                         Verdict::Failed(unusable.to_string())
                     }
                 };
-                let answer = Answer {
-                    physical_resource_id: own_id(&coordinates),
-                    verdict,
-                };
-                (answer, now + TimeDelta::minutes(1))
+                let response = Response::new(&coordinates, &own_id(&coordinates), verdict);
+                (response, now + TimeDelta::minutes(1))
             }
         };
-        self.put(&coordinates, url, &answer, deadline).await
+        let response = self.recent.decide(&coordinates, response);
+        self.put(url, &response, deadline).await
     }
 
     /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this.
     async fn put(
         &self,
-        coordinates: &Coordinates,
         url: &ResponseUrl,
-        answer: &Answer,
+        response: &Response,
         deadline: DateTime<Utc>,
     ) -> Disposition {
-        let body = response::body(coordinates, &answer.physical_resource_id, &answer.verdict);
-        let (status, reason) = match &answer.verdict {
-            Verdict::Success(_) => ("SUCCESS", ""),
-            Verdict::Failed(reason) => ("FAILED", reason.as_str()),
-        };
+        let (status, reason) = (response.status(), response.reason());
         let until = instant(deadline)
             .max(Instant::now() + Duration::from_secs(5))
-            .min(Instant::now() + PATIENCE);
+            .min(Instant::now() + self.settings.patience);
         let mut pauses = Retry::new(POLICY, until);
         loop {
-            let error = match self.responder.put(url, body.clone()).await {
+            let error = match self.responder.put(url, response.text()).await {
                 Ok(()) => {
                     info!(
                         status,
                         reason,
-                        physical_resource_id = answer.physical_resource_id,
+                        physical_resource_id = response.physical_resource_id(),
                         "answered"
                     );
                     return Disposition::Done;

@@ -21,6 +21,7 @@ pub mod handler;
 pub mod login;
 pub mod pass;
 pub mod patience;
+pub mod recent;
 pub mod reconcile;
 pub mod trouble;
 pub mod work;

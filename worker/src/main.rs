@@ -82,6 +82,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             accounts: settings.accounts,
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
+            patience: settings.patience_seconds,
         },
         worker,
         Responder::new()?,

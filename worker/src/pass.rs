@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::extension::{Declaration, DeletionBehavior};
 use crate::fault::{Class, DatabaseError, classify};
-use crate::plan::{Obstacle, ResourceKey, Step};
-use crate::response::reason;
+use crate::plan::{Obstacle, PassOutcome, ResourceKey, Step};
+use crate::response::{Draft, Response, reason};
 use crate::secrets::Password;
 use crate::server::Target;
 
@@ -28,7 +28,7 @@ pub struct Pass<'a> {
     pub deletion_behavior: DeletionBehavior,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
-    /// The id that the answer gives.
+    /// The id of the resource on this server.
     pub physical_resource_id: &'a str,
     /// `Create`, `Update` or `Delete`.
     pub request_type: &'a str,
@@ -38,8 +38,19 @@ pub struct Pass<'a> {
     pub published_at: DateTime<Utc>,
     /// Whether nothing is changed.
     pub dry_run: bool,
+    /// The answer, where the pass is all that the request asks for: it is kept in the same transaction.
+    pub draft: Option<Draft<'a>>,
     /// When the pass must be over.
     pub until: Instant,
+}
+
+/// What a pass comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PassEnd {
+    /// It was carried out, now or before.
+    Outcome(PassOutcome),
+    /// With it the request is answered, now or before.
+    Answered(Response),
 }
 
 /// What a pass leaves of the resource.
@@ -49,7 +60,7 @@ pub enum Goal<'a> {
     Live,
     /// It is gone, and with it what it owned.
     Deleted {
-        /// The id of the resource that is deleted: one that was replaced has another.
+        /// The id that the request names: of a resource that was replaced it is another.
         physical_resource_id: &'a str,
     },
 }

@@ -9,34 +9,23 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::fault::Class;
-use crate::message::{OnUnreachableDelete, Operation, Properties, Request};
+use crate::message::{Coordinates, OnUnreachableDelete, Operation, Properties, Request};
 use crate::plan::ResourceKey;
-use crate::response::{Verdict, data, own_id, physical_resource_id, was_never_created};
+use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::retry::{POLICY, Retry};
 use crate::trouble::Trouble;
-use crate::work::{Work, Worker};
-
-/// How long a message is worked on before it goes back to the queue, so that a server that is down does not fill every
-/// slot; and how long a wrong password may still turn out right, as rotation changes the database before the secret.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+use crate::work::{AttemptEnd, Waiting, Work, Worker};
 
 /// The longest that a message then waits.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// How long after its publication a Delete waits for a server that does not answer: it may be gone for good.
 const DELETE_PATIENCE: Duration = Duration::from_secs(300);
+/// How long it may take to keep a failure. It can do without.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often in a row somebody else may be faster. A race is over after one more look; what goes on is none.
 const RACES: u32 = 10;
 
-/// An answer, ready to be put.
-#[derive(Debug)]
-pub struct Answer {
-    /// The id that it gives the resource.
-    pub physical_resource_id: String,
-    /// What the request came to.
-    pub verdict: Verdict,
-}
-
-/// Works on a request until it is answered, or for as long as one message may take: then how long to pause.
+/// Works on a request until it is answered, or for as long as one message may take: `patience`.
 ///
 /// # Errors
 /// How long the message is to wait in the queue before it comes again.
@@ -44,8 +33,9 @@ pub async fn persist(
     worker: &Worker,
     request: &Request,
     resource_properties: &Value,
+    patience: Duration,
     last_chance: bool,
-) -> Result<Answer, Duration> {
+) -> Result<Response, Duration> {
     let coordinates = &request.coordinates;
     let resource = ResourceKey::of(coordinates);
     let (properties, old) = match &request.operation {
@@ -53,16 +43,14 @@ pub async fn persist(
         Operation::Update { new, old } => (new, old.as_ref()),
         Operation::Delete(Err(invalid)) => {
             warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
-            return Ok(Answer {
-                physical_resource_id: own_id(coordinates),
-                verdict: Verdict::Success(BTreeMap::new()),
-            });
+            return Ok(nothing_to_delete(coordinates));
         }
     };
     let deleted = matches!(request.operation, Operation::Delete(_));
     let last_moment = instant(request.deadline);
-    let patience = last_moment.min(Instant::now() + PATIENCE);
+    let patience = last_moment.min(Instant::now() + patience);
     let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_PATIENCE);
+    let waiting = Waiting::default();
     let work = Work {
         resource: &resource,
         physical_resource_id: coordinates.physical_resource_id.as_deref(),
@@ -74,24 +62,17 @@ pub async fn persist(
         published_at: request.published_at,
         deleted,
         until: last_moment,
+        coordinates: Some(coordinates),
+        waiting: &waiting,
     };
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, patience);
     let out_of_time = loop {
         // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
         match tokio::time::timeout_at(last_moment.into(), worker.attempt(&work)).await {
-            Ok(Ok((address, outcomes))) => {
-                let id = if deleted {
-                    own_id(coordinates)
-                } else {
-                    physical_resource_id(&address, &resource)
-                };
-                let verdict = Verdict::Success(data(properties, &outcomes));
-                return Ok(Answer {
-                    physical_resource_id: id,
-                    verdict,
-                });
-            }
+            Ok(Ok(AttemptEnd::Answered(response))) => return Ok(response),
+            // Whoever gives the coordinates is given an answer.
+            Ok(Ok(AttemptEnd::Done(..))) => break true,
             Ok(Err(trouble)) => {
                 info!(reason = trouble.reason, "the attempt failed");
                 if attempts.note(trouble, unreachable_until) == Next::Never {
@@ -104,7 +85,7 @@ pub async fn persist(
             break true;
         }
     };
-    let trouble = attempts.into_trouble();
+    let trouble = attempts.into_trouble(waiting.last());
     let left = last_moment.saturating_duration_since(Instant::now());
     let may_wait = out_of_time
         && patience < last_moment
@@ -119,11 +100,40 @@ pub async fn persist(
         );
         return Err(pause);
     }
-    let verdict = give_up(request, properties, &trouble, out_of_time);
-    Ok(Answer {
-        physical_resource_id: own_id(coordinates),
-        verdict,
-    })
+    let Some(reason) = why_failed(request, properties, &trouble, out_of_time) else {
+        return Ok(nothing_to_delete(coordinates));
+    };
+    let failed = Response::new(coordinates, &own_id(coordinates), Verdict::Failed(reason));
+    Ok(keep(worker, &work, &trouble, failed).await)
+}
+
+fn nothing_to_delete(coordinates: &Coordinates) -> Response {
+    Response::new(
+        coordinates,
+        &own_id(coordinates),
+        Verdict::Success(BTreeMap::new()),
+    )
+}
+
+/// A request that failed must not succeed when it comes again. Past its deadline nothing is tried again in any case.
+async fn keep(worker: &Worker, work: &Work<'_>, trouble: &Trouble, failed: Response) -> Response {
+    let is_unreachable = trouble.unreachable || trouble.gone || trouble.class == Class::Credentials;
+    if is_unreachable || work.properties.dry_run || Instant::now() >= work.until {
+        return failed;
+    }
+    let until = work.until.min(Instant::now() + KEEP_TIMEOUT);
+    let work = Work { until, ..*work };
+    match tokio::time::timeout_at(until.into(), worker.keep_failure(&work, &failed)).await {
+        Ok(Ok(kept)) => kept,
+        Ok(Err(trouble)) => {
+            info!(reason = trouble.reason, "the failure is not in the ledger");
+            failed
+        }
+        Err(_) => {
+            info!("the failure is not in the ledger: no answer in time");
+            failed
+        }
+    }
 }
 
 /// The attempts at one delivery of a request.
@@ -170,25 +180,26 @@ impl Attempts {
     }
 
     /// What went wrong last; an attempt that time ended knows less of it than the one before.
-    pub fn into_trouble(self) -> Trouble {
-        self.last.unwrap_or_else(Trouble::out_of_time)
+    pub fn into_trouble(self, waiting: Option<String>) -> Trouble {
+        self.last
+            .unwrap_or_else(|| Trouble::out_of_time(waiting.as_deref()))
     }
 }
 
-/// The answer to what could not be done.
-fn give_up(
+/// The Reason; none where a Delete has nothing to delete.
+fn why_failed(
     request: &Request,
     properties: &Properties,
     trouble: &Trouble,
     out_of_time: bool,
-) -> Verdict {
+) -> Option<String> {
     let mut reason = trouble.reason.clone();
     if out_of_time {
         let waited = (Utc::now() - request.published_at).num_seconds();
         reason = format!("{reason} Gave up after {waited} s.");
     }
     if !matches!(request.operation, Operation::Delete(_)) {
-        return Verdict::Failed(reason);
+        return Some(reason);
     }
     let unreachable_is_gone =
         trouble.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
@@ -204,9 +215,9 @@ fn give_up(
             reason,
             "what the resource managed is gone, cannot be reached, or never was: it counts as deleted"
         );
-        return Verdict::Success(BTreeMap::new());
+        return None;
     }
-    Verdict::Failed(reason)
+    Some(reason)
 }
 
 /// The monotonic clock's reading at an instant of the calendar; where it cannot reach back so far, now.
@@ -235,7 +246,7 @@ mod tests {
     fn trouble(class: Class) -> Trouble {
         Trouble {
             class,
-            ..Trouble::out_of_time()
+            ..Trouble::out_of_time(None)
         }
     }
 

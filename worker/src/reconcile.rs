@@ -10,17 +10,18 @@ use tracing::info;
 use crate::database::{Applied, Entry, Pools, Scope, Session};
 use crate::extension::{Ensure, Observed};
 use crate::fault::DatabaseError;
-use crate::pass::{Goal, Pass, PassError};
+use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{
     Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, ResourceRecord, ResourceState, Step,
     plan, settle,
 };
+use crate::response::Response;
 
 /// Makes one pass.
 ///
 /// # Errors
 /// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
-pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, PassError> {
+pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
     let scope = Scope::of(pass.declarations);
     let before = session.begin(&scope, statement_budget(pass.until)).await?;
@@ -37,13 +38,13 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     } else {
         Ledger::default()
     };
-    if let Some(outcome) = stored(&ledger)? {
+    if let Some(end) = decided(&ledger)? {
         info!(
             database = pass.target.database,
-            "this request was carried out before"
+            "this request was decided before"
         );
         session.roll_back().await?;
-        return Ok(outcome);
+        return Ok(end);
     }
     if ledger
         .resource
@@ -60,7 +61,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     if let Goal::Deleted {
         physical_resource_id,
     } = pass.goal
-        && !is_meant(ledger.resource.as_ref(), physical_resource_id)
+        && !is_meant(ledger.resource.as_ref(), physical_resource_id, pass)
     {
         return remember_deletion(session, pass, &before, &ledger).await;
     }
@@ -78,7 +79,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
     if pass.dry_run && pass.goal == Goal::Live {
         session.roll_back().await?;
-        return Ok(PassOutcome {
+        return Ok(PassEnd::Outcome(PassOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
             notes: plan
                 .kept
@@ -87,7 +88,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
                 .chain(plan.warnings)
                 .collect(),
             ..outcome(pass, &before, &before)
-        });
+        }));
     }
 
     if !has_ledger {
@@ -135,9 +136,14 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
             .collect(),
         ..outcome(pass, &before, &after)
     };
-    let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
-    let entry = entry(pass, &stored, &ledger, &managed);
-    session.commit(&entry).await?;
+    if !outcome.notes.is_empty() {
+        info!(
+            database = pass.target.database,
+            notes = outcome.notes.join("; "),
+            "to be known"
+        );
+    }
+    let end = keep(session, pass, outcome, &ledger, &managed).await?;
     // A library that a session has loaded stays loaded: after an update no old session may go on.
     if plan
         .steps
@@ -146,17 +152,53 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassOutcome, Pa
     {
         pools.forget(pass.target);
     }
-    Ok(outcome)
+    Ok(end)
+}
+
+/// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one
+/// that counts: the first that was kept.
+///
+/// # Errors
+/// [`PassError`].
+pub async fn keep_response(
+    pools: &Pools,
+    pass: &Pass<'_>,
+    response: &Response,
+) -> Result<Response, PassError> {
+    let mut session = pools.session(pass.target, pass.password).await?;
+    let seen = session
+        .begin(&Scope::default(), statement_budget(pass.until))
+        .await?;
+    if seen.in_recovery {
+        return Err(PassError::ReadOnly);
+    }
+    let is_missing = seen.ledger_version.unwrap_or(0) == 0;
+    if is_missing && matches!(pass.goal, Goal::Deleted { .. }) {
+        // The role may not make one, or the pass before this had.
+        session.roll_back().await?;
+        return Ok(response.clone());
+    }
+    session.migrate_ledger(seen.ledger_version).await?;
+    let kept = session
+        .keep_response(
+            pass.resource,
+            pass.request_id,
+            pass.published_at,
+            response.text(),
+        )
+        .await?;
+    Response::from_text(kept).map_err(unreadable)
 }
 
 /// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
 /// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
-/// replaced.
-fn is_meant(resource: Option<&ResourceRecord>, physical_resource_id: &str) -> bool {
+/// replaced. A ledger that came to this server with a dump or a snapshot speaks of the server that it came from.
+fn is_meant(resource: Option<&ResourceRecord>, named: &str, pass: &Pass<'_>) -> bool {
+    let here = pass.physical_resource_id;
     resource.is_some_and(|resource| {
         resource.state == ResourceState::Live
-            && (resource.physical_resource_id == physical_resource_id
-                || resource.request_type == "Create")
+            && resource.physical_resource_id == here
+            && (named == here || resource.request_type == "Create")
     })
 }
 
@@ -166,15 +208,19 @@ async fn remember_deletion(
     pass: &Pass<'_>,
     before: &Observed,
     ledger: &Ledger,
-) -> Result<PassOutcome, PassError> {
+) -> Result<PassEnd, PassError> {
     let outcome = outcome(pass, before, before);
     let is_live = ledger
         .resource
         .as_ref()
         .is_some_and(|resource| resource.state == ResourceState::Live);
     if is_live || pass.dry_run {
+        info!(
+            database = pass.target.database,
+            "the resource that is deleted is not the one that is managed here: nothing is dropped"
+        );
         session.roll_back().await?;
-        return Ok(outcome);
+        return Ok(PassEnd::Outcome(outcome));
     }
     if before.ledger_version.unwrap_or(0) == 0
         && let Err(error) = session.migrate_ledger(None).await
@@ -184,15 +230,44 @@ async fn remember_deletion(
             .sql()
             .is_some_and(|refused| refused.sqlstate == "42501");
         return if forbidden {
-            Ok(outcome)
+            Ok(PassEnd::Outcome(outcome))
         } else {
             Err(error.into())
         };
     }
+    keep(session, pass, outcome, ledger, &ledger.managed).await
+}
+
+/// Writes the ledger and commits.
+async fn keep(
+    session: Session,
+    pass: &Pass<'_>,
+    outcome: PassOutcome,
+    ledger: &Ledger,
+    managed: &BTreeMap<String, Managed>,
+) -> Result<PassEnd, PassError> {
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
-    let entry = entry(pass, &stored, ledger, &ledger.managed);
+    let outcomes = [(pass.target.database.clone(), outcome)];
+    let response = pass.draft.map(|draft| draft.success(&outcomes));
+    let entry = Entry {
+        resource: pass.resource,
+        physical_resource_id: pass.physical_resource_id,
+        state: match pass.goal {
+            Goal::Live => ResourceState::Live,
+            Goal::Deleted { .. } => ResourceState::Deleted,
+        },
+        declared: pass.declared,
+        request_type: pass.request_type,
+        request_id: pass.request_id,
+        requested_at: pass.published_at,
+        outcome: &stored,
+        response: response.as_ref().map(Response::text),
+        managed_before: &ledger.managed,
+        managed_after: managed,
+    };
     session.commit(&entry).await?;
-    Ok(outcome)
+    let [(_, outcome)] = outcomes;
+    Ok(response.map_or(PassEnd::Outcome(outcome), PassEnd::Answered))
 }
 
 /// What was planned and applied plans to nothing.
@@ -210,29 +285,6 @@ fn verify(
         Ok(())
     } else {
         Err(PassError::NotConverged(rest.steps))
-    }
-}
-
-fn entry<'a>(
-    pass: &Pass<'a>,
-    outcome: &'a serde_json::Value,
-    ledger: &'a Ledger,
-    managed: &'a BTreeMap<String, Managed>,
-) -> Entry<'a> {
-    Entry {
-        resource: pass.resource,
-        physical_resource_id: pass.physical_resource_id,
-        state: match pass.goal {
-            Goal::Live => ResourceState::Live,
-            Goal::Deleted { .. } => ResourceState::Deleted,
-        },
-        declared: pass.declared,
-        request_type: pass.request_type,
-        request_id: pass.request_id,
-        requested_at: pass.published_at,
-        outcome,
-        managed_before: &ledger.managed,
-        managed_after: managed,
     }
 }
 
@@ -265,13 +317,20 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
     }
 }
 
-fn stored(ledger: &Ledger) -> Result<Option<PassOutcome>, PassError> {
-    ledger
-        .outcome
-        .clone()
-        .map(serde_json::from_value)
+/// What the ledger says of this very request.
+fn decided(ledger: &Ledger) -> Result<Option<PassEnd>, PassError> {
+    let Some(request) = &ledger.request else {
+        return Ok(None);
+    };
+    if let Some(text) = &request.response {
+        let response = Response::from_text(text.clone()).map_err(unreadable)?;
+        return Ok(Some(PassEnd::Answered(response)));
+    }
+    let outcome = request.outcome.clone().map(serde_json::from_value);
+    Ok(outcome
         .transpose()
-        .map_err(unreadable)
+        .map_err(unreadable)?
+        .map(PassEnd::Outcome))
 }
 
 fn unreadable(error: serde_json::Error) -> PassError {

@@ -47,11 +47,11 @@ impl Responder {
     ///
     /// # Errors
     /// [`ResponderError`].
-    pub async fn put(&self, url: &ResponseUrl, body: Vec<u8>) -> Result<(), ResponderError> {
+    pub async fn put(&self, url: &ResponseUrl, body: &str) -> Result<(), ResponderError> {
         let response = self
             .client
             .put(url.expose().clone())
-            .body(body)
+            .body(body.to_owned())
             .send()
             .await
             .map_err(|error| unavailable(error, "no answer"))?;

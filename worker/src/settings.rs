@@ -92,6 +92,9 @@ pub struct RunSettings {
     /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
     #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_receives: u32,
+    /// How long a request is worked on before its message goes back to the queue.
+    #[arg(long, env = "WORKER_PATIENCE_SECONDS", default_value = "90", value_parser = seconds_from_1_to_3600)]
+    pub patience_seconds: Duration,
     /// For how long a message is hidden from other workers; it is extended while it is worked on.
     #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
     pub visibility_seconds: Duration,

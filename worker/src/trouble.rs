@@ -23,13 +23,14 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Time ran out in the middle of the attempt.
-    pub fn out_of_time() -> Self {
+    /// Time ran out in the middle of the attempt, which waited for this.
+    pub fn out_of_time(waiting: Option<&str>) -> Self {
         Self {
             class: Class::Transient,
-            reason:
-                "the worker did not get an answer from the server or from Secrets Manager in time."
-                    .to_owned(),
+            reason: match waiting {
+                Some(what) => format!("{what}: there was no answer in time."),
+                None => "the request came when its time was nearly over.".to_owned(),
+            },
             gone: false,
             unreachable: false,
             in_step: false,

@@ -1,6 +1,7 @@
 //! One attempt at one request: the login, the databases, a pass over each. What an attempt did before it
 //! failed is in the ledgers of the databases, where the next one finds it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -9,15 +10,14 @@ use futures_util::stream::{self, StreamExt};
 use tracing::{info, warn};
 
 use crate::database::Pools;
-use crate::extension::Declaration;
 use crate::fault::Class;
 use crate::login::{Login, Logins};
-use crate::message::{Databases, Properties};
-use crate::pass::{Goal, Pass, PassError};
+use crate::message::{Coordinates, Databases, Properties};
+use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{PassOutcome, ResourceKey};
-use crate::reconcile::reconcile;
-use crate::response::physical_resource_id;
-use crate::server::Address;
+use crate::reconcile::{keep_response, reconcile};
+use crate::response::{Draft, Response, own_id, physical_resource_id};
+use crate::server::{Address, Target};
 use crate::trouble::Trouble;
 
 /// Databases of one request that are worked on at the same time: a server has other things to do.
@@ -53,10 +53,38 @@ pub struct Work<'a> {
     pub deleted: bool,
     /// When it must be over.
     pub until: Instant,
+    /// The request, where it is to be answered.
+    pub coordinates: Option<&'a Coordinates>,
+    /// Where it is written down what the attempt waits for.
+    pub waiting: &'a Waiting,
 }
 
-/// What an attempt came to: the server, and each database's outcome.
-pub type Done = (Address, Vec<(String, PassOutcome)>);
+/// What an attempt came to.
+#[derive(Debug)]
+pub enum AttemptEnd {
+    /// The server, and each database's outcome, in the order of the databases.
+    Done(Address, Vec<(String, PassOutcome)>),
+    /// The request is answered, now or before.
+    Answered(Response),
+}
+
+/// What an attempt waits for, to be told when it never comes.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<Option<String>>);
+
+impl Waiting {
+    fn note(&self, what: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// The last that was waited for.
+    pub fn last(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
 
 impl Worker {
     /// A worker with no connections yet.
@@ -64,33 +92,125 @@ impl Worker {
         Self { logins, pools }
     }
 
-    /// Makes an attempt.
+    /// Makes an attempt. The first database keeps the answer: it comes before the others, which nothing is done in where
+    /// the request was answered before, is superseded or fails for good.
     ///
     /// # Errors
     /// [`Trouble`].
-    pub async fn attempt(&self, work: &Work<'_>) -> Result<Done, Trouble> {
-        let properties = work.properties;
-        let login = self.logins.log_in(properties).await?;
-        let databases = self.databases(properties, &login).await?;
+    pub async fn attempt(&self, work: &Work<'_>) -> Result<AttemptEnd, Trouble> {
+        let place = self.place(work).await?;
+        let Place { login, databases } = &place;
+        let [home, others @ ..] = databases.as_slice() else {
+            return Err(Trouble::permanent(
+                "Databases: the server has none to work on.".to_owned(),
+            ));
+        };
+        let id = self.id_of_success(work, &login.address);
+        let draft = work.coordinates.map(|coordinates| Draft {
+            coordinates,
+            properties: work.properties,
+            physical_resource_id: &id,
+        });
+        let moved_from = work.old.filter(|old| {
+            !work.properties.dry_run && !old.is_in_the_same_place_as(work.properties)
+        });
+        let is_all = others.is_empty() && moved_from.is_none();
+        let at_home = self.pass_or_release(work, login, home, draft.filter(|_| is_all));
+        let mut outcomes = match at_home.await? {
+            PassEnd::Answered(response) => return Ok(AttemptEnd::Answered(response)),
+            PassEnd::Outcome(outcome) => vec![(home.clone(), outcome)],
+        };
 
         let mut passes = Vec::new();
-        for database in &databases {
-            passes.push(self.pass_or_release(work, &login, database).boxed());
+        for database in others {
+            passes.push(self.outcome(work, login, database).boxed());
         }
         let results = stream::iter(passes)
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
-        let outcomes = together(&databases, results)?;
-        if let Some(left) = self.left_behind(work, &login.address, &databases).await? {
+        together(others, results, &mut outcomes)?;
+        if let Some(old) = moved_from
+            && let Some(left) = self.left_behind(work, old, &place).await?
+        {
             for database in &left.databases {
                 info!(database, "no longer declared for this database");
-                self.release(work, &left.login, database)
+                self.release(work, &left.login, database, None)
                     .await
                     .map_err(|trouble| trouble.after(&outcomes))?;
             }
         }
-        Ok((login.address, outcomes))
+        let Some(draft) = draft else {
+            return Ok(AttemptEnd::Done(place.login.address, outcomes));
+        };
+        let response = draft.success(&outcomes);
+        if work.properties.dry_run && !work.deleted {
+            return Ok(AttemptEnd::Answered(response));
+        }
+        let kept = self.keep_response(work, login, home, &response).await?;
+        Ok(AttemptEnd::Answered(kept))
+    }
+
+    /// Keeps the answer to a request that failed, where it can be. Returns the one that counts: the first that was kept.
+    ///
+    /// # Errors
+    /// [`Trouble`], where it is not kept.
+    pub async fn keep_failure(
+        &self,
+        work: &Work<'_>,
+        response: &Response,
+    ) -> Result<Response, Trouble> {
+        let Place { login, databases } = self.place(work).await?;
+        match databases.first() {
+            Some(home) => self.keep_response(work, &login, home, response).await,
+            None => Ok(response.clone()),
+        }
+    }
+
+    async fn keep_response(
+        &self,
+        work: &Work<'_>,
+        login: &Login,
+        home: &str,
+        response: &Response,
+    ) -> Result<Response, Trouble> {
+        let target = login.target(home);
+        let id = physical_resource_id(&login.address, work.resource);
+        let pass = work.pass(&target, login, &id, work.deleted, None);
+        let kept = keep_response(&self.pools, &pass, response).await;
+        kept.map_err(|error| self.trouble(&error, &target, login))
+    }
+
+    /// Logs in, and finds the databases.
+    async fn place(&self, work: &Work<'_>) -> Result<Place, Trouble> {
+        let properties = work.properties;
+        work.waiting
+            .note(format!("secret \"{}\"", properties.db_secret));
+        let login = self.logins.log_in(properties).await?;
+        work.waiting.note(login.address.to_string());
+        let databases = self.databases(properties, &login).await?;
+        Ok(Place { login, databases })
+    }
+
+    /// What a success calls the resource.
+    fn id_of_success(&self, work: &Work<'_>, address: &Address) -> String {
+        match work.coordinates {
+            Some(coordinates) if work.deleted => own_id(coordinates),
+            Some(_) | None => physical_resource_id(address, work.resource),
+        }
+    }
+
+    async fn outcome(
+        &self,
+        work: &Work<'_>,
+        login: &Login,
+        database: &str,
+    ) -> Result<PassOutcome, Trouble> {
+        match self.pass_or_release(work, login, database, None).await? {
+            PassEnd::Outcome(outcome) => Ok(outcome),
+            // The list of databases changed since, and another one keeps the answer.
+            PassEnd::Answered(_) => Ok(PassOutcome::default()),
+        }
     }
 
     async fn pass_or_release(
@@ -98,11 +218,12 @@ impl Worker {
         work: &Work<'_>,
         login: &Login,
         database: &str,
-    ) -> Result<PassOutcome, Trouble> {
+        draft: Option<Draft<'_>>,
+    ) -> Result<PassEnd, Trouble> {
         if work.deleted {
-            self.release(work, login, database).await
+            self.release(work, login, database, draft).await
         } else {
-            self.pass(work, login, database, false).await
+            self.pass(work, login, database, false, draft).await
         }
     }
 
@@ -112,15 +233,19 @@ impl Worker {
         work: &Work<'_>,
         login: &Login,
         database: &str,
-    ) -> Result<PassOutcome, Trouble> {
-        match self.pass(work, login, database, true).await {
+        draft: Option<Draft<'_>>,
+    ) -> Result<PassEnd, Trouble> {
+        match self.pass(work, login, database, true, draft).await {
             Err(trouble) if trouble.gone => {
                 warn!(
                     database,
                     reason = trouble.reason,
                     "what the resource managed here is gone"
                 );
-                Ok(PassOutcome::default())
+                Ok(match draft {
+                    Some(draft) => PassEnd::Answered(draft.success(&[])),
+                    None => PassEnd::Outcome(PassOutcome::default()),
+                })
             }
             other => other,
         }
@@ -132,52 +257,26 @@ impl Worker {
         login: &Login,
         database: &str,
         deleted: bool,
-    ) -> Result<PassOutcome, Trouble> {
+        draft: Option<Draft<'_>>,
+    ) -> Result<PassEnd, Trouble> {
         let target = login.target(database);
+        work.waiting.note(target.to_string());
         let id = physical_resource_id(&login.address, work.resource);
-        // Of what an Update leaves behind the ledger knows the id that this worker gave it.
-        let given = work
-            .physical_resource_id
-            .filter(|_| work.deleted)
-            .unwrap_or(&id);
-        let nothing: &[Declaration] = &[];
-        let pass = Pass {
-            target: &target,
-            password: &login.password,
-            resource: work.resource,
-            declarations: if deleted {
-                nothing
-            } else {
-                &work.properties.declarations
-            },
-            declared: work.declared,
-            deletion_behavior: work.properties.deletion_behavior,
-            goal: if deleted {
-                Goal::Deleted {
-                    physical_resource_id: given,
-                }
-            } else {
-                Goal::Live
-            },
-            physical_resource_id: if deleted { given } else { &id },
-            request_type: work.request_type,
-            request_id: work.request_id,
-            published_at: work.published_at,
-            dry_run: work.properties.dry_run,
-            until: work.until,
-        };
+        let pass = work.pass(&target, login, &id, deleted, draft);
         let result = reconcile(&self.pools, &pass).await;
-        result.map_err(|error| {
-            let class = error.class();
-            if class == Class::Credentials {
-                self.logins.refused(login);
-            }
-            if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
-                // The next attempt gets a new connection, to a server that may have changed.
-                self.pools.forget(&target);
-            }
-            Trouble::of_pass(&error, &target)
-        })
+        result.map_err(|error| self.trouble(&error, &target, login))
+    }
+
+    fn trouble(&self, error: &PassError, target: &Target, login: &Login) -> Trouble {
+        let class = error.class();
+        if class == Class::Credentials {
+            self.logins.refused(login);
+        }
+        if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
+            // The next attempt gets a new connection, to a server that may have changed.
+            self.pools.forget(target);
+        }
+        Trouble::of_pass(error, target)
     }
 
     async fn databases(
@@ -239,14 +338,12 @@ impl Worker {
     async fn left_behind(
         &self,
         work: &Work<'_>,
-        address: &Address,
-        kept: &[String],
-    ) -> Result<Option<LeftBehind>, Trouble> {
-        let Some(old) = work.old.filter(|_| !work.properties.dry_run) else {
-            return Ok(None);
-        };
+        old: &Properties,
+        now: &Place,
+    ) -> Result<Option<Place>, Trouble> {
         let listed = async {
             let login = self.logins.log_in(old).await?;
+            let address = &now.login.address;
             let is_here = login.address == *address;
             // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and
             // nothing but this Update goes back.
@@ -255,10 +352,10 @@ impl Worker {
                 return Ok(None);
             }
             let mut databases = self.databases(old, &login).await?;
-            databases.retain(|database| !(is_here && kept.contains(database)));
-            Ok(Some(LeftBehind { login, databases }))
+            databases.retain(|database| !(is_here && now.databases.contains(database)));
+            Ok(Some(Place { login, databases }))
         };
-        let listed: Result<Option<LeftBehind>, Trouble> = listed.await;
+        let listed: Result<Option<Place>, Trouble> = listed.await;
         match listed {
             Err(trouble)
                 if matches!(
@@ -277,19 +374,60 @@ impl Worker {
     }
 }
 
-/// Databases that a resource no longer manages.
+impl<'a> Work<'a> {
+    /// The pass over one of the databases. `id` is the resource's on that server.
+    fn pass(
+        &self,
+        target: &'a Target,
+        login: &'a Login,
+        id: &'a str,
+        deleted: bool,
+        draft: Option<Draft<'a>>,
+    ) -> Pass<'a> {
+        // Of what an Update leaves behind the ledger knows the id that this worker gave it.
+        let named = self.physical_resource_id.filter(|_| self.deleted);
+        Pass {
+            target,
+            password: &login.password,
+            resource: self.resource,
+            declarations: if deleted {
+                &[]
+            } else {
+                &self.properties.declarations
+            },
+            declared: self.declared,
+            deletion_behavior: self.properties.deletion_behavior,
+            goal: if deleted {
+                Goal::Deleted {
+                    physical_resource_id: named.unwrap_or(id),
+                }
+            } else {
+                Goal::Live
+            },
+            physical_resource_id: id,
+            request_type: self.request_type,
+            request_id: self.request_id,
+            published_at: self.published_at,
+            dry_run: self.properties.dry_run,
+            until: self.until,
+            draft,
+        }
+    }
+}
+
+/// Databases of a server, and how to log in to it.
 #[derive(Debug)]
-struct LeftBehind {
+struct Place {
     login: Login,
     databases: Vec<String>,
 }
 
-/// Every outcome, or of the troubles the one that trying again helps least, with what was done all the same.
+/// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same.
 fn together(
     databases: &[String],
     results: Vec<Result<PassOutcome, Trouble>>,
-) -> Result<Vec<(String, PassOutcome)>, Trouble> {
-    let mut outcomes = Vec::new();
+    outcomes: &mut Vec<(String, PassOutcome)>,
+) -> Result<(), Trouble> {
     let mut troubles = Vec::new();
     for (database, result) in databases.iter().zip(results) {
         match result {
@@ -301,7 +439,7 @@ fn together(
         .into_iter()
         .min_by_key(|trouble| trouble.class == Class::Transient);
     match worst {
-        Some(trouble) => Err(trouble.after(&outcomes)),
-        None => Ok(outcomes),
+        Some(trouble) => Err(trouble.after(outcomes)),
+        None => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use postgres_protocol::escape::escape_literal;
 use crate::plan::{Managed, ResourceKey, ResourceState, Role};
 
 /// The steps to the newest form: the first makes version 1 out of nothing.
-const MIGRATIONS: [&str; 1] = [include_str!("ledger_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
 
 /// The version that this worker writes.
 pub(super) fn newest_version() -> u32 {
@@ -31,7 +31,7 @@ SELECT json_build_object(
   'resource', (SELECT json_build_object('physical_resource_id', physical_resource_id, 'state', state,
                                         'request_type', request_type, 'requested_at', requested_at)
                FROM extension_worker.resource WHERE stack_id = $1 AND logical_resource_id = $2),
-  'outcome', (SELECT outcome FROM extension_worker.request
+  'request', (SELECT json_build_object('outcome', outcome, 'response', response) FROM extension_worker.request
               WHERE stack_id = $1 AND logical_resource_id = $2 AND request_id = $3),
   'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.origin, 'owners',
       (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
@@ -44,6 +44,15 @@ SELECT json_build_object(
 /// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
 /// queue's four before it.
 const OUTCOME_DAYS: u32 = 18;
+
+/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
+/// counts: the first that was kept.
+pub(super) const KEEP_RESPONSE: &str = "
+INSERT INTO extension_worker.request AS r (stack_id, logical_resource_id, request_id, requested_at, response)
+VALUES ($1, $2, $3, $4::timestamptz, $5)
+ON CONFLICT (stack_id, logical_resource_id, request_id)
+  DO UPDATE SET response = coalesce(r.response, excluded.response)
+RETURNING response";
 
 /// What one carried-out request writes.
 #[derive(Debug)]
@@ -64,6 +73,8 @@ pub struct Entry<'a> {
     pub requested_at: DateTime<Utc>,
     /// What it came to in this database.
     pub outcome: &'a serde_json::Value,
+    /// The answer, where nothing but this database belongs to it.
+    pub response: Option<&'a str>,
     /// Who owned what before.
     pub managed_before: &'a BTreeMap<String, Managed>,
     /// Who owns what now.
@@ -84,8 +95,8 @@ VALUES ({stack}, {logical}, {physical}, {state}, {declared}, {kind}, {request}, 
 ON CONFLICT (stack_id, logical_resource_id) DO UPDATE SET physical_resource_id = excluded.physical_resource_id,
   state = excluded.state, declared = excluded.declared, request_type = excluded.request_type,
   request_id = excluded.request_id, requested_at = excluded.requested_at, changed_at = now();
-INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome)
-VALUES ({stack}, {logical}, {request}, {requested_at}, {outcome});
+INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome, response)
+VALUES ({stack}, {logical}, {request}, {requested_at}, {outcome}, {response});
 DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resource_id = {logical}
   AND requested_at < now() - interval '{OUTCOME_DAYS} days';
 ",
@@ -97,6 +108,9 @@ DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resour
             declared = escape_literal(&self.declared.to_string()),
             kind = escape_literal(self.request_type),
             outcome = escape_literal(&self.outcome.to_string()),
+            response = self
+                .response
+                .map_or_else(|| "NULL".to_owned(), escape_literal),
         );
         self.write_ownership(&mut sql);
         sql

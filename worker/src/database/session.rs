@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
@@ -172,6 +173,36 @@ impl Session {
         self.client()?.batch_execute(&sql).await?;
         self.in_transaction = false;
         Ok(())
+    }
+
+    /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn keep_response(
+        mut self,
+        resource: &ResourceKey,
+        request_id: &str,
+        published_at: DateTime<Utc>,
+        response: &str,
+    ) -> Result<String, DatabaseError> {
+        let client = self.client()?;
+        let row = client
+            .query_typed_one(
+                ledger::KEEP_RESPONSE,
+                &[
+                    (&resource.stack_id, Type::TEXT),
+                    (&resource.logical_resource_id, Type::TEXT),
+                    (&request_id, Type::TEXT),
+                    (&published_at.to_rfc3339(), Type::TEXT),
+                    (&response, Type::TEXT),
+                ],
+            )
+            .await?;
+        let kept = row.try_get(0)?;
+        client.batch_execute("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(kept)
     }
 
     /// Gives up what was done. The connection can be used again.

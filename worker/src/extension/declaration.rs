@@ -33,6 +33,8 @@ pub struct Declaration {
     pub allow_downgrade: bool,
     /// Whether it shall be there.
     pub ensure: Ensure,
+    /// Which version an updated resource declared before: from there the way back is asked for, as a rollback does.
+    pub before: VersionRequest,
 }
 
 impl Declaration {
@@ -46,6 +48,7 @@ impl Declaration {
             cascade: true,
             allow_downgrade: false,
             ensure: Ensure::Present,
+            before: VersionRequest::Unset,
         }
     }
 }

@@ -131,6 +131,29 @@ impl Properties {
             dry_run: properties.dry_run.0,
         })
     }
+
+    /// Notes which versions the resource declared before this Update.
+    pub fn succeed(&mut self, old: &Self) {
+        for declaration in &mut self.declarations {
+            let name = declaration.name.as_str();
+            let before = old
+                .declarations
+                .iter()
+                .find(|before| before.name.means(name));
+            if let Some(before) = before {
+                declaration.before = before.version.clone();
+            }
+        }
+    }
+
+    /// Whether both name the same databases in the same words.
+    pub fn is_in_the_same_place_as(&self, other: &Self) -> bool {
+        self.db_secret == other.db_secret
+            && self.db_host == other.db_host
+            && self.db_port == other.db_port
+            && self.db_name == other.db_name
+            && self.databases == other.databases
+    }
 }
 
 fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, InvalidProperties> {
@@ -216,6 +239,7 @@ fn declarations(
             cascade: extension.cascade.0,
             allow_downgrade: extension.allow_downgrade.0,
             ensure: extension.ensure.0,
+            before: VersionRequest::Unset,
         };
         declare(path, declaration)?;
     }

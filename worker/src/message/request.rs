@@ -114,10 +114,14 @@ impl Request {
             CloudFormationCustomResourceRequest::<Value, Value>::Create(create) => {
                 Operation::Create(Properties::parse(&create.resource_properties)?)
             }
-            CloudFormationCustomResourceRequest::Update(update) => Operation::Update {
-                new: Properties::parse(&update.resource_properties)?,
-                old: Properties::parse(&update.old_resource_properties).ok(),
-            },
+            CloudFormationCustomResourceRequest::Update(update) => {
+                let mut new = Properties::parse(&update.resource_properties)?;
+                let old = Properties::parse(&update.old_resource_properties).ok();
+                if let Some(old) = &old {
+                    new.succeed(old);
+                }
+                Operation::Update { new, old }
+            }
             CloudFormationCustomResourceRequest::Delete(delete) => {
                 Operation::Delete(Properties::parse(&delete.resource_properties))
             }

@@ -40,10 +40,19 @@ impl fmt::Display for ResourceKey {
 pub struct Ledger {
     /// The resource that the request is for, if it was here before.
     pub resource: Option<ResourceRecord>,
-    /// The outcome of this very request, if it was carried out before.
-    pub outcome: Option<serde_json::Value>,
+    /// This very request, if it was decided before.
+    pub request: Option<RequestRecord>,
     /// Every extension that a resource owns or that this worker created, by name.
     pub managed: BTreeMap<String, Managed>,
+}
+
+/// What the ledger knows of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// What it came to in this database; none where it was not carried out.
+    pub outcome: Option<serde_json::Value>,
+    /// The answer to it, in the one database that keeps it.
+    pub response: Option<String>,
 }
 
 /// What the ledger knows of a resource.

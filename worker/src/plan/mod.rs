@@ -17,7 +17,8 @@ mod tests;
 mod version;
 
 pub use ledger::{
-    Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, ResourceState, Role, settle,
+    Ledger, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord, ResourceState,
+    Role, settle,
 };
 pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;

@@ -182,6 +182,21 @@ fn a_downgrade_needs_to_be_asked_for() {
         ..declare("chain", "1.0")
     };
     assert_snapshot!(planned(&[allowed], &observed, &Ledger::default()), @r#"ALTER EXTENSION "chain" UPDATE TO '1.0'"#);
+    // An Update goes back from what the resource declared itself, as a rollback does.
+    let back_from = |before: &str| Declaration {
+        before: VersionRequest::parse(before).unwrap(),
+        ..declare("chain", "1.0")
+    };
+    for before in ["2.0", "2.*", "default"] {
+        assert_eq!(
+            planned(&[back_from(before)], &observed, &Ledger::default()),
+            r#"ALTER EXTENSION "chain" UPDATE TO '1.0'"#
+        );
+    }
+    assert!(
+        planned(&[back_from("1.5")], &observed, &Ledger::default()).contains("lies below"),
+        "somebody else went to 2.0"
+    );
 }
 
 #[test]

@@ -75,7 +75,8 @@ pub(super) fn to_update_to(
     if !catalog.has_path(name, installed, target) {
         return Err(unreachable(declaration, offer, installed, target, catalog));
     }
-    if !declaration.allow_downgrade && is_downgrade(installed, target, name, catalog) {
+    let may_go_down = declaration.allow_downgrade || was_declared(declaration, offer, installed);
+    if !may_go_down && is_downgrade(installed, target, name, catalog) {
         return Err(Obstacle::Downgrade {
             name: declaration.name.clone(),
             installed: installed.clone(),
@@ -83,6 +84,21 @@ pub(super) fn to_update_to(
         });
     }
     Ok(Some(target.clone()))
+}
+
+/// Whether the installed version is what the resource declared before this Update: then the way back from it is asked
+/// for. A version that somebody else went to is not taken back unasked.
+fn was_declared(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    installed: &Version,
+) -> bool {
+    match &declaration.before {
+        VersionRequest::Unset => false,
+        VersionRequest::Default => offer.default_version.as_ref() == Some(installed),
+        VersionRequest::Exact(before) => before == installed,
+        VersionRequest::Matching(pattern) => pattern.matches(installed),
+    }
 }
 
 /// No path leads to the version: it may exist all the same.

@@ -6,7 +6,7 @@ use crate::message::Properties;
 use crate::plan::PassOutcome;
 
 /// The texts that `Fn::GetAtt` finds. The keys are the same on Create and on Update.
-pub fn data(
+pub(super) fn data(
     properties: &Properties,
     outcomes: &[(String, PassOutcome)],
 ) -> BTreeMap<String, String> {

@@ -6,13 +6,14 @@ pub mod reason;
 
 use std::collections::BTreeMap;
 
-pub use data::data;
+use data::data;
 pub use physical_id::{own_id, physical_resource_id, was_never_created};
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::message::Coordinates;
+use crate::message::{Coordinates, Properties, RequestType};
+use crate::plan::PassOutcome;
 
 /// CloudFormation's bound of the body, in bytes after JSON escaping.
 pub const MAX_BODY_BYTES: usize = 4096;
@@ -26,57 +27,129 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// The document that is PUT.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Body<'a> {
-    status: Status,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'a str,
-    physical_resource_id: &'a str,
-    stack_id: &'a str,
-    request_id: &'a str,
-    logical_resource_id: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    data: &'a BTreeMap<String, String>,
+/// An answer. Its text is what is put, and what the ledger keeps, so that it is the same however often it is put.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    document: Document,
+    text: String,
 }
 
-/// Writes the body. What is too long is cut: the Reason at its end; of the Data the longest value first, so that every
-/// key that a template names is still there.
-pub fn body(coordinates: &Coordinates, physical_resource_id: &str, verdict: &Verdict) -> Vec<u8> {
-    let nothing = BTreeMap::new();
-    let (status, mut reason, mut data) = match verdict {
-        Verdict::Success(data) => (Status::Success, String::new(), data.clone()),
-        Verdict::Failed(reason) => (Status::Failed, reason.clone(), nothing),
-    };
-    loop {
-        let body = Body {
-            status: status.clone(),
-            reason: &reason,
-            physical_resource_id,
-            stack_id: &coordinates.stack_id.arn,
-            request_id: &coordinates.request_id,
-            logical_resource_id: &coordinates.logical_resource_id,
-            data: &data,
+/// The document that is put. There is no NoEcho: the Data holds no secret, and CloudFormation's default is to show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    status: Status,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    reason: String,
+    physical_resource_id: String,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    data: BTreeMap<String, String>,
+}
+
+/// The answer to a request that may yet succeed.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// The request.
+    pub coordinates: &'a Coordinates,
+    /// What it declares.
+    pub properties: &'a Properties,
+    /// What a success calls the resource.
+    pub physical_resource_id: &'a str,
+}
+
+impl Draft<'_> {
+    /// The answer once each database came to this. That to a Delete holds no Data: nothing refers to it any more.
+    pub fn success(&self, outcomes: &[(String, PassOutcome)]) -> Response {
+        let data = match self.coordinates.request_type {
+            RequestType::Delete => BTreeMap::new(),
+            RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
+                data(self.properties, outcomes)
+            }
         };
-        // A struct of texts always serialises.
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let excess = bytes.len().saturating_sub(MAX_BODY_BYTES);
-        if excess == 0 {
-            return bytes;
+        Response::new(
+            self.coordinates,
+            self.physical_resource_id,
+            Verdict::Success(data),
+        )
+    }
+}
+
+impl Response {
+    /// Writes the answer. What is too long is cut: the Reason at its end; of the Data the longest value first, so that
+    /// every key that a template names is still there.
+    pub fn new(coordinates: &Coordinates, physical_resource_id: &str, verdict: Verdict) -> Self {
+        let (status, reason, data) = match verdict {
+            Verdict::Success(data) => (Status::Success, String::new(), data),
+            Verdict::Failed(reason) => (Status::Failed, reason, BTreeMap::new()),
+        };
+        let mut document = Document {
+            status,
+            reason,
+            physical_resource_id: physical_resource_id.to_owned(),
+            stack_id: coordinates.stack_id.arn.clone(),
+            request_id: coordinates.request_id.clone(),
+            logical_resource_id: coordinates.logical_resource_id.clone(),
+            data,
+        };
+        loop {
+            // A struct of texts always serialises.
+            let text = serde_json::to_string(&document).unwrap_or_default();
+            let excess = text.len().saturating_sub(MAX_BODY_BYTES);
+            if excess == 0 {
+                return Self { document, text };
+            }
+            let longest = document
+                .data
+                .values_mut()
+                .max_by_key(|value| value.len())
+                .filter(|value| !value.is_empty());
+            if !document.reason.is_empty() {
+                shorten(&mut document.reason, excess);
+            } else if let Some(value) = longest {
+                shorten(value, excess);
+            } else if document.data.pop_last().is_none() {
+                // The coordinates are bounded where they are read: this is never reached.
+                return Self { document, text };
+            }
         }
-        let longest = data
-            .values_mut()
-            .max_by_key(|value| value.len())
-            .filter(|value| !value.is_empty());
-        if !reason.is_empty() {
-            shorten(&mut reason, excess);
-        } else if let Some(value) = longest {
-            shorten(value, excess);
-        } else if data.pop_last().is_none() {
-            // The coordinates are bounded where they are read: this is never reached.
-            return bytes;
+    }
+
+    /// The answer that was written before.
+    ///
+    /// # Errors
+    /// Where the text is none.
+    pub fn from_text(text: String) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            document: serde_json::from_str(&text)?,
+            text,
+        })
+    }
+
+    /// The body, at most [`MAX_BODY_BYTES`].
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// `SUCCESS` or `FAILED`.
+    pub fn status(&self) -> &'static str {
+        if self.document.status == Status::Success {
+            "SUCCESS"
+        } else {
+            "FAILED"
         }
+    }
+
+    /// Why it is `FAILED`; empty where it is not.
+    pub fn reason(&self) -> &str {
+        &self.document.reason
+    }
+
+    /// What it calls the resource.
+    pub fn physical_resource_id(&self) -> &str {
+        &self.document.physical_resource_id
     }
 }
 
@@ -112,15 +185,15 @@ mod tests {
         Coordinates::read(message.as_object().unwrap()).unwrap()
     }
 
-    fn text(verdict: &Verdict) -> String {
-        String::from_utf8(body(&coordinates(), "id", verdict)).unwrap()
+    fn text(verdict: Verdict) -> String {
+        Response::new(&coordinates(), "id", verdict).text
     }
 
     #[test]
     fn an_answer_holds_what_cloudformation_needs_and_no_nulls() {
-        insta::assert_snapshot!(text(&Verdict::Failed("no".to_owned())), @r#"{"Status":"FAILED","Reason":"no","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins"}"#);
+        insta::assert_snapshot!(text(Verdict::Failed("no".to_owned())), @r#"{"Status":"FAILED","Reason":"no","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins"}"#);
         let data = BTreeMap::from([("Extensions".to_owned(), "pgcrypto=1.3".to_owned())]);
-        insta::assert_snapshot!(text(&Verdict::Success(data)), @r#"{"Status":"SUCCESS","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins","Data":{"Extensions":"pgcrypto=1.3"}}"#);
+        insta::assert_snapshot!(text(Verdict::Success(data)), @r#"{"Status":"SUCCESS","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins","Data":{"Extensions":"pgcrypto=1.3"}}"#);
     }
 
     #[test]
@@ -132,7 +205,7 @@ mod tests {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-        let answer: Value = serde_json::from_str(&text(&Verdict::Success(data.clone()))).unwrap();
+        let answer: Value = serde_json::from_str(&text(Verdict::Success(data.clone()))).unwrap();
         let keys: Vec<&String> = answer["Data"].as_object().unwrap().keys().collect();
         assert_eq!(keys, data.keys().collect::<Vec<_>>());
         assert_eq!(answer["Data"]["x"], "1.0");
@@ -141,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_is_larger_than_cloudformation_takes(reason in "\\PC{0,5000}|[\"\\\\\u{0}\u{1f600}]{0,5000}") {
-            let body = text(&Verdict::Failed(reason.clone()));
+            let body = text(Verdict::Failed(reason.clone()));
             prop_assert!(body.len() <= MAX_BODY_BYTES);
             let answer: Value = serde_json::from_str(&body).unwrap();
             let told = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
@@ -150,8 +223,16 @@ mod tests {
 
         #[test]
         fn no_data_makes_it_larger(data in proptest::collection::btree_map("[a-z\"]{0,40}", "\\PC{0,600}", 0..40)) {
-            let body = text(&Verdict::Success(data));
+            let body = text(Verdict::Success(data));
             prop_assert!(body.len() <= MAX_BODY_BYTES);
+        }
+
+        #[test]
+        fn what_was_kept_is_put_as_it_was(data in proptest::collection::btree_map("[a-z]{0,9}", "\\PC{0,60}", 0..4), reason in "\\PC{0,60}") {
+            for verdict in [Verdict::Success(data.clone()), Verdict::Failed(reason.clone())] {
+                let response = Response::new(&coordinates(), "id", verdict);
+                prop_assert_eq!(&Response::from_text(response.text().to_owned()).unwrap(), &response);
+            }
         }
     }
 }
