@@ -2,6 +2,7 @@
 
 mod aws;
 mod counter;
+mod in_process;
 mod postgres;
 mod private_server;
 mod stack;
@@ -11,6 +12,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use counter::Counter;
+pub(crate) use in_process::{Answers, Put, handler, handler_of};
 pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use stack::Stack;

@@ -1,0 +1,173 @@
+//! What may happen: plain values, drawn and shrunk by proptest.
+
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use crate::support::Put;
+
+/// The extensions; `b` requires `a`. Each has versions 1.0 and 1.1, with a path both ways.
+pub(super) const EXTENSIONS: [&str; 3] = ["a", "b", "c"];
+
+/// What happened to a stack with three resources.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    /// Which extensions somebody installed by hand before, in the first database.
+    pub(super) by_hand: Vec<&'static str>,
+    pub(super) turns: Vec<Turn>,
+}
+
+/// One turn of CloudFormation's.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    /// Which resource, of three.
+    pub(super) resource: usize,
+    pub(super) change: Change,
+    /// What the request meets before it is delivered in peace.
+    pub(super) adventures: Vec<Delivery>,
+    /// Whether CloudFormation waits for the answer in the end, or times out before.
+    pub(super) patient: bool,
+    /// Where a Create was given up: whether its Delete comes while it runs.
+    pub(super) at_once: bool,
+    /// Afterwards, requests of long ago that come again, counted from the newest.
+    pub(super) echoes: Vec<prop::sample::Index>,
+}
+
+/// What the stack's template says of the resource now.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// It is there.
+    Declare(Wish),
+    /// It is not.
+    Remove,
+}
+
+/// The properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Indices of databases, each once, in the order of the template.
+    pub(super) databases: Vec<usize>,
+    /// Whether the server is named by its other name: another physical id, the same databases.
+    pub(super) alias: bool,
+    /// Extensions, with the version that is asked for.
+    pub(super) extensions: Vec<(&'static str, Version)>,
+}
+
+/// Which version is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    Unset,
+    Low,
+    High,
+    /// There is none such: the request fails.
+    Impossible,
+}
+
+impl Version {
+    pub(super) fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Unset => None,
+            Self::Low => Some("1.0"),
+            Self::High => Some("1.1"),
+            Self::Impossible => Some("9.9"),
+        }
+    }
+}
+
+/// One delivery of a message.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    /// To which of two workers.
+    pub(super) worker: usize,
+    /// Whether the other worker has it at the same time.
+    pub(super) twice: bool,
+    /// After how many steps the worker dies. A step ends where it waits for something.
+    pub(super) dies_after: Option<u32>,
+    /// Whether it dies at once then, or when what it waits for has come.
+    pub(super) at_once: bool,
+    pub(super) puts: Vec<Put>,
+}
+
+pub(super) fn histories() -> impl Strategy<Value = History> {
+    (
+        subsequence(&EXTENSIONS[..], 0..=1),
+        prop::collection::vec(turn(), 1..7),
+    )
+        .prop_map(|(by_hand, turns)| History { by_hand, turns })
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    (
+        0..3_usize,
+        change(),
+        prop::collection::vec(delivery(), 0..3),
+        prop::bool::weighted(0.8),
+        any::<bool>(),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..2),
+    )
+        .prop_map(
+            |(resource, change, adventures, patient, at_once, echoes)| Turn {
+                resource,
+                change,
+                adventures,
+                patient,
+                at_once,
+                echoes,
+            },
+        )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => wish().prop_map(Change::Declare),
+        1 => Just(Change::Remove),
+    ]
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let databases = prop_oneof![
+        3 => Just(vec![0]),
+        2 => Just(vec![1]),
+        1 => Just(vec![0, 1]),
+        1 => Just(vec![1, 0]),
+    ];
+    let version = prop_oneof![
+        4 => Just(Version::Unset),
+        2 => Just(Version::Low),
+        2 => Just(Version::High),
+        1 => Just(Version::Impossible),
+    ];
+    let extensions = (
+        subsequence(&EXTENSIONS[..], 1..=EXTENSIONS.len()),
+        prop::collection::vec(version, EXTENSIONS.len()),
+    )
+        .prop_map(|(names, versions)| names.into_iter().zip(versions).collect());
+    (databases, prop::bool::weighted(0.2), extensions).prop_map(|(databases, alias, extensions)| {
+        Wish {
+            databases,
+            alias,
+            extensions,
+        }
+    })
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    let put = prop_oneof![
+        10 => Just(Put::Taken),
+        1 => Just(Put::Unconfirmed),
+        1 => Just(Put::Lost),
+    ];
+    (
+        0..2_usize,
+        prop::bool::weighted(0.2),
+        prop::option::weighted(0.8, 0..20_u32),
+        any::<bool>(),
+        prop::collection::vec(put, 0..2),
+    )
+        .prop_map(|(worker, twice, dies_after, at_once, puts)| Delivery {
+            worker,
+            twice,
+            dies_after,
+            at_once,
+            puts,
+        })
+}

@@ -1,0 +1,89 @@
+//! Histories of several resources over two databases, as CloudFormation and SQS can make them: requests that come twice,
+//! late, to two workers at once, or to a worker that dies between any two steps; answers that get lost; replacement where
+//! the old and the new id name the same database.
+//!
+//! They run through the real handler against a real PostgreSQL, with extensions that are small. What holds after each is
+//! said in [`world::World::judge`].
+
+mod history;
+mod world;
+
+use std::io::Write as _;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use history::History;
+use world::World;
+
+/// Histories in each of the tests below; the number of all can be said with `HISTORIES`.
+const HISTORIES: u32 = 250;
+
+#[test]
+fn histories_end_as_answered_north() {
+    run("north", 1);
+}
+
+#[test]
+fn histories_end_as_answered_east() {
+    run("east", 2);
+}
+
+#[test]
+fn histories_end_as_answered_south() {
+    run("south", 3);
+}
+
+#[test]
+fn histories_end_as_answered_west() {
+    run("west", 4);
+}
+
+/// A quarter of the histories, on two databases of its own.
+fn run(name: &'static str, quarter: u64) {
+    let number = |variable: &str| -> Option<u64> {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long a test runs is told by make"
+        )]
+        std::env::var(variable).ok()?.parse().ok()
+    };
+    let cases =
+        number("HISTORIES").map_or(HISTORIES, |all| u32::try_from(all.div_ceil(4)).unwrap());
+    let seed = number("HISTORIES_SEED").unwrap_or(0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let world = runtime.block_on(World::new(name));
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&quarter.to_le_bytes());
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let result = runner.run(&history::histories(), |history: History| {
+        runtime
+            .block_on(world.live_through(&history))
+            .map_err(TestCaseError::fail)
+    });
+    let told = world.tally();
+    // Past the test harness, which keeps what a test that passes prints.
+    let mut output = std::io::stderr();
+    writeln!(
+        output,
+        "histories {name}: {cases}, HISTORIES_SEED={seed}; {told}"
+    )
+    .unwrap();
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, history)) => {
+            panic!("HISTORIES_SEED={seed}, {name}: {reason}\n{history:#?}")
+        }
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}

@@ -1,0 +1,182 @@
+//! The handler without its process and its queue, for what needs thousands of requests: the database is real, and so are
+//! the PUTs, to a server that keeps every answer that it is given.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use extension_worker::database::{PoolSettings, Pools};
+use extension_worker::handler::{Handler, HandlerSettings};
+use extension_worker::login::Logins;
+use extension_worker::responder::Responder;
+use extension_worker::secrets::{Password, Secret, Secrets};
+use extension_worker::server::Host;
+use extension_worker::tls::{self, SslMode};
+use extension_worker::work::Worker;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::variable;
+
+/// What happens to one PUT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It arrives and is confirmed.
+    Taken,
+    /// It arrives, and the confirmation does not.
+    Unconfirmed,
+    /// It does not arrive.
+    Lost,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// By path, in the order of arrival.
+    answers: HashMap<String, Vec<String>>,
+    /// What happens to the next PUTs to a path; each is taken where nothing is said.
+    fates: HashMap<String, VecDeque<Put>>,
+}
+
+/// Stands where S3 stands for CloudFormation.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    port: u16,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl Answers {
+    /// Listens on a port of its own.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers = Self {
+            port: listener.local_addr().unwrap().port(),
+            kept: Arc::default(),
+        };
+        let kept = Arc::clone(&answers.kept);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let kept = Arc::clone(&kept);
+                let service = service_fn(move |request| take(request, Arc::clone(&kept)));
+                tokio::spawn(async move {
+                    // A service that fails closes the connection: that is what is wanted of it.
+                    drop(
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
+                });
+            }
+        });
+        answers
+    }
+
+    /// Where it listens.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// A ResponseURL for the key.
+    pub(crate) fn url(&self, key: &str) -> String {
+        format!(
+            "{}/{key}?X-Amz-Signature=ab",
+            self.origin(),
+            key = path_of(key)
+        )
+    }
+
+    /// Decides on the next PUTs for the key.
+    pub(crate) fn decide(&self, key: &str, fates: impl IntoIterator<Item = Put>) {
+        let mut kept = self.kept.lock().unwrap();
+        kept.fates
+            .insert(format!("/{}", path_of(key)), fates.into_iter().collect());
+    }
+
+    /// Every answer to the request, in the order of arrival.
+    pub(crate) fn of(&self, key: &str) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        kept.answers
+            .get(&format!("/{}", path_of(key)))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Every path that was put to.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.kept.lock().unwrap().answers.keys().cloned().collect()
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        *self.kept.lock().unwrap() = Kept::default();
+    }
+}
+
+fn path_of(key: &str) -> String {
+    key.replace('|', "%7C").replace(':', "%3A")
+}
+
+async fn take(
+    request: Request<Incoming>,
+    kept: Arc<Mutex<Kept>>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    assert!(
+        !request.headers().contains_key("content-type"),
+        "S3 would refuse it"
+    );
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let mut kept = kept.lock().unwrap();
+    let fate = kept
+        .fates
+        .get_mut(&path)
+        .and_then(VecDeque::pop_front)
+        .unwrap_or(Put::Taken);
+    if fate != Put::Lost {
+        kept.answers.entry(path).or_default().push(text);
+    }
+    let mut response = Response::new(Empty::new());
+    if fate != Put::Taken {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(response)
+}
+
+/// A worker's handler, as a process that has just started has it. It logs in as the administrator, to whatever
+/// database the properties name.
+pub(crate) fn handler(answers: &Answers) -> Handler {
+    handler_of(answers, HandlerSettings::default())
+}
+
+/// One with settings; the origin and the numbers are the harness's.
+pub(crate) fn handler_of(answers: &Answers, settings: HandlerSettings) -> Handler {
+    tls::install_provider();
+    let secret = Secret {
+        username: variable("PGUSER"),
+        password: Some(Password::new(variable("PGPASSWORD"))),
+        host: Some(Host::parse(&variable("PGHOST")).unwrap()),
+        port: Some(variable("PGPORT").parse().unwrap()),
+        dbname: None,
+    };
+    let pools = Pools::new(PoolSettings {
+        ssl_mode: SslMode::Disable,
+        tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
+        max_size: 4,
+    });
+    Handler::new(
+        HandlerSettings {
+            response_origin: Some(answers.origin().parse().unwrap()),
+            max_receives: 12,
+            patience: Duration::from_secs(20),
+            ..settings
+        },
+        Worker::new(Logins::new(Secrets::given(secret), None), pools),
+        Responder::new().unwrap(),
+    )
+}
