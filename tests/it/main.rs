@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod by_hand;
+mod edge_cases;
 mod histories;
 mod ledger;
 mod ownership;

@@ -9,15 +9,12 @@ use std::task::Poll;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use extension_worker::handler::{Disposition, Handler};
-use extension_worker::queue::Message;
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::history::{Change, Delivery, EXTENSIONS, History, Turn, Version, Wish};
-use crate::support::{Answers, Database, Fixture, connect, handler, variable};
-
-const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
+use crate::support::{Answers, Asked, Database, Fixture, connect, delivery, handler, variable};
 
 /// What all histories of one test share.
 pub(super) struct World {
@@ -208,12 +205,7 @@ impl World {
     ) -> Option<Disposition> {
         self.deliveries.set(self.deliveries.get() + 1);
         let worker = self.worker(index);
-        let message = Message {
-            id: "m".to_owned(),
-            receipt_handle: "r".to_owned(),
-            body: body.to_owned(),
-            receive_count: 1,
-        };
+        let message = delivery(body.to_owned());
         let disposition = {
             let mut handling = pin!(worker.handle(&message));
             let mut left = dies.map(|(steps, _)| steps);
@@ -386,33 +378,23 @@ impl Life<'_> {
         let world = self.world;
         let number = world.requests.get();
         world.requests.set(number + 1);
-        let logical_id = format!("R{resource}");
-        let key = format!("{}|{logical_id}|{number}", self.stack_id);
-        let mut message = json!({
-            "RequestType": kind,
-            "ResponseURL": world.answers.url(&key),
-            "StackId": self.stack_id,
-            "RequestId": number.to_string(),
-            "LogicalResourceId": logical_id,
-            "ResourceType": "Custom::PostgresExtensions",
-            "ResourceProperties": self.properties(wish),
-        });
+        let mut asked = Asked::new(
+            &world.answers,
+            (&self.stack_id, &format!("R{resource}")),
+            &number.to_string(),
+            kind,
+            self.properties(wish),
+            world.started_at + TimeDelta::milliseconds(number),
+        );
         if let Some(id) = id {
-            message["PhysicalResourceId"] = json!(id);
+            asked = asked.of(id);
         }
         if let Some(old) = old {
-            message["OldResourceProperties"] = self.properties(old);
+            asked = asked.instead_of(self.properties(old));
         }
-        let published_at = world.started_at + TimeDelta::milliseconds(number);
         let request = Rc::new(Request {
-            key,
-            body: json!({
-                "Type": "Notification",
-                "TopicArn": TOPIC,
-                "Timestamp": published_at.to_rfc3339(),
-                "Message": message.to_string(),
-            })
-            .to_string(),
+            body: asked.body(),
+            key: asked.key,
             acknowledged: Cell::new(false),
         });
         self.past.push(Rc::clone(&request));

@@ -6,9 +6,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::login::Logins;
+use extension_worker::queue::Message;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::{Password, Secret, Secrets};
 use extension_worker::server::Host;
@@ -19,6 +21,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::variable;
@@ -106,11 +109,6 @@ impl Answers {
             .unwrap_or_default()
     }
 
-    /// Every path that was put to.
-    pub(crate) fn paths(&self) -> Vec<String> {
-        self.kept.lock().unwrap().answers.keys().cloned().collect()
-    }
-
     /// Forgets all.
     pub(crate) fn clear(&self) {
         *self.kept.lock().unwrap() = Kept::default();
@@ -148,22 +146,110 @@ async fn take(
     Ok(response)
 }
 
-/// A worker's handler, as a process that has just started has it. It logs in as the administrator, to whatever
-/// database the properties name.
-pub(crate) fn handler(answers: &Answers) -> Handler {
-    handler_of(answers, HandlerSettings::default())
+/// A request as CloudFormation publishes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The key that its answer has.
+    pub(crate) key: String,
+    pub(crate) message: Value,
+    pub(crate) published_at: DateTime<Utc>,
 }
 
-/// One with settings; the origin and the numbers are the harness's.
-pub(crate) fn handler_of(answers: &Answers, settings: HandlerSettings) -> Handler {
-    tls::install_provider();
-    let secret = Secret {
+impl Asked {
+    /// `resource` is a stack's ARN and a logical id. A request that was published a millisecond later is newer.
+    pub(crate) fn new(
+        answers: &Answers,
+        resource: (&str, &str),
+        request_id: &str,
+        kind: &str,
+        properties: Value,
+        published_at: DateTime<Utc>,
+    ) -> Self {
+        let (stack_id, logical_id) = resource;
+        let key = format!("{stack_id}|{logical_id}|{request_id}");
+        let message = json!({
+            "RequestType": kind,
+            "ResponseURL": answers.url(&key),
+            "StackId": stack_id,
+            "RequestId": request_id,
+            "LogicalResourceId": logical_id,
+            "ResourceType": "Custom::PostgresExtensions",
+            "ResourceProperties": properties,
+        });
+        Self {
+            key,
+            message,
+            published_at,
+        }
+    }
+
+    /// With the id of the resource, which an Update and a Delete have.
+    pub(crate) fn of(mut self, physical_resource_id: &str) -> Self {
+        self.message["PhysicalResourceId"] = json!(physical_resource_id);
+        self
+    }
+
+    /// With the properties that an Update had before.
+    pub(crate) fn instead_of(mut self, old: Value) -> Self {
+        self.message["OldResourceProperties"] = old;
+        self
+    }
+
+    /// The body that the queue delivers.
+    pub(crate) fn body(&self) -> String {
+        json!({
+            "Type": "Notification",
+            "TopicArn": "arn:aws:sns:us-east-1:123456789012:extension-worker",
+            "Timestamp": self.published_at.to_rfc3339(),
+            "Message": self.message.to_string(),
+        })
+        .to_string()
+    }
+}
+
+/// A delivery of a body, for the first time.
+pub(crate) fn delivery(body: String) -> Message {
+    Message {
+        id: "m".to_owned(),
+        receipt_handle: "r".to_owned(),
+        body,
+        receive_count: 1,
+    }
+}
+
+/// What the handler's secret says, whatever its name: the administrator, on the test server. The database is for the
+/// properties to name.
+pub(crate) fn secret() -> Secret {
+    Secret {
         username: variable("PGUSER"),
         password: Some(Password::new(variable("PGPASSWORD"))),
         host: Some(Host::parse(&variable("PGHOST")).unwrap()),
         port: Some(variable("PGPORT").parse().unwrap()),
         dbname: None,
-    };
+    }
+}
+
+/// A worker's handler, as a process that has just started has it.
+pub(crate) fn handler(answers: &Answers) -> Handler {
+    handler_with(answers, handler_settings(), secret())
+}
+
+/// The settings of a worker that is told nothing but what it must be.
+pub(crate) fn handler_settings() -> HandlerSettings {
+    HandlerSettings {
+        max_receives: 12,
+        patience: Duration::from_secs(20),
+        ..HandlerSettings::default()
+    }
+}
+
+/// One with settings and a secret of one's own; the origin of the answers is the harness's.
+pub(crate) fn handler_with(
+    answers: &Answers,
+    settings: HandlerSettings,
+    secret: Secret,
+) -> Handler {
+    tls::install_provider();
     let pools = Pools::new(PoolSettings {
         ssl_mode: SslMode::Disable,
         tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
@@ -172,8 +258,6 @@ pub(crate) fn handler_of(answers: &Answers, settings: HandlerSettings) -> Handle
     Handler::new(
         HandlerSettings {
             response_origin: Some(answers.origin().parse().unwrap()),
-            max_receives: 12,
-            patience: Duration::from_secs(20),
             ..settings
         },
         Worker::new(Logins::new(Secrets::given(secret), None), pools),

@@ -12,7 +12,9 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use counter::Counter;
-pub(crate) use in_process::{Answers, Put, handler, handler_of};
+pub(crate) use in_process::{
+    Answers, Asked, Put, delivery, handler, handler_settings, handler_with, secret,
+};
 pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use stack::Stack;

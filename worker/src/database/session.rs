@@ -68,7 +68,8 @@ impl Session {
             "BEGIN; {PIN}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
              SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
             budget.as_millis().max(1),
-            LOCK_TIMEOUT.min(budget).as_millis().max(1),
+            // Shorter than the statement's: a wait for a lock is then told as one.
+            LOCK_TIMEOUT.min(budget * 9 / 10).as_millis().max(1),
             scope.sql(),
         );
         self.in_transaction = true;

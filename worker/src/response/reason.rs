@@ -185,6 +185,10 @@ fn of_sql(error: &SqlError, class: Class, step: Option<&Step>, place: &Target) -
             "{subject}: {} Name the writer's endpoint. [{state}]",
             ended(&error.message)
         ),
+        (_, "57014") if error.message.contains("statement timeout") => {
+            let statement = step.map_or_else(|| "a look at it".to_owned(), Step::sql);
+            format!("{subject}: {statement} did not end in time and was cancelled. [57014]")
+        }
         (_, "55P03") => format!(
             "{subject}: somebody else holds a lock that is needed. {} [{state}]",
             ended(&error.message)
