@@ -5,8 +5,8 @@
 //! What is absent, on purpose:
 //! - [`message`], [`extension`], [`plan`], [`fault`], [`server`] and [`response`] do no I/O and read no clock,
 //!   environment or randomness.
-//! - [`queue`], [`secrets`], [`database`] and [`responder`] do not know what a request is for: each speaks to one service
-//!   through one vendor crate, which no other module knows.
+//! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
+//!   through one vendor crate, which no other module knows. [`responder`] goes through [`http`].
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
 //! - Nothing is undone: an attempt that failed left nothing behind, and the next one looks afresh.
 //! - Nothing is acknowledged before its answer was accepted; but for what CloudFormation no longer waits for, and an
@@ -36,6 +36,7 @@ pub mod server;
 // Edges.
 pub mod aws;
 pub mod database;
+pub mod http;
 pub mod iam;
 pub mod queue;
 pub mod responder;

@@ -9,6 +9,7 @@ use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Heartbeat};
+use extension_worker::http::Http;
 use extension_worker::iam::Tokens;
 use extension_worker::login::Logins;
 use extension_worker::queue::Queue;
@@ -84,7 +85,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             max_receives: settings.max_receives,
         },
         worker,
-        Responder::new()?,
+        Responder::new(Http::new()?),
     );
     info!(
         version = env!("CARGO_PKG_VERSION"),
