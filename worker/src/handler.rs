@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::message::{
-    Coordinates, Envelope, Request, RequestType, ResponseOrigin, ResponseUrl, Unanswerable,
+    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Unanswerable,
 };
 use crate::patience::{Answer, PATIENCE, full_jitter, instant, persist};
 use crate::queue::Message;
@@ -26,7 +26,7 @@ pub struct HandlerSettings {
     /// The accounts whose stacks are served; empty: any.
     pub accounts: Vec<String>,
     /// The one origin beside CloudFormation's that may be answered.
-    pub response_origin: Option<ResponseOrigin>,
+    pub response_origin: Option<Origin>,
     /// On which receive a request is answered with `FAILED` at the latest: the redrive policy's `maxReceiveCount`.
     pub max_receives: u32,
 }

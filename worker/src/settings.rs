@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::message::ResponseOrigin;
+use crate::message::Origin;
 use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::tls::SslMode;
@@ -85,7 +85,7 @@ pub struct RunSettings {
     pub dead_letter_queue_url: Option<String>,
     /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
     #[arg(long, env = "WORKER_RESPONSE_ORIGIN", value_name = "ORIGIN")]
-    pub response_origin: Option<ResponseOrigin>,
+    pub response_origin: Option<Origin>,
     /// Messages that are worked on at the same time.
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,

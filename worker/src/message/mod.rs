@@ -5,6 +5,7 @@
 
 mod coordinates;
 mod envelope;
+mod origin;
 mod properties;
 mod property_types;
 pub mod reference;
@@ -15,9 +16,10 @@ mod tests;
 
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
+pub use origin::Origin;
 pub use properties::{
     Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
 };
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
-pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};
+pub use response_url::{ForbiddenUrl, ResponseUrl};
