@@ -12,6 +12,7 @@ mod protocol;
 mod races;
 mod rds;
 mod reconciler;
+mod signatures;
 mod sqlstates;
 mod stacks;
 mod support;

@@ -16,6 +16,7 @@ use crate::queue::Message;
 use crate::responder::{Responder, ResponderError};
 use crate::response::{self, Verdict, own_id};
 use crate::retry::{POLICY, Retry};
+use crate::signatures::Signatures;
 use crate::work::Worker;
 
 /// What the handler goes by.
@@ -46,15 +47,22 @@ pub enum Disposition {
 #[derive(Debug)]
 pub struct Handler {
     settings: HandlerSettings,
+    signatures: Signatures,
     worker: Worker,
     responder: Responder,
 }
 
 impl Handler {
     /// A handler.
-    pub fn new(settings: HandlerSettings, worker: Worker, responder: Responder) -> Self {
+    pub fn new(
+        settings: HandlerSettings,
+        signatures: Signatures,
+        worker: Worker,
+        responder: Responder,
+    ) -> Self {
         Self {
             settings,
+            signatures,
             worker,
             responder,
         }
@@ -66,6 +74,13 @@ impl Handler {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
         };
+        match self.signatures.check(&message.id, &envelope).await {
+            Ok(()) => {}
+            Err(unverified) if unverified.is_temporary() => {
+                return Disposition::GiveBack(unverified_pause(message.receive_count));
+            }
+            Err(unverified) => return dead_letter(&unverified),
+        }
         let (coordinates, url) = match self.coordinates(&envelope) {
             Ok(answerable) => answerable,
             Err(unanswerable) => return dead_letter(&unanswerable),
@@ -189,6 +204,11 @@ impl Handler {
             }
         }
     }
+}
+
+/// Longer with each receive: the twelve that a message has by default last for eight minutes without certificates.
+fn unverified_pause(receive_count: u32) -> Duration {
+    full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }
 
 fn dead_letter(error: &dyn std::error::Error) -> Disposition {

@@ -16,6 +16,7 @@ use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
+use extension_worker::signatures::Signatures;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,6 +78,16 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
+    if let Some(origin) = &settings.sns_certificate_origin {
+        warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
+    }
+    let http = Http::new()?;
+    let signatures = Signatures::new(
+        settings.sns_signature,
+        settings.sns_certificate_origin,
+        http.clone(),
+    )
+    .map_err(|fault| format!("--sns-signature (WORKER_SNS_SIGNATURE): {fault}"))?;
     let handler = Handler::new(
         HandlerSettings {
             topics: settings.topic_arns,
@@ -84,8 +95,9 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
         },
+        signatures,
         worker,
-        Responder::new(Http::new()?),
+        Responder::new(http),
     );
     info!(
         version = env!("CARGO_PKG_VERSION"),
