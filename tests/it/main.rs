@@ -14,6 +14,7 @@ mod protocol;
 mod races;
 mod rds;
 mod reconciler;
+mod signatures;
 mod sqlstates;
 mod stacks;
 mod support;

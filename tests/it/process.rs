@@ -14,6 +14,12 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
         ("WORKER_TOPIC_ARNS", "--topic-arns", "my-topic"),
         ("WORKER_ACCOUNTS", "--accounts", "12"),
         ("WORKER_RESPONSE_ORIGIN", "--response-origin", "localhost"),
+        ("WORKER_SNS_SIGNATURE", "--sns-signature", "on"),
+        (
+            "WORKER_SNS_CERTIFICATE_ORIGIN",
+            "--sns-certificate-origin",
+            "http://localhost/_aws",
+        ),
         ("WORKER_CONCURRENCY", "--concurrency", "many"),
         (
             "WORKER_DEAD_LETTER_QUEUE_URL",

@@ -8,8 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use tracing::{Instrument, error, info, info_span, warn};
 
+use crate::causes::with_causes;
 use crate::message::{
-    Coordinates, Envelope, Request, RequestType, ResponseOrigin, ResponseUrl, Unanswerable,
+    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Unanswerable,
 };
 use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
@@ -17,6 +18,7 @@ use crate::recent::Recent;
 use crate::responder::{Responder, ResponderError};
 use crate::response::{Response, Verdict, own_id};
 use crate::retry::{POLICY, Retry};
+use crate::signatures::Signatures;
 use crate::work::Worker;
 
 /// What the handler goes by.
@@ -27,7 +29,7 @@ pub struct HandlerSettings {
     /// The accounts whose stacks are served; empty: any.
     pub accounts: Vec<String>,
     /// The one origin beside CloudFormation's that may be answered.
-    pub response_origin: Option<ResponseOrigin>,
+    pub response_origin: Option<Origin>,
     /// On which receive a request is answered with `FAILED` at the latest: the redrive policy's `maxReceiveCount`.
     pub max_receives: u32,
     /// How long a request is worked on before its message goes back to the queue, so that a server that is down does not
@@ -51,6 +53,7 @@ pub enum Disposition {
 #[derive(Debug)]
 pub struct Handler {
     settings: HandlerSettings,
+    signatures: Signatures,
     worker: Worker,
     responder: Responder,
     recent: Recent,
@@ -58,9 +61,15 @@ pub struct Handler {
 
 impl Handler {
     /// A handler.
-    pub fn new(settings: HandlerSettings, worker: Worker, responder: Responder) -> Self {
+    pub fn new(
+        settings: HandlerSettings,
+        signatures: Signatures,
+        worker: Worker,
+        responder: Responder,
+    ) -> Self {
         Self {
             settings,
+            signatures,
             worker,
             responder,
             recent: Recent::default(),
@@ -73,6 +82,13 @@ impl Handler {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
         };
+        match self.signatures.check(&message.id, &envelope).await {
+            Ok(()) => {}
+            Err(unverified) if unverified.is_temporary() => {
+                return Disposition::GiveBack(unverified_pause(message.receive_count));
+            }
+            Err(unverified) => return dead_letter(&unverified),
+        }
         let (coordinates, url) = match self.coordinates(&envelope) {
             Ok(answerable) => answerable,
             Err(unanswerable) => return dead_letter(&unanswerable),
@@ -189,10 +205,10 @@ impl Handler {
                 Err(error) => error,
             };
             if matches!(error, ResponderError::Refused(_)) {
-                error!(status, reason, %url, error = &error as &dyn std::error::Error, "the answer is lost");
+                error!(status, reason, %url, error = with_causes(&error), "the answer is lost");
                 return Disposition::Done;
             }
-            warn!(%url, error = &error as &dyn std::error::Error, "not answered yet");
+            warn!(%url, error = with_causes(&error), "not answered yet");
             if !pauses.pause().await {
                 return Disposition::GiveBack(full_jitter(Duration::from_secs(30)));
             }
@@ -200,12 +216,11 @@ impl Handler {
     }
 }
 
-fn dead_letter(error: &dyn std::error::Error) -> Disposition {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        reason = format!("{reason}: {error}");
-        cause = error.source();
-    }
-    Disposition::DeadLetter(reason)
+/// Longer with each receive: the twelve that a message has by default last for eight minutes without certificates.
+fn unverified_pause(receive_count: u32) -> Duration {
+    full_jitter(Duration::from_secs(15) * receive_count.min(20))
+}
+
+fn dead_letter(error: &(dyn std::error::Error + 'static)) -> Disposition {
+    Disposition::DeadLetter(with_causes(error))
 }

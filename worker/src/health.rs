@@ -15,6 +15,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::causes::with_causes;
+
 /// A receive waits 20 s and is given up after 30: one that is not back by then is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(90);
 
@@ -59,7 +61,7 @@ pub fn serve(address: SocketAddr, heartbeat: Heartbeat) -> io::Result<()> {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => accept(listener, heartbeat).await,
                     Err(fault) => {
-                        tracing::error!(error = &fault as &dyn std::error::Error, "no health check")
+                        tracing::error!(error = with_causes(&fault), "no health check")
                     }
                 }
             });

@@ -3,10 +3,10 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`extension`], [`plan`], [`fault`], [`server`] and [`response`] do no I/O and read no clock,
-//!   environment or randomness.
-//! - [`queue`], [`secrets`], [`database`] and [`responder`] do not know what a request is for: each speaks to one service
-//!   through one vendor crate, which no other module knows.
+//! - [`message`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`] and [`response`] do
+//!   no I/O and read no clock, environment or randomness; but for the roots of the machine's store, read once.
+//! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
+//!   through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
 //! - Nothing is undone: an attempt that failed left nothing behind, and the next one looks afresh.
 //! - Nothing is acknowledged before its answer was accepted; but for what CloudFormation no longer waits for, and an
@@ -14,7 +14,8 @@
 //! - No text of a request reaches SQL unescaped: names and versions escape themselves, everything else is a parameter or
 //!   goes through `postgres_protocol::escape`.
 
-// A message's way, from the outside in: consumer, handler, patience, work, reconcile. `by_hand` comes in at work.
+// A message's way, from the outside in: consumer, handler (which asks signatures), patience, work, reconcile. `by_hand`
+// comes in at work.
 pub mod by_hand;
 pub mod consumer;
 pub mod handler;
@@ -23,6 +24,7 @@ pub mod pass;
 pub mod patience;
 pub mod recent;
 pub mod reconcile;
+pub mod signatures;
 pub mod trouble;
 pub mod work;
 
@@ -33,16 +35,21 @@ pub mod message;
 pub mod plan;
 pub mod response;
 pub mod server;
+pub mod signing_certificate;
+pub mod trust;
 
 // Edges.
 pub mod aws;
+pub mod certificates;
 pub mod database;
+pub mod http;
 pub mod iam;
 pub mod queue;
 pub mod responder;
 pub mod secrets;
 
 // The process.
+pub mod causes;
 pub mod health;
 pub mod retry;
 pub mod settings;

@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use extension_worker::causes::with_causes;
 use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Heartbeat};
+use extension_worker::http::Http;
 use extension_worker::iam::Tokens;
 use extension_worker::login::Logins;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
+use extension_worker::signatures::Signatures;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,7 +51,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            error!(error = &*fault as &dyn std::error::Error, "{fault}");
+            error!(error = with_causes(&*fault), "{fault}");
             ExitCode::FAILURE
         }
     }
@@ -76,6 +79,16 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
+    if let Some(origin) = &settings.sns_certificate_origin {
+        warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
+    }
+    let http = Http::new()?;
+    let signatures = Signatures::new(
+        settings.sns_signature,
+        settings.sns_certificate_origin,
+        http.clone(),
+    )
+    .map_err(|fault| format!("--sns-signature (WORKER_SNS_SIGNATURE): {fault}"))?;
     let handler = Handler::new(
         HandlerSettings {
             topics: settings.topic_arns,
@@ -84,8 +97,9 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             max_receives: settings.max_receives,
             patience: settings.patience_seconds,
         },
+        signatures,
         worker,
-        Responder::new()?,
+        Responder::new(http),
     );
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -127,14 +141,12 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            let mut text = format!("error: {fault}");
-            let mut cause = fault.source();
-            while let Some(fault) = cause {
-                text.push_str(&format!(": {fault}"));
-                cause = fault.source();
-            }
             // Nobody can be told that nobody can be told.
-            drop(writeln!(std::io::stderr(), "{text}"));
+            drop(writeln!(
+                std::io::stderr(),
+                "error: {}",
+                with_causes(&*fault)
+            ));
             ExitCode::FAILURE
         }
     }

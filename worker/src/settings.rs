@@ -9,9 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::message::ResponseOrigin;
+use crate::message::Origin;
 use crate::secrets::{Password, Secret};
 use crate::server::Host;
+use crate::signatures::SignatureCheck;
 use crate::tls::SslMode;
 
 /// Installs PostgreSQL extensions that CloudFormation stacks declare.
@@ -85,7 +86,13 @@ pub struct RunSettings {
     pub dead_letter_queue_url: Option<String>,
     /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
     #[arg(long, env = "WORKER_RESPONSE_ORIGIN", value_name = "ORIGIN")]
-    pub response_origin: Option<ResponseOrigin>,
+    pub response_origin: Option<Origin>,
+    /// Whether messages must be signed by SNS: what is not right is let pass, logged, or put in the dead-letter queue.
+    #[arg(long, env = "WORKER_SNS_SIGNATURE", value_enum, default_value_t = SignatureCheck::Off)]
+    pub sns_signature: SignatureCheck,
+    /// One more origin that SNS's certificate may come from, for LocalStack: http://127.0.0.1:4566.
+    #[arg(long, env = "WORKER_SNS_CERTIFICATE_ORIGIN", value_name = "ORIGIN")]
+    pub sns_certificate_origin: Option<Origin>,
     /// Messages that are worked on at the same time.
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
@@ -270,6 +277,8 @@ mod tests {
             ("--topic-arns", "arn:aws:sqs:us-east-1:1:q"),
             ("--accounts", "123"),
             ("--response-origin", "http://127.0.0.1:4566/path"),
+            ("--sns-signature", "on"),
+            ("--sns-certificate-origin", "http://127.0.0.1:4566/path"),
             ("--concurrency", "0"),
             ("--visibility-seconds", "5"),
             ("--health-addr", "8080"),

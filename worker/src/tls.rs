@@ -93,7 +93,8 @@ pub fn postgres_config(mode: SslMode, root_cert: Option<&str>) -> Result<ClientC
         .with_no_client_auth())
 }
 
-fn roots(root_cert: Option<&str>) -> Result<RootCertStore, TlsError> {
+/// The trust anchors of `PGSSLROOTCERT`, or the machine's.
+pub(crate) fn roots(root_cert: Option<&str>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match root_cert {
         None | Some("system") => {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
+use extension_worker::http::Http;
 use extension_worker::login::Logins;
 use extension_worker::queue::Message;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::{Password, Secret, Secrets};
 use extension_worker::server::Host;
+use extension_worker::signatures::{SignatureCheck, Signatures};
 use extension_worker::tls::{self, SslMode};
 use extension_worker::work::Worker;
 use http_body_util::{BodyExt, Empty};
@@ -255,12 +257,14 @@ pub(crate) fn handler_with(
         tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
         max_size: 4,
     });
+    let http = Http::new().unwrap();
     Handler::new(
         HandlerSettings {
             response_origin: Some(answers.origin().parse().unwrap()),
             ..settings
         },
+        Signatures::new(SignatureCheck::Off, None, http.clone()).unwrap(),
         Worker::new(Logins::new(Secrets::given(secret), None), pools),
-        Responder::new().unwrap(),
+        Responder::new(http),
     )
 }

@@ -152,6 +152,19 @@ impl World {
         Request { message, key }
     }
 
+    /// Has the topic sign with this version.
+    pub(crate) async fn sign_with(&self, version: &str) {
+        self.aws
+            .sns
+            .set_topic_attributes()
+            .topic_arn(&self.topic_arn)
+            .attribute_name("SignatureVersion")
+            .attribute_value(version)
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// Publishes a request.
     pub(crate) async fn publish(&self, request: &Request) {
         self.publish_text(&request.message.to_string()).await;

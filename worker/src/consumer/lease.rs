@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use crate::causes::with_causes;
 use crate::queue::{Message, Queue};
 
 /// With less than this left, the work is given up before another worker can hold the message.
@@ -27,8 +28,8 @@ pub(super) async fn hold(queue: &Queue, message: &Message, visibility: Duration)
             Ok(Ok(())) => ends = asked + visibility,
             Ok(Err(fault)) => {
                 warn!(
-                    message = message.id,
-                    error = &fault as &dyn std::error::Error,
+                    message_id = message.id,
+                    error = with_causes(&fault),
                     "the lease could not be extended"
                 );
                 let is_invalid = [

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::causes::with_causes;
 use crate::handler::{Disposition, Handler};
 use crate::health::Heartbeat;
 use crate::queue::{MAX_BATCH, Message, Queue};
@@ -68,10 +69,7 @@ pub async fn run(
             Err(fault) => {
                 let refused =
                     fault.code.contains("AccessDenied") || fault.code.contains("NonExistentQueue");
-                error!(
-                    error = &fault as &dyn std::error::Error,
-                    "no messages can be received"
-                );
+                error!(error = with_causes(&fault), "no messages can be received");
                 let longest = if refused { MAX_PAUSE } else { pause };
                 pause = (pause * 2).min(MAX_PAUSE);
                 // Somebody has to mend a refusal: there is no herd to spread.
@@ -174,12 +172,15 @@ async fn see_through(
         }
         Some(Disposition::DeadLetter(reason)) => match queue.dead_letter(message, &reason).await {
             Ok(true) => {
-                error!(message = message.id, reason, "put in the dead-letter queue");
+                error!(
+                    message_id = message.id,
+                    reason, "put in the dead-letter queue"
+                );
                 acknowledge(queue, message).await;
             }
             Ok(false) => {
                 error!(
-                    message = message.id,
+                    message_id = message.id,
                     reason,
                     "left to the queue's redrive policy: there is no WORKER_DEAD_LETTER_QUEUE_URL"
                 );
@@ -187,16 +188,16 @@ async fn see_through(
             }
             Err(fault) => {
                 error!(
-                    message = message.id,
+                    message_id = message.id,
                     reason,
-                    error = &fault as &dyn std::error::Error,
+                    error = with_causes(&fault),
                     "could not be put in the dead-letter queue"
                 );
                 give_back(queue, message, DEAD_LETTER_PAUSE).await;
             }
         },
         None => warn!(
-            message = message.id,
+            message_id = message.id,
             "the lease is lost: another worker may have the message"
         ),
     }
@@ -205,8 +206,8 @@ async fn see_through(
 async fn acknowledge(queue: &Queue, message: &Message) {
     if let Err(fault) = queue.delete(message).await {
         warn!(
-            message = message.id,
-            error = &fault as &dyn std::error::Error,
+            message_id = message.id,
+            error = with_causes(&fault),
             "not acknowledged: it comes again, and is answered the same"
         );
     }
@@ -215,8 +216,8 @@ async fn acknowledge(queue: &Queue, message: &Message) {
 async fn give_back(queue: &Queue, message: &Message, pause: Duration) {
     if let Err(fault) = queue.change_visibility(message, pause).await {
         warn!(
-            message = message.id,
-            error = &fault as &dyn std::error::Error,
+            message_id = message.id,
+            error = with_causes(&fault),
             "not given back: it comes again when its visibility ends"
         );
     }
@@ -227,7 +228,7 @@ fn reap(handlers: &mut JoinSet<()>) {
     while let Some(result) = handlers.try_join_next() {
         if let Err(failed) = result {
             error!(
-                error = &failed as &dyn std::error::Error,
+                error = with_causes(&failed),
                 "a handler failed; its message comes again"
             );
         }

@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Session;
 use super::error::unreachable;
+use crate::causes::with_causes;
 use crate::fault::DatabaseError;
 use crate::secrets::Password;
 use crate::server::Target;
@@ -232,7 +233,7 @@ impl Connect for Connector {
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(
-                        error = &error as &dyn std::error::Error,
+                        error = with_causes(&error),
                         "connection to PostgreSQL ended"
                     );
                 }

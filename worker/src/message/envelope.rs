@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use super::SignedFields;
+
 /// Subject of a subscription's first message, which a topic sends of itself.
 const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
 
@@ -15,6 +17,8 @@ pub struct Envelope {
     pub topic_arn: Option<String>,
     /// When it was published; raw delivery says none.
     pub timestamp: Option<DateTime<Utc>>,
+    /// What SNS signed, not looked at yet; raw delivery has none.
+    pub signed: Option<SignedFields>,
 }
 
 /// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.
@@ -43,7 +47,7 @@ impl Envelope {
     /// # Errors
     /// [`Undeliverable`] where there is no document in it, or it came through a topic other than `topics` (empty: any).
     pub fn open(body: &str, topics: &[String]) -> Result<Self, Undeliverable> {
-        let mut outer = object(serde_json::from_str(body).map_err(Undeliverable::BodyNotJson)?)?;
+        let outer = object(serde_json::from_str(body).map_err(Undeliverable::BodyNotJson)?)?;
         let (Some(Value::String(kind)), Some(Value::String(topic_arn))) =
             (outer.get("Type"), outer.get("TopicArn"))
         else {
@@ -51,6 +55,7 @@ impl Envelope {
                 message: outer,
                 topic_arn: None,
                 timestamp: None,
+                signed: None,
             });
         };
         if kind == SUBSCRIPTION_CONFIRMATION {
@@ -64,9 +69,9 @@ impl Envelope {
             .get("Timestamp")
             .and_then(Value::as_str)
             .and_then(|text| text.parse().ok());
-        let message = match outer.remove("Message") {
+        let message = match outer.get("Message") {
             Some(Value::String(text)) => {
-                serde_json::from_str(&text).map_err(Undeliverable::MessageNotJson)?
+                serde_json::from_str(text).map_err(Undeliverable::MessageNotJson)?
             }
             _ => return Err(Undeliverable::NotAnObject),
         };
@@ -74,6 +79,7 @@ impl Envelope {
             message: object(message)?,
             topic_arn,
             timestamp,
+            signed: Some(SignedFields::new(outer)),
         })
     }
 }

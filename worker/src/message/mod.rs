@@ -3,21 +3,27 @@
 //! Two stages, so that a request with faults is still answered: [`Coordinates`] are what an answer needs and are read
 //! leniently; [`Request`] is what is carried out and is read strictly.
 
+mod certificate_url;
 mod coordinates;
 mod envelope;
+mod origin;
 mod properties;
 mod property_types;
 pub mod reference;
 mod request;
 mod response_url;
+mod signature;
 #[cfg(test)]
 mod tests;
 
+pub use certificate_url::{CertificateUrl, ForbiddenCertificateUrl};
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
+pub use origin::Origin;
 pub use properties::{
     Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
 };
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
-pub use response_url::{ForbiddenUrl, ResponseOrigin, ResponseUrl};
+pub use response_url::{ForbiddenUrl, ResponseUrl};
+pub use signature::{Signature, SignatureFault, SignatureVersion, SignedFields};
