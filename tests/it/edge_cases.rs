@@ -477,6 +477,29 @@ async fn a_message_whose_answer_is_not_taken_stays_in_the_queue() {
     assert_eq!(case.database.ddl().len(), 1);
 }
 
+#[tokio::test]
+async fn an_answer_is_put_again_where_that_may_help_and_nowhere_else() {
+    let mut case = Case::new().await;
+    let properties = case.declare(&json!(["no_such_extension"]));
+    for status in [408, 429, 500, 503] {
+        let create = case.ask("Create", &properties);
+        case.answers.decide(&create.key, [Put::Status(status); 2]);
+        let failed = case.answer(&create).await;
+        assert!(reason(&failed).contains("is not available"), "{status}");
+    }
+    // The URL expired or is wrong; and nobody is led elsewhere.
+    for status in [400, 403, 404, 301, 307] {
+        let create = case.ask("Create", &properties);
+        case.answers
+            .decide(&create.key, [Put::Status(status), Put::Taken]);
+        let disposition = case.worker.handle(&delivery(create.body())).await;
+        assert_eq!(disposition, Disposition::Done, "{status}");
+        assert_eq!(case.answers.of(&create.key), [""; 0]);
+    }
+    let keys = case.answers.all().into_iter().map(|(key, _)| key);
+    assert!(keys.into_iter().all(|key| key.starts_with("arn:")));
+}
+
 // 18
 #[tokio::test]
 async fn at_the_deadline_the_statement_is_cancelled_and_the_answer_says_what_it_was() {

@@ -8,6 +8,7 @@ mod by_hand;
 mod edge_cases;
 mod histories;
 mod ledger;
+mod mutations;
 mod ownership;
 mod process;
 mod protocol;

@@ -1,8 +1,10 @@
 //! Requests and answers.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::support::{Database, Worker, World, eventually};
+use crate::support::{Database, Gate, Worker, World, eventually};
 
 /// LocalStack's plug-in signs as CloudFormation does; this is what its signatures are worth.
 #[tokio::test]
@@ -74,33 +76,32 @@ async fn a_request_that_comes_twice_is_carried_out_once_and_answered_the_same() 
     assert_eq!(world.database.ddl().len(), 1);
 }
 
+/// The worst moment: everything is done, and nobody knows.
 #[tokio::test]
-async fn a_create_that_comes_after_its_delete_changes_nothing() {
+async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by_another() {
+    const VISIBILITY: Duration = Duration::from_secs(10);
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
-    let create = world
-        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
-        .await;
-    let mut late = create.clone();
-    // What raw delivery has of a date is the URL's: the Create is signed a minute before the Delete.
-    late.message["ResponseURL"] =
-        json!(earlier(create.message["ResponseURL"].as_str().unwrap(), 1));
-
-    let delete = world
-        .delete_request(
-            json!({"DBSecret": world.secret, "Extensions": ["hstore"]}),
-            "a-placeholder",
-        )
-        .await;
-    world.send_raw(&delete.message.to_string()).await;
-    assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
-
-    world.send_raw(&late.message.to_string()).await;
-    eventually("the late Create's end", async || {
-        (world.depths().await == (0, 0)).then_some(())
-    })
-    .await;
-    assert!(world.database.extensions().await.is_empty());
+    let visibility = [("WORKER_VISIBILITY_SECONDS", "10")];
+    let gate = Gate::closed().await;
+    let secret = world.secret_with(&json!({"port": gate.port()})).await;
+    let mut worker = Worker::start(&world, &visibility);
+    let stack = world.stack("app");
+    let properties = json!({"DBSecret": secret, "Extensions": ["hstore"]});
+    stack.submit_create(&properties, &["hstore"]).await;
+    gate.holds().await;
+    let committed = "SELECT count(response)::text FROM extension_worker.request";
+    assert_eq!(world.database.text(committed).await, "1");
+    worker.signal("KILL");
+    worker.exit().await;
+    let killed = Instant::now();
+    gate.open();
+    let _other = Worker::start(&world, &visibility);
+    let created = stack.finish().await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    assert_eq!(created.outputs["hstore"], "1.8");
+    let took = killed.elapsed();
+    assert!(took < VISIBILITY + Duration::from_secs(10), "{took:?}");
+    assert_eq!(world.database.ddl().len(), 1);
 }
 
 /// The same URL, signed some minutes before; its signature no longer fits, which nobody but S3 minds.
@@ -117,15 +118,22 @@ async fn a_server_that_is_down_is_told_before_cloudformation_gives_up() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let down = world.secret_with(&json!({"port": 1})).await;
-    let begun = std::time::Instant::now();
     let properties = json!({"DBSecret": down, "ServiceTimeout": 10, "Extensions": ["hstore"]});
+    let begun = Instant::now();
+    let answer = world.create(properties.clone()).await;
+    assert_eq!(answer["Status"], "FAILED");
+    let took = begun.elapsed();
+    assert!((7..=10).contains(&took.as_secs()), "{took:?}");
+
+    let begun = Instant::now();
     let failed = world.stack("app").create(&properties, &[]).await;
+    assert_eq!(failed.status, "CREATE_FAILED");
     assert!(
         failed.reason.contains("127.0.0.1:1 could not be reached"),
         "{failed:?}"
     );
-    // The rollback's Delete waits for the server as long again.
-    assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
+    // LocalStack tells of it after the rollback's Delete, which waits for the server as long again.
+    assert!(begun.elapsed().as_secs() < 22, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

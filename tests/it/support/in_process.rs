@@ -20,9 +20,11 @@ use extension_worker::tls::{self, SslMode};
 use extension_worker::work::Worker;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -37,6 +39,8 @@ pub(crate) enum Put {
     Unconfirmed,
     /// It does not arrive.
     Lost,
+    /// It is answered with this status, and not kept.
+    Status(u16),
 }
 
 #[derive(Default)]
@@ -111,6 +115,19 @@ impl Answers {
             .unwrap_or_default()
     }
 
+    /// Every answer, by the key that it was put under.
+    pub(crate) fn all(&self) -> Vec<(String, Vec<String>)> {
+        let kept = self.kept.lock().unwrap();
+        let decoded = |path: &String| {
+            let key = path.trim_start_matches('/');
+            percent_decode_str(key).decode_utf8().unwrap().into_owned()
+        };
+        kept.answers
+            .iter()
+            .map(|(path, answers)| (decoded(path), answers.clone()))
+            .collect()
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&self) {
         *self.kept.lock().unwrap() = Kept::default();
@@ -138,13 +155,17 @@ async fn take(
         .get_mut(&path)
         .and_then(VecDeque::pop_front)
         .unwrap_or(Put::Taken);
-    if fate != Put::Lost {
+    if matches!(fate, Put::Taken | Put::Unconfirmed) {
         kept.answers.entry(path).or_default().push(text);
     }
     let mut response = Response::new(Empty::new());
-    if fate != Put::Taken {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
+    *response.status_mut() = match fate {
+        Put::Taken => StatusCode::OK,
+        Put::Unconfirmed | Put::Lost => StatusCode::SERVICE_UNAVAILABLE,
+        Put::Status(status) => StatusCode::from_u16(status).unwrap(),
+    };
+    let elsewhere = HeaderValue::from_static("/elsewhere");
+    response.headers_mut().insert("location", elsewhere);
     Ok(response)
 }
 

@@ -2,6 +2,7 @@
 
 mod aws;
 mod counter;
+mod gate;
 mod in_process;
 mod postgres;
 mod private_server;
@@ -12,6 +13,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use counter::Counter;
+pub(crate) use gate::Gate;
 pub(crate) use in_process::{
     Answers, Asked, Put, delivery, handler, handler_settings, handler_with, secret,
 };

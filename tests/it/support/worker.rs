@@ -45,6 +45,16 @@ impl Worker {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// The most memory that it ever had resident, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Waits for a text in the log.
     pub(crate) async fn logged(&self, text: &str) {
         eventually(&format!("the log line {text:?}"), async || {

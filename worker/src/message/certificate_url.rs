@@ -3,8 +3,8 @@
 
 use url::Url;
 
-use super::Origin;
 use super::signature::printable;
+use super::{Origin, partition};
 
 /// Why a certificate is not fetched. Says which rule, never more of the URL than its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,34 +119,11 @@ impl CertificateUrl {
 /// The region of a topic, and the domain of its partition.
 fn place(topic_arn: &str) -> Option<(&str, &'static str)> {
     let parts: Vec<&str> = topic_arn.split(':').collect();
-    let (partition, region) = match parts.as_slice() {
-        ["arn", partition, "sns", region, _, _] => (*partition, *region),
-        _ => return None,
-    };
-    let domain = match partition {
-        "aws" | "aws-us-gov" => "amazonaws.com",
-        "aws-cn" => "amazonaws.com.cn",
-        _ => return None,
-    };
-    is_region(region).then_some((region, domain))
-}
-
-/// `us-gov-west-1`: letters, words, a number. The form matters, as there are other hosts below the same domain:
-/// `sns.s3.amazonaws.com` and `sns.s3-us-west-2.amazonaws.com` are somebody's bucket.
-fn is_region(region: &str) -> bool {
-    let parts: Vec<&str> = region.split('-').collect();
-    let is_word =
-        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     match parts.as_slice() {
-        [area, words @ .., number] => {
-            area.len() == 2
-                && is_word(area)
-                && !words.is_empty()
-                && words.iter().all(is_word)
-                && matches!(number.len(), 1..=2)
-                && number.bytes().all(|byte| byte.is_ascii_digit())
+        ["arn", partition, "sns", region, _, _] => {
+            Some((*region, partition::domain(partition, region)?))
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod certificate_url;
 mod coordinates;
 mod envelope;
 mod origin;
+mod partition;
 mod properties;
 mod property_types;
 pub mod reference;

@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Coordinates, Origin};
+use super::{Coordinates, Origin, partition};
 
 /// How long CloudFormation's presigned URLs are valid, in seconds.
 const PRESIGNED_SECONDS: i64 = 7200;
@@ -30,6 +30,16 @@ pub enum ForbiddenUrl {
         region: String,
         /// The host that is right.
         expected: String,
+    },
+    /// Nothing says where the stack is answered.
+    #[error(
+        "StackId is in {region} of {partition}, which is no region of aws, aws-us-gov or aws-cn"
+    )]
+    Place {
+        /// The stack's partition.
+        partition: String,
+        /// The stack's region.
+        region: String,
     },
     /// The topic is in another region than the stack.
     #[error("StackId is in {stack}, the topic in {topic}")]
@@ -163,11 +173,13 @@ impl fmt::Display for ResponseUrl {
 
 /// `B.s3.us-east-1…` has three spellings, of which the first is us-east-1's alone.
 fn check_host(url: &Url, coordinates: &Coordinates) -> Result<(), ForbiddenUrl> {
-    let region = &coordinates.stack_id.region;
-    let domain = match coordinates.stack_id.partition.as_str() {
-        "aws-cn" => "amazonaws.com.cn",
-        _ => "amazonaws.com",
-    };
+    let stack = &coordinates.stack_id;
+    let region = &stack.region;
+    let domain =
+        partition::domain(&stack.partition, region).ok_or_else(|| ForbiddenUrl::Place {
+            partition: stack.partition.clone(),
+            region: region.clone(),
+        })?;
     let bucket = format!(
         "cloudformation-custom-resource-response-{}",
         region.replace('-', "")
@@ -188,174 +200,4 @@ fn check_host(url: &Url, coordinates: &Coordinates) -> Result<(), ForbiddenUrl> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-
-    use super::*;
-
-    const SIGNED: &str = "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20260301T120000Z&X-Amz-Expires=7200&X-Amz-Signature=ab";
-
-    fn coordinates(partition: &str, region: &str, url: &str) -> Coordinates {
-        let message = json!({
-            "RequestType": "Create",
-            "ResponseURL": url,
-            "StackId": format!("arn:{partition}:cloudformation:{region}:123456789012:stack/app/5b9"),
-            "RequestId": "r-1",
-            "LogicalResourceId": "L",
-        });
-        Coordinates::read(message.as_object().unwrap()).unwrap()
-    }
-
-    fn key(partition: &str, region: &str) -> String {
-        format!(
-            "arn%3A{partition}%3Acloudformation%3A{region}%3A123456789012%3Astack/app/5b9%7CL%7Cr-1"
-        )
-    }
-
-    #[test]
-    fn cloudformations_own_urls_are_called() {
-        for (partition, region, host) in [
-            (
-                "aws",
-                "us-east-1",
-                "cloudformation-custom-resource-response-useast1.s3.amazonaws.com",
-            ),
-            (
-                "aws",
-                "us-east-1",
-                "cloudformation-custom-resource-response-useast1.s3.us-east-1.amazonaws.com",
-            ),
-            (
-                "aws",
-                "us-west-2",
-                "cloudformation-custom-resource-response-uswest2.s3-us-west-2.amazonaws.com",
-            ),
-            (
-                "aws",
-                "eu-central-1",
-                "cloudformation-custom-resource-response-eucentral1.s3.eu-central-1.amazonaws.com",
-            ),
-            (
-                "aws-us-gov",
-                "us-gov-west-1",
-                "cloudformation-custom-resource-response-usgovwest1.s3.us-gov-west-1.amazonaws.com",
-            ),
-            (
-                "aws-cn",
-                "cn-north-1",
-                "cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn",
-            ),
-        ] {
-            for query in [SIGNED, "?AWSAccessKeyId=A&Expires=1772373600&Signature=s"] {
-                let url = format!("https://{host}/{}{query}", key(partition, region));
-                ResponseUrl::check(&coordinates(partition, region, &url), None, None)
-                    .unwrap_or_else(|error| panic!("{url}: {error}"));
-            }
-        }
-    }
-
-    #[test]
-    fn hostile_urls_are_not_called() {
-        let host = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com";
-        let key = key("aws", "eu-west-1");
-        for hostile in [
-            format!("http://{host}/{key}{SIGNED}"),
-            format!("https://{host}:8443/{key}{SIGNED}"),
-            format!("https://user@{host}/{key}{SIGNED}"),
-            format!("https://{host}@evil.example/{key}{SIGNED}"),
-            format!("https://{host}/{key}{SIGNED}#fragment"),
-            format!("https://{host}.evil.example/{key}{SIGNED}"),
-            format!("https://evil.example/{host}/{key}{SIGNED}"),
-            format!("https://169.254.169.254/{key}{SIGNED}"),
-            format!("https://{host}./{key}{SIGNED}"),
-            // us-east-1's short form, in another region.
-            format!(
-                "https://cloudformation-custom-resource-response-euwest1.s3.amazonaws.com/{key}{SIGNED}"
-            ),
-            // Another region's bucket.
-            format!(
-                "https://cloudformation-custom-resource-response-useast1.s3.eu-west-1.amazonaws.com/{key}{SIGNED}"
-            ),
-            // Another request's key.
-            format!("https://{host}/{key}x{SIGNED}"),
-            format!("https://{host}/x/{key}{SIGNED}"),
-            format!("https://{host}/{}{SIGNED}", key.replace("%7C", "%257C")),
-            format!("https://{host}/{key}"),
-            format!("https://{host}/{key}?X-Amz-Signature="),
-            format!("file:///{key}{SIGNED}"),
-            "nonsense".to_owned(),
-        ] {
-            let refused =
-                ResponseUrl::check(&coordinates("aws", "eu-west-1", &hostile), None, None);
-            assert!(refused.is_err(), "{hostile}");
-        }
-    }
-
-    #[test]
-    fn the_topic_must_be_in_the_stacks_region() {
-        let host = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com";
-        let coordinates = coordinates(
-            "aws",
-            "eu-west-1",
-            &format!("https://{host}/{}{SIGNED}", key("aws", "eu-west-1")),
-        );
-        let topic = |region: &str| format!("arn:aws:sns:{region}:123456789012:t");
-        assert!(ResponseUrl::check(&coordinates, Some(&topic("eu-west-1")), None).is_ok());
-        let refused = ResponseUrl::check(&coordinates, Some(&topic("us-east-1")), None);
-        assert!(matches!(refused, Err(ForbiddenUrl::Region { .. })));
-    }
-
-    #[test]
-    fn the_override_relaxes_the_origin_alone() {
-        let origin: Origin = "http://127.0.0.1:4566".parse().unwrap();
-        let key = key("aws", "us-east-1");
-        let check = |url: String| {
-            ResponseUrl::check(&coordinates("aws", "us-east-1", &url), None, Some(&origin))
-        };
-        assert!(check(format!("http://127.0.0.1:4566/bucket/{key}{SIGNED}")).is_ok());
-        assert!(check(format!("http://127.0.0.1:4566/{key}{SIGNED}")).is_ok());
-        for hostile in [
-            format!("http://127.0.0.1:4567/bucket/{key}{SIGNED}"),
-            format!("https://127.0.0.1:4566/bucket/{key}{SIGNED}"),
-            format!("http://127.0.0.1:4566/a/b/{key}{SIGNED}"),
-            format!("http://127.0.0.1:4566/bucket/{key}x{SIGNED}"),
-            format!("http://127.0.0.1:4566/bucket/{key}"),
-            format!("http://127.0.0.1:4566/bucket/{key}{SIGNED}#f"),
-            format!("http://u:p@127.0.0.1:4566/bucket/{key}{SIGNED}"),
-        ] {
-            assert!(check(hostile.clone()).is_err(), "{hostile}");
-        }
-    }
-
-    #[test]
-    fn the_signature_is_never_printed() {
-        let host = "cloudformation-custom-resource-response-useast1.s3.amazonaws.com";
-        let url = format!("https://{host}/{}{SIGNED}", key("aws", "us-east-1"));
-        let url = ResponseUrl::check(&coordinates("aws", "us-east-1", &url), None, None).unwrap();
-        assert_eq!(
-            format!("{url:?}"),
-            format!("https://{host}/{}?***", key("aws", "us-east-1"))
-        );
-    }
-
-    #[test]
-    fn both_signature_styles_say_when_they_were_made() {
-        let host = "cloudformation-custom-resource-response-useast1.s3.amazonaws.com";
-        for query in [SIGNED, "?AWSAccessKeyId=A&Expires=1772373600&Signature=s"] {
-            let url = format!("https://{host}/{}{query}", key("aws", "us-east-1"));
-            let coordinates = coordinates("aws", "us-east-1", &url);
-            let url = ResponseUrl::check(&coordinates, None, None).unwrap();
-            assert_eq!(
-                url.signed_at().unwrap().to_rfc3339(),
-                "2026-03-01T12:00:00+00:00"
-            );
-            assert_eq!(
-                url.expires_at().unwrap() - url.signed_at().unwrap(),
-                chrono::TimeDelta::hours(2)
-            );
-            assert_eq!(coordinates.service_timeout, Duration::from_secs(3600));
-        }
-    }
-}
+mod tests;

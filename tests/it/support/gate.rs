@@ -1,0 +1,93 @@
+//! A way to PostgreSQL that can be closed just when a transaction was committed and nobody knows yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{eventually, variable};
+
+/// A proxy in front of the test server.
+pub(crate) struct Gate {
+    port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether what the server says to a COMMIT is kept back.
+    closed: AtomicBool,
+    holding: AtomicBool,
+}
+
+impl Gate {
+    /// Listens on a port of its own. The first answer to a COMMIT is kept back for ever.
+    pub(crate) async fn closed() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State::default());
+        state.closed.store(true, Ordering::SeqCst);
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                tokio::spawn(forward(client, Arc::clone(&shared)));
+            }
+        });
+        Self { port, state }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until an answer is kept back.
+    pub(crate) async fn holds(&self) {
+        eventually("a COMMIT", async || {
+            self.state.holding.load(Ordering::SeqCst).then_some(())
+        })
+        .await;
+    }
+
+    /// Keeps nothing more back.
+    pub(crate) fn open(&self) {
+        self.state.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+async fn forward(client: TcpStream, state: Arc<State>) {
+    let port = variable("PGPORT").parse::<u16>().unwrap();
+    let server = TcpStream::connect((variable("PGHOST"), port))
+        .await
+        .unwrap();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let committing = AtomicBool::new(false);
+    let back = async {
+        let mut buffer = vec![0; 65536];
+        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+            if committing.load(Ordering::SeqCst) {
+                state.holding.store(true, Ordering::SeqCst);
+                std::future::pending::<()>().await;
+            }
+            // A client that was killed hears nothing.
+            drop(to_client.write_all(&buffer[..count]).await);
+        }
+    };
+    let forth = async {
+        let mut buffer = vec![0; 65536];
+        while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+            let is_commit = buffer[..count].windows(6).any(|text| text == b"COMMIT");
+            if is_commit && state.closed.load(Ordering::SeqCst) {
+                committing.store(true, Ordering::SeqCst);
+            }
+            to_server.write_all(&buffer[..count]).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = back => {}
+        () = forth => {}
+    }
+}
