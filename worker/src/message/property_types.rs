@@ -85,7 +85,7 @@ pub struct ExtensionObject {
     /// Install what it requires with it; what came that way goes with it. `false`: what is missing fails the request.
     #[serde(default)]
     pub cascade: Flag<true>,
-    /// Go to a version that lies below the installed one, where an update path leads there.
+    /// Go to a version that lies below the installed one, where an update path leads there. From a version that the resource declared itself an update goes back without it.
     #[serde(default)]
     pub allow_downgrade: Flag<false>,
     /// `present`, or `absent`: it shall not be there.
