@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
+use serde_json::Value;
 use url::Url;
 
 /// How long one call may take. S3 and SNS answer within a second; what hangs or drips is given up.
@@ -56,6 +57,22 @@ impl Http {
             .client
             .put(url.clone())
             .body(body)
+            .send()
+            .await
+            .map_err(|error| HttpError::NoAnswer(cause(error)))?;
+        Ok(response.status().as_u16())
+    }
+
+    /// Puts a JSON document; the status.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn put_json(&self, url: &Url, document: &Value) -> Result<u16, HttpError> {
+        let response = self
+            .client
+            .put(url.clone())
+            .header("content-type", "application/json")
+            .body(document.to_string())
             .send()
             .await
             .map_err(|error| HttpError::NoAnswer(cause(error)))?;

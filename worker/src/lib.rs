@@ -44,6 +44,7 @@ pub mod certificates;
 pub mod database;
 pub mod http;
 pub mod iam;
+pub mod protection;
 pub mod queue;
 pub mod responder;
 pub mod secrets;

@@ -13,6 +13,7 @@ use extension_worker::health::{self, Heartbeat};
 use extension_worker::http::Http;
 use extension_worker::iam::Tokens;
 use extension_worker::login::Logins;
+use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
@@ -83,6 +84,12 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
     }
     let http = Http::new()?;
+    let protection = settings
+        .ecs_agent_uri
+        .as_deref()
+        .map(|agent| Protection::new(http.clone(), agent))
+        .transpose()
+        .map_err(|fault| format!("ECS_AGENT_URI: {fault}"))?;
     let signatures = Signatures::new(
         settings.sns_signature,
         settings.sns_certificate_origin,
@@ -113,7 +120,15 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         receive_wait: settings.receive_wait_seconds,
         shutdown: settings.shutdown_seconds,
     };
-    consumer::run(consumer, queue, Arc::new(handler), heartbeat, stop).await;
+    consumer::run(
+        consumer,
+        queue,
+        Arc::new(handler),
+        heartbeat,
+        protection,
+        stop,
+    )
+    .await;
     info!("stopped");
     Ok(())
 }

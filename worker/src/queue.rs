@@ -8,7 +8,9 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
-    Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
+    MessageSystemAttributeName,
 };
 
 /// SQS's bound of one receive.
@@ -21,7 +23,7 @@ const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);
 const REASON_ATTRIBUTE: &str = "Reason";
 
 /// A message in hand, invisible to others until its visibility timeout ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Message {
     /// The same for every delivery of the message.
     pub id: String,
@@ -41,6 +43,25 @@ pub struct QueueError {
     /// SQS's error code, empty where there was no answer.
     pub code: String,
     text: String,
+}
+
+/// An entry of a batch that SQS did not take.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct EntryError {
+    /// SQS's error code, empty where there was no answer.
+    pub code: String,
+    text: String,
+}
+
+impl EntryError {
+    /// Nobody answered for the entry.
+    pub fn unanswered() -> Self {
+        Self {
+            code: String::new(),
+            text: "no answer".to_owned(),
+        }
+    }
 }
 
 /// The queue and its dead-letter queue.
@@ -104,39 +125,65 @@ impl Queue {
             .collect())
     }
 
-    /// Acknowledges a message.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn delete(&self, message: &Message) -> Result<(), QueueError> {
-        self.client
-            .delete_message()
-            .queue_url(&self.url)
-            .receipt_handle(&message.receipt_handle)
-            .send()
-            .await
-            .map_err(|error| fault("DeleteMessage", &error))?;
-        Ok(())
+    /// Acknowledges up to ten messages, by their receipt handles; the answer to each, in their order.
+    pub async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
+        let count = receipt_handles.len();
+        let entries = receipt_handles
+            .into_iter()
+            .enumerate()
+            .map(|(index, handle)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(handle)
+                    .build()
+            });
+        let call = "DeleteMessageBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .delete_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        answers(count, sent)
     }
 
-    /// Hides a message from others for another while; with nothing it is given back at once.
-    ///
-    /// # Errors
-    /// [`QueueError`].
+    /// Hides up to ten messages from others for another while each, or gives them back at once: receipt handles with
+    /// durations; the answer to each, in their order.
     pub async fn change_visibility(
         &self,
-        message: &Message,
-        visibility: Duration,
-    ) -> Result<(), QueueError> {
-        self.client
-            .change_message_visibility()
-            .queue_url(&self.url)
-            .receipt_handle(&message.receipt_handle)
-            .visibility_timeout(whole_seconds(visibility))
-            .send()
-            .await
-            .map_err(|error| fault("ChangeMessageVisibility", &error))?;
-        Ok(())
+        changes: Vec<(String, Duration)>,
+    ) -> Vec<Result<(), EntryError>> {
+        let count = changes.len();
+        let entries = changes
+            .into_iter()
+            .enumerate()
+            .map(|(index, (handle, visibility))| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(handle)
+                    .visibility_timeout(whole_seconds(visibility))
+                    .build()
+            });
+        let call = "ChangeMessageVisibilityBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        answers(count, sent)
     }
 
     /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute. Without a dead-letter queue
@@ -152,11 +199,7 @@ impl Queue {
             .data_type("String")
             .string_value(reason)
             .build()
-            .map_err(|error| QueueError {
-                call: "SendMessage",
-                code: String::new(),
-                text: error.to_string(),
-            })?;
+            .map_err(|error| malformed("SendMessage", &error))?;
         self.client
             .send_message()
             .queue_url(url)
@@ -182,6 +225,43 @@ fn message(message: SqsMessage) -> Option<Message> {
         body: message.body.unwrap_or_default(),
         receive_count,
     })
+}
+
+/// What became of each of `count` entries, which have their index for an id: a message can be in a batch twice.
+fn answers(
+    count: usize,
+    sent: Result<Vec<BatchResultErrorEntry>, QueueError>,
+) -> Vec<Result<(), EntryError>> {
+    match sent {
+        Ok(failed) => {
+            let mut answers = vec![Ok(()); count];
+            for entry in failed {
+                let index = entry.id.parse::<usize>().ok();
+                if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
+                    *answer = Err(EntryError {
+                        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
+                        code: entry.code,
+                    });
+                }
+            }
+            answers
+        }
+        Err(error) => {
+            let entry = EntryError {
+                text: error.to_string(),
+                code: error.code,
+            };
+            vec![Err(entry); count]
+        }
+    }
+}
+
+fn malformed(call: &'static str, error: &dyn std::error::Error) -> QueueError {
+    QueueError {
+        call,
+        code: String::new(),
+        text: error.to_string(),
+    }
 }
 
 fn whole_seconds(duration: Duration) -> i32 {

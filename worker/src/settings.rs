@@ -114,6 +114,9 @@ pub struct RunSettings {
     /// Where the health check listens; unset: nowhere.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
+    /// Where the ECS agent is told to protect the task; ECS sets it.
+    #[arg(long, env = "ECS_AGENT_URI", hide = true)]
+    pub ecs_agent_uri: Option<String>,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,

@@ -4,42 +4,46 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::causes::with_causes;
-use crate::queue::{Message, Queue};
+use super::hand::Hand;
+use super::{VisibilityChange, is_gone};
+use crate::consumer::batches::Batches;
 
 /// With less than this left, the work is given up before another worker can hold the message.
 const LAST_MOMENTS: Duration = Duration::from_secs(15);
 
+/// What fails so often in a row is not waited for any longer.
+const FAILED_BEATS: u32 = 2;
+
+/// No request is worked on for longer: CloudFormation waits for an hour at the most.
+const LONGEST: Duration = Duration::from_secs(3600 + 60);
+
 /// Extends the lease three times in each visibility timeout. Returns when the lease is lost, or about to be.
-pub(super) async fn hold(queue: &Queue, message: &Message, visibility: Duration) {
-    let mut ends = Instant::now() + visibility;
-    loop {
+pub(super) async fn hold(beats: &Batches<VisibilityChange>, hand: &Hand, visibility: Duration) {
+    let taken = Instant::now();
+    let mut failed = 0;
+    while taken.elapsed() < LONGEST && failed < FAILED_BEATS {
         let jitter = 0.9 + 0.2 * fastrand::f64();
         tokio::time::sleep((visibility / 3).mul_f64(jitter)).await;
         let asked = Instant::now();
-        let last_moment = ends
+        let receipt_handle = hand.receipt_handle();
+        let last_moment = hand
+            .lease_ends()
             .checked_sub(LAST_MOMENTS.min(visibility / 3))
             .unwrap_or(asked);
-        let beat = tokio::time::timeout_at(
-            last_moment.into(),
-            queue.change_visibility(message, visibility),
-        );
-        match beat.await {
-            Ok(Ok(())) => ends = asked + visibility,
+        let beat = beats.submit(VisibilityChange {
+            receipt_handle: receipt_handle.clone(),
+            visibility,
+        });
+        match tokio::time::timeout_at(last_moment.into(), beat).await {
+            Ok(Ok(())) => {
+                failed = 0;
+                hand.extended(&receipt_handle, asked + visibility);
+            }
             Ok(Err(fault)) => {
-                warn!(
-                    message_id = message.id,
-                    error = with_causes(&fault),
-                    "the lease could not be extended"
-                );
-                let is_invalid = [
-                    "ReceiptHandleIsInvalid",
-                    "InvalidParameterValue",
-                    "MessageNotInflight",
-                ]
-                .iter()
-                .any(|code| fault.code.contains(code));
-                if is_invalid || Instant::now() >= last_moment {
+                failed += 1;
+                warn!(error = %fault, "the lease could not be extended");
+                let is_newest = hand.receipt_handle() == receipt_handle;
+                if is_newest && is_gone(&fault) || Instant::now() >= last_moment {
                     return;
                 }
             }

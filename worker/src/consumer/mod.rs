@@ -3,31 +3,40 @@
 //! No message is held that cannot be started at once. The receive call is never cut short: a long poll that is
 //! cancelled can still be handed a message, which would then be hidden until its visibility ends.
 
+mod batches;
+mod hand;
 mod lease;
+mod poller;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::causes::with_causes;
+use self::batches::Batches;
+use self::hand::{Hand, InHand};
+use self::poller::Poller;
 use crate::handler::{Disposition, Handler};
 use crate::health::Heartbeat;
-use crate::queue::{MAX_BATCH, Message, Queue};
+use crate::patience::full_jitter;
+use crate::protection::Protection;
+use crate::queue::{EntryError, Queue};
+use crate::retry::{POLICY, Retry};
 
-/// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The pause after a receive that is refused, which somebody has to mend.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How long an acknowledgement waits for others to go with it.
+const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);
+/// How long the extension of a lease does, of which two thirds are left.
+const BEAT_LINGER: Duration = Duration::from_secs(2);
 /// How long a message that could not be put in the dead-letter queue stays hidden.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(60);
-
-/// The messages that are being handled, by id.
-type InHand = Arc<Mutex<HashMap<String, Message>>>;
+/// How long at the most one whose handler panicked does.
+const PANIC_PAUSE: Duration = Duration::from_secs(60);
+/// How long cancelled handlers have for giving their messages back, and acknowledgements for going out.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// The numbers of the consumer.
 #[derive(Debug, Clone)]
@@ -42,195 +51,232 @@ pub struct ConsumerSettings {
     pub shutdown: Duration,
 }
 
+/// What a change of visibility is about.
+#[derive(Debug)]
+struct VisibilityChange {
+    receipt_handle: String,
+    visibility: Duration,
+}
+
+/// What is told to SQS about messages in hand.
+#[derive(Debug)]
+struct Answers {
+    deletions: Batches<String>,
+    returns: Batches<VisibilityChange>,
+    beats: Batches<VisibilityChange>,
+}
+
+impl Answers {
+    fn start(queue: &Queue) -> Self {
+        let changes = |linger| {
+            let queue = queue.clone();
+            Batches::start(linger, move |batch: Vec<VisibilityChange>| {
+                let queue = queue.clone();
+                let changes = batch
+                    .into_iter()
+                    .map(|change| (change.receipt_handle, change.visibility))
+                    .collect();
+                async move { queue.change_visibility(changes).await }
+            })
+        };
+        let deleting = queue.clone();
+        Self {
+            deletions: Batches::start(ACKNOWLEDGE_LINGER, move |handles| {
+                let queue = deleting.clone();
+                async move { queue.delete(handles).await }
+            }),
+            returns: changes(ACKNOWLEDGE_LINGER),
+            beats: changes(BEAT_LINGER),
+        }
+    }
+}
+
+/// What the handling of each message needs.
+struct Shift {
+    settings: ConsumerSettings,
+    queue: Queue,
+    handler: Arc<Handler>,
+    answers: Answers,
+    /// No more messages are received.
+    stop: CancellationToken,
+    /// Those in hand are given back.
+    cancel: CancellationToken,
+}
+
 /// Takes and handles messages until `stop`; then lets what is under way finish, for a bounded time.
 pub async fn run(
     settings: ConsumerSettings,
     queue: Queue,
     handler: Arc<Handler>,
     heartbeat: Heartbeat,
+    protection: Option<Protection>,
     stop: CancellationToken,
 ) {
-    let room = Arc::new(Semaphore::new(settings.concurrency));
     let in_hand = InHand::default();
+    let shift = Arc::new(Shift {
+        answers: Answers::start(&queue),
+        settings: settings.clone(),
+        queue: queue.clone(),
+        handler,
+        stop: stop.clone(),
+        cancel: CancellationToken::new(),
+    });
+    let watched = in_hand.clone();
+    let protecting =
+        protection.map(|protection| tokio::spawn(protection.keep_up(move || watched.longest())));
     let mut handlers = JoinSet::new();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        reap(&mut handlers);
-        let Some(mut permits) = permits(&room, &stop).await else {
-            break;
-        };
-        heartbeat.polling();
-        let received = queue
-            .receive(permits.len(), settings.receive_wait, settings.visibility)
-            .await;
-        heartbeat.polled();
-        let messages = match received {
-            Ok(messages) => messages,
-            Err(fault) => {
-                let refused =
-                    fault.code.contains("AccessDenied") || fault.code.contains("NonExistentQueue");
-                error!(error = with_causes(&fault), "no messages can be received");
-                let longest = if refused { MAX_PAUSE } else { pause };
-                pause = (pause * 2).min(MAX_PAUSE);
-                // Somebody has to mend a refusal: there is no herd to spread.
-                let share = if refused { 1.0 } else { fastrand::f64() };
-                tokio::select! {
-                    () = tokio::time::sleep(longest.mul_f64(share)) => {}
-                    () = stop.cancelled() => {}
-                }
-                continue;
-            }
-        };
-        pause = FIRST_PAUSE;
-        for message in messages {
-            if stop.is_cancelled() {
-                give_back(&queue, &message, Duration::ZERO).await;
-                continue;
-            }
-            let Some(permit) = permits.pop() else {
-                give_back(&queue, &message, Duration::ZERO).await;
+    let mut poller = Poller::new(settings.clone(), queue, heartbeat, stop.clone());
+    while let Some((received, places)) = poller.next().await {
+        let ends = Instant::now() + settings.visibility;
+        let mut places = places.into_iter();
+        for message in received {
+            // SQS gives no more than it was asked for: a place for each.
+            let Some(place) = places.next() else { break };
+            let Some(hand) = in_hand.take(message, place, ends) else {
+                info!("a message that is in hand was delivered again: it is worked on once");
                 continue;
             };
-            in_hand
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(message.id.clone(), message.clone());
-            let (queue, handler, stop) = (queue.clone(), Arc::clone(&handler), stop.clone());
-            let (in_hand, visibility) = (Arc::clone(&in_hand), settings.visibility);
-            handlers.spawn(async move {
-                see_through(visibility, &queue, &handler, &message, &stop).await;
-                in_hand
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&message.id);
-                drop(permit);
-            });
+            handlers.spawn(Arc::clone(&shift).see_through(hand));
         }
+        while handlers.try_join_next().is_some() {}
     }
     info!(
         under_way = handlers.len(),
         "stopping: no more messages are received"
     );
+    wind_up(&shift, poller.stopped_at(), &mut handlers).await;
+    if let Some(protecting) = protecting {
+        protecting.abort();
+    }
+}
+
+/// Lets handlers finish, cancels those that do not, and lets these give their messages back.
+async fn wind_up(shift: &Shift, stopped_at: Instant, handlers: &mut JoinSet<()>) {
+    let until = stopped_at + shift.settings.shutdown;
     let finished = async { while handlers.join_next().await.is_some() {} };
-    if tokio::time::timeout(settings.shutdown, finished)
+    if tokio::time::timeout_at(until.into(), finished)
         .await
-        .is_err()
+        .is_ok()
     {
+        return;
+    }
+    warn!(
+        under_way = handlers.len(),
+        "handlers are cancelled, and their messages given back"
+    );
+    shift.cancel.cancel();
+    let finished = async { while handlers.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, finished).await.is_err() {
         warn!(
             under_way = handlers.len(),
-            "handlers are cancelled, and their messages given back"
+            "messages come again when their visibility ends"
         );
         handlers.shutdown().await;
-        let left = std::mem::take(&mut *in_hand.lock().unwrap_or_else(PoisonError::into_inner));
-        for message in left.values() {
-            give_back(&queue, message, Duration::ZERO).await;
-        }
     }
 }
 
-/// As many permits as there is room for, one at least, a batch at most; none once the process is told to stop.
-async fn permits(
-    room: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) -> Option<Vec<OwnedSemaphorePermit>> {
-    let first = tokio::select! {
-        biased;
-        () = stop.cancelled() => return None,
-        permit = Arc::clone(room).acquire_owned() => permit.ok()?,
-    };
-    let mut permits = vec![first];
-    while permits.len() < MAX_BATCH
-        && let Ok(permit) = Arc::clone(room).try_acquire_owned()
-    {
-        permits.push(permit);
-    }
-    Some(permits)
-}
-
-/// Handles a message under its lease, then acknowledges it or gives it back.
-async fn see_through(
-    visibility: Duration,
-    queue: &Queue,
-    handler: &Handler,
-    message: &Message,
-    stop: &CancellationToken,
-) {
-    let disposition = tokio::select! {
-        disposition = handler.handle(message) => Some(disposition),
-        () = lease::hold(queue, message, visibility) => None,
-    };
-    match disposition {
-        Some(Disposition::Done) => acknowledge(queue, message).await,
-        Some(Disposition::GiveBack(pause)) => {
-            // Another worker need not wait when this one stops.
-            let pause = if stop.is_cancelled() {
-                Duration::ZERO
-            } else {
-                pause
-            };
-            give_back(queue, message, pause).await;
+impl Shift {
+    /// Handles a message under its lease, then acknowledges it or gives it back.
+    async fn see_through(self: Arc<Self>, mut hand: Hand) {
+        if self.stop.is_cancelled() {
+            self.give_back(&hand, Duration::ZERO).await;
+            return;
         }
-        Some(Disposition::DeadLetter(reason)) => match queue.dead_letter(message, &reason).await {
+        // A panic is a failure of this message alone.
+        let handling = AssertUnwindSafe(self.handler.handle(&hand.message)).catch_unwind();
+        let disposition = tokio::select! {
+            disposition = handling => match disposition {
+                Ok(disposition) => disposition,
+                Err(_) => {
+                    error!(message_id = hand.message.id, "the handler panicked: its message comes again");
+                    Disposition::GiveBack(full_jitter(PANIC_PAUSE))
+                }
+            },
+            () = lease::hold(&self.answers.beats, &hand, self.settings.visibility) => {
+                warn!(message_id = hand.message.id, "the lease is lost: another worker may have the message");
+                return;
+            }
+            () = self.cancel.cancelled() => Disposition::GiveBack(Duration::ZERO),
+        };
+        hand.make_room();
+        match disposition {
+            Disposition::Done => self.acknowledge(&hand).await,
+            Disposition::GiveBack(pause) => {
+                // Another worker need not wait when this one stops.
+                let pause = if self.stop.is_cancelled() {
+                    Duration::ZERO
+                } else {
+                    pause
+                };
+                self.give_back(&hand, pause).await;
+            }
+            Disposition::DeadLetter(reason) => self.dead_letter(&hand, &reason).await,
+        }
+    }
+
+    /// Puts a copy in the dead-letter queue, and only then lets go of the original.
+    async fn dead_letter(&self, hand: &Hand, reason: &str) {
+        let message_id = &hand.message.id;
+        match self.queue.dead_letter(&hand.message, reason).await {
             Ok(true) => {
-                error!(
-                    message_id = message.id,
-                    reason, "put in the dead-letter queue"
-                );
-                acknowledge(queue, message).await;
+                error!(message_id, reason, "put in the dead-letter queue");
+                self.acknowledge(hand).await;
             }
             Ok(false) => {
                 error!(
-                    message_id = message.id,
+                    message_id,
                     reason,
                     "left to the queue's redrive policy: there is no WORKER_DEAD_LETTER_QUEUE_URL"
                 );
-                give_back(queue, message, DEAD_LETTER_PAUSE).await;
+                self.give_back(hand, DEAD_LETTER_PAUSE).await;
             }
             Err(fault) => {
-                error!(
-                    message_id = message.id,
-                    reason,
-                    error = with_causes(&fault),
-                    "could not be put in the dead-letter queue"
-                );
-                give_back(queue, message, DEAD_LETTER_PAUSE).await;
+                error!(message_id, reason, error = %fault, "could not be put in the dead-letter queue");
+                self.give_back(hand, DEAD_LETTER_PAUSE).await;
             }
-        },
-        None => warn!(
-            message_id = message.id,
-            "the lease is lost: another worker may have the message"
-        ),
+        }
     }
-}
 
-async fn acknowledge(queue: &Queue, message: &Message) {
-    if let Err(fault) = queue.delete(message).await {
-        warn!(
-            message_id = message.id,
-            error = with_causes(&fault),
-            "not acknowledged: it comes again, and is answered the same"
-        );
+    /// Deletes the message, again where SQS does not, as long as nobody else can have it.
+    async fn acknowledge(&self, hand: &Hand) {
+        let mut pauses = Retry::new(POLICY, hand.lease_ends());
+        loop {
+            let Err(fault) = self.answers.deletions.submit(hand.receipt_handle()).await else {
+                return;
+            };
+            if is_gone(&fault) || !pauses.pause().await {
+                warn!(
+                    message_id = hand.message.id,
+                    error = %fault,
+                    "not acknowledged: it comes again, and is answered the same"
+                );
+                return;
+            }
+        }
     }
-}
 
-async fn give_back(queue: &Queue, message: &Message, pause: Duration) {
-    if let Err(fault) = queue.change_visibility(message, pause).await {
-        warn!(
-            message_id = message.id,
-            error = with_causes(&fault),
-            "not given back: it comes again when its visibility ends"
-        );
-    }
-}
-
-/// A handler that panicked loses its message to the visibility timeout, and nothing else.
-fn reap(handlers: &mut JoinSet<()>) {
-    while let Some(result) = handlers.try_join_next() {
-        if let Err(failed) = result {
-            error!(
-                error = with_causes(&failed),
-                "a handler failed; its message comes again"
+    async fn give_back(&self, hand: &Hand, pause: Duration) {
+        let change = VisibilityChange {
+            receipt_handle: hand.receipt_handle(),
+            visibility: pause,
+        };
+        if let Err(fault) = self.answers.returns.submit(change).await {
+            warn!(
+                message_id = hand.message.id,
+                error = %fault,
+                "not given back: it comes again when its visibility ends"
             );
         }
     }
+}
+
+/// Whether SQS says that the delivery is no longer this worker's.
+fn is_gone(fault: &EntryError) -> bool {
+    [
+        "ReceiptHandleIsInvalid",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+    ]
+    .iter()
+    .any(|code| fault.code.contains(code))
 }

@@ -1,0 +1,164 @@
+//! Asks the queue for messages, for as many as there is room for and no more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::ConsumerSettings;
+use crate::health::Heartbeat;
+use crate::queue::{MAX_BATCH, Message, Queue, QueueError};
+
+/// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The pause after a receive that is refused, which somebody has to mend.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How long a receive waits for room for a whole batch, where there is some already: a call for one message costs as much
+/// as one for ten. Where nothing is under way there is room at once.
+const GATHER: Duration = Duration::from_millis(20);
+/// Receives at the same time, where the queue has more than one brings.
+const MAX_RECEIVES: usize = 4;
+/// So many full batches in a row say that there is more.
+const FULL_BATCHES: u32 = 3;
+
+/// Places for messages, one for each that may come.
+type Places = Vec<OwnedSemaphorePermit>;
+type Received = (Result<Vec<Message>, QueueError>, Places);
+
+/// Receives.
+pub(super) struct Poller {
+    settings: ConsumerSettings,
+    queue: Queue,
+    heartbeat: Heartbeat,
+    stop: CancellationToken,
+    stopped_at: Option<Instant>,
+    room: Arc<Semaphore>,
+    receives: JoinSet<Received>,
+    full_in_a_row: u32,
+    pause: Duration,
+}
+
+impl Poller {
+    pub(super) fn new(
+        settings: ConsumerSettings,
+        queue: Queue,
+        heartbeat: Heartbeat,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(settings.concurrency)),
+            settings,
+            queue,
+            heartbeat,
+            stop,
+            stopped_at: None,
+            receives: JoinSet::new(),
+            full_in_a_row: 0,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// When the process was told to stop.
+    pub(super) fn stopped_at(&self) -> Instant {
+        self.stopped_at.unwrap_or_else(Instant::now)
+    }
+
+    /// The next messages, with a place for each; none once the process was told to stop and no receive is under way.
+    pub(super) async fn next(&mut self) -> Option<(Vec<Message>, Places)> {
+        loop {
+            let wanted = match self.full_in_a_row {
+                0..FULL_BATCHES => 1,
+                _ => MAX_RECEIVES,
+            };
+            let stop = self.stop.clone();
+            if stop.is_cancelled() && self.stopped_at.is_none() {
+                self.stopped_at = Some(Instant::now());
+            }
+            let may_ask = !stop.is_cancelled() && self.receives.len() < wanted;
+            let room = Arc::clone(&self.room);
+            let batch = MAX_BATCH.min(self.settings.concurrency);
+            let is_idle = self.receives.is_empty();
+            if !may_ask && is_idle {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if self.stopped_at.is_none() => {}
+                received = self.receives.join_next(), if !is_idle => {
+                    if let Some(taken) = self.taken(received).await {
+                        return Some(taken);
+                    }
+                }
+                places = places(&room, batch), if may_ask => self.ask(places),
+            }
+        }
+    }
+
+    fn ask(&mut self, places: Places) {
+        let (queue, settings) = (self.queue.clone(), self.settings.clone());
+        let heartbeat = self.heartbeat.clone();
+        self.receives.spawn(async move {
+            heartbeat.polling();
+            let received = queue
+                .receive(places.len(), settings.receive_wait, settings.visibility)
+                .await;
+            heartbeat.polled();
+            (received, places)
+        });
+    }
+
+    /// What a receive brought; none where it failed, after a pause.
+    async fn taken(
+        &mut self,
+        received: Option<Result<Received, tokio::task::JoinError>>,
+    ) -> Option<(Vec<Message>, Places)> {
+        let (received, places) = received?.ok()?;
+        match received {
+            Ok(messages) => {
+                self.pause = FIRST_PAUSE;
+                self.full_in_a_row = match messages.len() {
+                    MAX_BATCH => self.full_in_a_row.saturating_add(1),
+                    _ => 0,
+                };
+                Some((messages, places))
+            }
+            Err(fault) => {
+                drop(places);
+                self.full_in_a_row = 0;
+                self.wait_after(&fault).await;
+                None
+            }
+        }
+    }
+
+    async fn wait_after(&mut self, fault: &QueueError) {
+        let refused =
+            fault.code.contains("AccessDenied") || fault.code.contains("NonExistentQueue");
+        error!(error = %fault, "no messages can be received");
+        let longest = if refused { MAX_PAUSE } else { self.pause };
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        // Somebody has to mend a refusal: there is no herd to spread.
+        let share = if refused { 1.0 } else { fastrand::f64() };
+        tokio::select! {
+            () = tokio::time::sleep(longest.mul_f64(share)) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+/// As many places as there are, one at least, a batch at most.
+async fn places(room: &Arc<Semaphore>, batch: usize) -> Places {
+    let mut places = Vec::new();
+    // A semaphore that is never closed always gives one in the end.
+    places.extend(Arc::clone(room).acquire_owned().await);
+    let until = tokio::time::Instant::now() + GATHER;
+    while places.len() < batch {
+        let next = tokio::time::timeout_at(until, Arc::clone(room).acquire_owned()).await;
+        let Ok(Ok(place)) = next else { break };
+        places.push(place);
+    }
+    places
+}
