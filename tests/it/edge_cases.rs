@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::{
     Answers, Asked, Database, Fixture, Put, delivery, eventually, handler, handler_settings,
-    handler_with, secret,
+    handler_with, secret, variable,
 };
 
 /// A resource of a stack of the test's own, its database, and a worker.
@@ -210,6 +210,21 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     assert!(case.database.ddl().is_empty());
 }
 
+/// With raw delivery the time of a request is that of its URL, which has whole seconds.
+#[tokio::test]
+async fn a_create_in_the_same_second_as_its_delete_is_the_older() {
+    let mut case = Case::new().await;
+    let properties = case.declare(&json!(["hstore"]));
+    let create = case.ask("Create", &properties);
+    let mut delete = case
+        .ask("Delete", &properties)
+        .of("app-Extensions-1A2B3C4D5E6F");
+    delete.published_at = create.published_at;
+    assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
+    assert!(reason(&case.answer(&create).await).contains("newer request"));
+    assert!(case.installed().await.is_empty());
+}
+
 // 6
 #[tokio::test]
 async fn what_a_create_did_in_some_databases_before_it_failed_is_undone_by_its_rollback() {
@@ -270,6 +285,7 @@ async fn a_delete_succeeds_at_once_where_host_or_database_is_gone_and_in_time_wh
     let mut down = case.declare(&json!(["hstore"]));
     down["DBPort"] = json!(1);
     down["ServiceTimeout"] = json!("4");
+    case.now = Utc::now();
     let delete = case.ask("Delete", &down).of("id");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     down["OnUnreachableDelete"] = json!("Fail");
@@ -304,12 +320,23 @@ async fn a_resource_has_one_id_as_long_as_it_stays_on_its_server() {
     let id = case.create(&json!(["hstore"])).await;
     let old = case.declare(&json!(["hstore"]));
     let mut new = case.declare(&json!([{"Name": "cube", "Schema": "public"}]));
+    new["DBHost"] = json!(variable("PGHOST"));
     new["DBName"] = json!("postgres");
     new["Databases"] = json!([case.database.name]);
     let update = case.ask("Update", &new).of(&id).instead_of(old);
     let answer = case.answer(&update).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(answer["PhysicalResourceId"], id);
+
+    // A host name is the same in any letter case.
+    let mut ids = Vec::new();
+    for host in ["localhost", "LocalHost"] {
+        let mut properties = case.declare(&json!(["hstore"]));
+        properties["DBHost"] = json!(host);
+        let create = case.ask("Create", &properties);
+        ids.push(case.answer(&create).await["PhysicalResourceId"].clone());
+    }
+    assert_eq!(ids[0], ids[1]);
 }
 
 // 11
@@ -396,6 +423,79 @@ async fn a_rollback_goes_back_to_the_version_and_to_the_form_of_properties_that_
     assert_eq!(case.database.extensions().await[&chain.name], "1.0");
 }
 
+#[tokio::test]
+async fn the_rollback_of_a_move_does_not_fail_for_the_place_that_could_not_be_moved_to() {
+    let mut case = Case::new().await;
+    let id = case.create(&json!(["hstore"])).await;
+    let old = case.declare(&json!(["hstore"]));
+    let other = Database::create(&format!("{}_b", case.database.name)).await;
+    other
+        .execute("CREATE ROLE nobody_in_particular; CREATE SCHEMA extension_worker AUTHORIZATION nobody_in_particular")
+        .await;
+    let with = |field: &str, value: Value| {
+        let mut new = old.clone();
+        new[field] = value;
+        new["ServiceTimeout"] = json!("3");
+        new
+    };
+    for new in [
+        with("DBPort", json!(1)),
+        with("DBHost", json!("no-such-host.invalid")),
+        with("DBName", json!(other.name)),
+    ] {
+        case.now = Utc::now();
+        let update = case.ask("Update", &new).of(&id).instead_of(old.clone());
+        let failed = case.answer(&update).await;
+        assert!(!reason(&failed).is_empty());
+        let begun = Instant::now();
+        let back = case.ask("Update", &old).of(&id).instead_of(new);
+        let answer = case.answer(&back).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        assert_eq!(answer["PhysicalResourceId"], id);
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(case.installed().await, ["hstore"]);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_moves_nothing() {
+    let mut case = Case::new().await;
+    let id = case.create(&json!(["hstore"])).await;
+    let old = case.declare(&json!(["hstore"]));
+    let mut dry = case.declare(&json!(["cube"]));
+    dry["DryRun"] = json!(true);
+    let update = case.ask("Update", &dry).of(&id).instead_of(old.clone());
+    let answer = case.answer(&update).await;
+    assert_eq!(answer["PhysicalResourceId"], id);
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    for (field, value) in [("DBHost", "localhost"), ("DBName", "postgres")] {
+        let mut elsewhere = dry.clone();
+        elsewhere[field] = json!(value);
+        let update = case
+            .ask("Update", &elsewhere)
+            .of(&id)
+            .instead_of(old.clone());
+        let failed = case.answer(&update).await;
+        assert!(
+            reason(&failed).starts_with("DryRun: cannot be combined"),
+            "{failed}"
+        );
+        assert_eq!(failed["PhysicalResourceId"], id);
+    }
+    // The secret leads to the server by its other name now.
+    let mut moved = secret();
+    moved.host = Some(Host::parse("localhost").unwrap());
+    let worker = handler_with(&case.answers, handler_settings(), moved);
+    let update = case.ask("Update", &dry).of(&id).instead_of(old);
+    let answer = case.delivered_to(&worker, &update).await;
+    assert_eq!(answer["PhysicalResourceId"], id);
+    assert_eq!(case.installed().await, ["hstore"]);
+}
+
 // 14
 #[tokio::test]
 async fn a_delete_is_not_held_up_by_properties_that_nobody_can_use() {
@@ -439,6 +539,36 @@ async fn a_request_that_comes_twice_is_answered_byte_for_byte_by_whoever_gets_it
         );
         assert_eq!((case.database.ddl(), other.ddl()), ddl);
     }
+}
+
+/// A database that was made meanwhile would be first in the list.
+#[tokio::test]
+async fn what_was_answered_for_every_database_is_answered_again_whatever_databases_there_are() {
+    let mut case = Case::new().await;
+    let role = format!("{}_role", case.database.name);
+    let (owned, password) =
+        Database::create_owned(&format!("{}_b", case.database.name), &role).await;
+    let mut own = secret();
+    own.username = role.clone();
+    own.password = Some(Password::new(password));
+    own.dbname = Some(owned.name.clone());
+    let worker = handler_with(&case.answers, handler_settings(), own);
+    let mut properties = case.declare(&json!([{"Name": "hstore", "Version": "no-such"}]));
+    properties.as_object_mut().unwrap().remove("DBName");
+    properties["Databases"] = json!("*");
+    let create = case.ask("Create", &properties);
+    let failed = case.delivered_to(&worker, &create).await;
+    assert!(reason(&failed).contains("hstore"), "{failed}");
+    assert!(
+        reason(&failed).contains(&owned.name),
+        "the secret's database comes first: {failed}"
+    );
+    assert_eq!(
+        owned
+            .text("SELECT count(*)::text FROM extension_worker.request")
+            .await,
+        "1"
+    );
 }
 
 // 16
@@ -572,6 +702,13 @@ async fn a_message_that_is_past_its_deadline_changes_nothing_and_is_not_answered
         assert_eq!(case.answers.of(&raw.key), [""; 0]);
     }
     assert!(case.installed().await.is_empty());
+
+    // Nor is one that nobody could have carried out.
+    let mut old = case.ask("Delete", &properties).of("id");
+    old.message["ResourceType"] = json!("Custom::Other");
+    let disposition = case.worker.handle(&delivery(old.body())).await;
+    assert_eq!(disposition, Disposition::Done);
+    assert_eq!(case.answers.of(&old.key), [""; 0]);
 }
 
 // 20
@@ -681,9 +818,26 @@ async fn a_request_that_nobody_may_be_answered_about_is_a_dead_letter_and_touche
             "topic arn:aws:sns:us-east-1:123456789012:another",
         ),
         (foreign, "account 210987654321"),
+        (
+            with(
+                "ResponseURL",
+                json!(format!("https://{}/", "a".repeat(100_000))),
+            ),
+            "ResponseURL",
+        ),
+        (
+            good.body().replace(
+                ":extension-worker",
+                &format!(":{}\\u0001", "x".repeat(100_000)),
+            ),
+            "topic arn:aws:sns",
+        ),
     ] {
         match worker.handle(&delivery(body)).await {
-            Disposition::DeadLetter(reason) => assert!(reason.contains(expected), "{reason}"),
+            Disposition::DeadLetter(reason) => {
+                assert!(reason.contains(expected), "{reason}");
+                assert!(reason.len() < 2000 && !reason.contains(char::is_control));
+            }
             other => panic!("{expected}: {other:?}"),
         }
     }

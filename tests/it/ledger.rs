@@ -52,6 +52,8 @@ async fn a_ledger_that_a_newer_worker_made_is_left_alone() {
             "COMMENT ON SCHEMA extension_worker IS 'Ledger of extension-worker, version 99: …'",
         )
         .await;
+    let mut properties = properties;
+    properties["ServiceTimeout"] = json!(4);
     let answer = world.create(properties).await;
     assert!(
         answer["Reason"]
@@ -60,6 +62,48 @@ async fn a_ledger_that_a_newer_worker_made_is_left_alone() {
             .contains("has version 99, which this worker does not know"),
         "{answer}"
     );
+}
+
+/// `pg_restore --no-comments`.
+#[tokio::test]
+async fn a_ledger_that_was_restored_without_its_comment_is_the_same() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    world.create(properties.clone()).await;
+    world
+        .database
+        .execute("COMMENT ON SCHEMA extension_worker IS NULL")
+        .await;
+    let answer = world.create(properties).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+}
+
+/// The first version kept what a request came to, and not the answer.
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_brought_to_the_newest() {
+    let world = World::new().await;
+    let mut worker = Worker::start(&world, &[]);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    let request = world.create_request(properties).await;
+    world.publish(&request).await;
+    let first = world.answer(&request).await;
+    world
+        .database
+        .execute(
+            "ALTER TABLE extension_worker.request DROP COLUMN response;
+             ALTER TABLE extension_worker.request ALTER COLUMN outcome SET NOT NULL;
+             COMMENT ON SCHEMA extension_worker IS 'Ledger of extension-worker, version 1: …'",
+        )
+        .await;
+    // Another worker: this one remembers what it answered.
+    world.forget_answer(&request).await;
+    worker.signal("TERM");
+    worker.exit().await;
+    let _other = Worker::start(&world, &[]);
+    world.publish(&request).await;
+    assert_eq!(world.answer(&request).await, first);
+    assert_eq!(world.database.ddl().len(), 1);
 }
 
 #[tokio::test]

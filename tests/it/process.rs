@@ -31,6 +31,14 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
         ("PGSSLROOTCERT", "--ssl-root-cert", "/no/such/file"),
         ("RUST_LOG", "--log", "extension_worker=loud"),
         ("WORKER_RECEIVE_WAIT_SECONDS", "--receive-wait-seconds", "0"),
+        ("WORKER_PATIENCE_SECONDS", "--patience-seconds", "0"),
+        // What does not go together.
+        ("WORKER_SERVER_CONCURRENCY", "--concurrency", "17"),
+        (
+            "WORKER_DEAD_LETTER_QUEUE_URL",
+            "--queue-url",
+            "http://127.0.0.1:1/q",
+        ),
     ] {
         let mut command = worker_binary();
         command

@@ -357,7 +357,7 @@ async fn a_star_stands_for_every_database_of_the_server() {
     let stack = world.stack("app");
     let properties = json!({"DBSecret": secret, "Databases": "*", "Extensions": ["hstore"]});
     let created = stack.create(&properties, &["Databases", "hstore"]).await;
-    assert_eq!(created.outputs["Databases"], "one,postgres", "{created:?}");
+    assert_eq!(created.outputs["Databases"], "postgres,one", "{created:?}");
     assert_eq!(created.outputs["hstore"], "1.8");
     assert_eq!(stack.delete().await, "DELETE_COMPLETE");
 }
@@ -378,6 +378,12 @@ async fn a_replica_is_told_apart() {
         server.port
     );
     assert_eq!(answer["Reason"], expected, "{answer}");
+    // Nothing can have been created there.
+    let id = answer["PhysicalResourceId"].as_str().unwrap();
+    let properties = json!({"DBSecret": secret, "Extensions": ["hstore"]});
+    let delete = world.delete_request(properties, id).await;
+    world.publish(&delete).await;
+    assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
 }
 
 #[tokio::test]
@@ -427,7 +433,7 @@ async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_an_update_releases_nothing() {
+async fn a_dry_run_of_an_update_that_would_release_something_is_refused() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let other = Database::create(&format!("{}_b", world.name)).await;
@@ -437,10 +443,9 @@ async fn a_dry_run_of_an_update_releases_nothing() {
     stack.create(&properties, &[]).await;
     properties["Databases"] = json!([world.database.name]);
     properties["DryRun"] = json!(true);
-    assert_eq!(
-        stack.update(&properties, &[]).await.status,
-        "UPDATE_COMPLETE"
-    );
+    let refused = stack.update(&properties, &[]).await;
+    assert_eq!(refused.status, "UPDATE_FAILED");
+    assert!(refused.reason.contains("DryRun"), "{refused:?}");
     assert_eq!(other.extensions().await, only("hstore", "1.8"));
 }
 

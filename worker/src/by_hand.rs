@@ -11,7 +11,7 @@ use crate::plan::{PassOutcome, ResourceKey};
 use crate::server::Address;
 use crate::settings::ByHandSettings;
 use crate::trouble::Trouble;
-use crate::work::{AttemptEnd, Waiting, Work, Worker};
+use crate::work::{AttemptEnd, Progress, Work, Worker};
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
@@ -51,7 +51,7 @@ pub async fn carry_out(
         stack_id: STACK.to_owned(),
         logical_resource_id: settings.owner.clone(),
     };
-    let waiting = Waiting::default();
+    let progress = Progress::default();
     let work = Work {
         resource: &resource,
         physical_resource_id: None,
@@ -64,11 +64,11 @@ pub async fn carry_out(
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
         coordinates: None,
-        waiting: &waiting,
+        progress: &progress,
     };
     let end = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
         .await
-        .unwrap_or_else(|_| Err(Trouble::out_of_time(waiting.last().as_deref())))
+        .unwrap_or_else(|_| Err(Trouble::out_of_time(progress.waited_for().as_deref())))
         .map_err(|trouble| ByHandError::Reason(trouble.reason))?;
     let text = match &end {
         AttemptEnd::Done(address, outcomes) if settings.json => as_json(address, outcomes),

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::causes::with_causes;
 use crate::message::{
-    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Unanswerable,
+    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
+    printable,
 };
 use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
@@ -20,6 +21,12 @@ use crate::response::{Response, Verdict, own_id};
 use crate::retry::{POLICY, Retry};
 use crate::signatures::Signatures;
 use crate::work::Worker;
+
+/// CloudFormation waits no longer for any answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Of the reason why a message is in the dead-letter queue.
+const MAX_REASON_CHARACTERS: usize = 1000;
 
 /// What the handler goes by.
 #[derive(Debug, Clone, Default)]
@@ -136,17 +143,17 @@ impl Handler {
             .cloned()
             .unwrap_or(Value::Null);
         let now = Utc::now();
-        let read = Request::read(coordinates.clone(), url, message, timestamp, now);
-        let (response, deadline) = match read {
-            Ok(request) if request.deadline <= now => {
-                warn!(deadline = %request.deadline, "the request is past its deadline: nothing is changed");
-                return Disposition::Done;
-            }
+        let timing = Timing::of(&coordinates, url, timestamp, now);
+        if timing.deadline <= now {
+            warn!(deadline = %timing.deadline, "the request is past its deadline: nothing is changed");
+            return Disposition::Done;
+        }
+        let last_chance = receive_count >= self.settings.max_receives;
+        let response = match Request::read(coordinates.clone(), message, timing) {
             Ok(request) => {
                 let decided = match self.recent.find(&coordinates) {
                     Some(response) => Ok(response),
                     None => {
-                        let last_chance = receive_count >= self.settings.max_receives;
                         let patience = self.settings.patience;
                         persist(
                             &self.worker,
@@ -159,7 +166,7 @@ impl Handler {
                     }
                 };
                 match decided {
-                    Ok(response) => (response, request.deadline),
+                    Ok(response) => response,
                     Err(pause) => return Disposition::GiveBack(pause),
                 }
             }
@@ -171,25 +178,32 @@ impl Handler {
                         Verdict::Failed(unusable.to_string())
                     }
                 };
-                let response = Response::new(&coordinates, &own_id(&coordinates), verdict);
-                (response, now + TimeDelta::minutes(1))
+                Response::new(&coordinates, &own_id(&coordinates), verdict)
             }
         };
         let response = self.recent.decide(&coordinates, response);
-        self.put(url, &response, deadline).await
+        let patience = if last_chance {
+            Duration::MAX
+        } else {
+            self.settings.patience
+        };
+        self.put(url, &response, timing.deadline, patience).await
     }
 
-    /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this.
+    /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this. Before the
+    /// last receive the message may also come again.
     async fn put(
         &self,
         url: &ResponseUrl,
         response: &Response,
         deadline: DateTime<Utc>,
+        patience: Duration,
     ) -> Disposition {
         let (status, reason) = (response.status(), response.reason());
+        let now = Instant::now();
         let until = instant(deadline)
-            .max(Instant::now() + Duration::from_secs(5))
-            .min(Instant::now() + self.settings.patience);
+            .max(now + Duration::from_secs(5))
+            .min(now.checked_add(patience).unwrap_or(now + LONGEST_WAIT));
         let mut pauses = Retry::new(POLICY, until);
         loop {
             let error = match self.responder.put(url, response.text()).await {
@@ -221,6 +235,7 @@ fn unverified_pause(receive_count: u32) -> Duration {
     full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }
 
+/// SQS takes no control characters in an attribute, and people no novels.
 fn dead_letter(error: &(dyn std::error::Error + 'static)) -> Disposition {
-    Disposition::DeadLetter(with_causes(error))
+    Disposition::DeadLetter(printable(&with_causes(error), MAX_REASON_CHARACTERS))
 }

@@ -26,6 +26,7 @@ pub mod recent;
 pub mod reconcile;
 pub mod signatures;
 pub mod trouble;
+pub mod turns;
 pub mod work;
 
 // Pure.

@@ -19,6 +19,7 @@ use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
 use extension_worker::signatures::Signatures;
+use extension_worker::turns::Turns;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,6 +60,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    settings.check()?;
+    let turns = settings.turns();
     tls::install_provider();
     let pools = pools(&settings.ssl)?;
     let heartbeat = Heartbeat::default();
@@ -76,6 +79,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let worker = Worker::new(
         Logins::new(Secrets::new(&config), Tokens::new(&config)),
         pools,
+        Turns::new(turns),
     );
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
@@ -146,7 +150,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     let result = match pools(&settings.ssl) {
         Ok(pools) => by_hand::carry_out(
             settings,
-            &Worker::new(Logins::new(secrets, tokens), pools),
+            &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
             dry_run,
         )
         .await

@@ -14,14 +14,14 @@ use crate::plan::ResourceKey;
 use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::retry::{POLICY, Retry};
 use crate::trouble::Trouble;
-use crate::work::{AttemptEnd, Waiting, Work, Worker};
+use crate::work::{AttemptEnd, Progress, Work, Worker};
 
 /// The longest that a message then waits.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// How long after its publication a Delete waits for a server that does not answer: it may be gone for good.
 const DELETE_PATIENCE: Duration = Duration::from_secs(300);
-/// How long it may take to keep a failure. It can do without.
-const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it may take to keep a failure, where the deadline leaves so much.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often in a row somebody else may be faster. A race is over after one more look; what goes on is none.
 const RACES: u32 = 10;
 
@@ -50,7 +50,7 @@ pub async fn persist(
     let last_moment = instant(request.deadline);
     let patience = last_moment.min(Instant::now() + patience);
     let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_PATIENCE);
-    let waiting = Waiting::default();
+    let progress = Progress::new(last_chance);
     let work = Work {
         resource: &resource,
         physical_resource_id: coordinates.physical_resource_id.as_deref(),
@@ -63,20 +63,30 @@ pub async fn persist(
         deleted,
         until: last_moment,
         coordinates: Some(coordinates),
-        waiting: &waiting,
+        progress: &progress,
     };
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, patience);
     let out_of_time = loop {
         // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
         match tokio::time::timeout_at(last_moment.into(), worker.attempt(&work)).await {
-            Ok(Ok(AttemptEnd::Answered(response))) => return Ok(response),
+            Ok(Ok(AttemptEnd::Answered(response))) => {
+                progress.note(true);
+                return Ok(response);
+            }
             // Whoever gives the coordinates is given an answer.
             Ok(Ok(AttemptEnd::Done(..))) => break true,
             Ok(Err(trouble)) => {
                 info!(reason = trouble.reason, "the attempt failed");
+                let crowded = trouble.crowded;
+                if !crowded {
+                    progress.note(!trouble.failing);
+                }
                 if attempts.note(trouble, unreachable_until) == Next::Never {
                     break false;
+                }
+                if crowded {
+                    break true;
                 }
             }
             Err(_) => break true,
@@ -85,7 +95,7 @@ pub async fn persist(
             break true;
         }
     };
-    let trouble = attempts.into_trouble(waiting.last());
+    let trouble = attempts.into_trouble(progress.waited_for());
     let left = last_moment.saturating_duration_since(Instant::now());
     let may_wait = out_of_time
         && patience < last_moment
@@ -117,7 +127,7 @@ fn nothing_to_delete(coordinates: &Coordinates) -> Response {
 
 /// A request that failed must not succeed when it comes again. Past its deadline nothing is tried again in any case.
 async fn keep(worker: &Worker, work: &Work<'_>, trouble: &Trouble, failed: Response) -> Response {
-    let is_unreachable = trouble.unreachable || trouble.gone || trouble.class == Class::Credentials;
+    let is_unreachable = trouble.unreachable || trouble.class == Class::Credentials;
     if is_unreachable || work.properties.dry_run || Instant::now() >= work.until {
         return failed;
     }
@@ -208,7 +218,11 @@ fn why_failed(
         && !trouble.in_step
         && matches!(
             trouble.class,
-            Class::Permanent | Class::Prerequisite(_) | Class::Credentials
+            Class::Permanent
+                | Class::Prerequisite(_)
+                | Class::Credentials
+                // A replica, most likely.
+                | Class::TransientAtMost(_)
         );
     if trouble.gone || unreachable_is_gone || never_was {
         warn!(

@@ -10,8 +10,8 @@ use crate::response::Response;
 /// How many are kept: at 4096 bytes at the most, a megabyte.
 const KEPT: usize = 256;
 
-/// A request, by stack and request id.
-type Key = (String, String);
+/// A request: stack, logical resource id and request id.
+type Key = (String, String, String);
 
 /// Answers by request.
 #[derive(Debug, Default)]
@@ -51,6 +51,7 @@ impl Recent {
 fn key(coordinates: &Coordinates) -> Key {
     (
         coordinates.stack_id.arn.clone(),
+        coordinates.logical_resource_id.clone(),
         coordinates.request_id.clone(),
     )
 }

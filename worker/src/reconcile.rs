@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::database::{Applied, Entry, Pools, Scope, Session};
+use crate::database::{Applied, Entry, Pools, Scope, Session, newest_ledger_version};
 use crate::extension::{Ensure, Observed};
 use crate::fault::DatabaseError;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
@@ -25,15 +25,14 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let mut session = pools.session(pass.target, pass.password).await?;
     let scope = Scope::of(pass.declarations);
     let before = session.begin(&scope, statement_budget(pass.until)).await?;
-    if before.in_recovery {
-        return Err(PassError::ReadOnly);
-    }
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
-    if has_ledger {
+    if has_ledger && !before.in_recovery {
         session.migrate_ledger(before.ledger_version).await?;
     }
-    let ledger = if has_ledger {
+    let is_readable = has_ledger
+        && (!before.in_recovery || before.ledger_version == Some(newest_ledger_version()));
+    let ledger = if is_readable {
         session.read_ledger(pass.resource, pass.request_id).await?
     } else {
         Ledger::default()
@@ -46,10 +45,14 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         session.roll_back().await?;
         return Ok(end);
     }
+    // A replica knows what was decided, and decides nothing.
+    if before.in_recovery {
+        return Err(PassError::ReadOnly);
+    }
     if ledger
         .resource
         .as_ref()
-        .is_some_and(|resource| resource.requested_at > pass.published_at)
+        .is_some_and(|resource| is_newer(resource, pass))
     {
         return Err(PassError::Superseded);
     }
@@ -101,7 +104,8 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
             error,
             step: Some(Box::new(step.clone())),
         };
-        match session.apply(step).await.map_err(failed)? {
+        let budget = statement_budget(pass.until);
+        match session.apply(step, budget).await.map_err(failed)? {
             Applied::Done => {
                 info!(database = pass.target.database, sql = step.sql(), "{step}");
                 changes.push(step.to_string());
@@ -188,6 +192,14 @@ pub async fn keep_response(
         )
         .await?;
     Response::from_text(kept).map_err(unreadable)
+}
+
+/// Whether the ledger knows of a newer request. With raw delivery requests are dated by the second: of a Delete and its
+/// Create in the same one the Create is the older.
+fn is_newer(resource: &ResourceRecord, pass: &Pass<'_>) -> bool {
+    let is_late_create = resource.state == ResourceState::Deleted && pass.request_type == "Create";
+    resource.requested_at > pass.published_at
+        || is_late_create && resource.requested_at == pass.published_at
 }
 
 /// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by

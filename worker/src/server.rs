@@ -5,7 +5,7 @@ use std::fmt;
 /// The longest name that DNS knows, in bytes.
 const MAX_HOST_BYTES: usize = 253;
 
-/// A host name or IP address, valid by construction: it becomes a part of the physical resource id, and to the
+/// A host name or IP address in lower case, valid by construction: it becomes a part of the physical resource id, and to the
 /// PostgreSQL driver a path would be a Unix socket and a comma a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(String);
@@ -27,7 +27,7 @@ impl Host {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c));
         if is_host {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(InvalidHost)
         }

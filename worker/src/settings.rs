@@ -96,6 +96,9 @@ pub struct RunSettings {
     /// Messages that are worked on at the same time.
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
+    /// How many of these may be of one server; unset: half.
+    #[arg(long, env = "WORKER_SERVER_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub server_concurrency: Option<u16>,
     /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
     #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_receives: u32,
@@ -120,6 +123,30 @@ pub struct RunSettings {
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
+}
+
+impl RunSettings {
+    /// What no setting alone can say.
+    ///
+    /// # Errors
+    /// The settings that do not go together.
+    pub fn check(&self) -> Result<(), String> {
+        if self.dead_letter_queue_url.as_ref() == Some(&self.queue_url) {
+            return Err("--dead-letter-queue-url (WORKER_DEAD_LETTER_QUEUE_URL) must be another queue than --queue-url (WORKER_QUEUE_URL)".to_owned());
+        }
+        if self
+            .server_concurrency
+            .is_some_and(|server| server > self.concurrency)
+        {
+            return Err("--server-concurrency (WORKER_SERVER_CONCURRENCY) must not be more than --concurrency (WORKER_CONCURRENCY)".to_owned());
+        }
+        Ok(())
+    }
+
+    /// How many messages of one server may be worked on at the same time.
+    pub fn turns(&self) -> usize {
+        usize::from(self.server_concurrency.unwrap_or(self.concurrency / 2)).max(1)
+    }
 }
 
 /// How connections to PostgreSQL are secured.

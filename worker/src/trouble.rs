@@ -5,7 +5,7 @@ use crate::iam::IamError;
 use crate::pass::PassError;
 use crate::plan::PassOutcome;
 use crate::secrets::SecretError;
-use crate::server::Target;
+use crate::server::{Address, Target};
 
 /// Why an attempt failed.
 #[derive(Debug, Clone)]
@@ -20,6 +20,10 @@ pub struct Trouble {
     pub unreachable: bool,
     /// A statement of a plan was refused: there was something to do.
     pub in_step: bool,
+    /// The server does not answer, or not to the end.
+    pub failing: bool,
+    /// The server does not answer others, who have all its turns: this one need not try.
+    pub crowded: bool,
 }
 
 impl Trouble {
@@ -34,6 +38,8 @@ impl Trouble {
             gone: false,
             unreachable: false,
             in_step: false,
+            failing: false,
+            crowded: false,
         }
     }
 
@@ -45,6 +51,19 @@ impl Trouble {
             gone: false,
             unreachable: false,
             in_step: false,
+            failing: false,
+            crowded: false,
+        }
+    }
+
+    /// Others wait already for a server that does not answer.
+    pub fn crowded(address: &Address) -> Self {
+        Self {
+            class: Class::Transient,
+            crowded: true,
+            ..Self::permanent(format!(
+                "{address} does not answer, and enough requests wait for it."
+            ))
         }
     }
 
@@ -63,6 +82,8 @@ impl Trouble {
             gone,
             unreachable: false,
             in_step: false,
+            failing: false,
+            crowded: false,
         }
     }
 
@@ -93,6 +114,11 @@ impl Trouble {
             gone: class == Class::NoDatabase || no_host,
             unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
             in_step: matches!(error, PassError::Database { step: Some(_), .. }),
+            failing: matches!(
+                fault,
+                Some(DatabaseError::Unreachable(..) | DatabaseError::Lost(..))
+            ),
+            crowded: false,
         }
     }
 

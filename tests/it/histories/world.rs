@@ -23,8 +23,8 @@ pub(super) struct World {
     admins: [Client; 2],
     answers: Answers,
     workers: RefCell<[Rc<Handler>; 2]>,
-    started_at: DateTime<Utc>,
-    /// Requests so far; each is published a millisecond after the one before.
+    /// When the newest request was published; no two are at the same time.
+    published_at: Cell<DateTime<Utc>>,
     requests: Cell<i64>,
     histories: Cell<u32>,
     deaths: Cell<u32>,
@@ -96,7 +96,7 @@ impl World {
             admins,
             workers: RefCell::new([Rc::new(handler(&answers)), Rc::new(handler(&answers))]),
             answers,
-            started_at: Utc::now() - TimeDelta::minutes(5),
+            published_at: Cell::new(Utc::now()),
             requests: Cell::new(0),
             histories: Cell::new(0),
             deaths: Cell::new(0),
@@ -378,13 +378,16 @@ impl Life<'_> {
         let world = self.world;
         let number = world.requests.get();
         world.requests.set(number + 1);
+        let next = world.published_at.get() + TimeDelta::milliseconds(1);
+        let published_at = next.max(Utc::now());
+        world.published_at.set(published_at);
         let mut asked = Asked::new(
             &world.answers,
             (&self.stack_id, &format!("R{resource}")),
             &number.to_string(),
             kind,
             self.properties(wish),
-            world.started_at + TimeDelta::milliseconds(number),
+            published_at,
         );
         if let Some(id) = id {
             asked = asked.of(id);

@@ -17,6 +17,7 @@ use extension_worker::secrets::{Password, Secret, Secrets};
 use extension_worker::server::Host;
 use extension_worker::signatures::{SignatureCheck, Signatures};
 use extension_worker::tls::{self, SslMode};
+use extension_worker::turns::Turns;
 use extension_worker::work::Worker;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -285,7 +286,11 @@ pub(crate) fn handler_with(
             ..settings
         },
         Signatures::new(SignatureCheck::Off, None, http.clone()).unwrap(),
-        Worker::new(Logins::new(Secrets::given(secret), None), pools),
+        Worker::new(
+            Logins::new(Secrets::given(secret), None),
+            pools,
+            Turns::new(8),
+        ),
         Responder::new(http),
     )
 }

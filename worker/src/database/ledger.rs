@@ -12,7 +12,7 @@ use crate::plan::{Managed, ResourceKey, ResourceState, Role};
 const MIGRATIONS: [&str; 2] = [include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
 
 /// The version that this worker writes.
-pub(super) fn newest_version() -> u32 {
+pub fn newest_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
+use futures_util::future::try_join;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -114,19 +115,26 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
-        let sql = ledger::migration(from.unwrap_or(0));
+        let from = from.unwrap_or(0);
+        let sql = ledger::migration(from);
         if sql.is_empty() {
-            Ok(())
-        } else {
-            Ok(self.client()?.batch_execute(&sql).await?)
+            return Ok(());
         }
+        let done = self.client()?.batch_execute(&sql).await;
+        done.map_err(DatabaseError::from)
+            .map_err(|error| match error.sql() {
+                Some(refused) if from > 0 && refused.sqlstate == "42501" => {
+                    DatabaseError::OlderLedger(from)
+                }
+                _ => error,
+            })
     }
 
-    /// Carries a step out.
+    /// Carries a step out, which may take as long as `budget`.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn apply(&mut self, step: &Step) -> Result<Applied, DatabaseError> {
+    pub async fn apply(&mut self, step: &Step, budget: Duration) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
         let may_stay = matches!(
             step,
@@ -135,13 +143,19 @@ impl Session {
                 ..
             }
         );
+        // What earlier steps took is not there for this one. A timeout that is set in a message does not hold for the
+        // rest of that message: two messages, sent together.
+        let client = self.client()?;
+        let timeout = format!(
+            "SET LOCAL statement_timeout = {}",
+            budget.as_millis().max(1)
+        );
         if !may_stay {
-            self.client()?.batch_execute(&sql).await?;
+            try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
             return Ok(Applied::Done);
         }
-        self.client()?
-            .batch_execute("SAVEPOINT before_drop")
-            .await?;
+        let begin = format!("{timeout}; SAVEPOINT before_drop");
+        client.batch_execute(&begin).await?;
         match self
             .client()?
             .batch_execute(&sql)

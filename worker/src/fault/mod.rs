@@ -43,6 +43,12 @@ pub enum DatabaseError {
         "the ledger in schema extension_worker has version {0}, which this worker does not know: run a newer one"
     )]
     NewerLedger(u32),
+    /// An older worker made the ledger, as another role.
+    #[error(
+        "the ledger in schema extension_worker has version {0} and belongs to another role, which alone can bring it to a \
+         newer one: run one request with that role's secret, or give the schema and what is in it to this one"
+    )]
+    OlderLedger(u32),
 }
 
 impl DatabaseError {

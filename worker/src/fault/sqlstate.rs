@@ -84,7 +84,9 @@ pub fn classify(error: &DatabaseError) -> Class {
         | DatabaseError::Tls(..)
         | DatabaseError::Unreadable(_)
         | DatabaseError::ForeignLedger(_)
-        | DatabaseError::NewerLedger(_) => Class::Permanent,
+        | DatabaseError::OlderLedger(_) => Class::Permanent,
+        // While workers are replaced by newer ones: one of these takes it.
+        DatabaseError::NewerLedger(_) => Class::Transient,
         DatabaseError::Sql(error) => of_sql(error),
     }
 }

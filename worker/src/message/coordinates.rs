@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Unanswerable;
+use super::{Unanswerable, printable};
 
 /// CloudFormation's own default and upper bound of `ServiceTimeout`.
 const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -14,6 +14,8 @@ const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
 const MAX_ID_BYTES: usize = 1024;
 /// CloudFormation's bound of a logical resource id; a request id is a UUID.
 const MAX_NAME_BYTES: usize = 255;
+/// Of what stands where `Create` should.
+const MAX_KIND_CHARACTERS: usize = 64;
 
 /// What CloudFormation wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,9 +155,11 @@ impl Coordinates {
                     "Create" => RequestType::Create,
                     "Update" => RequestType::Update,
                     "Delete" => RequestType::Delete,
-                    other => RequestType::Unknown(other.to_owned()),
+                    other => RequestType::Unknown(printable(other, MAX_KIND_CHARACTERS)),
                 },
-                Some(other) => RequestType::Unknown(other.to_string()),
+                Some(other) => {
+                    RequestType::Unknown(printable(&other.to_string(), MAX_KIND_CHARACTERS))
+                }
                 None => RequestType::Unknown(String::new()),
             },
             stack_id: StackId::parse(&stack_id).ok_or(Unanswerable::StackId)?,

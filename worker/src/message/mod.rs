@@ -25,6 +25,7 @@ pub use properties::{
     Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
 };
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
-pub use request::{Operation, Request, Unanswerable, UnusableRequest};
+pub use request::{Operation, Request, Timing, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseUrl};
+pub use signature::printable;
 pub use signature::{Signature, SignatureFault, SignatureVersion, SignedFields};

@@ -61,7 +61,7 @@ pub struct ResourceProperties {
     /// `Succeed` or `Fail`.
     #[serde(default)]
     pub on_unreachable_delete: OnUnreachableDelete,
-    /// Answer with the statements in Changes, and change nothing.
+    /// Answer with the statements in Changes, and change nothing; not together with another place than before.
     #[serde(default)]
     pub dry_run: Flag<false>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::{Coordinates, ForbiddenUrl, InvalidProperties, Properties, RequestType, ResponseUrl};
@@ -81,19 +81,44 @@ pub struct Request {
     pub deadline: DateTime<Utc>,
 }
 
+/// When a request was published, and when it must be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// When it was published: what is older never overrules what is newer.
+    pub published_at: DateTime<Utc>,
+    /// When it must be answered.
+    pub deadline: DateTime<Utc>,
+}
+
+impl Timing {
+    /// `timestamp` is the envelope's; without one the URL's own date stands, and without that `now`.
+    pub fn of(
+        coordinates: &Coordinates,
+        url: &ResponseUrl,
+        timestamp: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        // The ledger keeps microseconds.
+        let published_at = timestamp
+            .or_else(|| url.signed_at())
+            .unwrap_or(now)
+            .trunc_subsecs(6);
+        Self {
+            published_at,
+            deadline: deadline(published_at, coordinates.service_timeout, url.expires_at()),
+        }
+    }
+}
+
 impl Request {
     /// Reads what is to be carried out.
-    ///
-    /// `timestamp` is the envelope's; without one the URL's own date stands, and without that `now`.
     ///
     /// # Errors
     /// [`UnusableRequest`], whose text is the Reason.
     pub fn read(
         coordinates: Coordinates,
-        url: &ResponseUrl,
         mut message: Map<String, Value>,
-        timestamp: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
+        timing: Timing,
     ) -> Result<Self, UnusableRequest> {
         if let RequestType::Unknown(kind) = &coordinates.request_type {
             return Err(UnusableRequest::RequestType(kind.clone()));
@@ -130,25 +155,25 @@ impl Request {
                 return Err(UnusableRequest::RequestType(kind));
             }
         };
-        let published_at = timestamp.or_else(|| url.signed_at()).unwrap_or(now);
-        let deadline = deadline(published_at, coordinates.service_timeout, url.expires_at());
         Ok(Self {
             coordinates,
             operation,
-            published_at,
-            deadline,
+            published_at: timing.published_at,
+            deadline: timing.deadline,
         })
     }
 }
 
-/// The instant by which the answer must be on its way: a tenth of the time that CloudFormation waits, 1 s to 15 s, is
-/// kept for the answer itself.
+/// The instant by which the answer must be on its way: a tenth of the time that CloudFormation waits, 1 s to 15 s but no
+/// more than half of it, is kept for the answer itself.
 fn deadline(
     published_at: DateTime<Utc>,
     service_timeout: Duration,
     url_expires: Option<DateTime<Utc>>,
 ) -> DateTime<Utc> {
-    let margin = (service_timeout / 10).clamp(Duration::from_secs(1), Duration::from_secs(15));
+    let margin = (service_timeout / 10)
+        .clamp(Duration::from_secs(1), Duration::from_secs(15))
+        .min(service_timeout / 2);
     let wait = TimeDelta::from_std(service_timeout.saturating_sub(margin)).unwrap_or_default();
     let by_timeout = published_at
         .checked_add_signed(wait)
@@ -188,7 +213,8 @@ mod tests {
         change(&mut message);
         let coordinates = Coordinates::read(&message).unwrap();
         let url = ResponseUrl::check(&coordinates, None, None).unwrap();
-        Request::read(coordinates, &url, message, None, Utc::now())
+        let timing = Timing::of(&coordinates, &url, None, Utc::now());
+        Request::read(coordinates, message, timing)
     }
 
     fn set(field: &str, value: Value) -> impl FnOnce(&mut Map<String, Value>) {
@@ -234,10 +260,11 @@ mod tests {
     fn the_deadline_counts_from_publication_and_leaves_time_to_answer() {
         let after = |timeout: &str| {
             let request = read(set("ServiceTimeout", json!(timeout))).unwrap();
-            (request.deadline - request.published_at).num_seconds()
+            (request.deadline - request.published_at).as_seconds_f64()
         };
-        assert_eq!(after("10"), 9);
-        assert_eq!(after("60"), 54);
-        assert_eq!(after("3600"), 3585);
+        assert_eq!(after("1"), 0.5);
+        assert_eq!(after("10"), 9.0);
+        assert_eq!(after("60"), 54.0);
+        assert_eq!(after("3600"), 3585.0);
     }
 }

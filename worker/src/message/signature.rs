@@ -69,7 +69,7 @@ pub struct Signature {
 }
 
 /// The beginning of a text that somebody chose, as a Reason may hold it: SQS takes no control characters.
-pub(super) fn printable(text: &str, characters: usize) -> String {
+pub fn printable(text: &str, characters: usize) -> String {
     let kept = text.chars().filter(|character| !character.is_control());
     kept.take(characters).collect()
 }

@@ -10,15 +10,8 @@ fn a_realistic_message_is_read_whole() {
     let envelope = Envelope::open(body, &[TOPIC.to_owned()]).unwrap();
     let coordinates = Coordinates::read(&envelope.message).unwrap();
     let url = ResponseUrl::check(&coordinates, envelope.topic_arn.as_deref(), None).unwrap();
-    let published = envelope.timestamp;
-    let request = Request::read(
-        coordinates,
-        &url,
-        envelope.message,
-        published,
-        chrono::Utc::now(),
-    )
-    .unwrap();
+    let timing = Timing::of(&coordinates, &url, envelope.timestamp, chrono::Utc::now());
+    let request = Request::read(coordinates, envelope.message, timing).unwrap();
 
     let Operation::Create(properties) = request.operation else {
         panic!("{:?} is no Create", request.operation);

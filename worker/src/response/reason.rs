@@ -152,7 +152,8 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         DatabaseError::Busy
         | DatabaseError::Unreadable(_)
         | DatabaseError::ForeignLedger(_)
-        | DatabaseError::NewerLedger(_) => {
+        | DatabaseError::NewerLedger(_)
+        | DatabaseError::OlderLedger(_) => {
             format!("{place}: {error}.")
         }
     }

@@ -1,24 +1,30 @@
 //! One attempt at one request: the login, the databases, a pass over each. What an attempt did before it
 //! failed is in the ledgers of the databases, where the next one finds it.
 
-use std::sync::{Mutex, PoisonError};
+mod places;
+mod progress;
+
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use tracing::{info, warn};
+use tracing::warn;
+
+use self::places::Place;
+pub use self::progress::Progress;
 
 use crate::database::Pools;
 use crate::fault::Class;
 use crate::login::{Login, Logins};
-use crate::message::{Coordinates, Databases, Properties};
+use crate::message::{Coordinates, Properties};
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::reconcile::{keep_response, reconcile};
 use crate::response::{Draft, Response, own_id, physical_resource_id};
 use crate::server::{Address, Target};
 use crate::trouble::Trouble;
+use crate::turns::Turns;
 
 /// Databases of one request that are worked on at the same time: a server has other things to do.
 const DATABASES_AT_ONCE: usize = 4;
@@ -28,6 +34,7 @@ const DATABASES_AT_ONCE: usize = 4;
 pub struct Worker {
     logins: Logins,
     pools: Pools,
+    turns: Turns,
 }
 
 /// What is to be done.
@@ -55,8 +62,8 @@ pub struct Work<'a> {
     pub until: Instant,
     /// The request, where it is to be answered.
     pub coordinates: Option<&'a Coordinates>,
-    /// Where it is written down what the attempt waits for.
-    pub waiting: &'a Waiting,
+    /// What this attempt shares with others.
+    pub progress: &'a Progress,
 }
 
 /// What an attempt came to.
@@ -68,28 +75,14 @@ pub enum AttemptEnd {
     Answered(Response),
 }
 
-/// What an attempt waits for, to be told when it never comes.
-#[derive(Debug, Default)]
-pub struct Waiting(Mutex<Option<String>>);
-
-impl Waiting {
-    fn note(&self, what: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
-    }
-
-    /// The last that was waited for.
-    pub fn last(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
 impl Worker {
     /// A worker with no connections yet.
-    pub fn new(logins: Logins, pools: Pools) -> Self {
-        Self { logins, pools }
+    pub fn new(logins: Logins, pools: Pools, turns: Turns) -> Self {
+        Self {
+            logins,
+            pools,
+            turns,
+        }
     }
 
     /// Makes an attempt. The first database keeps the answer: it comes before the others, which nothing is done in where
@@ -98,6 +91,16 @@ impl Worker {
     /// # Errors
     /// [`Trouble`].
     pub async fn attempt(&self, work: &Work<'_>) -> Result<AttemptEnd, Trouble> {
+        let moved_from = work
+            .old
+            .filter(|old| !old.is_in_the_same_place_as(work.properties));
+        if work.properties.dry_run && moved_from.is_some() {
+            return Err(Trouble::permanent(
+                "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. \
+                 Change them alone, or look at the other database with a resource of its own."
+                    .to_owned(),
+            ));
+        }
         let place = self.place(work).await?;
         let Place { login, databases } = &place;
         let [home, others @ ..] = databases.as_slice() else {
@@ -111,9 +114,6 @@ impl Worker {
             properties: work.properties,
             physical_resource_id: &id,
         });
-        let moved_from = work.old.filter(|old| {
-            !work.properties.dry_run && !old.is_in_the_same_place_as(work.properties)
-        });
         let is_all = others.is_empty() && moved_from.is_none();
         let at_home = self.pass_or_release(work, login, home, draft.filter(|_| is_all));
         let mut outcomes = match at_home.await? {
@@ -123,22 +123,19 @@ impl Worker {
 
         let mut passes = Vec::new();
         for database in others {
-            passes.push(self.outcome(work, login, database).boxed());
+            passes.push(self.pass_or_release(work, login, database, None).boxed());
         }
         let results = stream::iter(passes)
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
-        together(others, results, &mut outcomes)?;
-        if let Some(old) = moved_from
-            && let Some(left) = self.left_behind(work, old, &place).await?
-        {
-            for database in &left.databases {
-                info!(database, "no longer declared for this database");
-                self.release(work, &left.login, database, None)
-                    .await
-                    .map_err(|trouble| trouble.after(&outcomes))?;
-            }
+        if let Some(response) = together(others, results, &mut outcomes)? {
+            return Ok(AttemptEnd::Answered(response));
+        }
+        if let Some(old) = moved_from {
+            self.leave_behind(work, old, &place)
+                .await
+                .map_err(|trouble| trouble.after(&outcomes))?;
         }
         let Some(draft) = draft else {
             return Ok(AttemptEnd::Done(place.login.address, outcomes));
@@ -181,35 +178,14 @@ impl Worker {
         kept.map_err(|error| self.trouble(&error, &target, login))
     }
 
-    /// Logs in, and finds the databases.
-    async fn place(&self, work: &Work<'_>) -> Result<Place, Trouble> {
-        let properties = work.properties;
-        work.waiting
-            .note(format!("secret \"{}\"", properties.db_secret));
-        let login = self.logins.log_in(properties).await?;
-        work.waiting.note(login.address.to_string());
-        let databases = self.databases(properties, &login).await?;
-        Ok(Place { login, databases })
-    }
-
     /// What a success calls the resource.
     fn id_of_success(&self, work: &Work<'_>, address: &Address) -> String {
         match work.coordinates {
-            Some(coordinates) if work.deleted => own_id(coordinates),
+            // A dry run moves nothing, not even where the secret leads elsewhere by now.
+            Some(coordinates) if work.deleted || work.properties.dry_run && work.old.is_some() => {
+                own_id(coordinates)
+            }
             Some(_) | None => physical_resource_id(address, work.resource),
-        }
-    }
-
-    async fn outcome(
-        &self,
-        work: &Work<'_>,
-        login: &Login,
-        database: &str,
-    ) -> Result<PassOutcome, Trouble> {
-        match self.pass_or_release(work, login, database, None).await? {
-            PassEnd::Outcome(outcome) => Ok(outcome),
-            // The list of databases changed since, and another one keeps the answer.
-            PassEnd::Answered(_) => Ok(PassOutcome::default()),
         }
     }
 
@@ -260,7 +236,7 @@ impl Worker {
         draft: Option<Draft<'_>>,
     ) -> Result<PassEnd, Trouble> {
         let target = login.target(database);
-        work.waiting.note(target.to_string());
+        work.progress.waits_for(target.to_string());
         let id = physical_resource_id(&login.address, work.resource);
         let pass = work.pass(&target, login, &id, deleted, draft);
         let result = reconcile(&self.pools, &pass).await;
@@ -277,100 +253,6 @@ impl Worker {
             self.pools.forget(target);
         }
         Trouble::of_pass(error, target)
-    }
-
-    async fn databases(
-        &self,
-        properties: &Properties,
-        login: &Login,
-    ) -> Result<Vec<String>, Trouble> {
-        let default = properties.db_name.as_ref().or(login.dbname.as_ref());
-        match &properties.databases {
-            Databases::Named(names) => Ok(names.clone()),
-            Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
-                Trouble::permanent(format!(
-                    "DBName: required, as secret \"{}\" has no dbname.",
-                    properties.db_secret
-                ))
-            }),
-            Databases::All => self.every_database(default, login).await,
-        }
-    }
-
-    /// Asks in the default database, or, where that is gone, in one that every server has.
-    async fn every_database(
-        &self,
-        default: Option<&String>,
-        login: &Login,
-    ) -> Result<Vec<String>, Trouble> {
-        let mut last = None;
-        for database in default
-            .map(String::as_str)
-            .into_iter()
-            .chain(["postgres", "template1"])
-        {
-            let target = login.target(database);
-            let listed = async {
-                let mut session = self.pools.session(&target, &login.password).await?;
-                session.databases().await
-            };
-            match listed.await {
-                Ok(databases) => return Ok(databases),
-                Err(error) => {
-                    let mut trouble = Trouble::of_pass(&PassError::from(error), &target);
-                    let gone = trouble.class == Class::NoDatabase;
-                    // The others may be there: the resource is not gone with this one.
-                    trouble.gone &= !gone;
-                    if !gone {
-                        return Err(trouble);
-                    }
-                    last = Some(trouble);
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            Trouble::permanent("Databases: the server has none that can be asked.".to_owned())
-        }))
-    }
-
-    /// The databases that an Update no longer names, of the same server; or all of another, where an Update that failed
-    /// began to move the resource there. What it cannot know it leaves alone.
-    async fn left_behind(
-        &self,
-        work: &Work<'_>,
-        old: &Properties,
-        now: &Place,
-    ) -> Result<Option<Place>, Trouble> {
-        let listed = async {
-            let login = self.logins.log_in(old).await?;
-            let address = &now.login.address;
-            let is_here = login.address == *address;
-            // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and
-            // nothing but this Update goes back.
-            let id = physical_resource_id(address, work.resource);
-            if !is_here && work.physical_resource_id != Some(id.as_str()) {
-                return Ok(None);
-            }
-            let mut databases = self.databases(old, &login).await?;
-            databases.retain(|database| !(is_here && now.databases.contains(database)));
-            Ok(Some(Place { login, databases }))
-        };
-        let listed: Result<Option<Place>, Trouble> = listed.await;
-        match listed {
-            Err(trouble)
-                if matches!(
-                    trouble.class,
-                    Class::Permanent | Class::NoDatabase | Class::Prerequisite(_)
-                ) =>
-            {
-                warn!(
-                    reason = trouble.reason,
-                    "what was declared before cannot be found, and is left alone"
-                );
-                Ok(None)
-            }
-            other => other,
-        }
     }
 }
 
@@ -415,23 +297,18 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Databases of a server, and how to log in to it.
-#[derive(Debug)]
-struct Place {
-    login: Login,
-    databases: Vec<String>,
-}
-
-/// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same.
+/// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same. Where
+/// one of the databases keeps an answer, the request was answered with it: the list of databases changed since.
 fn together(
     databases: &[String],
-    results: Vec<Result<PassOutcome, Trouble>>,
+    results: Vec<Result<PassEnd, Trouble>>,
     outcomes: &mut Vec<(String, PassOutcome)>,
-) -> Result<(), Trouble> {
+) -> Result<Option<Response>, Trouble> {
     let mut troubles = Vec::new();
     for (database, result) in databases.iter().zip(results) {
         match result {
-            Ok(outcome) => outcomes.push((database.clone(), outcome)),
+            Ok(PassEnd::Outcome(outcome)) => outcomes.push((database.clone(), outcome)),
+            Ok(PassEnd::Answered(response)) => return Ok(Some(response)),
             Err(trouble) => troubles.push(trouble),
         }
     }
@@ -440,6 +317,6 @@ fn together(
         .min_by_key(|trouble| trouble.class == Class::Transient);
     match worst {
         Some(trouble) => Err(trouble.after(outcomes)),
-        None => Ok(()),
+        None => Ok(None),
     }
 }
