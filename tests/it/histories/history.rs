@@ -44,7 +44,7 @@ pub(super) enum Change {
 /// The properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wish {
-    /// Indices of databases, each once, in the order of the template.
+    /// Indices of databases, each once, in the order of the template. The third cannot be worked on.
     pub(super) databases: Vec<usize>,
     /// Whether the server is named by its other name: another physical id, the same databases.
     pub(super) alias: bool,
@@ -129,6 +129,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => Just(vec![1]),
         1 => Just(vec![0, 1]),
         1 => Just(vec![1, 0]),
+        1 => Just(vec![2]),
+        1 => Just(vec![0, 2]),
     ];
     let version = prop_oneof![
         4 => Just(Version::Unset),

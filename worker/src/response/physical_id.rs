@@ -1,4 +1,5 @@
-//! `PhysicalResourceId`: what `Ref` gives. Nothing is ever read from one; it is compared as a whole.
+//! `PhysicalResourceId`: what `Ref` gives. What is dropped never depends on what one says, but for being the same or
+//! another.
 
 use sha2::{Digest, Sha256};
 
@@ -23,9 +24,19 @@ pub fn own_id(coordinates: &Coordinates) -> String {
         .unwrap_or_else(|| not_created_id(coordinates))
 }
 
-/// Whether a Delete is for a Create that failed. Its ledgers, if it has any, are undone all the same.
+/// Whether a Delete is for a Create that failed, or was never answered: its id is none that a success gave. Its ledgers,
+/// if it has any, are undone all the same.
 pub fn was_never_created(coordinates: &Coordinates) -> bool {
-    coordinates.physical_resource_id.as_deref() == Some(&not_created_id(coordinates))
+    let resource = ResourceKey::of(coordinates);
+    let end = format!(
+        "/{}/{}",
+        resource.logical_resource_id,
+        fingerprint(&resource)
+    );
+    coordinates
+        .physical_resource_id
+        .as_deref()
+        .is_none_or(|id| !id.ends_with(&end) || id == not_created_id(coordinates))
 }
 
 fn not_created_id(coordinates: &Coordinates) -> String {
