@@ -16,6 +16,7 @@ mod response_url;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use certificate_url::{CertificateUrl, ForbiddenCertificateUrl};
 pub use coordinates::{Coordinates, RequestType, StackId};
@@ -28,3 +29,4 @@ pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseUrl};
 pub use signature::{Signature, SignatureFault, SignatureVersion, SignedFields};
+pub use trace::{TRACEPARENT, Traceparent};
