@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Span, error, info, record_all, warn};
 
 use crate::causes::with_causes;
 use crate::message::{
     Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Unanswerable,
 };
+use crate::metrics::{Metrics, Outcome};
 use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
 use crate::recent::Recent;
@@ -49,6 +50,9 @@ pub enum Disposition {
     DeadLetter(String),
 }
 
+/// What becomes of a message, and what its handling is counted as.
+type End = (Disposition, Outcome);
+
 /// Handles messages.
 #[derive(Debug)]
 pub struct Handler {
@@ -57,6 +61,7 @@ pub struct Handler {
     worker: Worker,
     responder: Responder,
     recent: Recent,
+    metrics: Metrics,
 }
 
 impl Handler {
@@ -66,6 +71,7 @@ impl Handler {
         signatures: Signatures,
         worker: Worker,
         responder: Responder,
+        metrics: Metrics,
     ) -> Self {
         Self {
             settings,
@@ -73,11 +79,20 @@ impl Handler {
             worker,
             responder,
             recent: Recent::default(),
+            metrics,
         }
     }
 
-    /// Handles one message.
+    /// Handles one message. What is logged belongs to the current span, which is told of the request: see
+    /// [`crate::telemetry::message_span`].
     pub async fn handle(&self, message: &Message) -> Disposition {
+        let handling = self.metrics.handling();
+        let (disposition, outcome) = self.see_through(message).await;
+        handling.ends(outcome);
+        disposition
+    }
+
+    async fn see_through(&self, message: &Message) -> End {
         let envelope = match Envelope::open(&message.body, &self.settings.topics) {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
@@ -85,7 +100,7 @@ impl Handler {
         match self.signatures.check(&message.id, &envelope).await {
             Ok(()) => {}
             Err(unverified) if unverified.is_temporary() => {
-                return Disposition::GiveBack(unverified_pause(message.receive_count));
+                return give_back(unverified_pause(message.receive_count));
             }
             Err(unverified) => return dead_letter(&unverified),
         }
@@ -93,13 +108,12 @@ impl Handler {
             Ok(answerable) => answerable,
             Err(unanswerable) => return dead_letter(&unanswerable),
         };
-        let span = info_span!(
-            "request",
+        record_all!(
+            Span::current(),
             kind = coordinates.request_type.as_str(),
             stack = coordinates.stack_id.arn,
             resource = coordinates.logical_resource_id,
             request = coordinates.request_id,
-            receive = message.receive_count,
         );
         self.answer(
             coordinates,
@@ -108,7 +122,6 @@ impl Handler {
             envelope.timestamp,
             message.receive_count,
         )
-        .instrument(span)
         .await
     }
 
@@ -130,7 +143,7 @@ impl Handler {
         message: Map<String, Value>,
         timestamp: Option<DateTime<Utc>>,
         receive_count: u32,
-    ) -> Disposition {
+    ) -> End {
         let resource_properties = message
             .get("ResourceProperties")
             .cloned()
@@ -140,7 +153,8 @@ impl Handler {
         let (response, deadline) = match read {
             Ok(request) if request.deadline <= now => {
                 warn!(deadline = %request.deadline, "the request is past its deadline: nothing is changed");
-                return Disposition::Done;
+                self.metrics.stale_requests.inc();
+                return (Disposition::Done, Outcome::Stale);
             }
             Ok(request) => {
                 let decided = match self.recent.find(&coordinates) {
@@ -154,13 +168,14 @@ impl Handler {
                             &resource_properties,
                             patience,
                             last_chance,
+                            &self.metrics,
                         )
                         .await
                     }
                 };
                 match decided {
                     Ok(response) => (response, request.deadline),
-                    Err(pause) => return Disposition::GiveBack(pause),
+                    Err(pause) => return give_back(pause),
                 }
             }
             Err(unusable) => {
@@ -180,12 +195,7 @@ impl Handler {
     }
 
     /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this.
-    async fn put(
-        &self,
-        url: &ResponseUrl,
-        response: &Response,
-        deadline: DateTime<Utc>,
-    ) -> Disposition {
+    async fn put(&self, url: &ResponseUrl, response: &Response, deadline: DateTime<Utc>) -> End {
         let (status, reason) = (response.status(), response.reason());
         let until = instant(deadline)
             .max(Instant::now() + Duration::from_secs(5))
@@ -200,17 +210,22 @@ impl Handler {
                         physical_resource_id = response.physical_resource_id(),
                         "answered"
                     );
-                    return Disposition::Done;
+                    let outcome = if response.is_success() {
+                        Outcome::Succeeded
+                    } else {
+                        Outcome::Failed
+                    };
+                    return (Disposition::Done, outcome);
                 }
                 Err(error) => error,
             };
             if matches!(error, ResponderError::Refused(_)) {
                 error!(status, reason, %url, error = with_causes(&error), "the answer is lost");
-                return Disposition::Done;
+                return (Disposition::Done, Outcome::Unanswered);
             }
             warn!(%url, error = with_causes(&error), "not answered yet");
             if !pauses.pause().await {
-                return Disposition::GiveBack(full_jitter(Duration::from_secs(30)));
+                return give_back(full_jitter(Duration::from_secs(30)));
             }
         }
     }
@@ -221,6 +236,13 @@ fn unverified_pause(receive_count: u32) -> Duration {
     full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }
 
-fn dead_letter(error: &(dyn std::error::Error + 'static)) -> Disposition {
-    Disposition::DeadLetter(with_causes(error))
+fn give_back(pause: Duration) -> End {
+    (Disposition::GiveBack(pause), Outcome::GivenBack)
+}
+
+fn dead_letter(error: &(dyn std::error::Error + 'static)) -> End {
+    (
+        Disposition::DeadLetter(with_causes(error)),
+        Outcome::DeadLetter,
+    )
 }

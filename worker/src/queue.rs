@@ -1,5 +1,6 @@
 //! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -10,6 +11,9 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
     Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName,
 };
+
+use crate::message::{TRACEPARENT, Traceparent};
+use crate::metrics::{Metrics, SqsCall};
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
@@ -31,6 +35,8 @@ pub struct Message {
     pub body: String,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// The trace that it belongs to.
+    pub trace: Option<Traceparent>,
 }
 
 /// A call that SQS did not answer as asked.
@@ -49,6 +55,7 @@ pub struct Queue {
     client: Client,
     url: String,
     dead_letter_url: Option<String>,
+    metrics: Metrics,
 }
 
 impl Queue {
@@ -57,11 +64,13 @@ impl Queue {
         config: &aws_config::SdkConfig,
         url: String,
         dead_letter_url: Option<String>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             client: Client::new(config),
             url,
             dead_letter_url,
+            metrics,
         }
     }
 
@@ -75,6 +84,7 @@ impl Queue {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
+        self.metrics.sqs_calls.inc(SqsCall::ReceiveMessage);
         let output = self
             .client
             .receive_message()
@@ -83,6 +93,8 @@ impl Queue {
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
+            .message_attribute_names(TRACEPARENT)
             .customize()
             .config_override(
                 Config::builder()
@@ -95,13 +107,13 @@ impl Queue {
             )
             .send()
             .await
-            .map_err(|error| fault("ReceiveMessage", &error))?;
-        Ok(output
-            .messages
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(message)
-            .collect())
+            .map_err(|error| {
+                self.metrics.receive_failures.inc();
+                fault("ReceiveMessage", &error)
+            })?;
+        let messages = output.messages.unwrap_or_default();
+        self.metrics.messages_received.add(messages.len());
+        Ok(messages.into_iter().filter_map(message).collect())
     }
 
     /// Acknowledges a message.
@@ -109,6 +121,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError`].
     pub async fn delete(&self, message: &Message) -> Result<(), QueueError> {
+        self.metrics.sqs_calls.inc(SqsCall::DeleteMessage);
         self.client
             .delete_message()
             .queue_url(&self.url)
@@ -128,6 +141,7 @@ impl Queue {
         message: &Message,
         visibility: Duration,
     ) -> Result<(), QueueError> {
+        self.metrics.sqs_calls.inc(SqsCall::ChangeMessageVisibility);
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -139,8 +153,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute. Without a dead-letter queue
-    /// of its own, the worker leaves that to the queue's redrive policy: `false`.
+    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute, and the trace as another.
+    /// Without a dead-letter queue of its own, the worker leaves that to the queue's redrive policy: `false`.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -148,39 +162,55 @@ impl Queue {
         let Some(url) = &self.dead_letter_url else {
             return Ok(false);
         };
-        let reason = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(reason)
-            .build()
-            .map_err(|error| QueueError {
-                call: "SendMessage",
-                code: String::new(),
-                text: error.to_string(),
-            })?;
+        let mut attributes = HashMap::from([(REASON_ATTRIBUTE.to_owned(), attribute(reason)?)]);
+        if let Some(trace) = &message.trace {
+            attributes.insert(TRACEPARENT.to_owned(), attribute(&trace.to_string())?);
+        }
+        self.metrics.sqs_calls.inc(SqsCall::SendMessage);
         self.client
             .send_message()
             .queue_url(url)
             .message_body(&message.body)
-            .message_attributes(REASON_ATTRIBUTE, reason)
+            .set_message_attributes(Some(attributes))
             .send()
             .await
             .map_err(|error| fault("SendMessage", &error))?;
+        self.metrics.dead_letters.inc();
         Ok(true)
     }
 }
 
+fn attribute(text: &str) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(text)
+        .build()
+        .map_err(|error| QueueError {
+            call: "SendMessage",
+            code: String::new(),
+            text: error.to_string(),
+        })
+}
+
 fn message(message: SqsMessage) -> Option<Message> {
-    let receive_count = message
-        .attributes
+    let body = message.body.unwrap_or_default();
+    let of_system = |name| message.attributes.as_ref()?.get(&name).map(String::as_str);
+    let traceparent = message
+        .message_attributes
         .as_ref()
-        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(1);
+        .and_then(|attributes| attributes.get(TRACEPARENT)?.string_value());
     Some(Message {
         id: message.message_id?,
         receipt_handle: message.receipt_handle?,
-        body: message.body.unwrap_or_default(),
-        receive_count,
+        receive_count: of_system(MessageSystemAttributeName::ApproximateReceiveCount)
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1),
+        trace: Traceparent::find(
+            traceparent,
+            &body,
+            of_system(MessageSystemAttributeName::AwsTraceHeader),
+        ),
+        body,
     })
 }
 

@@ -11,6 +11,7 @@ use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::http::Http;
 use extension_worker::login::Logins;
+use extension_worker::metrics::Metrics;
 use extension_worker::queue::Message;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::{Password, Secret, Secrets};
@@ -237,6 +238,7 @@ pub(crate) fn delivery(body: String) -> Message {
         receipt_handle: "r".to_owned(),
         body,
         receive_count: 1,
+        trace: None,
     }
 }
 
@@ -286,6 +288,7 @@ pub(crate) fn handler_with(
         },
         Signatures::new(SignatureCheck::Off, None, http.clone()).unwrap(),
         Worker::new(Logins::new(Secrets::given(secret), None), pools),
-        Responder::new(http),
+        Responder::new(http, Metrics::default()),
+        Metrics::default(),
     )
 }

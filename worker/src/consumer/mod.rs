@@ -12,12 +12,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::causes::with_causes;
 use crate::handler::{Disposition, Handler};
 use crate::health::Heartbeat;
+use crate::metrics::Metrics;
 use crate::queue::{MAX_BATCH, Message, Queue};
+use crate::telemetry::message_span;
 
 /// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -48,6 +50,7 @@ pub async fn run(
     queue: Queue,
     handler: Arc<Handler>,
     heartbeat: Heartbeat,
+    metrics: Metrics,
     stop: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(settings.concurrency));
@@ -63,7 +66,7 @@ pub async fn run(
         let received = queue
             .receive(permits.len(), settings.receive_wait, settings.visibility)
             .await;
-        heartbeat.polled();
+        heartbeat.polled(received.is_ok());
         let messages = match received {
             Ok(messages) => messages,
             Err(fault) => {
@@ -83,12 +86,17 @@ pub async fn run(
         };
         pause = FIRST_PAUSE;
         for message in messages {
+            let span = message_span(&message);
             if stop.is_cancelled() {
-                give_back(&queue, &message, Duration::ZERO).await;
+                give_back(&queue, &message, Duration::ZERO)
+                    .instrument(span)
+                    .await;
                 continue;
             }
             let Some(permit) = permits.pop() else {
-                give_back(&queue, &message, Duration::ZERO).await;
+                give_back(&queue, &message, Duration::ZERO)
+                    .instrument(span)
+                    .await;
                 continue;
             };
             in_hand
@@ -97,8 +105,11 @@ pub async fn run(
                 .insert(message.id.clone(), message.clone());
             let (queue, handler, stop) = (queue.clone(), Arc::clone(&handler), stop.clone());
             let (in_hand, visibility) = (Arc::clone(&in_hand), settings.visibility);
+            let metrics = metrics.clone();
             handlers.spawn(async move {
-                see_through(visibility, &queue, &handler, &message, &stop).await;
+                see_through(visibility, &queue, &handler, &message, &metrics, &stop)
+                    .instrument(span)
+                    .await;
                 in_hand
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -121,9 +132,12 @@ pub async fn run(
             "handlers are cancelled, and their messages given back"
         );
         handlers.shutdown().await;
+        metrics.stopped();
         let left = std::mem::take(&mut *in_hand.lock().unwrap_or_else(PoisonError::into_inner));
         for message in left.values() {
-            give_back(&queue, message, Duration::ZERO).await;
+            give_back(&queue, message, Duration::ZERO)
+                .instrument(message_span(message))
+                .await;
         }
     }
 }
@@ -153,6 +167,7 @@ async fn see_through(
     queue: &Queue,
     handler: &Handler,
     message: &Message,
+    metrics: &Metrics,
     stop: &CancellationToken,
 ) {
     let disposition = tokio::select! {
@@ -196,10 +211,13 @@ async fn see_through(
                 give_back(queue, message, DEAD_LETTER_PAUSE).await;
             }
         },
-        None => warn!(
-            message_id = message.id,
-            "the lease is lost: another worker may have the message"
-        ),
+        None => {
+            metrics.lease_lost();
+            warn!(
+                message_id = message.id,
+                "the lease is lost: another worker may have the message"
+            );
+        }
     }
 }
 
