@@ -89,6 +89,7 @@ async fn prometheus_and_cloudwatch_are_told_the_same() {
         ("lease_losses_total", 0.0),
         ("sqs_calls_total{operation=\"SendMessage\"}", 1.0),
         ("receive_failures_total", 0.0),
+        ("database_connections", 1.0),
     ] {
         let value = shown[&format!("extension_worker_{name}")];
         assert!((value - expected).abs() < f64::EPSILON, "{name} is {value}");

@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     tls::install_provider();
     let metrics = Metrics::default();
-    let pools = pools(&settings.ssl)?;
+    let pools = pools(&settings.ssl, &metrics)?;
     let stop = stop_on_signals()?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
@@ -158,7 +158,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
             (Secrets::new(&config), Tokens::new(&config))
         }
     };
-    let result = match pools(&settings.ssl) {
+    let result = match pools(&settings.ssl, &Metrics::default()) {
         Ok(pools) => by_hand::carry_out(
             settings,
             &Worker::new(Logins::new(secrets, tokens), pools),
@@ -182,13 +182,17 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     }
 }
 
-fn pools(settings: &SslSettings) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
+fn pools(
+    settings: &SslSettings,
+    metrics: &Metrics,
+) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
     let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
         .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?;
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
         max_size: POOL_SIZE,
+        connections: metrics.database_connections.clone(),
     }))
 }
 

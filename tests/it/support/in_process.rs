@@ -11,7 +11,7 @@ use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::http::Http;
 use extension_worker::login::Logins;
-use extension_worker::metrics::Metrics;
+use extension_worker::metrics::{Gauge, Metrics};
 use extension_worker::queue::Message;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::{Password, Secret, Secrets};
@@ -279,6 +279,7 @@ pub(crate) fn handler_with(
         ssl_mode: SslMode::Disable,
         tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
         max_size: 4,
+        connections: Gauge::default(),
     });
     let http = Http::new().unwrap();
     Handler::new(
