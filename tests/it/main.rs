@@ -9,6 +9,7 @@ mod edge_cases;
 mod histories;
 mod ledger;
 mod mutations;
+mod observability;
 mod ownership;
 mod process;
 mod protocol;

@@ -27,6 +27,8 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
             "my-queue",
         ),
         ("WORKER_HEALTH_ADDR", "--health-addr", "8080"),
+        ("WORKER_METRICS_SECONDS", "--metrics-seconds", "1m"),
+        ("WORKER_METRICS_NAMESPACE", "--metrics-namespace", "AWS/SQS"),
         ("PGSSLMODE", "--ssl-mode", "maybe"),
         ("PGSSLROOTCERT", "--ssl-root-cert", "/no/such/file"),
         ("RUST_LOG", "--log", "extension_worker=loud"),

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Span, error, info, record_all, warn};
 
 use crate::causes::with_causes;
 use crate::message::{
     Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
     printable,
 };
+use crate::metrics::{Metrics, Outcome};
 use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
 use crate::recent::Recent;
@@ -56,6 +57,9 @@ pub enum Disposition {
     DeadLetter(String),
 }
 
+/// What becomes of a message, and what its handling is counted as.
+type End = (Disposition, Outcome);
+
 /// Handles messages.
 #[derive(Debug)]
 pub struct Handler {
@@ -64,6 +68,7 @@ pub struct Handler {
     worker: Worker,
     responder: Responder,
     recent: Recent,
+    metrics: Metrics,
 }
 
 impl Handler {
@@ -73,6 +78,7 @@ impl Handler {
         signatures: Signatures,
         worker: Worker,
         responder: Responder,
+        metrics: Metrics,
     ) -> Self {
         Self {
             settings,
@@ -80,11 +86,20 @@ impl Handler {
             worker,
             responder,
             recent: Recent::default(),
+            metrics,
         }
     }
 
-    /// Handles one message.
+    /// Handles one message. What is logged belongs to the current span, which is told of the request: see
+    /// [`crate::telemetry::message_span`].
     pub async fn handle(&self, message: &Message) -> Disposition {
+        let handling = self.metrics.handling();
+        let (disposition, outcome) = self.see_through(message).await;
+        handling.ends(outcome);
+        disposition
+    }
+
+    async fn see_through(&self, message: &Message) -> End {
         let envelope = match Envelope::open(&message.body, &self.settings.topics) {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
@@ -92,7 +107,7 @@ impl Handler {
         match self.signatures.check(&message.id, &envelope).await {
             Ok(()) => {}
             Err(unverified) if unverified.is_temporary() => {
-                return Disposition::GiveBack(unverified_pause(message.receive_count));
+                return give_back(unverified_pause(message.receive_count));
             }
             Err(unverified) => return dead_letter(&unverified),
         }
@@ -100,13 +115,12 @@ impl Handler {
             Ok(answerable) => answerable,
             Err(unanswerable) => return dead_letter(&unanswerable),
         };
-        let span = info_span!(
-            "request",
+        record_all!(
+            Span::current(),
             kind = coordinates.request_type.as_str(),
             stack = coordinates.stack_id.arn,
             resource = coordinates.logical_resource_id,
             request = coordinates.request_id,
-            receive = message.receive_count,
         );
         self.answer(
             coordinates,
@@ -115,7 +129,6 @@ impl Handler {
             envelope.timestamp,
             message.receive_count,
         )
-        .instrument(span)
         .await
     }
 
@@ -137,7 +150,7 @@ impl Handler {
         message: Map<String, Value>,
         timestamp: Option<DateTime<Utc>>,
         receive_count: u32,
-    ) -> Disposition {
+    ) -> End {
         let resource_properties = message
             .get("ResourceProperties")
             .cloned()
@@ -146,7 +159,8 @@ impl Handler {
         let timing = Timing::of(&coordinates, url, timestamp, now);
         if timing.deadline <= now {
             warn!(deadline = %timing.deadline, "the request is past its deadline: nothing is changed");
-            return Disposition::Done;
+            self.metrics.stale_requests.inc();
+            return (Disposition::Done, Outcome::Stale);
         }
         let last_chance = receive_count >= self.settings.max_receives;
         let response = match Request::read(coordinates.clone(), message, timing) {
@@ -161,13 +175,14 @@ impl Handler {
                             &resource_properties,
                             patience,
                             last_chance,
+                            &self.metrics,
                         )
                         .await
                     }
                 };
                 match decided {
                     Ok(response) => response,
-                    Err(pause) => return Disposition::GiveBack(pause),
+                    Err(pause) => return give_back(pause),
                 }
             }
             Err(unusable) => {
@@ -198,7 +213,7 @@ impl Handler {
         response: &Response,
         deadline: DateTime<Utc>,
         patience: Duration,
-    ) -> Disposition {
+    ) -> End {
         let (status, reason) = (response.status(), response.reason());
         let now = Instant::now();
         let until = instant(deadline)
@@ -214,17 +229,22 @@ impl Handler {
                         physical_resource_id = response.physical_resource_id(),
                         "answered"
                     );
-                    return Disposition::Done;
+                    let outcome = if response.is_success() {
+                        Outcome::Succeeded
+                    } else {
+                        Outcome::Failed
+                    };
+                    return (Disposition::Done, outcome);
                 }
                 Err(error) => error,
             };
             if matches!(error, ResponderError::Refused(_)) {
                 error!(status, reason, %url, error = with_causes(&error), "the answer is lost");
-                return Disposition::Done;
+                return (Disposition::Done, Outcome::Unanswered);
             }
             warn!(%url, error = with_causes(&error), "not answered yet");
             if !pauses.pause().await {
-                return Disposition::GiveBack(full_jitter(Duration::from_secs(30)));
+                return give_back(full_jitter(Duration::from_secs(30)));
             }
         }
     }
@@ -235,7 +255,12 @@ fn unverified_pause(receive_count: u32) -> Duration {
     full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }
 
+fn give_back(pause: Duration) -> End {
+    (Disposition::GiveBack(pause), Outcome::GivenBack)
+}
+
 /// SQS takes no control characters in an attribute, and people no novels.
-fn dead_letter(error: &(dyn std::error::Error + 'static)) -> Disposition {
-    Disposition::DeadLetter(printable(&with_causes(error), MAX_REASON_CHARACTERS))
+fn dead_letter(error: &(dyn std::error::Error + 'static)) -> End {
+    let reason = printable(&with_causes(error), MAX_REASON_CHARACTERS);
+    (Disposition::DeadLetter(reason), Outcome::DeadLetter)
 }

@@ -1,54 +1,88 @@
-//! The health check: whether the worker still asks for messages. It runs on a thread of its own, so that a runtime that
-//! is blocked is seen.
+//! What the worker says of itself over HTTP: whether it still asks for messages, whether it takes them, and its
+//! instruments. On a thread of its own, so that a runtime that is blocked is seen.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::causes::with_causes;
+use crate::metrics::{self, Metrics};
 
 /// A receive waits 20 s and is given up after 30: one that is not back by then is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(90);
 
+/// What a word for people is.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// How long the health command waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// When the worker began to ask for messages; none while it has no room for any, which is no fault.
+/// What the consumer tells of its receives.
 #[derive(Debug, Clone, Default)]
-pub struct Heartbeat(Arc<Mutex<Option<Instant>>>);
+pub struct Heartbeat(Arc<Pulse>);
+
+#[derive(Debug, Default)]
+struct Pulse {
+    /// When the worker began to ask for messages; none while it has no room for any, which is no fault.
+    polling: Mutex<Option<Instant>>,
+    has_received: AtomicBool,
+}
+
+/// What can be asked of a worker.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The consumer's.
+    pub heartbeat: Heartbeat,
+    /// The process's.
+    pub metrics: Metrics,
+    /// Cancelled when the worker is told to stop.
+    pub stop: CancellationToken,
+}
 
 impl Heartbeat {
     /// A receive begins.
     pub fn polling(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.began() = Some(Instant::now());
     }
 
-    /// It is over, whatever came of it.
-    pub fn polled(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// It is over. One that succeeded, with or without messages, shows that the queue is there and can be read.
+    pub fn polled(&self, succeeded: bool) {
+        *self.began() = None;
+        if succeeded {
+            self.0.has_received.store(true, Relaxed);
+        }
+    }
+
+    fn began(&self) -> MutexGuard<'_, Option<Instant>> {
+        let polling = self.0.polling.lock();
+        polling.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_healthy(&self) -> bool {
-        let began = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = *self.began();
         began.is_none_or(|began| began.elapsed() < STUCK_AFTER)
     }
 }
 
-/// Serves `/healthz`: 200, or 503 where the worker is stuck.
+/// Serves `/healthz`: 200, or 503 where the worker is stuck. `/readyz`: 503 until the first receive has succeeded, and
+/// from when the worker is told to stop. `/metrics`: the instruments.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
-pub fn serve(address: SocketAddr, heartbeat: Heartbeat) -> io::Result<()> {
+pub fn serve(address: SocketAddr, health: Health) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -59,7 +93,7 @@ pub fn serve(address: SocketAddr, heartbeat: Heartbeat) -> io::Result<()> {
         .spawn(move || {
             runtime.block_on(async {
                 match TcpListener::from_std(listener) {
-                    Ok(listener) => accept(listener, heartbeat).await,
+                    Ok(listener) => accept(listener, health).await,
                     Err(fault) => {
                         tracing::error!(error = with_causes(&fault), "no health check")
                     }
@@ -69,16 +103,16 @@ pub fn serve(address: SocketAddr, heartbeat: Heartbeat) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(listener: TcpListener, heartbeat: Heartbeat) {
+async fn accept(listener: TcpListener, health: Health) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: not to be tried at full speed.
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        let heartbeat = heartbeat.clone();
+        let health = health.clone();
         let service = service_fn(move |request| {
-            std::future::ready(Ok::<_, Infallible>(answer(&request, &heartbeat)))
+            std::future::ready(Ok::<_, Infallible>(answer(&request, &health)))
         });
         tokio::spawn(async move {
             let served = http1::Builder::new()
@@ -90,17 +124,41 @@ async fn accept(listener: TcpListener, heartbeat: Heartbeat) {
     }
 }
 
-fn answer<B>(request: &Request<B>, heartbeat: &Heartbeat) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, health: &Health) -> Response<Full<Bytes>> {
+    let heartbeat = &health.heartbeat;
+    let unavailable = |text: &'static str| (StatusCode::SERVICE_UNAVAILABLE, text.into());
     let (status, text) = match request.uri().path() {
-        "/healthz" if heartbeat.is_healthy() => (StatusCode::OK, "ok\n"),
-        "/healthz" => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no receive has ended for 90 s\n",
+        "/healthz" if heartbeat.is_healthy() => (StatusCode::OK, "ok\n".into()),
+        "/healthz" => unavailable("no receive has ended for 90 s\n"),
+        "/readyz" if health.stop.is_cancelled() => unavailable("stopping\n"),
+        "/readyz" if heartbeat.0.has_received.load(Relaxed) => (StatusCode::OK, "ready\n".into()),
+        "/readyz" => unavailable("no receive has succeeded yet\n"),
+        "/metrics" => return instruments(&health.metrics),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz and /metrics\n".into(),
         ),
-        _ => (StatusCode::NOT_FOUND, "there is /healthz\n"),
     };
+    respond(status, TEXT, text)
+}
+
+fn instruments(metrics: &Metrics) -> Response<Full<Bytes>> {
+    match metrics::text(metrics.read()) {
+        Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text.into()),
+        Err(error) => respond(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            TEXT,
+            error.to_string().into(),
+        ),
+    }
+}
+
+fn respond(status: StatusCode, kind: &'static str, text: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -153,9 +211,31 @@ mod tests {
         assert!(heartbeat.is_healthy());
         heartbeat.polling();
         assert!(heartbeat.is_healthy());
-        *heartbeat.0.lock().unwrap() = Instant::now().checked_sub(STUCK_AFTER);
+        *heartbeat.began() = Instant::now().checked_sub(STUCK_AFTER);
         assert!(!heartbeat.is_healthy());
-        heartbeat.polled();
+        heartbeat.polled(false);
         assert!(heartbeat.is_healthy());
+    }
+
+    #[test]
+    fn a_worker_is_ready_from_its_first_receive_until_it_is_told_to_stop() {
+        let health = Health {
+            heartbeat: Heartbeat::default(),
+            metrics: Metrics::default(),
+            stop: CancellationToken::new(),
+        };
+        let status = || {
+            let request = Request::get("/readyz").body(()).unwrap();
+            answer(&request, &health).status().as_u16()
+        };
+        assert_eq!(status(), 503);
+        health.heartbeat.polled(false);
+        assert_eq!(status(), 503);
+        health.heartbeat.polled(true);
+        assert_eq!(status(), 200);
+        health.heartbeat.polled(false);
+        assert_eq!(status(), 200);
+        health.stop.cancel();
+        assert_eq!(status(), 503);
     }
 }

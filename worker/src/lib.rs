@@ -8,6 +8,8 @@
 //! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
 //!   through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
+//! - No instrument of [`metrics`] is global: whoever uses one was given it. Nothing is decided by what one shows, or by the
+//!   trace that a message belongs to.
 //! - Nothing is undone: an attempt that failed left nothing behind, and the next one looks afresh.
 //! - Nothing is acknowledged before its answer was accepted; but for what CloudFormation no longer waits for, and an
 //!   answer that it refuses.
@@ -53,6 +55,7 @@ pub mod secrets;
 // The process.
 pub mod causes;
 pub mod health;
+pub mod metrics;
 pub mod retry;
 pub mod settings;
 pub mod telemetry;

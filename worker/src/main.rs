@@ -1,18 +1,20 @@
 //! The process: command line, logs, signals, exit code.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use extension_worker::causes::with_causes;
 use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
-use extension_worker::health::{self, Heartbeat};
+use extension_worker::health::{self, Health, Heartbeat};
 use extension_worker::http::Http;
 use extension_worker::iam::Tokens;
 use extension_worker::login::Logins;
+use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
 use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
@@ -63,18 +65,30 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     settings.check()?;
     let turns = settings.turns();
     tls::install_provider();
-    let pools = pools(&settings.ssl)?;
+    let metrics = Metrics::default();
+    let pools = pools(&settings.ssl, &metrics)?;
+    let stop = stop_on_signals()?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
-        health::serve(address, heartbeat.clone())
+        let health = Health {
+            heartbeat: heartbeat.clone(),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        };
+        health::serve(address, health)
             .map_err(|fault| format!("--health-addr (WORKER_HEALTH_ADDR) {address}: {fault}"))?;
     }
-    let stop = stop_on_signals()?;
+    let reporter = report(
+        &metrics,
+        settings.metrics_namespace,
+        settings.metrics_seconds,
+    )?;
     let config = aws::load().await;
     let queue = Queue::new(
         &config,
         settings.queue_url.clone(),
         settings.dead_letter_queue_url,
+        metrics.clone(),
     );
     let worker = Worker::new(
         Logins::new(Secrets::new(&config), Tokens::new(&config)),
@@ -110,7 +124,8 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         },
         signatures,
         worker,
-        Responder::new(http),
+        Responder::new(http, metrics.clone()),
+        metrics.clone(),
     );
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -129,12 +144,28 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         queue,
         Arc::new(handler),
         heartbeat,
+        metrics,
         protection,
         stop,
     )
     .await;
+    if let Some(reporter) = reporter {
+        reporter.finish();
+    }
     info!("stopped");
     Ok(())
+}
+
+/// Metrics go to standard output for CloudWatch, not for a person at a terminal.
+fn report(
+    metrics: &Metrics,
+    namespace: String,
+    every: Duration,
+) -> std::io::Result<Option<Reporter>> {
+    if every.is_zero() || std::io::stdout().is_terminal() {
+        return Ok(None);
+    }
+    metrics::start(metrics.clone(), ReportSettings { namespace, every }).map(Some)
 }
 
 /// Tells a person in plain words what a running worker would log.
@@ -147,7 +178,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
             (Secrets::new(&config), Tokens::new(&config))
         }
     };
-    let result = match pools(&settings.ssl) {
+    let result = match pools(&settings.ssl, &Metrics::default()) {
         Ok(pools) => by_hand::carry_out(
             settings,
             &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
@@ -171,13 +202,17 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     }
 }
 
-fn pools(settings: &SslSettings) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
+fn pools(
+    settings: &SslSettings,
+    metrics: &Metrics,
+) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
     let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
         .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?;
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
         max_size: POOL_SIZE,
+        connections: metrics.database_connections.clone(),
     }))
 }
 

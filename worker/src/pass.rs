@@ -1,5 +1,6 @@
 //! What one pass over one database is to do, and why it may come to nothing.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -100,11 +101,30 @@ impl PassError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
+            // A look reads every extension's files: what it trips over may be another's that is being replaced.
+            Self::Database { error, step: None }
+                if error
+                    .sql()
+                    .is_some_and(|refused| refused.sqlstate == "0A000") =>
+            {
+                Class::TransientAtMost(3)
+            }
             Self::Database { error, .. } => classify(error),
             Self::ReadOnly => Class::TransientAtMost(3),
             // Somebody who does not take the lock was at it between the two looks.
             Self::NotConverged(_) => Class::Race,
             Self::Obstacle { .. } | Self::Superseded => Class::Permanent,
+        }
+    }
+
+    /// The SQLSTATE, or a word where there is none.
+    pub fn code(&self) -> Cow<'static, str> {
+        match self {
+            Self::Database { error, .. } => error.code(),
+            Self::ReadOnly => Cow::Borrowed("25006"),
+            Self::NotConverged(_) => Cow::Borrowed("not_converged"),
+            Self::Obstacle { .. } => Cow::Borrowed("obstacle"),
+            Self::Superseded => Cow::Borrowed("superseded"),
         }
     }
 

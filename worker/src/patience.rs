@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::fault::Class;
 use crate::message::{Coordinates, OnUnreachableDelete, Operation, Properties, Request};
+use crate::metrics::Metrics;
 use crate::plan::ResourceKey;
 use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::retry::{POLICY, Retry};
@@ -35,6 +36,7 @@ pub async fn persist(
     resource_properties: &Value,
     patience: Duration,
     last_chance: bool,
+    metrics: &Metrics,
 ) -> Result<Response, Duration> {
     let coordinates = &request.coordinates;
     let resource = ResourceKey::of(coordinates);
@@ -68,6 +70,9 @@ pub async fn persist(
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, patience);
     let out_of_time = loop {
+        if let Some(last) = &attempts.last {
+            metrics.retries.inc(&last.code);
+        }
         // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
         match tokio::time::timeout_at(last_moment.into(), worker.attempt(&work)).await {
             Ok(Ok(AttemptEnd::Answered(response))) => {

@@ -1,5 +1,6 @@
 //! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -12,6 +13,9 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
     MessageSystemAttributeName,
 };
+
+use crate::message::{TRACEPARENT, Traceparent};
+use crate::metrics::{Metrics, SqsCall};
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
@@ -33,6 +37,8 @@ pub struct Message {
     pub body: String,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// The trace that it belongs to.
+    pub trace: Option<Traceparent>,
 }
 
 /// A call that SQS did not answer as asked.
@@ -70,6 +76,7 @@ pub struct Queue {
     client: Client,
     url: String,
     dead_letter_url: Option<String>,
+    metrics: Metrics,
 }
 
 impl Queue {
@@ -78,11 +85,13 @@ impl Queue {
         config: &aws_config::SdkConfig,
         url: String,
         dead_letter_url: Option<String>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             client: Client::new(config),
             url,
             dead_letter_url,
+            metrics,
         }
     }
 
@@ -96,6 +105,7 @@ impl Queue {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
+        self.metrics.sqs_calls.inc(SqsCall::ReceiveMessage);
         let output = self
             .client
             .receive_message()
@@ -104,6 +114,8 @@ impl Queue {
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
+            .message_attribute_names(TRACEPARENT)
             .customize()
             .config_override(
                 Config::builder()
@@ -116,17 +128,18 @@ impl Queue {
             )
             .send()
             .await
-            .map_err(|error| fault("ReceiveMessage", &error))?;
-        Ok(output
-            .messages
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(message)
-            .collect())
+            .map_err(|error| {
+                self.metrics.receive_failures.inc();
+                fault("ReceiveMessage", &error)
+            })?;
+        let messages = output.messages.unwrap_or_default();
+        self.metrics.messages_received.add(messages.len());
+        Ok(messages.into_iter().filter_map(message).collect())
     }
 
     /// Acknowledges up to ten messages, by their receipt handles; the answer to each, in their order.
     pub async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
+        self.metrics.sqs_calls.inc(SqsCall::DeleteMessageBatch);
         let count = receipt_handles.len();
         let entries = receipt_handles
             .into_iter()
@@ -159,6 +172,9 @@ impl Queue {
         &self,
         changes: Vec<(String, Duration)>,
     ) -> Vec<Result<(), EntryError>> {
+        self.metrics
+            .sqs_calls
+            .inc(SqsCall::ChangeMessageVisibilityBatch);
         let count = changes.len();
         let entries = changes
             .into_iter()
@@ -186,8 +202,8 @@ impl Queue {
         answers(count, sent)
     }
 
-    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute. Without a dead-letter queue
-    /// of its own, the worker leaves that to the queue's redrive policy: `false`.
+    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute, and the trace as another.
+    /// Without a dead-letter queue of its own, the worker leaves that to the queue's redrive policy: `false`.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -195,35 +211,55 @@ impl Queue {
         let Some(url) = &self.dead_letter_url else {
             return Ok(false);
         };
-        let reason = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(reason)
-            .build()
-            .map_err(|error| malformed("SendMessage", &error))?;
+        let mut attributes = HashMap::from([(REASON_ATTRIBUTE.to_owned(), attribute(reason)?)]);
+        if let Some(trace) = &message.trace {
+            attributes.insert(TRACEPARENT.to_owned(), attribute(&trace.to_string())?);
+        }
+        self.metrics.sqs_calls.inc(SqsCall::SendMessage);
         self.client
             .send_message()
             .queue_url(url)
             .message_body(&message.body)
-            .message_attributes(REASON_ATTRIBUTE, reason)
+            .set_message_attributes(Some(attributes))
             .send()
             .await
             .map_err(|error| fault("SendMessage", &error))?;
+        self.metrics.dead_letters.inc();
         Ok(true)
     }
 }
 
+fn attribute(text: &str) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(text)
+        .build()
+        .map_err(|error| QueueError {
+            call: "SendMessage",
+            code: String::new(),
+            text: error.to_string(),
+        })
+}
+
 fn message(message: SqsMessage) -> Option<Message> {
-    let receive_count = message
-        .attributes
+    let body = message.body.unwrap_or_default();
+    let of_system = |name| message.attributes.as_ref()?.get(&name).map(String::as_str);
+    let traceparent = message
+        .message_attributes
         .as_ref()
-        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(1);
+        .and_then(|attributes| attributes.get(TRACEPARENT)?.string_value());
     Some(Message {
         id: message.message_id?,
         receipt_handle: message.receipt_handle?,
-        body: message.body.unwrap_or_default(),
-        receive_count,
+        receive_count: of_system(MessageSystemAttributeName::ApproximateReceiveCount)
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1),
+        trace: Traceparent::find(
+            traceparent,
+            &body,
+            of_system(MessageSystemAttributeName::AwsTraceHeader),
+        ),
+        body,
     })
 }
 

@@ -1,7 +1,10 @@
 //! Brings the answer to CloudFormation. It decides nothing.
 
+use std::time::Instant;
+
 use crate::http::{Http, HttpError};
 use crate::message::ResponseUrl;
+use crate::metrics::{Metrics, PutResult};
 
 /// Why an answer was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +24,13 @@ pub enum ResponderError {
 #[derive(Debug, Clone)]
 pub struct Responder {
     http: Http,
+    metrics: Metrics,
 }
 
 impl Responder {
     /// A responder.
-    pub fn new(http: Http) -> Self {
-        Self { http }
+    pub fn new(http: Http, metrics: Metrics) -> Self {
+        Self { http, metrics }
     }
 
     /// Puts a body. There is no Content-Type: the signature covers its absence.
@@ -34,15 +38,18 @@ impl Responder {
     /// # Errors
     /// [`ResponderError`].
     pub async fn put(&self, url: &ResponseUrl, body: &str) -> Result<(), ResponderError> {
-        let status = self
-            .http
-            .put(url.expose(), body.as_bytes().to_vec())
-            .await
-            .map_err(ResponderError::Unavailable)?;
-        match status {
-            200..=299 => Ok(()),
-            408 | 429 | 500..=599 => Err(ResponderError::Busy(status)),
-            refused => Err(ResponderError::Refused(refused)),
-        }
+        let began = Instant::now();
+        let status = self.http.put(url.expose(), body.as_bytes().to_vec()).await;
+        self.metrics.put_seconds.observe(began.elapsed());
+        let (result, taken) = match status {
+            Ok(200..=299) => (PutResult::Accepted, Ok(())),
+            Ok(status @ (408 | 429 | 500..=599)) => {
+                (PutResult::Busy, Err(ResponderError::Busy(status)))
+            }
+            Ok(status) => (PutResult::Refused, Err(ResponderError::Refused(status))),
+            Err(error) => (PutResult::NoAnswer, Err(ResponderError::Unavailable(error))),
+        };
+        self.metrics.puts.inc(result);
+        taken
     }
 }

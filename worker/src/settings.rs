@@ -114,12 +114,18 @@ pub struct RunSettings {
     /// How long requests under way may go on after SIGTERM.
     #[arg(long, env = "WORKER_SHUTDOWN_SECONDS", default_value = "75", value_parser = seconds_to_110)]
     pub shutdown_seconds: Duration,
-    /// Where the health check listens; unset: nowhere.
+    /// Where the health check listens, and the instruments are shown; unset: nowhere.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
     /// Where the ECS agent is told to protect the task; ECS sets it.
     #[arg(long, env = "ECS_AGENT_URI", hide = true)]
     pub ecs_agent_uri: Option<String>,
+    /// How often metrics for CloudWatch are written to standard output; 0: never.
+    #[arg(long, env = "WORKER_METRICS_SECONDS", default_value = "60", value_parser = seconds_to_3600)]
+    pub metrics_seconds: Duration,
+    /// CloudWatch's namespace of them.
+    #[arg(long, env = "WORKER_METRICS_NAMESPACE", value_name = "NAME", default_value = "ExtensionWorker", value_parser = namespace)]
+    pub metrics_namespace: String,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
@@ -236,6 +242,22 @@ fn owner(text: &str) -> Result<String, String> {
     }
 }
 
+/// Source: `PutMetricData` in CloudWatch's API reference.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
+    match text.len() {
+        1..=255 if text.bytes().all(is_known) && !text.starts_with("AWS/") => Ok(text.to_owned()),
+        _ => Err(
+            "must be a namespace of CloudWatch: up to 255 of A-Z a-z 0-9 . - _ / # : and spaces, not AWS/…"
+                .to_owned(),
+        ),
+    }
+}
+
+fn seconds_to_3600(text: &str) -> Result<Duration, String> {
+    seconds(text, 0, 3600)
+}
+
 fn seconds_from_1_to_3600(text: &str) -> Result<Duration, String> {
     seconds(text, 1, 3600)
 }
@@ -312,6 +334,11 @@ mod tests {
             ("--concurrency", "0"),
             ("--visibility-seconds", "5"),
             ("--health-addr", "8080"),
+            ("--metrics-seconds", "often"),
+            ("--metrics-seconds", "3601"),
+            ("--metrics-namespace", ""),
+            ("--metrics-namespace", "AWS/SQS"),
+            ("--metrics-namespace", "Worker*"),
             ("--ssl-mode", "on"),
         ] {
             let told = fault(&[queue[0], queue[1], flag, value]);

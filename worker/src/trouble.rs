@@ -1,5 +1,7 @@
 //! Why an attempt at a request failed, with all that is needed to decide what is next.
 
+use std::borrow::Cow;
+
 use crate::fault::{Class, DatabaseError};
 use crate::iam::IamError;
 use crate::pass::PassError;
@@ -12,6 +14,8 @@ use crate::server::{Address, Target};
 pub struct Trouble {
     /// What to do about it.
     pub class: Class,
+    /// The SQLSTATE, or a word where there is none.
+    pub code: Cow<'static, str>,
     /// The Reason.
     pub reason: String,
     /// The secret, the host or the database does not exist: nothing of the resource is there.
@@ -31,6 +35,7 @@ impl Trouble {
     pub fn out_of_time(waiting: Option<&str>) -> Self {
         Self {
             class: Class::Transient,
+            code: Cow::Borrowed("timeout"),
             reason: match waiting {
                 Some(what) => format!("{what}: there was no answer in time."),
                 None => "the request came when its time was nearly over.".to_owned(),
@@ -47,6 +52,7 @@ impl Trouble {
     pub fn permanent(reason: String) -> Self {
         Self {
             class: Class::Permanent,
+            code: Cow::Borrowed("permanent"),
             reason,
             gone: false,
             unreachable: false,
@@ -78,6 +84,7 @@ impl Trouble {
         let gone = matches!(error, SecretError::NotFound { .. });
         Self {
             class,
+            code: Cow::Borrowed("secret"),
             reason: format!("{error}."),
             gone,
             unreachable: false,
@@ -95,6 +102,7 @@ impl Trouble {
         };
         Self {
             class,
+            code: Cow::Borrowed("token"),
             ..Self::permanent(format!("{error}."))
         }
     }
@@ -110,6 +118,7 @@ impl Trouble {
         let no_host = matches!(fault, Some(DatabaseError::NoSuchHost(_)));
         Self {
             class,
+            code: error.code(),
             reason: error.reason(target),
             gone: class == Class::NoDatabase || no_host,
             unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),

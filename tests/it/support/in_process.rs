@@ -11,6 +11,7 @@ use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::http::Http;
 use extension_worker::login::Logins;
+use extension_worker::metrics::{Gauge, Metrics};
 use extension_worker::queue::Message;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::{Password, Secret, Secrets};
@@ -238,6 +239,7 @@ pub(crate) fn delivery(body: String) -> Message {
         receipt_handle: "r".to_owned(),
         body,
         receive_count: 1,
+        trace: None,
     }
 }
 
@@ -278,6 +280,7 @@ pub(crate) fn handler_with(
         ssl_mode: SslMode::Disable,
         tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
         max_size: 4,
+        connections: Gauge::default(),
     });
     let http = Http::new().unwrap();
     Handler::new(
@@ -291,6 +294,7 @@ pub(crate) fn handler_with(
             pools,
             Turns::new(8),
         ),
-        Responder::new(http),
+        Responder::new(http, Metrics::default()),
+        Metrics::default(),
     )
 }

@@ -11,6 +11,7 @@ use super::{World, eventually, variable};
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
+    output: PathBuf,
 }
 
 /// The binary, with a clean environment but for the way to the services.
@@ -21,8 +22,20 @@ pub(crate) fn worker_binary() -> Command {
 impl Worker {
     /// Starts a worker on the world's queue; `settings` are further variables.
     pub(crate) fn start(world: &World, settings: &[(&str, &str)]) -> Self {
-        let log =
-            PathBuf::from(variable("RUN_DIR")).join(format!("worker-{}.log", uuid::Uuid::new_v4()));
+        let output = run_file("out");
+        let to = File::create(&output).unwrap();
+        let mut worker = Self::start_writing_to(to.into(), world, settings);
+        worker.output = output;
+        worker
+    }
+
+    /// Starts one whose standard output is somebody else's to read.
+    pub(crate) fn start_writing_to(
+        stdout: Stdio,
+        world: &World,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let log = run_file("log");
         let child = worker_binary()
             .arg("run")
             .env("WORKER_QUEUE_URL", &world.queue_url)
@@ -33,11 +46,20 @@ impl Worker {
             .env("WORKER_LOG_FORMAT", "json")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { child, log }
+        Self {
+            child,
+            log,
+            output: PathBuf::new(),
+        }
+    }
+
+    /// All that it wrote to standard output so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap()
     }
 
     /// All that it logged so far.
@@ -77,6 +99,10 @@ impl Worker {
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         eventually("the worker's end", async || self.child.try_wait().unwrap()).await
     }
+}
+
+fn run_file(kind: &str) -> PathBuf {
+    PathBuf::from(variable("RUN_DIR")).join(format!("worker-{}.{kind}", uuid::Uuid::new_v4()))
 }
 
 impl Drop for Worker {

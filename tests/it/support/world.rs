@@ -1,9 +1,13 @@
 //! A topic, a queue with its dead-letter queue, a database and its secret: all that one test needs, and nobody else has.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    Message, MessageAttributeValue, MessageSystemAttributeNameForSends,
+    MessageSystemAttributeValue, QueueAttributeName,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -182,6 +186,64 @@ impl World {
             .unwrap();
     }
 
+    /// Publishes a request that belongs to a trace.
+    pub(crate) async fn publish_traced(&self, request: &Request, traceparent: &str) {
+        let attribute = aws_sdk_sns::types::MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(traceparent)
+            .build()
+            .unwrap();
+        self.aws
+            .sns
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .message(request.message.to_string())
+            .message_attributes("traceparent", attribute)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Sends a text straight to the queue, with the attributes that W3C and X-Ray have for its trace; its id.
+    pub(crate) async fn send_raw_traced(
+        &self,
+        text: &str,
+        traceparent: Option<&str>,
+        xray: Option<&str>,
+    ) -> String {
+        let attribute = |value| {
+            MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .unwrap()
+        };
+        let of_system = |value| {
+            MessageSystemAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .unwrap()
+        };
+        let sent = self
+            .aws
+            .sqs
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(text)
+            .set_message_attributes(
+                traceparent.map(|value| [("traceparent".to_owned(), attribute(value))].into()),
+            )
+            .set_message_system_attributes(xray.map(|value| {
+                let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+                [(name, of_system(value))].into()
+            }))
+            .send()
+            .await
+            .unwrap();
+        sent.message_id.unwrap()
+    }
+
     /// Sends a text straight to the queue, as raw delivery would.
     pub(crate) async fn send_raw(&self, text: &str) {
         self.aws
@@ -247,13 +309,20 @@ impl World {
 
     /// Waits for a message in the dead-letter queue; returns its body and why it is there.
     pub(crate) async fn dead_letter(&self) -> (String, String) {
+        let (body, mut attributes) = self.dead_letter_with_attributes().await;
+        (body, attributes.remove("Reason").unwrap())
+    }
+
+    /// Waits for a message in the dead-letter queue; returns its body and its attributes.
+    pub(crate) async fn dead_letter_with_attributes(&self) -> (String, HashMap<String, String>) {
         let message = self.receive(&self.dead_letter_queue_url).await;
-        let reason = message
-            .message_attributes
-            .unwrap()
-            .remove("Reason")
-            .unwrap();
-        (message.body.unwrap(), reason.string_value.unwrap())
+        let attributes = message.message_attributes.unwrap().into_iter();
+        (
+            message.body.unwrap(),
+            attributes
+                .map(|(name, value)| (name, value.string_value.unwrap()))
+                .collect(),
+        )
     }
 
     /// Takes the next message from the queue in the worker's stead.

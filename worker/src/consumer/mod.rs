@@ -15,17 +15,19 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use self::batches::Batches;
 use self::hand::{Hand, InHand};
 use self::poller::Poller;
 use crate::handler::{Disposition, Handler};
 use crate::health::Heartbeat;
+use crate::metrics::Metrics;
 use crate::patience::full_jitter;
 use crate::protection::Protection;
 use crate::queue::{EntryError, Queue};
 use crate::retry::{POLICY, Retry};
+use crate::telemetry::message_span;
 
 /// How long an acknowledgement waits for others to go with it.
 const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);
@@ -97,6 +99,7 @@ struct Shift {
     queue: Queue,
     handler: Arc<Handler>,
     answers: Answers,
+    metrics: Metrics,
     /// No more messages are received.
     stop: CancellationToken,
     /// Those in hand are given back.
@@ -109,6 +112,7 @@ pub async fn run(
     queue: Queue,
     handler: Arc<Handler>,
     heartbeat: Heartbeat,
+    metrics: Metrics,
     protection: Option<Protection>,
     stop: CancellationToken,
 ) {
@@ -118,6 +122,7 @@ pub async fn run(
         settings: settings.clone(),
         queue: queue.clone(),
         handler,
+        metrics,
         stop: stop.clone(),
         cancel: CancellationToken::new(),
     });
@@ -132,11 +137,12 @@ pub async fn run(
         for message in received {
             // SQS gives no more than it was asked for: a place for each.
             let Some(place) = places.next() else { break };
+            let span = message_span(&message);
             let Some(hand) = in_hand.take(message, place, ends) else {
-                info!("a message that is in hand was delivered again: it is worked on once");
+                info!(parent: &span, "a message that is in hand was delivered again: it is worked on once");
                 continue;
             };
-            handlers.spawn(Arc::clone(&shift).see_through(hand));
+            handlers.spawn(Arc::clone(&shift).see_through(hand).instrument(span));
         }
         while handlers.try_join_next().is_some() {}
     }
@@ -172,6 +178,7 @@ async fn wind_up(shift: &Shift, stopped_at: Instant, handlers: &mut JoinSet<()>)
             "messages come again when their visibility ends"
         );
         handlers.shutdown().await;
+        shift.metrics.stopped();
     }
 }
 
@@ -188,15 +195,19 @@ impl Shift {
             disposition = handling => match disposition {
                 Ok(disposition) => disposition,
                 Err(_) => {
-                    error!(message_id = hand.message.id, "the handler panicked: its message comes again");
+                    error!("the handler panicked: its message comes again");
                     Disposition::GiveBack(full_jitter(PANIC_PAUSE))
                 }
             },
             () = lease::hold(&self.answers.beats, &hand, self.settings.visibility) => {
-                warn!(message_id = hand.message.id, "the lease is lost: another worker may have the message");
+                self.metrics.lease_lost();
+                warn!("the lease is lost: another worker may have the message");
                 return;
             }
-            () = self.cancel.cancelled() => Disposition::GiveBack(Duration::ZERO),
+            () = self.cancel.cancelled() => {
+                self.metrics.stopped();
+                Disposition::GiveBack(Duration::ZERO)
+            }
         };
         hand.make_room();
         match disposition {
@@ -216,22 +227,20 @@ impl Shift {
 
     /// Puts a copy in the dead-letter queue, and only then lets go of the original.
     async fn dead_letter(&self, hand: &Hand, reason: &str) {
-        let message_id = &hand.message.id;
         match self.queue.dead_letter(&hand.message, reason).await {
             Ok(true) => {
-                error!(message_id, reason, "put in the dead-letter queue");
+                error!(reason, "put in the dead-letter queue");
                 self.acknowledge(hand).await;
             }
             Ok(false) => {
                 error!(
-                    message_id,
                     reason,
                     "left to the queue's redrive policy: there is no WORKER_DEAD_LETTER_QUEUE_URL"
                 );
                 self.give_back(hand, DEAD_LETTER_PAUSE).await;
             }
             Err(fault) => {
-                error!(message_id, reason, error = %fault, "could not be put in the dead-letter queue");
+                error!(reason, error = %fault, "could not be put in the dead-letter queue");
                 self.give_back(hand, DEAD_LETTER_PAUSE).await;
             }
         }
@@ -246,7 +255,6 @@ impl Shift {
             };
             if is_gone(&fault) || !pauses.pause().await {
                 warn!(
-                    message_id = hand.message.id,
                     error = %fault,
                     "not acknowledged: it comes again, and is answered the same"
                 );
@@ -262,7 +270,6 @@ impl Shift {
         };
         if let Err(fault) = self.answers.returns.submit(change).await {
             warn!(
-                message_id = hand.message.id,
                 error = %fault,
                 "not given back: it comes again when its visibility ends"
             );

@@ -105,7 +105,7 @@ impl Poller {
             let received = queue
                 .receive(places.len(), settings.receive_wait, settings.visibility)
                 .await;
-            heartbeat.polled();
+            heartbeat.polled(received.is_ok());
             (received, places)
         });
     }

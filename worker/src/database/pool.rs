@@ -16,6 +16,7 @@ use super::Session;
 use super::error::unreachable;
 use crate::causes::with_causes;
 use crate::fault::DatabaseError;
+use crate::metrics::Gauge;
 use crate::secrets::Password;
 use crate::server::Target;
 use crate::tls::SslMode;
@@ -29,6 +30,8 @@ pub struct PoolSettings {
     pub tls: rustls::ClientConfig,
     /// Connections at the most, for each database and role.
     pub max_size: usize,
+    /// Counts the connections that are open.
+    pub connections: Gauge,
 }
 
 /// How long a pool stays that nobody uses.
@@ -151,7 +154,10 @@ impl Pools {
         }
         let manager = Manager::from_connect(
             self.postgres_config(target, password),
-            Connector { tls: self.tls() },
+            Connector {
+                tls: self.tls(),
+                connections: self.settings.connections.clone(),
+            },
             ManagerConfig {
                 recycling_method: RecyclingMethod::Verified,
             },
@@ -218,6 +224,7 @@ impl Pools {
 /// The driver's own way, with the end of a connection in the log.
 struct Connector {
     tls: MakeRustlsConnect,
+    connections: Gauge,
 }
 
 impl Connect for Connector {
@@ -228,8 +235,10 @@ impl Connect for Connector {
     {
         let config = config.clone();
         let tls = self.tls.clone();
+        let connections = self.connections.clone();
         Box::pin(async move {
             let (client, connection) = config.connect(tls).await?;
+            let open = connections.hold();
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(
@@ -237,6 +246,7 @@ impl Connect for Connector {
                         "connection to PostgreSQL ended"
                     );
                 }
+                drop(open);
             });
             Ok((client, task))
         })

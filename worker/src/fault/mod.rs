@@ -3,6 +3,7 @@
 
 mod sqlstate;
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -52,6 +53,20 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// The SQLSTATE, or a word where there is none.
+    pub fn code(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Sql(error) => return Cow::Owned(error.sqlstate.clone()),
+            Self::NoSuchHost(_) => "no_such_host",
+            Self::Unreachable(..) => "unreachable",
+            Self::Lost(..) => "lost",
+            Self::Busy => "busy",
+            Self::Tls(..) => "tls",
+            Self::Unreadable(_) => "unreadable",
+            Self::ForeignLedger(_) | Self::NewerLedger(_) | Self::OlderLedger(_) => "ledger",
+        })
+    }
+
     /// PostgreSQL's error fields, where it was PostgreSQL that refused.
     pub fn sql(&self) -> Option<&SqlError> {
         if let Self::Sql(error) = self {

@@ -16,6 +16,7 @@ mod response_url;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use certificate_url::{CertificateUrl, ForbiddenCertificateUrl};
 pub use coordinates::{Coordinates, RequestType, StackId};
@@ -29,3 +30,4 @@ pub use request::{Operation, Request, Timing, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseUrl};
 pub use signature::printable;
 pub use signature::{Signature, SignatureFault, SignatureVersion, SignedFields};
+pub use trace::{TRACEPARENT, Traceparent};

@@ -133,9 +133,14 @@ impl Response {
         &self.text
     }
 
+    /// Whether the request was carried out.
+    pub fn is_success(&self) -> bool {
+        self.document.status == Status::Success
+    }
+
     /// `SUCCESS` or `FAILED`.
     pub fn status(&self) -> &'static str {
-        if self.document.status == Status::Success {
+        if self.is_success() {
             "SUCCESS"
         } else {
             "FAILED"
