@@ -73,7 +73,10 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.dead_letter_queue_url,
     );
     let worker = Worker::new(
-        Logins::new(Secrets::new(&config), Tokens::new(&config)),
+        Logins::new(
+            Secrets::new(&config, settings.secret_seconds),
+            Tokens::new(&config),
+        ),
         pools,
     );
     if let Some(origin) = &settings.response_origin {
@@ -125,7 +128,9 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         Some(url) => (Secrets::given(url.0.clone()), None),
         None => {
             let config = aws::load().await;
-            (Secrets::new(&config), Tokens::new(&config))
+            // One request: what is read serves it to its end, unless it is refused.
+            let secrets = Secrets::new(&config, settings.timeout_seconds);
+            (secrets, Tokens::new(&config))
         }
     };
     let result = match pools(&settings.ssl) {

@@ -114,6 +114,9 @@ pub struct RunSettings {
     /// Where the health check listens; unset: nowhere.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
+    /// How long a secret is kept before it is read again, give or take a tenth; 0: not at all.
+    #[arg(long, env = "WORKER_SECRET_SECONDS", default_value = "300", value_parser = seconds_to_3600)]
+    pub secret_seconds: Duration,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
@@ -246,6 +249,10 @@ fn seconds_to_110(text: &str) -> Result<Duration, String> {
     seconds(text, 0, 110)
 }
 
+fn seconds_to_3600(text: &str) -> Result<Duration, String> {
+    seconds(text, 0, 3600)
+}
+
 fn seconds_from_10_to_43200(text: &str) -> Result<Duration, String> {
     seconds(text, 10, 43_200)
 }
@@ -281,6 +288,7 @@ mod tests {
             ("--sns-certificate-origin", "http://127.0.0.1:4566/path"),
             ("--concurrency", "0"),
             ("--visibility-seconds", "5"),
+            ("--secret-seconds", "3601"),
             ("--health-addr", "8080"),
             ("--ssl-mode", "on"),
         ] {

@@ -271,6 +271,9 @@ impl Worker {
         let class = error.class();
         if class == Class::Credentials {
             self.logins.refused(login);
+        } else {
+            // Whoever corrects the secret after a failure shall not meet it again.
+            self.logins.doubt(login);
         }
         if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
             // The next attempt gets a new connection, to a server that may have changed.
@@ -288,6 +291,7 @@ impl Worker {
         match &properties.databases {
             Databases::Named(names) => Ok(names.clone()),
             Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
+                self.logins.doubt(login);
                 Trouble::permanent(format!(
                     "DBName: required, as secret \"{}\" has no dbname.",
                     properties.db_secret
@@ -317,7 +321,7 @@ impl Worker {
             match listed.await {
                 Ok(databases) => return Ok(databases),
                 Err(error) => {
-                    let mut trouble = Trouble::of_pass(&PassError::from(error), &target);
+                    let mut trouble = self.trouble(&PassError::from(error), &target, login);
                     let gone = trouble.class == Class::NoDatabase;
                     // The others may be there: the resource is not gone with this one.
                     trouble.gone &= !gone;
