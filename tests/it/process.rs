@@ -31,6 +31,14 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
         ("PGSSLROOTCERT", "--ssl-root-cert", "/no/such/file"),
         ("RUST_LOG", "--log", "extension_worker=loud"),
         ("WORKER_RECEIVE_WAIT_SECONDS", "--receive-wait-seconds", "0"),
+        ("WORKER_SECRET_SECONDS", "--secret-seconds", "forever"),
+        ("WORKER_CONNECTIONS", "--connections", "0"),
+        // It is more than there are in all.
+        (
+            "WORKER_CONNECTIONS_PER_DATABASE",
+            "--connections-per-database",
+            "201",
+        ),
     ] {
         let mut command = worker_binary();
         command

@@ -16,16 +16,16 @@ use extension_worker::login::Logins;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
-use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
+use extension_worker::settings::{
+    ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, RunSettings,
+    SslSettings,
+};
 use extension_worker::signatures::Signatures;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-
-/// Connections at the most, for each database and role.
-const POOL_SIZE: usize = 4;
 
 // One thread: the work is waiting, and switching threads costs more than it gains.
 #[tokio::main(flavor = "current_thread")]
@@ -58,8 +58,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    settings.check()?;
     tls::install_provider();
-    let pools = pools(&settings.ssl)?;
+    let pools = pools(
+        &settings.ssl,
+        settings.connections_per_database,
+        settings.connections,
+    )?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
         health::serve(address, heartbeat.clone())
@@ -84,6 +89,9 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     }
     if let Some(origin) = &settings.sns_certificate_origin {
         warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
+    }
+    if settings.connections < settings.concurrency {
+        warn!("messages wait for connections: WORKER_CONNECTIONS is less than WORKER_CONCURRENCY");
     }
     let http = Http::new()?;
     let signatures = Signatures::new(
@@ -133,7 +141,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
             (secrets, Tokens::new(&config))
         }
     };
-    let result = match pools(&settings.ssl) {
+    let result = match pools(&settings.ssl, CONNECTIONS_PER_DATABASE, CONNECTIONS) {
         Ok(pools) => by_hand::carry_out(
             settings,
             &Worker::new(Logins::new(secrets, tokens), pools),
@@ -157,13 +165,18 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     }
 }
 
-fn pools(settings: &SslSettings) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
+fn pools(
+    settings: &SslSettings,
+    per_database: u16,
+    in_all: u16,
+) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
     let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
         .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?;
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
-        max_size: POOL_SIZE,
+        per_database: usize::from(per_database),
+        in_all: usize::from(in_all),
     }))
 }
 
