@@ -6,6 +6,7 @@
 mod bad_input;
 mod by_hand;
 mod edge_cases;
+mod faults;
 mod histories;
 mod ledger;
 mod mutations;

@@ -41,6 +41,14 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
             "--queue-url",
             "http://127.0.0.1:1/q",
         ),
+        ("WORKER_SECRET_SECONDS", "--secret-seconds", "forever"),
+        ("WORKER_CONNECTIONS", "--connections", "0"),
+        // It is more than there are in all.
+        (
+            "WORKER_CONNECTIONS_PER_DATABASE",
+            "--connections-per-database",
+            "201",
+        ),
     ] {
         let mut command = worker_binary();
         command

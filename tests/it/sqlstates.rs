@@ -122,6 +122,11 @@ async fn what_postgresql_says_is_told_apart() {
         ),
         (raised("40001", "serialization"), "40001", Class::Transient),
         (raised("40P01", "deadlock"), "40P01", Class::Transient),
+        (
+            raised("25P03", "idle in transaction"),
+            "25P03",
+            Class::Transient,
+        ),
         (raised("55P03", "lock timeout"), "55P03", Class::Transient),
         (
             raised("53300", "too many connections"),

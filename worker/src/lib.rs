@@ -7,6 +7,8 @@
 //!   no I/O and read no clock, environment or randomness; but for the roots of the machine's store, read once.
 //! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
 //!   through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
+//! - No connection goes back to its pool with a transaction open or a statement under way, and none is made beyond
+//!   [`database::Budget`]. No secret serves after PostgreSQL refused it, where Secrets Manager has a newer one.
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
 //! - No instrument of [`metrics`] is global: whoever uses one was given it. Nothing is decided by what one shows, or by the
 //!   trace that a message belongs to.

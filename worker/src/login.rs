@@ -1,8 +1,10 @@
 //! From what a stack declares to where its server is and how to log in to it.
 
+use std::sync::Arc;
+
 use crate::iam::Tokens;
 use crate::message::{Authentication, Properties};
-use crate::secrets::{Password, Secrets};
+use crate::secrets::{Password, Secret, Secrets};
 use crate::server::{Address, Target};
 use crate::trouble::Trouble;
 
@@ -27,6 +29,8 @@ pub struct Login {
     pub password: Password,
     /// The database that the secret names.
     pub dbname: Option<String>,
+    /// What the secret is called, and what it said.
+    read: (String, Arc<Secret>),
 }
 
 impl Logins {
@@ -46,6 +50,16 @@ impl Logins {
             .read(id)
             .await
             .map_err(|error| Trouble::of_secret(&error))?;
+        let login = self.login(properties, &secret).await;
+        if login.is_err() {
+            // Whoever adds what it lacks shall not have to wait for it to be read again.
+            self.secrets.doubt(id, &secret);
+        }
+        login
+    }
+
+    async fn login(&self, properties: &Properties, secret: &Arc<Secret>) -> Result<Login, Trouble> {
+        let id = &properties.db_secret;
         let host = properties
             .db_host
             .as_ref()
@@ -59,7 +73,7 @@ impl Logins {
             port,
         };
         let password = match properties.authentication {
-            Authentication::Password => secret.password.ok_or_else(|| {
+            Authentication::Password => secret.password.clone().ok_or_else(|| {
                 Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
             })?,
             Authentication::Iam => {
@@ -74,17 +88,26 @@ impl Logins {
         };
         Ok(Login {
             address,
-            username: secret.username,
+            username: secret.username.clone(),
             password,
-            dbname: secret.dbname,
+            dbname: secret.dbname.clone(),
+            read: (id.clone(), Arc::clone(secret)),
         })
     }
 
-    /// The server refused the credentials: a token among them is not used again.
+    /// The server refused the credentials: neither they nor a token among them are used again.
     pub fn refused(&self, login: &Login) {
+        let (id, secret) = &login.read;
+        self.secrets.refused(id, secret);
         if let Some(tokens) = &self.tokens {
             tokens.forget(&login.address, &login.username);
         }
+    }
+
+    /// The login led nowhere: if the secret names another server by now, the next one goes there.
+    pub fn doubt(&self, login: &Login) {
+        let (id, secret) = &login.read;
+        self.secrets.doubt(id, secret);
     }
 }
 

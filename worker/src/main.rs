@@ -19,7 +19,10 @@ use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
 use extension_worker::secrets::Secrets;
-use extension_worker::settings::{ByHandSettings, Command, CommandLine, RunSettings, SslSettings};
+use extension_worker::settings::{
+    ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, RunSettings,
+    SslSettings,
+};
 use extension_worker::signatures::Signatures;
 use extension_worker::turns::Turns;
 use extension_worker::work::Worker;
@@ -27,9 +30,6 @@ use extension_worker::{aws, by_hand, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-
-/// Connections at the most, for each database and role.
-const POOL_SIZE: usize = 4;
 
 // One thread: the work is waiting, and switching threads costs more than it gains.
 #[tokio::main(flavor = "current_thread")]
@@ -66,7 +66,12 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let turns = settings.turns();
     tls::install_provider();
     let metrics = Metrics::default();
-    let pools = pools(&settings.ssl, &metrics)?;
+    let pools = pools(
+        &settings.ssl,
+        settings.connections_per_database,
+        settings.connections,
+        &metrics,
+    )?;
     let stop = stop_on_signals()?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
@@ -91,7 +96,10 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         metrics.clone(),
     );
     let worker = Worker::new(
-        Logins::new(Secrets::new(&config), Tokens::new(&config)),
+        Logins::new(
+            Secrets::new(&config, settings.secret_seconds),
+            Tokens::new(&config),
+        ),
         pools,
         Turns::new(turns),
     );
@@ -100,6 +108,9 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     }
     if let Some(origin) = &settings.sns_certificate_origin {
         warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
+    }
+    if settings.connections < settings.concurrency {
+        warn!("messages wait for connections: WORKER_CONNECTIONS is less than WORKER_CONCURRENCY");
     }
     let http = Http::new()?;
     let protection = settings
@@ -175,10 +186,17 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         Some(url) => (Secrets::given(url.0.clone()), None),
         None => {
             let config = aws::load().await;
-            (Secrets::new(&config), Tokens::new(&config))
+            // One request: what is read serves it to its end, unless it is refused.
+            let secrets = Secrets::new(&config, settings.timeout_seconds);
+            (secrets, Tokens::new(&config))
         }
     };
-    let result = match pools(&settings.ssl, &Metrics::default()) {
+    let result = match pools(
+        &settings.ssl,
+        CONNECTIONS_PER_DATABASE,
+        CONNECTIONS,
+        &Metrics::default(),
+    ) {
         Ok(pools) => by_hand::carry_out(
             settings,
             &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
@@ -204,6 +222,8 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
 
 fn pools(
     settings: &SslSettings,
+    per_database: u16,
+    in_all: u16,
     metrics: &Metrics,
 ) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
     let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
@@ -211,8 +231,9 @@ fn pools(
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
-        max_size: POOL_SIZE,
-        connections: metrics.database_connections.clone(),
+        per_database: usize::from(per_database),
+        in_all: usize::from(in_all),
+        open: metrics.database_connections.clone(),
     }))
 }
 

@@ -24,7 +24,9 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(300);
 /// How long it may take to keep a failure, where the deadline leaves so much.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often in a row somebody else may be faster. A race is over after one more look; what goes on is none.
-const RACES: u32 = 10;
+const RACES: u32 = 30;
+/// How long at the most to wait before that look: nobody is overloaded.
+const RACE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Works on a request until it is answered, or for as long as one message may take: `patience`.
 ///
@@ -92,6 +94,10 @@ pub async fn persist(
                 }
                 if crowded {
                     break true;
+                }
+                if attempts.is_in_a_race() && Instant::now() < patience {
+                    tokio::time::sleep(full_jitter(RACE_PAUSE)).await;
+                    continue;
                 }
             }
             Err(_) => break true,
@@ -192,6 +198,13 @@ impl Attempts {
         };
         self.last = Some(trouble);
         next
+    }
+
+    /// Whether somebody else was faster just now.
+    pub fn is_in_a_race(&self) -> bool {
+        self.last
+            .as_ref()
+            .is_some_and(|last| last.class == Class::Race)
     }
 
     /// What went wrong last; an attempt that time ended knows less of it than the one before.

@@ -126,17 +126,38 @@ pub struct RunSettings {
     /// CloudWatch's namespace of them.
     #[arg(long, env = "WORKER_METRICS_NAMESPACE", value_name = "NAME", default_value = "ExtensionWorker", value_parser = namespace)]
     pub metrics_namespace: String,
+    /// How long a secret is kept before it is read again, give or take a tenth; 0: not at all.
+    #[arg(long, env = "WORKER_SECRET_SECONDS", default_value = "300", value_parser = seconds_to_3600)]
+    pub secret_seconds: Duration,
+    /// Connections to PostgreSQL at the most, all databases together.
+    #[arg(long, env = "WORKER_CONNECTIONS", default_value_t = CONNECTIONS, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub connections: u16,
+    /// Connections to one database at the most, for each role.
+    #[arg(long, env = "WORKER_CONNECTIONS_PER_DATABASE", default_value_t = CONNECTIONS_PER_DATABASE, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections_per_database: u16,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
 }
 
+/// Connections to PostgreSQL at the most, where nothing else is said.
+pub const CONNECTIONS: u16 = 200;
+/// Connections to one database at the most, where nothing else is said: workers wait for each other there in any case.
+pub const CONNECTIONS_PER_DATABASE: u16 = 4;
+
 impl RunSettings {
-    /// What no setting alone can say.
+    /// Looks at what no setting says by itself.
     ///
     /// # Errors
-    /// The settings that do not go together.
+    /// Which settings do not go together.
     pub fn check(&self) -> Result<(), String> {
+        if self.connections < self.connections_per_database {
+            return Err(format!(
+                "--connections (WORKER_CONNECTIONS) {}: must not be less than --connections-per-database \
+                 (WORKER_CONNECTIONS_PER_DATABASE), which is {}",
+                self.connections, self.connections_per_database
+            ));
+        }
         if self.dead_letter_queue_url.as_ref() == Some(&self.queue_url) {
             return Err("--dead-letter-queue-url (WORKER_DEAD_LETTER_QUEUE_URL) must be another queue than --queue-url (WORKER_QUEUE_URL)".to_owned());
         }
@@ -333,6 +354,9 @@ mod tests {
             ("--sns-certificate-origin", "http://127.0.0.1:4566/path"),
             ("--concurrency", "0"),
             ("--visibility-seconds", "5"),
+            ("--secret-seconds", "3601"),
+            ("--connections", "0"),
+            ("--connections-per-database", "0"),
             ("--health-addr", "8080"),
             ("--metrics-seconds", "often"),
             ("--metrics-seconds", "3601"),
@@ -346,5 +370,27 @@ mod tests {
         }
         assert!(fault(&["--queue-url", "q"]).contains("--queue-url"));
         assert!(fault(&[]).contains("--queue-url"));
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_named() {
+        let check = |arguments: &[&str]| {
+            let queue = ["extension-worker", "run", "--queue-url", "http://h/q"];
+            let arguments = queue.iter().chain(arguments);
+            let told = CommandLine::try_parse_from(arguments).unwrap();
+            let Command::Run(settings) = told.command else {
+                panic!("run")
+            };
+            settings.check()
+        };
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["--connections", "4"]), Ok(()));
+        let told = check(&["--connections", "3"]).unwrap_err();
+        for setting in [
+            "WORKER_CONNECTIONS) 3",
+            "WORKER_CONNECTIONS_PER_DATABASE), which is 4",
+        ] {
+            assert!(told.contains(setting), "{told}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::{eventually, variable};
 
@@ -19,6 +20,7 @@ struct State {
     /// Whether what the server says to a COMMIT is kept back.
     closed: AtomicBool,
     holding: AtomicBool,
+    cut: Notify,
 }
 
 impl Gate {
@@ -51,6 +53,12 @@ impl Gate {
         .await;
     }
 
+    /// Ends the connections whose answer is kept back: it is never given. Nothing more is kept back.
+    pub(crate) fn cut(&self) {
+        self.open();
+        self.state.cut.notify_waiters();
+    }
+
     /// Keeps nothing more back.
     pub(crate) fn open(&self) {
         self.state.closed.store(false, Ordering::SeqCst);
@@ -69,8 +77,10 @@ async fn forward(client: TcpStream, state: Arc<State>) {
         let mut buffer = vec![0; 65536];
         while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
             if committing.load(Ordering::SeqCst) {
+                let cut = state.cut.notified();
                 state.holding.store(true, Ordering::SeqCst);
-                std::future::pending::<()>().await;
+                cut.await;
+                return;
             }
             // A client that was killed hears nothing.
             drop(to_client.write_all(&buffer[..count]).await);

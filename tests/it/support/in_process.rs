@@ -275,13 +275,7 @@ pub(crate) fn handler_with(
     settings: HandlerSettings,
     secret: Secret,
 ) -> Handler {
-    tls::install_provider();
-    let pools = Pools::new(PoolSettings {
-        ssl_mode: SslMode::Disable,
-        tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
-        max_size: 4,
-        connections: Gauge::default(),
-    });
+    let pools = pools(4, 200);
     let http = Http::new().unwrap();
     Handler::new(
         HandlerSettings {
@@ -297,4 +291,16 @@ pub(crate) fn handler_with(
         Responder::new(http, Metrics::default()),
         Metrics::default(),
     )
+}
+
+/// Connections to the test server, unsecured: so many at the most to each database, and in all.
+pub(crate) fn pools(per_database: usize, in_all: usize) -> Pools {
+    tls::install_provider();
+    Pools::new(PoolSettings {
+        ssl_mode: SslMode::Disable,
+        tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
+        per_database,
+        in_all,
+        open: Gauge::default(),
+    })
 }

@@ -3,9 +3,11 @@
 mod aws;
 mod counter;
 mod gate;
+mod http_proxy;
 mod in_process;
 mod postgres;
 mod private_server;
+mod proxy;
 mod stack;
 mod worker;
 mod world;
@@ -14,11 +16,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) use counter::Counter;
 pub(crate) use gate::Gate;
+pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
-    Answers, Asked, Put, delivery, handler, handler_settings, handler_with, secret,
+    Answers, Asked, Put, delivery, handler, handler_settings, handler_with, pools, secret,
 };
 pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use private_server::{Mode, PrivateServer};
+pub(crate) use proxy::{Proxy, Way};
 pub(crate) use stack::Stack;
 pub(crate) use worker::{Worker, worker_binary};
 pub(crate) use world::{Request, World};

@@ -22,18 +22,23 @@ pub(crate) enum Mode {
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
     directory: PathBuf,
+    options: Vec<String>,
     child: Child,
 }
 
 impl PrivateServer {
     /// Makes and starts it.
     pub(crate) async fn start(world: &World, mode: Mode) -> Self {
+        Self::start_with(world, mode, &[]).await
+    }
+
+    /// With settings of its own, `name=value`.
+    pub(crate) async fn start_with(world: &World, mode: Mode, settings: &[&str]) -> Self {
         let directory = PathBuf::from(variable("RUN_DIR")).join(format!("server-{}", world.name));
         fs::create_dir(&directory).unwrap();
         // PostgreSQL does not run as root: the shared server's user serves this one too.
         let owner = fs::metadata(data_directory().await).unwrap();
         chown(&directory, Some(owner.uid()), Some(owner.gid())).unwrap();
-        let data = directory.join("data");
         let made = program("initdb", &directory)
             .args([
                 "--no-sync",
@@ -41,35 +46,64 @@ impl PrivateServer {
                 "--username=postgres",
                 "--pgdata",
             ])
-            .arg(&data)
+            .arg(directory.join("data"))
             .stdout(Stdio::null())
             .status()
             .unwrap();
         assert!(made.success());
-        if mode == Mode::Replica {
-            fs::write(data.join("standby.signal"), "").unwrap();
-        }
+        set_mode(&directory, mode);
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port()
         };
-        let child = program("postgres", &directory)
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1", "-F"])
-            .stderr(fs::File::create(directory.join("log")).unwrap())
-            .spawn()
-            .unwrap();
+        let options: Vec<String> = settings
+            .iter()
+            .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
+            .collect();
         let server = Self {
             port,
+            child: launch(&directory, port, &options),
             directory,
-            child,
+            options,
         };
-        eventually("the private server's start", async || {
-            server.connect().await
-        })
-        .await;
+        server.is_up().await;
         server
+    }
+
+    /// Ends it in the middle of whatever it does, as `pg_ctl stop -m immediate` does.
+    pub(crate) fn stop_immediately(&mut self) {
+        self.stop("QUIT");
+    }
+
+    /// Starts it again, with the same data.
+    pub(crate) async fn start_again(&mut self, mode: Mode) {
+        set_mode(&self.directory, mode);
+        self.child = launch(&self.directory, self.port, &self.options);
+        self.is_up().await;
+    }
+
+    /// Stops it in order, and starts it again.
+    pub(crate) async fn restart(&mut self, mode: Mode) {
+        self.stop("INT");
+        self.start_again(mode).await;
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
+    }
+
+    async fn is_up(&self) {
+        eventually("the private server's start", async || self.connect().await).await;
+    }
+
+    fn stop(&mut self, signal: &str) {
+        let told = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap();
     }
 
     /// Runs SQL.
@@ -82,6 +116,18 @@ impl PrivateServer {
             .unwrap();
     }
 
+    /// One text that a query answers, in the database `postgres`.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let client = self.connect().await.unwrap();
+        client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Makes a file the server's to read, where that is another user.
+    pub(crate) async fn give(file: &Path) {
+        let owner = fs::metadata(data_directory().await).unwrap();
+        chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+
     /// What is installed.
     pub(crate) async fn extensions(&self, database: &str) -> String {
         let client = self.connect_to(database).await.unwrap();
@@ -89,7 +135,8 @@ impl PrivateServer {
         client.query_one(names, &[]).await.unwrap().get(0)
     }
 
-    async fn connect(&self) -> Option<Client> {
+    /// The administrator's connection; none where the server lets nobody in.
+    pub(crate) async fn connect(&self) -> Option<Client> {
         self.connect_to("postgres").await
     }
 
@@ -106,15 +153,37 @@ impl PrivateServer {
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
-        // SIGQUIT: there is nothing to keep.
-        let told = Command::new("kill")
-            .args(["-QUIT", &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(told.success());
-        self.child.wait().unwrap();
+        if self.child.try_wait().unwrap().is_none() {
+            // There is nothing to keep.
+            self.stop("QUIT");
+        }
         fs::remove_dir_all(&self.directory).unwrap();
     }
+}
+
+fn set_mode(directory: &Path, mode: Mode) {
+    let signal = directory.join("data/standby.signal");
+    match mode {
+        Mode::Replica => fs::write(signal, "").unwrap(),
+        // It may not be there.
+        Mode::Primary => drop(fs::remove_file(signal)),
+    }
+}
+
+fn launch(directory: &Path, port: u16, options: &[String]) -> Child {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    program("postgres", directory)
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1", "-F"])
+        .args(options)
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// One of the server's programs, as the directory's owner.

@@ -94,6 +94,18 @@ impl World {
             .unwrap();
     }
 
+    /// Gives a secret a new version, the current one from now on.
+    pub(crate) async fn put_secret(&self, name: &str, value: &str) {
+        self.aws
+            .secrets
+            .put_secret_value()
+            .secret_id(name)
+            .secret_string(value)
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// A secret beside the first, equal to it but for some fields; returns its name.
     pub(crate) async fn secret_with(&self, changes: &Value) -> String {
         let mut value = self.credentials();
@@ -116,12 +128,17 @@ impl World {
 
     /// A Create of a resource `Extensions` of a stack of the test's own, with an answer's address in LocalStack's S3.
     pub(crate) async fn create_request(&self, properties: Value) -> Request {
+        self.create_request_of("Extensions", properties).await
+    }
+
+    /// A Create of a resource with this logical id.
+    pub(crate) async fn create_request_of(&self, logical_id: &str, properties: Value) -> Request {
         let stack_id = format!(
             "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/1",
             self.name
         );
         let request_id = Uuid::new_v4().to_string();
-        let key = format!("{stack_id}|Extensions|{request_id}");
+        let key = format!("{stack_id}|{logical_id}|{request_id}");
         let created = self
             .aws
             .s3
@@ -149,7 +166,7 @@ impl World {
             "ResponseURL": presigned.uri(),
             "StackId": stack_id,
             "RequestId": request_id,
-            "LogicalResourceId": "Extensions",
+            "LogicalResourceId": logical_id,
             "ResourceType": "Custom::PostgresExtensions",
             "ResourceProperties": resource_properties,
         });

@@ -1,14 +1,17 @@
 //! One transaction on one connection. A session that is dropped before its end takes its connection with it.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Object;
+use deadpool::managed::Object;
 use futures_util::future::try_join;
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::budget::Budget;
+use super::connection::{Connections, promptly};
 use super::ledger::{self, Entry};
 use super::observe::{self, Scope};
 use crate::extension::Observed;
@@ -30,10 +33,12 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection, and while it lasts a transaction.
 pub struct Session {
     /// None once the connection is used up.
-    client: Option<Object>,
-    in_transaction: bool,
+    client: Option<Object<Connections>>,
+    /// A transaction is open, or a statement runs.
+    is_busy: bool,
     /// The way to the server for a cancel request.
     tls: MakeRustlsConnect,
+    budget: Budget,
 }
 
 /// What a step came to.
@@ -46,11 +51,12 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(super) fn new(client: Object, tls: MakeRustlsConnect) -> Self {
+    pub(super) fn new(client: Object<Connections>, tls: MakeRustlsConnect, budget: Budget) -> Self {
         Self {
             client: Some(client),
-            in_transaction: false,
+            is_busy: false,
             tls,
+            budget,
         }
     }
 
@@ -73,7 +79,7 @@ impl Session {
             LOCK_TIMEOUT.min(budget * 9 / 10).as_millis().max(1),
             scope.sql(),
         );
-        self.in_transaction = true;
+        self.is_busy = true;
         self.observed(&sql).await
     }
 
@@ -94,17 +100,15 @@ impl Session {
         resource: &ResourceKey,
         request_id: &str,
     ) -> Result<Ledger, DatabaseError> {
-        let row = self
-            .client()?
-            .query_typed_one(
-                ledger::READ,
-                &[
-                    (&resource.stack_id, Type::TEXT),
-                    (&resource.logical_resource_id, Type::TEXT),
-                    (&request_id, Type::TEXT),
-                ],
-            )
-            .await?;
+        let row = promptly(self.client()?.query_typed_one(
+            ledger::READ,
+            &[
+                (&resource.stack_id, Type::TEXT),
+                (&resource.logical_resource_id, Type::TEXT),
+                (&request_id, Type::TEXT),
+            ],
+        ))
+        .await?;
         let document: String = row.try_get(0)?;
         serde_json::from_str(&document)
             .map_err(|error| DatabaseError::Unreadable(error.to_string()))
@@ -120,14 +124,13 @@ impl Session {
         if sql.is_empty() {
             return Ok(());
         }
-        let done = self.client()?.batch_execute(&sql).await;
-        done.map_err(DatabaseError::from)
-            .map_err(|error| match error.sql() {
-                Some(refused) if from > 0 && refused.sqlstate == "42501" => {
-                    DatabaseError::OlderLedger(from)
-                }
-                _ => error,
-            })
+        let done = promptly(self.client()?.batch_execute(&sql)).await;
+        done.map_err(|error| match error.sql() {
+            Some(refused) if from > 0 && refused.sqlstate == "42501" => {
+                DatabaseError::OlderLedger(from)
+            }
+            _ => error,
+        })
     }
 
     /// Carries a step out, which may take as long as `budget`.
@@ -185,8 +188,8 @@ impl Session {
     /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
     pub async fn commit(mut self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
         let sql = entry.sql() + "COMMIT";
-        self.client()?.batch_execute(&sql).await?;
-        self.in_transaction = false;
+        promptly(self.client()?.batch_execute(&sql)).await?;
+        self.is_busy = false;
         Ok(())
     }
 
@@ -202,21 +205,20 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
-        let row = client
-            .query_typed_one(
-                ledger::KEEP_RESPONSE,
-                &[
-                    (&resource.stack_id, Type::TEXT),
-                    (&resource.logical_resource_id, Type::TEXT),
-                    (&request_id, Type::TEXT),
-                    (&published_at.to_rfc3339(), Type::TEXT),
-                    (&response, Type::TEXT),
-                ],
-            )
-            .await?;
+        let row = promptly(client.query_typed_one(
+            ledger::KEEP_RESPONSE,
+            &[
+                (&resource.stack_id, Type::TEXT),
+                (&resource.logical_resource_id, Type::TEXT),
+                (&request_id, Type::TEXT),
+                (&published_at.to_rfc3339(), Type::TEXT),
+                (&response, Type::TEXT),
+            ],
+        ))
+        .await?;
         let kept = row.try_get(0)?;
-        client.batch_execute("COMMIT").await?;
-        self.in_transaction = false;
+        promptly(client.batch_execute("COMMIT")).await?;
+        self.is_busy = false;
         Ok(kept)
     }
 
@@ -225,8 +227,8 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn roll_back(mut self) -> Result<(), DatabaseError> {
-        self.client()?.batch_execute("ROLLBACK").await?;
-        self.in_transaction = false;
+        promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+        self.is_busy = false;
         Ok(())
     }
 
@@ -235,23 +237,23 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
-        self.client()?.batch_execute(PIN).await?;
-        let rows = self
-            .client()?
-            .query_typed(
-                "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+        self.is_busy = true;
+        promptly(self.client()?.batch_execute(PIN)).await?;
+        let rows = promptly(self.client()?.query_typed(
+            "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
                  AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
-                &[],
-            )
-            .await?;
+            &[],
+        ))
+        .await?;
+        self.is_busy = false;
         rows.iter()
             .map(|row| Ok(row.try_get::<_, String>(0)?))
             .collect()
     }
 
     async fn observed(&mut self, sql: &str) -> Result<Observed, DatabaseError> {
-        let messages = self.client()?.simple_query(sql).await?;
+        let messages = promptly(self.client()?.simple_query(sql)).await?;
         // Several statements, of which the last one's row is wanted.
         let document = messages.iter().rev().find_map(|message| {
             if let SimpleQueryMessage::Row(row) = message {
@@ -263,18 +265,20 @@ impl Session {
         observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
     }
 
-    fn client(&self) -> Result<&Object, DatabaseError> {
+    fn client(&self) -> Result<&Client, DatabaseError> {
         self.client
-            .as_ref()
+            .as_deref()
+            .map(Deref::deref)
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take()
-            && self.in_transaction
-        {
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        if self.is_busy {
             // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
             // it would let the statement run on; and a cancel request that does not arrive is made up for by
             // client_connection_check_interval.
@@ -282,6 +286,8 @@ impl Drop for Session {
             tokio::spawn(async move {
                 drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await);
             });
+            drop(Object::take(client));
+        } else if self.budget.is_wanted() {
             drop(Object::take(client));
         }
     }

@@ -24,6 +24,9 @@ pub enum DatabaseError {
     /// The worker's own connections to the database are all in use.
     #[error("the worker's connections to this database are all in use")]
     Busy,
+    /// All connections that the worker may have are in use, in all databases.
+    #[error("all {0} connections of the worker are in use (WORKER_CONNECTIONS)")]
+    Exhausted(usize),
     /// The server's certificate is not trusted, or TLS could not be agreed on.
     #[error("TLS: {0}")]
     Tls(String, #[source] Box<dyn StdError + Send + Sync>),
@@ -60,7 +63,7 @@ impl DatabaseError {
             Self::NoSuchHost(_) => "no_such_host",
             Self::Unreachable(..) => "unreachable",
             Self::Lost(..) => "lost",
-            Self::Busy => "busy",
+            Self::Busy | Self::Exhausted(_) => "busy",
             Self::Tls(..) => "tls",
             Self::Unreadable(_) => "unreadable",
             Self::ForeignLedger(_) | Self::NewerLedger(_) | Self::OlderLedger(_) => "ledger",

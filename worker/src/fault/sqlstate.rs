@@ -60,6 +60,7 @@ const TABLE: &[(&str, &str, Class)] = &[
         Class::Transient,
     ),
     ("25006", "", Class::TransientAtMost(3)),
+    ("25P03", "", Class::Transient),
     ("55P03", "", Class::Transient),
     ("57014", "", Class::Transient),
     ("40001", "", Class::Transient),
@@ -77,9 +78,10 @@ const TABLE: &[(&str, &str, Class)] = &[
 /// What to do about an error.
 pub fn classify(error: &DatabaseError) -> Class {
     match error {
-        DatabaseError::Unreachable(..) | DatabaseError::Lost(..) | DatabaseError::Busy => {
-            Class::Transient
-        }
+        DatabaseError::Unreachable(..)
+        | DatabaseError::Lost(..)
+        | DatabaseError::Busy
+        | DatabaseError::Exhausted(_) => Class::Transient,
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Tls(..)
         | DatabaseError::Unreadable(_)

@@ -150,6 +150,7 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         }
         DatabaseError::NoSuchHost(_) | DatabaseError::Lost(..) => format!("{address}: {error}."),
         DatabaseError::Busy
+        | DatabaseError::Exhausted(_)
         | DatabaseError::Unreadable(_)
         | DatabaseError::ForeignLedger(_)
         | DatabaseError::NewerLedger(_)

@@ -247,6 +247,9 @@ impl Worker {
         let class = error.class();
         if class == Class::Credentials {
             self.logins.refused(login);
+        } else {
+            // Whoever corrects the secret after a failure shall not meet it again.
+            self.logins.doubt(login);
         }
         if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
             // The next attempt gets a new connection, to a server that may have changed.

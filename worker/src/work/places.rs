@@ -108,6 +108,7 @@ impl Worker {
         match &properties.databases {
             Databases::Named(names) => Ok(names.clone()),
             Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
+                self.logins.doubt(login);
                 Trouble::permanent(format!(
                     "DBName: required, as secret \"{}\" has no dbname.",
                     properties.db_secret
@@ -141,7 +142,7 @@ impl Worker {
                     return Ok(databases);
                 }
                 Err(error) => {
-                    let mut trouble = Trouble::of_pass(&PassError::from(error), &target);
+                    let mut trouble = self.trouble(&PassError::from(error), &target, login);
                     let gone = trouble.class == Class::NoDatabase;
                     // The others may be there: the resource is not gone with this one.
                     trouble.gone &= !gone;

@@ -1,0 +1,155 @@
+//! A way to LocalStack that sees each request, and answers some itself.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use extension_worker::tls;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::variable;
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Forward,
+    /// A status, and a body.
+    Answer(u16, String),
+    /// It is taken, and never answered.
+    Hang,
+    /// The connection ends.
+    Cut,
+}
+
+impl Action {
+    /// As services of AWS that speak JSON refuse.
+    pub(crate) fn refuse(status: u16, kind: &str) -> Self {
+        Self::Answer(
+            status,
+            format!("{{\"__type\":\"{kind}\",\"message\":\"on purpose\"}}"),
+        )
+    }
+}
+
+type Decide = Box<dyn FnMut(&str) -> Action + Send>;
+
+/// A proxy for HTTP/1.1.
+pub(crate) struct HttpProxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: reqwest::Client,
+    upstream: String,
+    decide: Mutex<Decide>,
+    seen: Mutex<Vec<String>>,
+}
+
+impl HttpProxy {
+    /// In front of LocalStack, on a port of its own. It forwards everything until it is told otherwise.
+    pub(crate) async fn start() -> Self {
+        tls::install_provider();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            upstream: variable("AWS_ENDPOINT_URL"),
+            decide: Mutex::new(Box::new(|_| Action::Forward)),
+            seen: Mutex::default(),
+        });
+        let proxy = Self {
+            port,
+            shared: Arc::clone(&shared),
+        };
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let shared = Arc::clone(&shared);
+                let service = service_fn(move |request| serve(request, Arc::clone(&shared)));
+                tokio::spawn(async move {
+                    // A service that fails closes the connection: that is what is wanted of it.
+                    drop(
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
+                });
+            }
+        });
+        proxy
+    }
+
+    /// What a client is told to use: `AWS_ENDPOINT_URL_SQS`, for one.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Decides on requests from now on, by their text: method and path, headers with their names in small letters, an
+    /// empty line, body.
+    pub(crate) fn decide(&self, decide: impl FnMut(&str) -> Action + Send + 'static) {
+        *self.shared.decide.lock().unwrap() = Box::new(decide);
+    }
+
+    /// How many requests so far held the text, whatever became of them.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let seen = self.shared.seen.lock().unwrap();
+        seen.iter().filter(|request| request.contains(text)).count()
+    }
+}
+
+async fn serve(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let mut text = format!("{} {}\n", head.method, head.uri);
+    for (name, value) in &head.headers {
+        writeln!(
+            text,
+            "{name}: {}",
+            String::from_utf8_lossy(value.as_bytes())
+        )
+        .unwrap();
+    }
+    write!(text, "\n{}", String::from_utf8_lossy(&body)).unwrap();
+    let action = (shared.decide.lock().unwrap())(&text);
+    shared.seen.lock().unwrap().push(text);
+    match action {
+        Action::Forward => {}
+        Action::Answer(status, body) => {
+            let response = Response::builder()
+                .status(status)
+                .header("content-type", "application/x-amz-json-1.1");
+            return Ok(response.body(Full::from(body)).unwrap());
+        }
+        Action::Hang => {
+            let never: Infallible = std::future::pending().await;
+            match never {}
+        }
+        Action::Cut => return Err(io::Error::other("cut")),
+    }
+    let url = format!("{}{}", shared.upstream, head.uri);
+    let asked = shared
+        .client
+        .request(head.method, url)
+        .headers(head.headers)
+        .body(body);
+    let answer = asked.send().await.map_err(io::Error::other)?;
+    let mut response = Response::builder().status(answer.status());
+    for (name, value) in answer.headers() {
+        // The body's form is this connection's own.
+        if !["content-length", "transfer-encoding", "connection"].contains(&name.as_str()) {
+            response = response.header(name, value);
+        }
+    }
+    let body = answer.bytes().await.map_err(io::Error::other)?;
+    Ok(response.body(Full::new(body)).unwrap())
+}
