@@ -3,6 +3,7 @@
 
 mod connections;
 mod postgres;
+mod queue;
 mod secrets;
 mod tls;
 
