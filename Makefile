@@ -7,7 +7,7 @@ DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories check reference
+.PHONY: demo demo-stop test histories chaos check reference
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -27,7 +27,7 @@ test:
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker POSTGRES_FROM=npm $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories::
+	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos::
 	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
 
 ## More histories than `make test` lives through, from a seed of its own: HISTORIES=20000 HISTORIES_SEED=7 make histories.
@@ -35,6 +35,12 @@ histories:
 	cargo build --locked --workspace --bins --tests
 	HISTORIES=$${HISTORIES:-20000} HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- histories::
+
+## Two thousand requests, three workers, and one of these killed every two seconds.
+chaos:
+	cargo build --locked --workspace --bins --tests
+	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
+	  cargo test --locked --package extension-worker-tests -- faults::chaos
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.
 reference:

@@ -1,6 +1,7 @@
 //! What fails around a worker, one thing at a time, and what comes of the requests that meet it. A module for each that
 //! fails.
 
+mod chaos;
 mod connections;
 mod postgres;
 mod queue;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeNameForSends,
-    MessageSystemAttributeValue, QueueAttributeName,
+    MessageSystemAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -271,6 +271,27 @@ impl World {
             .send()
             .await
             .unwrap();
+    }
+
+    /// Sends up to ten texts straight to the queue.
+    pub(crate) async fn send_raw_batch(&self, texts: Vec<String>) {
+        let entries = texts.into_iter().enumerate().map(|(index, text)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(text)
+                .build()
+                .unwrap()
+        });
+        let sent = self
+            .aws
+            .sqs
+            .send_message_batch()
+            .queue_url(&self.queue_url)
+            .set_entries(Some(entries.collect()))
+            .send()
+            .await
+            .unwrap();
+        assert!(sent.failed.is_empty());
     }
 
     /// Waits for the answer.
