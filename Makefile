@@ -7,7 +7,7 @@ DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories check reference
+.PHONY: demo demo-stop test histories bench check reference
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -35,6 +35,12 @@ histories:
 	cargo build --locked --workspace --bins --tests
 	HISTORIES=$${HISTORIES:-20000} HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- histories::
+
+## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes.
+bench:
+	cargo build --release --locked --package extension-worker
+	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
+	  cargo bench --quiet --locked --profile dev --package extension-worker-tests --bench figures
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.
 reference:
