@@ -31,6 +31,7 @@ type Requests = Vec<(String, Value)>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    extension_worker::tls::install_provider();
     let world = World::new(DATABASES).await;
     println!("{:58} {:>10}  target", "", "measured");
     in_sync(&world).await;
