@@ -7,7 +7,7 @@ DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories chaos check reference
+.PHONY: demo demo-stop test histories chaos bench check reference
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -41,6 +41,12 @@ chaos:
 	cargo build --locked --workspace --bins --tests
 	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- faults::chaos
+
+## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes.
+bench:
+	cargo build --release --locked --package extension-worker
+	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
+	  cargo bench --quiet --locked --profile dev --package extension-worker-tests --bench figures
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.
 reference:

@@ -1,12 +1,12 @@
 //! The ledger's tables. They live in each managed database, so that they change in the transaction that changes the
 //! extensions, and travel with dumps and snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
 
-use crate::plan::{Managed, ResourceKey, ResourceState, Role};
+use crate::plan::{Managed, Owner, ResourceKey, ResourceState, Role};
 
 /// The steps to the newest form: the first makes version 1 out of nothing.
 const MIGRATIONS: [&str; 2] = [include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
@@ -128,26 +128,37 @@ DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resour
                 escape_literal(name)
             ));
         }
-        for (name, managed) in self.managed_after {
-            if self.managed_before.get(name) == Some(managed) {
+        for (extension, managed) in self.managed_after {
+            let before = self.managed_before.get(extension);
+            if before == Some(managed) {
                 continue;
             }
-            let name = escape_literal(name);
+            let name = escape_literal(extension);
             let origin = escape_literal(match managed.origin {
                 crate::plan::Origin::Created => "created",
                 crate::plan::Origin::Adopted => "adopted",
             });
             sql.push_str(&format!(
                 "INSERT INTO extension_worker.extension (name, origin) VALUES ({name}, {origin}) \
-                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin; \
-                 DELETE FROM extension_worker.owner WHERE extension = {name};\n"
+                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin;\n"
             ));
-            for owner in &managed.owners {
+            // An extension may have many owners, of which a request changes one.
+            let owners_before: BTreeSet<&Owner> = before.iter().flat_map(|m| &m.owners).collect();
+            let owners: BTreeSet<&Owner> = managed.owners.iter().collect();
+            for gone in owners_before.difference(&owners) {
+                sql.push_str(&format!(
+                    "DELETE FROM extension_worker.owner WHERE extension = {name} AND stack_id = {} \
+                     AND logical_resource_id = {};\n",
+                    escape_literal(&gone.resource.stack_id),
+                    escape_literal(&gone.resource.logical_resource_id),
+                ));
+            }
+            for new in owners.difference(&owners_before) {
                 sql.push_str(&format!("INSERT INTO extension_worker.owner (extension, stack_id, logical_resource_id, role) \
                      VALUES ({name}, {}, {}, {});\n",
-                    escape_literal(&owner.resource.stack_id),
-                    escape_literal(&owner.resource.logical_resource_id),
-                    escape_literal(match owner.role {
+                    escape_literal(&new.resource.stack_id),
+                    escape_literal(&new.resource.logical_resource_id),
+                    escape_literal(match new.role {
                         Role::Declared => "declared",
                         Role::Dependency => "dependency",
                     }),

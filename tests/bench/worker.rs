@@ -1,0 +1,116 @@
+//! The worker's process, and what the system and the worker itself say of it.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::world::{World, variable};
+
+/// Of Linux's `USER_HZ`, on every architecture that is of interest here.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A running worker, logging JSON to a file; killed at the end.
+pub(crate) struct Worker {
+    child: Child,
+    metrics_url: String,
+}
+
+/// Counts since the worker's start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) handled: f64,
+    pub(crate) sqs_calls: f64,
+    pub(crate) receives: f64,
+}
+
+impl Counts {
+    /// From here to there.
+    pub(crate) fn calls_per_message(&self, later: &Self) -> f64 {
+        (later.sqs_calls - self.sqs_calls) / (later.handled - self.handled)
+    }
+}
+
+impl Worker {
+    /// Starts one on a queue, with defaults but for the places of this machine and `settings`.
+    pub(crate) async fn start(world: &World, queue: &str, settings: &[(&str, &str)]) -> Self {
+        let port = closed_port();
+        let file = |end| {
+            let name = format!("{}/bench-{port}.{end}", variable("RUN_DIR"));
+            File::create(name).unwrap()
+        };
+        let child = Command::new(variable("WORKER_BINARY"))
+            .arg("run")
+            .env("WORKER_QUEUE_URL", queue)
+            .env("WORKER_RESPONSE_ORIGIN", world.answers_origin())
+            .env("WORKER_HEALTH_ADDR", format!("127.0.0.1:{port}"))
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(file("out"))
+            .stderr(file("log"))
+            .spawn()
+            .unwrap();
+        let worker = Self {
+            child,
+            metrics_url: format!("http://127.0.0.1:{port}/metrics"),
+        };
+        while reqwest::get(&worker.metrics_url).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        worker
+    }
+
+    /// Stops it where it is (`STOP`), or lets it go on (`CONT`).
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let done = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(done.unwrap().success());
+    }
+
+    /// What the worker counted.
+    pub(crate) async fn counts(&self) -> Counts {
+        let response = reqwest::get(&self.metrics_url).await.unwrap();
+        let text = response.text().await.unwrap();
+        let sum = |start: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(start));
+            let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+            values.sum()
+        };
+        Counts {
+            handled: sum("extension_worker_messages_handled_total"),
+            sqs_calls: sum("extension_worker_sqs_calls_total"),
+            receives: sum("extension_worker_sqs_calls_total{operation=\"ReceiveMessage\"}"),
+        }
+    }
+
+    /// CPU time so far, in the program and in the kernel for it.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+    }
+
+    /// The most memory that was ever resident, in MB.
+    pub(crate) fn peak_memory_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<f64>().unwrap() * 1024.0 / 1e6
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
