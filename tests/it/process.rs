@@ -89,6 +89,9 @@ async fn the_log_tells_the_story_and_no_secrets() {
             .find(|line| line["message"] == message)
             .unwrap_or_else(|| panic!("no {message:?} in {log}"))
     };
+    let overridden =
+        "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)";
+    assert_eq!(line(overridden)["level"], "WARN");
     assert_eq!(line("extensions before")["extensions"], "plpgsql 1.0");
     assert_eq!(
         line("created hstore 1.8")["sql"],

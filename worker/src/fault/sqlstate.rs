@@ -31,6 +31,8 @@ const TABLE: &[(&str, &str, Class)] = &[
     ("23505", "pg_extension_name_index", Class::Race),
     ("23505", "pg_namespace_nspname_index", Class::Race),
     ("42710", "extension", Class::Race),
+    // Two sessions that update the same extension at the same time.
+    ("42710", "operator family", Class::Race),
     ("XX000", "tuple concurrently", Class::Race),
     (
         "XX000",
