@@ -552,7 +552,7 @@ async fn what_was_answered_for_every_database_is_answered_again_whatever_databas
     own.username = role.clone();
     own.password = Some(Password::new(password));
     own.dbname = Some(owned.name.clone());
-    let worker = handler_with(&case.answers, handler_settings(), own);
+    let worker = handler_with(&case.answers, handler_settings(), own.clone());
     let mut properties = case.declare(&json!([{"Name": "hstore", "Version": "no-such"}]));
     properties.as_object_mut().unwrap().remove("DBName");
     properties["Databases"] = json!("*");
@@ -569,6 +569,13 @@ async fn what_was_answered_for_every_database_is_answered_again_whatever_databas
             .await,
         "1"
     );
+    let newer = Database::create(&format!("a{}", case.database.name)).await;
+    let other_worker = handler_with(&case.answers, handler_settings(), own);
+    case.delivered_to(&other_worker, &create).await;
+    let answers = case.answers.of(&create.key);
+    assert_eq!(answers[0], answers[1]);
+    let ledger = "SELECT count(*)::text FROM pg_namespace WHERE nspname = 'extension_worker'";
+    assert_eq!(newer.text(ledger).await, "0");
 }
 
 // 16
@@ -635,7 +642,13 @@ async fn an_answer_is_put_again_where_that_may_help_and_nowhere_else() {
 async fn at_the_deadline_the_statement_is_cancelled_and_the_answer_says_what_it_was() {
     let mut case = Case::new().await;
     let slow = slow(&case, 60);
-    let mut properties = case.declare(&json!(["hstore", slow.name]));
+    // What comes before takes its share of the time.
+    let first = Fixture::install(
+        &format!("{}_first", case.database.name),
+        "default_version = '1'\n",
+        &[("1", "SELECT pg_sleep(2);")],
+    );
+    let mut properties = case.declare(&json!([first.name, slow.name]));
     properties["ServiceTimeout"] = json!("5");
     let begun = Instant::now();
     let create = case.ask("Create", &properties);

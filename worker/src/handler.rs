@@ -198,7 +198,7 @@ impl Handler {
         };
         let response = self.recent.decide(&coordinates, response);
         let patience = if last_chance {
-            Duration::MAX
+            LONGEST_WAIT
         } else {
             self.settings.patience
         };
@@ -218,7 +218,7 @@ impl Handler {
         let now = Instant::now();
         let until = instant(deadline)
             .max(now + Duration::from_secs(5))
-            .min(now.checked_add(patience).unwrap_or(now + LONGEST_WAIT));
+            .min(now + patience);
         let mut pauses = Retry::new(POLICY, until);
         loop {
             let error = match self.responder.put(url, response.text()).await {

@@ -1,6 +1,7 @@
 //! Turns at a server, so that one that does not answer cannot keep every place busy that there is for messages.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,19 +48,17 @@ impl Turns {
     /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `insistent`: none.
     pub async fn take(&self, address: &Address, insistent: bool) -> Option<Turn> {
         let server = self.server(address);
+        // One wait, so that who came first is first.
+        let mut permit = pin!(Arc::clone(&server.turns).acquire_owned());
         loop {
-            let waiting = Arc::clone(&server.turns).acquire_owned();
-            let look = if server.turns.available_permits() > 0 || insistent {
-                REMEMBERED
-            } else if server.is_failing() {
+            let is_full = server.turns.available_permits() == 0;
+            if is_full && server.is_failing() && !insistent {
                 return None;
-            } else {
-                LOOK
-            };
-            if let Ok(permit) = tokio::time::timeout(look, waiting).await {
+            }
+            if let Ok(permit) = tokio::time::timeout(LOOK, &mut permit).await {
                 return Some(Turn {
                     _permit: permit.ok()?,
-                    server,
+                    server: Arc::clone(&server),
                 });
             }
         }

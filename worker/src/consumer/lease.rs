@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use super::batches::Batches;
 use super::hand::Hand;
 use super::{VisibilityChange, is_gone};
-use crate::consumer::batches::Batches;
 
 /// With less than this left, the work is given up before another worker can hold the message.
 const LAST_MOMENTS: Duration = Duration::from_secs(15);
