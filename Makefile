@@ -42,11 +42,12 @@ chaos:
 	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- faults::chaos
 
-## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes.
+## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes;
+## less with FIGURES="in-sync load idle dead-server", or some of these.
 bench:
 	cargo build --release --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
-	  cargo bench --quiet --locked --profile dev --package extension-worker-tests --bench figures
+	  cargo bench --quiet --locked --profile dev --package extension-worker-tests --bench figures -- $(FIGURES)
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.
 reference:

@@ -34,13 +34,27 @@ async fn main() {
     extension_worker::tls::install_provider();
     let world = World::new(DATABASES).await;
     println!("{:58} {:>10}  target", "", "measured");
-    in_sync(&world).await;
-    full_load(&world).await;
-    idle(&world).await;
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    dead_server(&world, "refuses", closed_port()).await;
-    // The kernel accepts for who does not.
-    dead_server(&world, "is silent", silent.local_addr().unwrap().port()).await;
+    // `cargo bench` adds an option of its own.
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |figure: &str| asked.is_empty() || asked.iter().any(|name| name == figure);
+    if wanted("in-sync") {
+        in_sync(&world).await;
+    }
+    if wanted("load") {
+        full_load(&world).await;
+    }
+    if wanted("idle") {
+        idle(&world).await;
+    }
+    if wanted("dead-server") {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        dead_server(&world, "refuses", closed_port()).await;
+        // The kernel accepts for who does not.
+        dead_server(&world, "is silent", silent.local_addr().unwrap().port()).await;
+    }
 }
 
 /// A line of the table: a figure and the most that it should be.

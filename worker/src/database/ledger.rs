@@ -26,6 +26,8 @@ pub(super) fn migration(from: u32) -> String {
 }
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
+///
+/// Of an extension's owners the resource itself and one other: whether there are others is asked, never how many.
 pub(super) const READ: &str = "
 SELECT json_build_object(
   'resource', (SELECT json_build_object('physical_resource_id', physical_resource_id, 'state', state,
@@ -37,7 +39,12 @@ SELECT json_build_object(
       (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
                 'stack_id', o.stack_id, 'logical_resource_id', o.logical_resource_id))
               ORDER BY o.stack_id, o.logical_resource_id), '[]')
-       FROM extension_worker.owner o WHERE o.extension = e.name))), '{}')
+       FROM ((SELECT * FROM extension_worker.owner
+              WHERE extension = e.name AND stack_id = $1 AND logical_resource_id = $2)
+             UNION ALL
+             (SELECT * FROM extension_worker.owner
+              WHERE extension = e.name AND (stack_id, logical_resource_id) <> ($1, $2)
+              ORDER BY stack_id, logical_resource_id LIMIT 1)) o))), '{}')
     FROM extension_worker.extension e)
 )::text";
 

@@ -13,6 +13,8 @@ pub struct Scope {
     names: Vec<String>,
     /// Of each name the version that it must have, where the declaration says just one.
     versions: Vec<Option<String>>,
+    /// Those whose version a pattern chooses among all that there are.
+    chosen: Vec<String>,
     schemas: Vec<String>,
 }
 
@@ -36,6 +38,11 @@ impl Scope {
                 .map(|declaration| named(&declaration.name))
                 .collect(),
             versions: declarations.iter().map(exact).collect(),
+            chosen: declarations
+                .iter()
+                .filter(|declaration| matches!(declaration.version, VersionRequest::Matching(_)))
+                .map(|declaration| named(&declaration.name))
+                .collect(),
             schemas: declarations.iter().filter_map(schema).collect(),
         }
     }
@@ -43,10 +50,12 @@ impl Scope {
     /// The query. Its names are found in `pg_catalog` alone, to which the session's search_path is pinned.
     ///
     /// Reading `pg_available_extension_versions` costs PostgreSQL a directory scan for each extension that there is:
-    /// it is read only where a declared extension is not installed, or not in the one version that is declared.
+    /// it is read only where a declared extension is not installed, or not in the one version that is declared. Update
+    /// paths are many: they are read only where there may be somewhere to go.
     pub(super) fn sql(&self) -> String {
         let names = text_array(self.names.iter().map(Some));
         let versions = text_array(self.versions.iter().map(Option::as_ref));
+        let chosen = text_array(self.chosen.iter().map(Some));
         let schemas = text_array(self.schemas.iter().map(Some));
         format!(
             "SELECT json_build_object(
@@ -55,7 +64,10 @@ impl Scope {
   'in_recovery', pg_is_in_recovery(),
   'catalog', json_build_object(
     'extensions', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'default_version', a.default_version)
-                                            ORDER BY a.name), '[]') FROM pg_available_extensions() a),
+                                            ORDER BY a.name), '[]')
+                   FROM pg_available_extensions() a
+                   WHERE lower(a.name) = ANY ({names}) OR EXISTS (SELECT FROM unnest({names}) AS declared (name)
+                     WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name))),
     'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
                                   WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name
                                                     AND coalesce(declared.version, e.extversion) = e.extversion))
@@ -68,7 +80,10 @@ impl Scope {
       ELSE '[]' END,
     'paths', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'source', p.source, 'target', p.target)), '[]')
               FROM pg_available_extensions() a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
-              WHERE lower(a.name) = ANY ({names}) AND p.path IS NOT NULL)),
+              WHERE p.path IS NOT NULL AND (lower(a.name) = ANY ({chosen})
+                OR EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
+                           JOIN pg_extension e ON lower(e.extname) = declared.name
+                           WHERE e.extname = a.name AND e.extversion <> coalesce(declared.version, a.default_version))))),
   'installed', (SELECT coalesce(json_object_agg(e.extname, json_build_object(
       'version', e.extversion, 'schema', n.nspname, 'relocatable', e.extrelocatable,
       'requires', (SELECT coalesce(json_agg(r.extname ORDER BY r.extname), '[]')

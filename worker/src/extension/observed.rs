@@ -49,12 +49,14 @@ pub struct InstalledExtension {
 /// What a server can install.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalog {
-    /// `pg_available_extensions`.
+    /// `pg_available_extensions`, of the extensions that a declaration names; all of them where one of these is not
+    /// installed.
     pub extensions: Vec<AvailableExtension>,
     /// `pg_available_extension_versions`, of the extensions that a declaration names and those that they require; read
     /// only where one that is declared is not installed.
     pub versions: Vec<AvailableVersion>,
-    /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path.
+    /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path; read only where
+    /// one is not in the version that it should be in.
     pub paths: Vec<UpdatePath>,
 }
 

@@ -83,7 +83,8 @@ pub enum ResourceState {
 pub struct Managed {
     /// How it came to be.
     pub origin: Origin,
-    /// The resources that own it; none where the last one left it behind.
+    /// The resources that own it, of those beside the request's own one at the most; none where the last one left it
+    /// behind.
     pub owners: Vec<Owner>,
 }
 
