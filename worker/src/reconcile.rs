@@ -24,7 +24,14 @@ use crate::response::Response;
 pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
     let scope = Scope::of(pass.declarations);
-    let before = session.begin(&scope, statement_budget(pass.until)).await?;
+    let (before, read_along) = session
+        .begin_and_read(
+            &scope,
+            statement_budget(pass.until),
+            pass.resource,
+            pass.request_id,
+        )
+        .await?;
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if has_ledger && !before.in_recovery {
@@ -32,10 +39,10 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     }
     let is_readable = has_ledger
         && (!before.in_recovery || before.ledger_version == Some(newest_ledger_version()));
-    let ledger = if is_readable {
-        session.read_ledger(pass.resource, pass.request_id).await?
-    } else {
-        Ledger::default()
+    let ledger = match read_along {
+        Some(ledger) => ledger,
+        None if is_readable => session.read_ledger(pass.resource, pass.request_id).await?,
+        None => Ledger::default(),
     };
     if let Some(end) = decided(&ledger)? {
         info!(
@@ -125,11 +132,13 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     };
     let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed)?;
-    info!(
-        database = pass.target.database,
-        extensions = versions(&after),
-        "extensions after"
-    );
+    if !plan.steps.is_empty() {
+        info!(
+            database = pass.target.database,
+            extensions = versions(&after),
+            "extensions after"
+        );
+    }
 
     let outcome = PassOutcome {
         changes,

@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long a receive waits for room for a whole batch, where there is some already: a call for one message costs as much
 /// as one for ten. Where nothing is under way there is room at once.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(100);
 /// Receives at the same time, where the queue has more than one brings.
 const MAX_RECEIVES: usize = 4;
 /// So many full batches in a row say that there is more.

@@ -19,6 +19,9 @@ use crate::secrets::Password;
 use crate::server::Target;
 use crate::tls::SslMode;
 
+/// For how long a connection that was used is not asked whether it lives: under load that question would be a round trip
+/// for each request. One that died all the same costs an attempt, and is tried again.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a connection may take to be made: TCP and TLS, authentication included.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP alone may take.
@@ -66,6 +69,8 @@ pub(super) enum ConnectError {
 #[derive(Debug)]
 pub(super) struct Connection {
     client: ClientWrapper,
+    /// The database has a ledger that this worker can read, or had one when it was last looked at.
+    pub(super) has_ledger: bool,
     _permit: Permit,
     _open: Held,
 }
@@ -155,6 +160,7 @@ impl deadpool::managed::Manager for Connections {
             .unwrap_or(Err(ConnectError::TimedOut))?;
         Ok(Connection {
             client,
+            has_ledger: false,
             _permit: permit,
             _open: self.open.hold(),
         })
@@ -165,6 +171,9 @@ impl deadpool::managed::Manager for Connections {
         connection: &mut Connection,
         metrics: &Metrics,
     ) -> RecycleResult<ConnectError> {
+        if metrics.last_used() < TRUSTED && !connection.client.is_closed() {
+            return Ok(());
+        }
         let lives = self.manager.recycle(&mut connection.client, metrics).await;
         lives.map_err(|error| match error {
             RecycleError::Message(text) => RecycleError::Message(text),

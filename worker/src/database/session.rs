@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool::managed::Object;
-use futures_util::future::try_join;
+use futures_util::future::{join, try_join};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -71,16 +71,47 @@ impl Session {
         scope: &Scope,
         budget: Duration,
     ) -> Result<Observed, DatabaseError> {
-        let sql = format!(
-            "BEGIN; {PIN}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
-             SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
-            budget.as_millis().max(1),
-            // Shorter than the statement's: a wait for a lock is then told as one.
-            LOCK_TIMEOUT.min(budget * 9 / 10).as_millis().max(1),
-            scope.sql(),
-        );
         self.is_busy = true;
-        self.observed(&sql).await
+        let observed = self.observed(&begin(scope, budget)).await?;
+        self.note_ledger(&observed);
+        Ok(observed)
+    }
+
+    /// The same, and reads the ledger in the same round trip where the connection has met one before; none otherwise.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin_and_read(
+        &mut self,
+        scope: &Scope,
+        budget: Duration,
+        resource: &ResourceKey,
+        request_id: &str,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        if !self.client.as_ref().is_some_and(|client| client.has_ledger) {
+            return Ok((self.begin(scope, budget).await?, None));
+        }
+        self.is_busy = true;
+        let sql = begin(scope, budget);
+        let (observed, ledger) =
+            join(self.observed(&sql), self.read_ledger(resource, request_id)).await;
+        let observed = observed?;
+        self.note_ledger(&observed);
+        match ledger {
+            Ok(ledger) => Ok((observed, Some(ledger))),
+            // Somebody dropped it meanwhile, or put an older one in its place.
+            Err(_) if observed.ledger_version != Some(ledger::newest_version()) => {
+                promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+                Ok((self.begin(scope, budget).await?, None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note_ledger(&mut self, observed: &Observed) {
+        if let Some(client) = &mut self.client {
+            client.has_ledger = observed.ledger_version == Some(ledger::newest_version());
+        }
     }
 
     /// Looks again: one round trip.
@@ -96,7 +127,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn read_ledger(
-        &mut self,
+        &self,
         resource: &ResourceKey,
         request_id: &str,
     ) -> Result<Ledger, DatabaseError> {
@@ -252,7 +283,7 @@ impl Session {
             .collect()
     }
 
-    async fn observed(&mut self, sql: &str) -> Result<Observed, DatabaseError> {
+    async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
         let messages = promptly(self.client()?.simple_query(sql)).await?;
         // Several statements, of which the last one's row is wanted.
         let document = messages.iter().rev().find_map(|message| {
@@ -271,6 +302,17 @@ impl Session {
             .map(Deref::deref)
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
+}
+
+fn begin(scope: &Scope, budget: Duration) -> String {
+    format!(
+        "BEGIN; {PIN}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
+         SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
+        budget.as_millis().max(1),
+        // Shorter than the statement's: a wait for a lock is then told as one.
+        LOCK_TIMEOUT.min(budget * 9 / 10).as_millis().max(1),
+        scope.sql(),
+    )
 }
 
 impl Drop for Session {
