@@ -91,7 +91,7 @@ def _fonts(home: Path) -> str:
     return f"""<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
-  <dir>/usr/share/fonts</dir>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
   <dir>{home}/usr/share/fonts</dir>
   <cachedir>{home}/fontcache</cachedir>
 </fontconfig>

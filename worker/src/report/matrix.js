@@ -18,20 +18,21 @@ function matrix(model, onSort, onOpen) {
 
   const widths = model.columns.map((column) => widthOf(column, model.rows));
   const whole = widths.reduce((sum, width) => sum + width, 0);
-  for (const width of widths) {
+  // The last one takes what is left of a wide window: no row has a cell there, but a reason goes on into it.
+  for (const width of [...widths, 0]) {
     const col = element("col");
-    // A share, as paper has a width of its own.
-    col.style.width = `${(100 * width) / whole}%`;
+    if (width) col.style.setProperty("--on-screen", `${width}ch`);
+    col.style.setProperty("--on-paper", `${(100 * width) / whole}%`);
     table.querySelector("colgroup").append(col);
   }
   scroller.style.setProperty("--first", `${widths[0]}ch`);
-  table.style.width = `${whole}ch`;
+  table.style.width = `max(100%, ${whole}ch)`;
   const headings = model.columns.map((column) => heading(column, model.rows, onSort));
   head.append(...headings.map(({ cell }) => cell));
   body.append(above, below);
 
   function spacer() {
-    const cell = element("td", { colSpan: model.columns.length });
+    const cell = element("td", { colSpan: model.columns.length + 1 });
     const row = element("tr", { className: "spacer" }, cell);
     row.setAttribute("aria-hidden", "true");
     return row;
@@ -155,9 +156,9 @@ function drawRow(row, index, model) {
     element("td", {}, row.version || "–"),
   ];
   if (row.extensions.size > 0 || !row.reason) cells.push(...model.extensions.map((name) => extensionCell(row.extensions.get(name))));
-  else if (model.extensions.length > 0) {
+  else {
     const why = element("span", { title: row.reason }, row.reason);
-    cells.push(element("td", { colSpan: model.extensions.length, className: "why" }, why));
+    cells.push(element("td", { colSpan: model.extensions.length + 1, className: "why" }, why));
   }
   const drawn = element("tr", {}, ...cells);
   drawn.ariaRowIndex = String(index + 2);

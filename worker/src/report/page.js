@@ -65,12 +65,13 @@ function drawReasons() {
     if (!causes.has(row.cause)) causes.set(row.cause, []);
     causes.get(row.cause).push(row);
   }
+  const urgency = ([row]) => look(row.state).severity;
   const struck = [...causes.values()].reduce((sum, rows) => sum + rows.length, 0);
   const reasons = byId("reasons");
   reasons.hidden = causes.size === 0;
   reasons.open = innerWidth >= 700 && innerHeight >= 700;
-  reasons.querySelector("summary").textContent = `Reasons: ${count(causes.size, "different one")} at ${count(struck, "database")}`;
-  const lines = [...causes].sort(([, a], [, b]) => b.length - a.length).map(([cause, rows]) => {
+  reasons.querySelector("summary").textContent = `${count(causes.size, "reason")} at ${count(struck, "database")}`;
+  const lines = [...causes].sort(([, a], [, b]) => b.length - a.length || urgency(b) - urgency(a)).map(([cause, rows]) => {
     const { style, sign, word } = look(rows[0].state);
     const says = rows.length === 1 ? rows[0].reason : cause;
     const button = element("button", { type: "button", title: says, ariaPressed: String(wanted.cause === cause) },
