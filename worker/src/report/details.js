@@ -59,13 +59,15 @@ function extensionsOf(row) {
   const extensions = [...row.extensions.values()].sort(
     (a, b) => look(b.State).severity - look(a.State).severity || collator.compare(text(a.Name), text(b.Name)),
   );
+  // A physical id begins with the server, which is told above.
+  const owner = (id) => (row.server && text(id).startsWith(`${row.server}/`) ? text(id).slice(row.server.length + 1) : text(id));
   const lines = extensions.map((extension) => {
     const cell = (value) => element("td", {}, text(value) || "–");
     const state = mark("td", look(extension.State), look(extension.State).word);
     if (extension.BlocksMajorUpgrade) state.append(element("div", { className: "blocks" }, `${BLOCKS.sign} ${BLOCKS.word}`));
     const { Installed, Default, Declared, Schema, Owners, Change } = extension;
     return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default),
-      cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(text).join("\n")));
+      cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n")));
   });
   const head = element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines));
