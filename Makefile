@@ -20,14 +20,15 @@ demo-stop:
 	$(SERVICES) --stop $(DEMO)
 
 ## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has;
-## the same against PostgreSQL 17, which comes from npm with contrib alone; and the tests of the LocalStack plug-in.
+## the same against PostgreSQL 17, which comes from npm with contrib alone; and the tests of the LocalStack plug-in. The
+## report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
 	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker POSTGRES_FROM=npm $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos::
+	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos:: --skip report_page::
 	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
 
 ## More histories than `make test` lives through, from a seed of its own: HISTORIES=20000 HISTORIES_SEED=7 make histories.

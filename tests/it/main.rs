@@ -17,6 +17,7 @@ mod protocol;
 mod races;
 mod rds;
 mod reconciler;
+mod report_page;
 mod signatures;
 mod sqlstates;
 mod stacks;

@@ -3,8 +3,8 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`] and [`response`] do
-//!   no I/O and read no clock, environment or randomness; but for the roots of the machine's store, read once.
+//! - [`message`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`], [`response`] and
+//!   [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's store, read once.
 //! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
 //!   through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
 //! - No connection goes back to its pool with a transaction open or a statement under way, and none is made beyond
@@ -38,6 +38,7 @@ pub mod extension;
 pub mod fault;
 pub mod message;
 pub mod plan;
+pub mod report;
 pub mod response;
 pub mod server;
 pub mod signing_certificate;

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 mod aws;
+mod browser;
 mod counter;
 mod gate;
 mod http_proxy;
@@ -14,6 +15,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use browser::Browser;
 pub(crate) use counter::Counter;
 pub(crate) use gate::Gate;
 pub(crate) use http_proxy::{Action, HttpProxy};

@@ -1,0 +1,75 @@
+// One database in full, in a dialog beside the table.
+
+/** `onClosed(index)` is told where the reader was; `rowAt(index)` gives the row, or nothing beyond the ends. */
+function details(rowAt, onClosed) {
+  const dialog = document.getElementById("details");
+  const body = document.getElementById("details-body");
+  const [previous, next] = [document.getElementById("previous"), document.getElementById("next")];
+  let at = 0;
+
+  function open(index) {
+    const row = rowAt(index);
+    if (!row) return;
+    at = index;
+    document.getElementById("details-title").textContent = row.name;
+    body.replaceChildren(...describe(row));
+    body.scrollTop = 0;
+    previous.disabled = !rowAt(index - 1);
+    next.disabled = !rowAt(index + 1);
+    if (!dialog.open) dialog.showModal();
+    // A disabled button keeps the focus to itself, and the keys with it.
+    if (!document.activeElement || document.activeElement.disabled) document.getElementById("close").focus();
+  }
+
+  previous.addEventListener("click", () => open(at - 1));
+  next.addEventListener("click", () => open(at + 1));
+  document.getElementById("close").addEventListener("click", () => dialog.close());
+  // The dialog's own area is its children's: what hits the dialog itself is beside it.
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+  dialog.addEventListener("close", () => onClosed(at));
+  return { open };
+}
+
+function describe(row) {
+  const { result } = row;
+  const { style, sign, word } = look(row.state);
+  const state = element("p", { className: `state ${style}` }, element("span", { className: "sign", ariaHidden: "true" }, sign), word);
+  const facts = [
+    ["Database", text(result.Database) || "not reached"],
+    ["Server", row.server || "not known"],
+    ["PostgreSQL", row.version || "not known"],
+    ["Target", text(result.Target)],
+    ["Mode", text(result.Mode)],
+    ["Looked at", moment(result.At)],
+    ["Took", typeof result.Milliseconds === "number" ? `${result.Milliseconds.toLocaleString("en")} ms` : ""],
+  ];
+  const changes = list(result.Changes).map(text);
+  return [
+    state,
+    ...(row.reason ? [element("p", { className: "reason" }, row.reason)] : []),
+    element("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+    ...(changes.length ? [element("h3", {}, "Changes"), element("pre", { tabIndex: 0 }, changes.join(";\n") + ";")] : []),
+    element("h3", {}, "Extensions"),
+    row.extensions.size ? extensionsOf(row) : element("p", { className: "muted" }, "None is known."),
+  ];
+}
+
+function extensionsOf(row) {
+  const headings = ["Extension", "State", "Installed", "Default", "Declared", "Schema", "Change", "Declared by"];
+  const extensions = [...row.extensions.values()].sort(
+    (a, b) => look(b.State).severity - look(a.State).severity || collator.compare(text(a.Name), text(b.Name)),
+  );
+  // A physical id begins with the server, which is told above.
+  const owner = (id) => (row.server && text(id).startsWith(`${row.server}/`) ? text(id).slice(row.server.length + 1) : text(id));
+  const lines = extensions.map((extension) => {
+    const cell = (value) => element("td", {}, text(value) || "–");
+    const state = mark("td", look(extension.State), look(extension.State).word);
+    if (extension.BlocksMajorUpgrade) state.append(element("div", { className: "blocks" }, `${BLOCKS.sign} ${BLOCKS.word}`));
+    const { Installed, Default, Declared, Schema, Owners, Change } = extension;
+    return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default),
+      cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n")));
+  });
+  const head = element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)));
+  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines));
+  return element("div", { className: "wide" }, table);
+}
