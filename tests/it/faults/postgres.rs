@@ -19,6 +19,11 @@ const RUNNING: &str = "SELECT coalesce(string_agg(pid::text, ','), '') FROM pg_s
                        WHERE datname = current_database() AND application_name = 'extension-worker'
                        AND state = 'active' AND query LIKE 'CREATE EXTENSION%'";
 
+/// How many of the worker's connections to a database are at rest for longer than they are trusted.
+const RESTING: &str = "SELECT count(*)::text FROM pg_stat_activity
+                       WHERE datname = current_database() AND application_name = 'extension-worker'
+                       AND state = 'idle' AND state_change < clock_timestamp() - interval '1.1 s'";
+
 // 25
 #[tokio::test]
 async fn a_server_that_stops_in_mid_statement_has_all_of_it_later() {
@@ -59,6 +64,11 @@ async fn a_server_that_falls_silent_is_given_up_in_time_and_found_again() {
     let answer = world.create(declare(&secret, "hstore")).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 
+    // A connection that has just been used is not asked whether it lives.
+    eventually("rest", async || {
+        (world.database.text(RESTING).await != "0").then_some(())
+    })
+    .await;
     // Neither the connection that is open nor a new one is answered.
     proxy.set(Way::Mute);
     let begun = Instant::now();
