@@ -161,7 +161,11 @@ impl Session {
                 DatabaseError::OlderLedger(from)
             }
             _ => error,
-        })
+        })?;
+        if let Some(client) = &mut self.client {
+            client.has_ledger = true;
+        }
+        Ok(())
     }
 
     /// Carries a step out, which may take as long as `budget`.
