@@ -3,10 +3,11 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`], [`response`] and
-//!   [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's store, read once.
-//! - [`queue`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one service
-//!   through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
+//! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`],
+//!   [`response`] and [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's
+//!   store, read once.
+//! - [`queue`], [`topic`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one
+//!   service through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
 //! - No connection goes back to its pool with a transaction open or a statement under way, and none is made beyond
 //!   [`database::Budget`]. No secret serves after PostgreSQL refused it, where Secrets Manager has a newer one.
 //! - No module but [`settings`] reads the environment, and none but [`retry`] knows the crate `backoff`.
@@ -34,6 +35,7 @@ pub mod turns;
 pub mod work;
 
 // Pure.
+pub mod events;
 pub mod extension;
 pub mod fault;
 pub mod message;
@@ -54,6 +56,7 @@ pub mod protection;
 pub mod queue;
 pub mod responder;
 pub mod secrets;
+pub mod topic;
 
 // The process.
 pub mod causes;

@@ -1,0 +1,282 @@
+//! What workers tell of a re-sync on the results topic, and its follower reads. Values only; what is absent is left out.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What a re-sync does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// It says what there is, and changes nothing.
+    Report,
+    /// It makes databases be as declared.
+    Repair,
+}
+
+impl Mode {
+    /// As the message has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "Report",
+            Self::Repair => "Repair",
+        }
+    }
+}
+
+/// How it stands with a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// It is as declared.
+    InSync,
+    /// It was not, and now is.
+    Repaired,
+    /// It is not as declared.
+    Drifted,
+    /// It could not be looked at, or not be made as declared.
+    Failed,
+    /// Nothing is declared for it.
+    Unmanaged,
+}
+
+impl State {
+    /// As an event has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "InSync",
+            Self::Repaired => "Repaired",
+            Self::Drifted => "Drifted",
+            Self::Failed => "Failed",
+            Self::Unmanaged => "Unmanaged",
+        }
+    }
+}
+
+/// How it stands with an extension of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ExtensionState {
+    /// It is as declared.
+    InSync,
+    /// It was not, and now is.
+    Repaired,
+    /// It is not as declared.
+    Drifted,
+    /// It is as declared, and the server has a later default version.
+    Outdated,
+    /// It could not be made as declared.
+    Failed,
+    /// It is not there, as declared.
+    Absent,
+    /// It is there, and nobody declares it.
+    Unmanaged,
+}
+
+impl ExtensionState {
+    /// As an event has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "InSync",
+            Self::Repaired => "Repaired",
+            Self::Drifted => "Drifted",
+            Self::Outdated => "Outdated",
+            Self::Failed => "Failed",
+            Self::Absent => "Absent",
+            Self::Unmanaged => "Unmanaged",
+        }
+    }
+}
+
+/// One message of the results topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "Type")]
+pub enum Event {
+    /// Which servers the targets are.
+    ResyncTargets(TargetsPage),
+    /// How it stands with a database.
+    ResyncResult(DatabaseResult),
+    /// A server is finished.
+    ResyncServer(ServerEnd),
+}
+
+impl Event {
+    /// Its `Type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ResyncTargets(_) => "ResyncTargets",
+            Self::ResyncResult(_) => "ResyncResult",
+            Self::ResyncServer(_) => "ResyncServer",
+        }
+    }
+
+    /// The re-sync that it belongs to.
+    pub fn resync_id(&self) -> &str {
+        match self {
+            Self::ResyncTargets(page) => &page.resync_id,
+            Self::ResyncResult(result) => &result.resync_id,
+            Self::ResyncServer(end) => &end.resync_id,
+        }
+    }
+
+    /// The message attributes that subscriptions filter by.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        let mut attributes = vec![
+            (RESYNC_ID, self.resync_id().to_owned()),
+            (TYPE, self.name().to_owned()),
+        ];
+        if let Self::ResyncResult(result) = self {
+            attributes.push((STATE, result.state.as_str().to_owned()));
+        }
+        attributes
+    }
+}
+
+/// The attribute with the re-sync's id.
+pub const RESYNC_ID: &str = "ResyncId";
+/// The attribute with the event's `Type`.
+pub const TYPE: &str = "Type";
+/// The attribute with the state of a result.
+pub const STATE: &str = "State";
+
+/// Some of the servers of a re-sync. Whoever expands the targets again says the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetsPage {
+    /// The re-sync.
+    pub resync_id: String,
+    /// What it does.
+    pub mode: Mode,
+    /// From 0 on.
+    pub page: u32,
+    /// Whether it is the last one.
+    pub last: bool,
+    /// The keys of the servers.
+    pub servers: Vec<String>,
+}
+
+/// How it stands with one database; or with a server or target that could not be worked on, which has no `Database`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DatabaseResult {
+    /// The re-sync.
+    pub resync_id: String,
+    /// What it does.
+    pub mode: Mode,
+    /// The server's key.
+    pub key: String,
+    /// How it stands.
+    pub state: State,
+    /// The secret or instance, as it was given.
+    pub target: String,
+    /// Host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// PostgreSQL's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// Its extensions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<ExtensionResult>,
+    /// The statements that were carried out, or would be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+    /// Why it is not as declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was found so.
+    pub at: DateTime<Utc>,
+    /// How long that took.
+    pub milliseconds: u64,
+}
+
+/// How it stands with an extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExtensionResult {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: ExtensionState,
+    /// The installed version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed: Option<String>,
+    /// The version that the server would install.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// The declared version, in the words of the declaration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
+    /// Where its objects are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// Who declares it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<String>,
+    /// Whether PostgreSQL's next major version cannot be gone to with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocks_major_upgrade: bool,
+    /// What was done to it, or would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+}
+
+/// A server is finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ServerEnd {
+    /// The re-sync.
+    pub resync_id: String,
+    /// What it does.
+    pub mode: Mode,
+    /// The server's key.
+    pub key: String,
+    /// How many distinct results it has.
+    pub results: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_as_it_is_written() {
+        for written in [
+            json!({"Type": "ResyncTargets", "ResyncId": "r", "Mode": "Report", "Page": 0, "Last": true, "Servers": ["k"]}),
+            json!({"Type": "ResyncServer", "ResyncId": "r", "Mode": "Repair", "Key": "k", "Results": 2}),
+            json!({
+                "Type": "ResyncResult", "ResyncId": "r", "Mode": "Repair", "Key": "k", "State": "Repaired",
+                "Target": "prod/orders", "Server": "h:5432", "Database": "orders", "ServerVersion": "15.4",
+                "Extensions": [{
+                    "Name": "postgis", "State": "Repaired", "Installed": "3.4.0", "Default": "3.4.0",
+                    "Declared": "3.4.*", "Schema": "public", "Owners": ["stack/a"], "BlocksMajorUpgrade": true,
+                    "Change": "update 3.3.2 -> 3.4.0",
+                }],
+                "Changes": ["ALTER EXTENSION postgis UPDATE"], "Reason": "why",
+                "At": "2026-11-22T10:00:03Z", "Milliseconds": 41,
+            }),
+        ] {
+            let event: Event = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&event).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_left_out() {
+        let written = json!({
+            "Type": "ResyncResult", "ResyncId": "r", "Mode": "Report", "Key": "k", "State": "Failed", "Target": "t",
+            "At": "2026-11-22T10:00:03Z", "Milliseconds": 0,
+        });
+        let event: Event = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), written);
+        assert_eq!(
+            event.attributes(),
+            [
+                ("ResyncId", "r".to_owned()),
+                ("Type", "ResyncResult".to_owned()),
+                ("State", "Failed".to_owned())
+            ]
+        );
+    }
+}
