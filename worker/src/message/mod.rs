@@ -13,6 +13,7 @@ mod property_types;
 pub mod reference;
 mod request;
 mod response_url;
+mod resync;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,9 @@ pub use properties::{
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
 pub use request::{Operation, Request, Timing, Unanswerable, UnusableRequest};
 pub use response_url::{ForbiddenUrl, ResponseUrl};
+pub use resync::{
+    DEFAULT_BASELINE, RESYNC, ResyncMessage, ResyncTarget, baseline, resync_id, targets,
+};
 pub use signature::printable;
 pub use signature::{Signature, SignatureFault, SignatureVersion, SignedFields};
 pub use trace::{TRACEPARENT, Traceparent};

@@ -18,6 +18,21 @@ pub struct InvalidProperties {
     fault: String,
 }
 
+impl InvalidProperties {
+    /// The same, of what stands at a path.
+    pub(super) fn below(self, path: &str) -> Self {
+        let path = match (path, self.path.as_str()) {
+            ("", _) => self.path,
+            (path, TOP) => path.to_owned(),
+            (path, inner) => format!("{path}.{inner}"),
+        };
+        Self { path, ..self }
+    }
+}
+
+/// How a fault of the properties as a whole is named.
+const TOP: &str = "ResourceProperties";
+
 /// What a stack asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
@@ -85,7 +100,7 @@ impl Properties {
     pub fn parse(resource_properties: &Value) -> Result<Self, InvalidProperties> {
         // serde would take a list for an object, element by element.
         if !resource_properties.is_object() {
-            return Err(invalid("ResourceProperties", "must be an object"));
+            return Err(invalid(TOP, "must be an object"));
         }
         let properties: ResourceProperties =
             serde_path_to_error::deserialize(resource_properties).map_err(explain)?;
@@ -156,7 +171,7 @@ impl Properties {
     }
 }
 
-fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, InvalidProperties> {
+pub(super) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, InvalidProperties> {
     if names.is_empty() {
         return Ok(Databases::Default);
     }
@@ -263,7 +278,7 @@ fn version_request(path: &str, text: &str) -> Result<VersionRequest, InvalidProp
         .map_err(|fault| invalid(path, format!("version \"{text}\" {fault}")))
 }
 
-fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperties {
+pub(super) fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperties {
     InvalidProperties {
         path: path.into(),
         fault: fault.into(),
@@ -271,7 +286,7 @@ fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperti
 }
 
 /// Turns serde's words into a template author's.
-fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidProperties {
+pub(super) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidProperties {
     let path = error.path().to_string();
     let fault = error.into_inner().to_string();
     let quoted = |text: &str| -> Vec<String> {
@@ -309,11 +324,7 @@ fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidPrope
             format!("\"{given}\" is not one of {}", known.join(", ")),
         );
     }
-    let path = if path == "." {
-        "ResourceProperties".to_owned()
-    } else {
-        path
-    };
+    let path = if path == "." { TOP.to_owned() } else { path };
     invalid(path, fault)
 }
 
