@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::iam::Tokens;
 use crate::message::{Authentication, Properties};
-use crate::secrets::{Password, Secret, Secrets};
+use crate::secrets::{Password, Secret, SecretError, Secrets};
 use crate::server::{Address, Target};
 use crate::trouble::Trouble;
 
@@ -56,6 +56,23 @@ impl Logins {
             self.secrets.doubt(id, &secret);
         }
         login
+    }
+
+    /// Whether a secret that was found names a server; one of something else is none.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn is_of_a_server(&self, id: &str) -> Result<bool, Trouble> {
+        match self.secrets.read(id).await {
+            Ok(secret) => Ok(secret.host.is_some()),
+            Err(SecretError::Unusable { .. }) => Ok(false),
+            Err(error) => Err(Trouble::of_secret(&error)),
+        }
+    }
+
+    /// Where the secrets are.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     async fn login(&self, properties: &Properties, secret: &Arc<Secret>) -> Result<Login, Trouble> {

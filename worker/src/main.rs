@@ -13,17 +13,20 @@ use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Health, Heartbeat};
 use extension_worker::http::Http;
 use extension_worker::iam::Tokens;
+use extension_worker::instances::Instances;
 use extension_worker::login::Logins;
 use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
 use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
+use extension_worker::resync::Resync;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{
     ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, RunSettings,
     SslSettings,
 };
 use extension_worker::signatures::Signatures;
+use extension_worker::topic::Topic;
 use extension_worker::turns::Turns;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, telemetry, tls};
@@ -125,6 +128,15 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         http.clone(),
     )
     .map_err(|fault| format!("--sns-signature (WORKER_SNS_SIGNATURE): {fault}"))?;
+    let results = settings
+        .results_topic_arn
+        .map(|arn| Topic::new(&config, arn));
+    let resync = Resync::new(
+        Instances::new(&config),
+        queue.clone(),
+        results,
+        metrics.clone(),
+    );
     let handler = Handler::new(
         HandlerSettings {
             topics: settings.topic_arns,
@@ -135,6 +147,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         },
         signatures,
         worker,
+        resync,
         Responder::new(http, metrics.clone()),
         metrics.clone(),
     );

@@ -11,7 +11,7 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
     DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
-    MessageSystemAttributeName,
+    MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
 
 use crate::message::{TRACEPARENT, Traceparent};
@@ -191,6 +191,37 @@ impl Queue {
             Ok(entries) => self
                 .client
                 .change_message_visibility_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        answers(count, sent)
+    }
+
+    /// Sends up to ten messages, each to be received after a delay of up to 15 minutes; the answer to each, in their
+    /// order.
+    pub async fn send(&self, bodies: Vec<(String, Duration)>) -> Vec<Result<(), EntryError>> {
+        self.metrics.sqs_calls.inc(SqsCall::SendMessageBatch);
+        let count = bodies.len();
+        let entries = bodies
+            .into_iter()
+            .enumerate()
+            .map(|(index, (body, delay))| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(body)
+                    .delay_seconds(whole_seconds(delay))
+                    .build()
+            });
+        let call = "SendMessageBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .send_message_batch()
                 .queue_url(&self.url)
                 .set_entries(Some(entries))
                 .send()

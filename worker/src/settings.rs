@@ -84,6 +84,9 @@ pub struct RunSettings {
     /// Queue for messages that nobody can be answered about; unset: the queue's redrive policy moves them.
     #[arg(long, env = "WORKER_DEAD_LETTER_QUEUE_URL", value_parser = queue_url)]
     pub dead_letter_queue_url: Option<String>,
+    /// Topic that is told what a re-sync found and did; unset: the log and the metrics say it alone.
+    #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_parser = topic_arn)]
+    pub results_topic_arn: Option<String>,
     /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
     #[arg(long, env = "WORKER_RESPONSE_ORIGIN", value_name = "ORIGIN")]
     pub response_origin: Option<Origin>,

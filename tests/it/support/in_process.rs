@@ -6,14 +6,17 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::{BehaviorVersion, Region};
 use chrono::{DateTime, Utc};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::http::Http;
+use extension_worker::instances::Instances;
 use extension_worker::login::Logins;
 use extension_worker::metrics::{Gauge, Metrics};
-use extension_worker::queue::Message;
+use extension_worker::queue::{Message, Queue};
 use extension_worker::responder::Responder;
+use extension_worker::resync::Resync;
 use extension_worker::secrets::{Password, Secret, Secrets};
 use extension_worker::server::Host;
 use extension_worker::signatures::{SignatureCheck, Signatures};
@@ -277,6 +280,12 @@ pub(crate) fn handler_with(
 ) -> Handler {
     let pools = pools(4, 200);
     let http = Http::new().unwrap();
+    // Nothing is called: these handlers are given requests of stacks alone.
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .build();
+    let queue = Queue::new(&config, String::new(), None, Metrics::default());
     Handler::new(
         HandlerSettings {
             response_origin: Some(answers.origin().parse().unwrap()),
@@ -288,6 +297,7 @@ pub(crate) fn handler_with(
             pools,
             Turns::new(8),
         ),
+        Resync::new(Instances::new(&config), queue, None, Metrics::default()),
         Responder::new(http, Metrics::default()),
         Metrics::default(),
     )

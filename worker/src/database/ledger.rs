@@ -48,6 +48,26 @@ SELECT json_build_object(
     FROM extension_worker.extension e)
 )::text";
 
+/// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
+pub(super) const RESYNC: &str = "resync";
+
+/// `$1` the re-sync's id → one JSON document, [`crate::plan::WholeLedger`].
+pub(super) const READ_WHOLE: &str = "
+SELECT json_build_object(
+  'resources', (SELECT coalesce(json_agg(json_build_object('stack_id', stack_id, 'logical_resource_id', logical_resource_id,
+                                                           'declared', declared)
+                                         ORDER BY stack_id, logical_resource_id), '[]')
+                FROM extension_worker.resource WHERE state = 'live'),
+  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.origin, 'owners',
+      (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
+                'stack_id', o.stack_id, 'logical_resource_id', o.logical_resource_id))
+              ORDER BY o.stack_id, o.logical_resource_id), '[]')
+       FROM extension_worker.owner o WHERE o.extension = e.name))), '{}')
+    FROM extension_worker.extension e),
+  'resync', (SELECT outcome FROM extension_worker.request
+             WHERE stack_id = 'resync' AND logical_resource_id = 'resync' AND request_id = $1)
+)::text";
+
 /// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
 /// queue's four before it.
 const OUTCOME_DAYS: u32 = 18;
@@ -119,49 +139,101 @@ DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resour
                 .response
                 .map_or_else(|| "NULL".to_owned(), escape_literal),
         );
-        self.write_ownership(&mut sql);
+        write_ownership(&mut sql, self.managed_before, self.managed_after);
         sql
     }
+}
 
-    /// Only what differs, so that a request that changes nothing writes nothing here.
-    fn write_ownership(&self, sql: &mut String) {
-        for name in self
-            .managed_before
-            .keys()
-            .filter(|name| !self.managed_after.contains_key(*name))
-        {
+/// What a re-sync writes.
+#[derive(Debug)]
+pub struct ResyncEntry<'a> {
+    /// The re-sync.
+    pub resync_id: &'a str,
+    /// What it came to, where it changed an extension: whoever does it again finds it here.
+    pub result: Option<&'a serde_json::Value>,
+    /// The baseline that is declared from now on, with what it declares.
+    pub baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,
+    /// Who owned what before.
+    pub managed_before: &'a BTreeMap<String, Managed>,
+    /// Who owns what now.
+    pub managed_after: &'a BTreeMap<String, Managed>,
+}
+
+impl ResyncEntry<'_> {
+    /// The statements, each with its semicolon.
+    pub(super) fn sql(&self) -> String {
+        let resync = escape_literal(self.resync_id);
+        let mut sql = String::new();
+        if let Some((key, declared)) = self.baseline {
+            let name = escape_literal(&key.logical_resource_id);
             sql.push_str(&format!(
-                "DELETE FROM extension_worker.extension WHERE name = {};\n",
-                escape_literal(name)
+                "INSERT INTO extension_worker.resource AS r (stack_id, logical_resource_id, physical_resource_id, state,
+  declared, request_type, request_id, requested_at)
+VALUES ({stack}, {name}, {name}, 'live', {declared}, 'Resync', {resync}, now())
+ON CONFLICT (stack_id, logical_resource_id) DO UPDATE SET state = excluded.state, declared = excluded.declared,
+  request_id = excluded.request_id, requested_at = excluded.requested_at, changed_at = now();
+",
+                stack = escape_literal(&key.stack_id),
+                declared = escape_literal(&declared.to_string()),
             ));
         }
-        for (extension, managed) in self.managed_after {
-            let before = self.managed_before.get(extension);
-            if before == Some(managed) {
-                continue;
-            }
-            let name = escape_literal(extension);
-            let origin = escape_literal(match managed.origin {
-                crate::plan::Origin::Created => "created",
-                crate::plan::Origin::Adopted => "adopted",
-            });
+        if let Some(result) = self.result {
             sql.push_str(&format!(
-                "INSERT INTO extension_worker.extension (name, origin) VALUES ({name}, {origin}) \
-                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin;\n"
+                "INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome)
+VALUES ('{RESYNC}', '{RESYNC}', {resync}, now(), {outcome});
+DELETE FROM extension_worker.request WHERE stack_id = '{RESYNC}' AND logical_resource_id = '{RESYNC}'
+  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
+",
+                outcome = escape_literal(&result.to_string()),
             ));
-            // An extension may have many owners, of which a request changes one.
-            let owners_before: BTreeSet<&Owner> = before.iter().flat_map(|m| &m.owners).collect();
-            let owners: BTreeSet<&Owner> = managed.owners.iter().collect();
-            for gone in owners_before.difference(&owners) {
-                sql.push_str(&format!(
-                    "DELETE FROM extension_worker.owner WHERE extension = {name} AND stack_id = {} \
+        }
+        write_ownership(&mut sql, self.managed_before, self.managed_after);
+        sql
+    }
+}
+
+/// Only what differs, so that a request that changes nothing writes nothing here.
+fn write_ownership(
+    sql: &mut String,
+    managed_before: &BTreeMap<String, Managed>,
+    managed_after: &BTreeMap<String, Managed>,
+) {
+    for name in managed_before
+        .keys()
+        .filter(|name| !managed_after.contains_key(*name))
+    {
+        sql.push_str(&format!(
+            "DELETE FROM extension_worker.extension WHERE name = {};\n",
+            escape_literal(name)
+        ));
+    }
+    for (extension, managed) in managed_after {
+        let before = managed_before.get(extension);
+        if before == Some(managed) {
+            continue;
+        }
+        let name = escape_literal(extension);
+        let origin = escape_literal(match managed.origin {
+            crate::plan::Origin::Created => "created",
+            crate::plan::Origin::Adopted => "adopted",
+        });
+        sql.push_str(&format!(
+            "INSERT INTO extension_worker.extension (name, origin) VALUES ({name}, {origin}) \
+                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin;\n"
+        ));
+        // An extension may have many owners, of which a request changes one.
+        let owners_before: BTreeSet<&Owner> = before.iter().flat_map(|m| &m.owners).collect();
+        let owners: BTreeSet<&Owner> = managed.owners.iter().collect();
+        for gone in owners_before.difference(&owners) {
+            sql.push_str(&format!(
+                "DELETE FROM extension_worker.owner WHERE extension = {name} AND stack_id = {} \
                      AND logical_resource_id = {};\n",
-                    escape_literal(&gone.resource.stack_id),
-                    escape_literal(&gone.resource.logical_resource_id),
-                ));
-            }
-            for new in owners.difference(&owners_before) {
-                sql.push_str(&format!("INSERT INTO extension_worker.owner (extension, stack_id, logical_resource_id, role) \
+                escape_literal(&gone.resource.stack_id),
+                escape_literal(&gone.resource.logical_resource_id),
+            ));
+        }
+        for new in owners.difference(&owners_before) {
+            sql.push_str(&format!("INSERT INTO extension_worker.owner (extension, stack_id, logical_resource_id, role) \
                      VALUES ({name}, {}, {}, {});\n",
                     escape_literal(&new.resource.stack_id),
                     escape_literal(&new.resource.logical_resource_id),
@@ -170,7 +242,6 @@ DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resour
                         Role::Dependency => "dependency",
                     }),
                 ));
-            }
         }
     }
 }

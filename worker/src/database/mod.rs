@@ -9,7 +9,7 @@ mod pool;
 mod session;
 
 pub use budget::Budget;
-pub use ledger::{Entry, newest_version as newest_ledger_version};
+pub use ledger::{Entry, ResyncEntry, newest_version as newest_ledger_version};
 pub use observe::Scope;
 pub use pool::{PoolSettings, Pools};
 pub use session::{Applied, Session};

@@ -16,6 +16,8 @@ pub struct Scope {
     /// Those whose version a pattern chooses among all that there are.
     chosen: Vec<String>,
     schemas: Vec<String>,
+    /// Whether the default versions of what is installed are wanted too.
+    installed: bool,
 }
 
 impl Scope {
@@ -44,6 +46,15 @@ impl Scope {
                 .map(|declaration| named(&declaration.name))
                 .collect(),
             schemas: declarations.iter().filter_map(schema).collect(),
+            installed: false,
+        }
+    }
+
+    /// And what is to be known of whatever is installed.
+    pub fn and_installed(self) -> Self {
+        Self {
+            installed: true,
+            ..self
         }
     }
 
@@ -57,6 +68,9 @@ impl Scope {
         let versions = text_array(self.versions.iter().map(Option::as_ref));
         let chosen = text_array(self.chosen.iter().map(Some));
         let schemas = text_array(self.schemas.iter().map(Some));
+        // Nothing is read of the directory where nothing is asked.
+        let names_any = self.installed || !self.names.is_empty();
+        let installed = self.installed;
         format!(
             "SELECT json_build_object(
   'server_version', split_part(current_setting('server_version'), ' ', 1),
@@ -66,8 +80,10 @@ impl Scope {
     'extensions', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'default_version', a.default_version)
                                             ORDER BY a.name), '[]')
                    FROM pg_available_extensions() a
-                   WHERE lower(a.name) = ANY ({names}) OR EXISTS (SELECT FROM unnest({names}) AS declared (name)
-                     WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name))),
+                   WHERE {names_any} AND (lower(a.name) = ANY ({names})
+                     OR {installed} AND EXISTS (SELECT FROM pg_extension e WHERE e.extname = a.name)
+                     OR EXISTS (SELECT FROM unnest({names}) AS declared (name)
+                       WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name)))),
     'versions', CASE WHEN EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
                                   WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE lower(e.extname) = declared.name
                                                     AND coalesce(declared.version, e.extversion) = e.extversion))
@@ -80,7 +96,7 @@ impl Scope {
       ELSE '[]' END,
     'paths', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'source', p.source, 'target', p.target)), '[]')
               FROM pg_available_extensions() a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
-              WHERE p.path IS NOT NULL AND (lower(a.name) = ANY ({chosen})
+              WHERE {names_any} AND p.path IS NOT NULL AND (lower(a.name) = ANY ({chosen})
                 OR EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
                            JOIN pg_extension e ON lower(e.extname) = declared.name
                            WHERE e.extname = a.name AND e.extversion <> coalesce(declared.version, a.default_version))))),

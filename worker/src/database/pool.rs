@@ -147,6 +147,11 @@ impl Pools {
         }
     }
 
+    /// Keeps no connection to a database that nobody is expected to come back to soon.
+    pub fn let_go(&self, target: &Target) {
+        drop(self.pools.pools().remove(target));
+    }
+
     /// Whoever has another password gets no connection that was made with this one.
     fn pool(
         &self,

@@ -6,17 +6,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool::managed::Object;
 use futures_util::future::{join, try_join};
+use serde::de::DeserializeOwned;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::budget::Budget;
 use super::connection::{Connections, promptly};
-use super::ledger::{self, Entry};
+use super::ledger::{self, Entry, ResyncEntry};
 use super::observe::{self, Scope};
 use crate::extension::Observed;
 use crate::fault::DatabaseError;
-use crate::plan::{DropMode, Ledger, ResourceKey, Step};
+use crate::plan::{DropMode, Ledger, ResourceKey, Step, WholeLedger};
 
 /// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
 const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
@@ -140,9 +141,20 @@ impl Session {
             ],
         ))
         .await?;
-        let document: String = row.try_get(0)?;
-        serde_json::from_str(&document)
-            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+        document(&row)
+    }
+
+    /// All that the ledger says, and what it keeps of a re-sync: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn read_whole_ledger(&self, resync_id: &str) -> Result<WholeLedger, DatabaseError> {
+        let row = promptly(
+            self.client()?
+                .query_typed_one(ledger::READ_WHOLE, &[(&resync_id, Type::TEXT)]),
+        )
+        .await?;
+        document(&row)
     }
 
     /// Brings the ledger to the newest form, from the version that was observed.
@@ -228,6 +240,41 @@ impl Session {
         Ok(())
     }
 
+    /// Carries a step out as [`Self::apply`] does; where PostgreSQL refuses it, the transaction goes on without it: the
+    /// inner error.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], after which nothing goes on.
+    pub async fn try_apply(
+        &mut self,
+        step: &Step,
+        budget: Duration,
+    ) -> Result<Result<(), DatabaseError>, DatabaseError> {
+        self.client()?
+            .batch_execute("SAVEPOINT before_step")
+            .await?;
+        match self.apply(step, budget).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if error.sql().is_some() => {
+                let back = "ROLLBACK TO SAVEPOINT before_step";
+                promptly(self.client()?.batch_execute(back)).await?;
+                Ok(Err(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what a re-sync came to, and commits: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn commit_resync(mut self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
+        let sql = entry.sql() + "COMMIT";
+        promptly(self.client()?.batch_execute(&sql)).await?;
+        self.is_busy = false;
+        Ok(())
+    }
+
     /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
     ///
     /// # Errors
@@ -306,6 +353,11 @@ impl Session {
             .map(Deref::deref)
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
+}
+
+fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
+    let document: String = row.try_get(0)?;
+    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
 
 fn begin(scope: &Scope, budget: Duration) -> String {

@@ -147,6 +147,27 @@ impl Properties {
         })
     }
 
+    /// Databases of a server, for which nothing is declared here.
+    pub fn of_server(
+        db_secret: String,
+        db_host: Option<Host>,
+        db_port: Option<u16>,
+        databases: Databases,
+    ) -> Self {
+        Self {
+            db_secret,
+            db_host,
+            db_port,
+            db_name: None,
+            authentication: Authentication::default(),
+            databases,
+            declarations: Vec::new(),
+            deletion_behavior: DeletionBehavior::default(),
+            on_unreachable_delete: OnUnreachableDelete::default(),
+            dry_run: false,
+        }
+    }
+
     /// Notes which versions the resource declared before this Update.
     pub fn succeed(&mut self, old: &Self) {
         for declaration in &mut self.declarations {

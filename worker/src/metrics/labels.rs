@@ -87,4 +87,21 @@ label! {
     ChangeMessageVisibilityBatch = "ChangeMessageVisibilityBatch",
     /// A dead letter.
     SendMessage = "SendMessage",
+    /// Servers of a re-sync.
+    SendMessageBatch = "SendMessageBatch",
+}
+
+label! {
+    /// How a re-sync found or left a database.
+    ResyncState, "state", Some("State");
+    /// As declared.
+    InSync = "in_sync",
+    /// It was not as declared, and now is.
+    Repaired = "repaired",
+    /// Not as declared.
+    Drifted = "drifted",
+    /// It could not be looked at, or not be made as declared.
+    Failed = "failed",
+    /// Nothing is declared for it.
+    Unmanaged = "unmanaged",
 }

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicU64;
 
 pub use handling::Handling;
 pub use instrument::{Counter, CounterBy, CounterByCode, Gauge, Held, Histogram};
-pub use labels::{Label, Outcome, PutResult, SqsCall};
+pub use labels::{Label, Outcome, PutResult, ResyncState, SqsCall};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use reading::{Bucket, Reading, Unit, Value};
 pub use report::{ReportSettings, Reporter, start};
@@ -103,6 +103,8 @@ instruments! {
     sqs_calls: CounterBy<SqsCall> = "SqsCalls", Count;
     /// Receives that failed.
     receive_failures: Counter = "ReceiveFailures", Count;
+    /// Databases that a re-sync was at, by how it found or left them.
+    resync_databases: CounterBy<ResyncState> = "ResyncDatabases", Count;
     /// Connections to databases that are open, at work or at rest.
     database_connections: Gauge = "DatabaseConnections", Count;
 }

@@ -46,6 +46,27 @@ pub struct Ledger {
     pub managed: BTreeMap<String, Managed>,
 }
 
+/// The ledger of one database as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WholeLedger {
+    /// The resources that are there.
+    pub resources: Vec<LiveResource>,
+    /// Every extension that a resource owns or that this worker created, by name, with all its owners.
+    pub managed: BTreeMap<String, Managed>,
+    /// What the re-sync that asks came to in this database, if it was here before and changed something.
+    pub resync: Option<serde_json::Value>,
+}
+
+/// A resource that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveResource {
+    /// The resource.
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    /// Its properties as the stack wrote them.
+    pub declared: serde_json::Value,
+}
+
 /// What the ledger knows of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {

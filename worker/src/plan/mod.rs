@@ -3,6 +3,7 @@
 //! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
 //! planned, once applied, plans to nothing.
 
+mod drift;
 #[cfg(test)]
 mod laws;
 mod ledger;
@@ -16,9 +17,10 @@ mod step;
 mod tests;
 mod version;
 
+pub use drift::{Declarer, Drift, Fault, drift};
 pub use ledger::{
-    Ledger, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord, ResourceState,
-    Role, settle,
+    Ledger, LiveResource, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord,
+    ResourceState, Role, WholeLedger, settle,
 };
 pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;

@@ -110,6 +110,24 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// The extension that cannot be had.
+    pub fn extension(&self) -> &str {
+        match self {
+            Self::NotAvailable { name, .. }
+            | Self::NotAllowed { name, .. }
+            | Self::NoSuchVersion { name, .. }
+            | Self::NoPath { name, .. }
+            | Self::Downgrade { name, .. }
+            | Self::MissingRequirements { name, .. }
+            | Self::FixedSchema { name, .. }
+            | Self::NotRelocatable { name, .. }
+            | Self::NoSchema { name, .. }
+            | Self::AbsentButRequired { name, .. } => name.as_str(),
+            Self::OwnedByAnother { name, .. } => name,
+            Self::OtherCronDatabase { .. } => "pg_cron",
+        }
+    }
+
     pub(super) fn not_available(declaration: &Declaration, observed: &Observed) -> Self {
         Self::NotAvailable {
             name: declaration.name.clone(),

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
 
 use super::document::parse;
-use super::{Secret, SecretError};
+use super::{ListError, Secret, SecretError, SecretFilter};
+
+/// The most that a page of names has.
+const MAX_RESULTS: i32 = 100;
 
 /// The service, in one region.
 #[derive(Debug, Clone)]
@@ -22,6 +26,32 @@ impl Manager {
             client: Client::new(config),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         }
+    }
+
+    /// A page of the names of secrets.
+    pub(super) async fn list(
+        &self,
+        filters: Vec<Filter>,
+        token: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), ListError> {
+        let output = self
+            .client
+            .list_secrets()
+            .set_filters(Some(filters))
+            .max_results(MAX_RESULTS)
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|error| ListError {
+                code: error.code().unwrap_or_default().to_owned(),
+                text: error.message().unwrap_or("no answer").to_owned(),
+            })?;
+        let secrets = output.secret_list.unwrap_or_default();
+        let names = secrets
+            .into_iter()
+            .filter_map(|secret| secret.name)
+            .collect();
+        Ok((names, output.next_token))
     }
 
     /// The current version of a secret: one call, so that user and password belong together.
@@ -73,5 +103,21 @@ impl Manager {
             .secret_string()
             .ok_or_else(|| unusable("must be a JSON text, not binary".to_owned()))?;
         parse(text).map_err(unusable)
+    }
+}
+
+/// The service compares the beginnings of texts.
+pub(super) fn filters(filter: &SecretFilter) -> Vec<Filter> {
+    let one =
+        |key: FilterNameStringType, value: &str| Filter::builder().key(key).values(value).build();
+    match filter {
+        SecretFilter::Prefix(prefix) => vec![one(FilterNameStringType::Name, prefix)],
+        SecretFilter::Tag { key, value } => std::iter::once(one(FilterNameStringType::TagKey, key))
+            .chain(
+                value
+                    .as_ref()
+                    .map(|value| one(FilterNameStringType::TagValue, value)),
+            )
+            .collect(),
     }
 }

@@ -98,6 +98,29 @@ pub enum SecretError {
     },
 }
 
+/// Which secrets are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretFilter {
+    /// Those whose name begins so.
+    Prefix(String),
+    /// Those with a tag; of any value where none is said.
+    Tag {
+        /// The tag's key.
+        key: String,
+        /// Its value.
+        value: Option<String>,
+    },
+}
+
+/// Why secrets cannot be listed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("secrets could not be listed: {code} {text}")]
+pub struct ListError {
+    /// Secrets Manager's error code, empty where there was no answer.
+    pub code: String,
+    text: String,
+}
+
 /// Where credentials come from.
 #[derive(Debug, Clone)]
 pub struct Secrets(Source);
@@ -138,6 +161,29 @@ impl Secrets {
                 cache.read(id, fetch).await
             }
             Source::Given(secret) => Ok(Arc::clone(secret)),
+        }
+    }
+
+    /// A page of the names of secrets, from the first or the one that a token leads to, and the token of the next.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list(
+        &self,
+        filter: &SecretFilter,
+        token: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), ListError> {
+        match &self.0 {
+            Source::Manager { manager, .. } => {
+                let (names, next) = manager.list(manager::filters(filter), token).await?;
+                // The service takes a prefix for that of any word of the name.
+                let is_meant = |name: &String| match filter {
+                    SecretFilter::Prefix(prefix) => name.starts_with(prefix),
+                    SecretFilter::Tag { .. } => true,
+                };
+                Ok((names.into_iter().filter(is_meant).collect(), next))
+            }
+            Source::Given(_) => Ok((Vec::new(), None)),
         }
     }
 

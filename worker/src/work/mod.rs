@@ -32,9 +32,9 @@ const DATABASES_AT_ONCE: usize = 4;
 /// Carries requests out.
 #[derive(Debug)]
 pub struct Worker {
-    logins: Logins,
-    pools: Pools,
-    turns: Turns,
+    pub(crate) logins: Logins,
+    pub(crate) pools: Pools,
+    pub(crate) turns: Turns,
 }
 
 /// What is to be done.
@@ -243,7 +243,8 @@ impl Worker {
         result.map_err(|error| self.trouble(&error, &target, login))
     }
 
-    fn trouble(&self, error: &PassError, target: &Target, login: &Login) -> Trouble {
+    /// Why a pass failed; what led to it is looked at anew the next time.
+    pub(crate) fn trouble(&self, error: &PassError, target: &Target, login: &Login) -> Trouble {
         let class = error.class();
         if class == Class::Credentials {
             self.logins.refused(login);

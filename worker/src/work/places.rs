@@ -99,7 +99,8 @@ impl Worker {
         }
     }
 
-    async fn databases(
+    /// The databases that properties mean.
+    pub(crate) async fn databases(
         &self,
         properties: &Properties,
         login: &Login,

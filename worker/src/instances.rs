@@ -1,0 +1,158 @@
+//! The account's PostgreSQL instances and clusters. The only module that knows aws-sdk-rds; it decides nothing.
+
+use aws_sdk_rds::Client;
+use aws_sdk_rds::error::ProvideErrorMetadata;
+use aws_sdk_rds::types::{DbCluster, DbInstance, Tag};
+
+/// The engines are `postgres` and `aurora-postgresql`.
+const ENGINE: &str = "postgres";
+
+/// An instance, or a cluster, which is its writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its identifier.
+    pub id: String,
+    /// Where it listens; none while it is being created.
+    pub endpoint: Option<(String, u16)>,
+    /// The secret that RDS keeps of its master user.
+    pub secret: Option<String>,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Marker {
+    /// With the instances behind this one.
+    Instances(String),
+    /// With the clusters, from the first on or behind this one.
+    Clusters(Option<String>),
+}
+
+/// Why instances cannot be listed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{call}: {code} {text}")]
+pub struct ListError {
+    call: &'static str,
+    /// RDS's error code, empty where there was no answer.
+    pub code: String,
+    text: String,
+}
+
+/// RDS, in one region.
+#[derive(Debug, Clone)]
+pub struct Instances(Client);
+
+impl Instances {
+    /// Calls RDS with the SDK's configuration.
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+
+    /// A page of those that have a tag, where one is asked for, and where the listing goes on. Members of a cluster are
+    /// not listed by themselves.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list(
+        &self,
+        tag: Option<&(String, Option<String>)>,
+        from: Option<Marker>,
+    ) -> Result<(Vec<Instance>, Option<Marker>), ListError> {
+        match from {
+            None => self.instances(tag, None).await,
+            Some(Marker::Instances(marker)) => self.instances(tag, Some(marker)).await,
+            Some(Marker::Clusters(marker)) => self.clusters(tag, marker).await,
+        }
+    }
+
+    async fn instances(
+        &self,
+        tag: Option<&(String, Option<String>)>,
+        marker: Option<String>,
+    ) -> Result<(Vec<Instance>, Option<Marker>), ListError> {
+        let call = "DescribeDBInstances";
+        let sent = self
+            .0
+            .describe_db_instances()
+            .set_marker(marker)
+            .send()
+            .await;
+        let output = sent.map_err(|error| fault(call, &error))?;
+        let next = output
+            .marker
+            .map_or(Marker::Clusters(None), Marker::Instances);
+        let found = output.db_instances.unwrap_or_default().into_iter();
+        let meant = found.filter(|instance| {
+            is_postgres(instance.engine.as_deref())
+                && instance.db_cluster_identifier.is_none()
+                && has_tag(instance.tag_list(), tag)
+        });
+        Ok((meant.filter_map(instance).collect(), Some(next)))
+    }
+
+    async fn clusters(
+        &self,
+        tag: Option<&(String, Option<String>)>,
+        marker: Option<String>,
+    ) -> Result<(Vec<Instance>, Option<Marker>), ListError> {
+        let call = "DescribeDBClusters";
+        let sent = self
+            .0
+            .describe_db_clusters()
+            .set_marker(marker)
+            .send()
+            .await;
+        let output = sent.map_err(|error| fault(call, &error))?;
+        let next = output.marker.map(|marker| Marker::Clusters(Some(marker)));
+        let found = output.db_clusters.unwrap_or_default().into_iter();
+        let meant = found.filter(|cluster| {
+            is_postgres(cluster.engine.as_deref()) && has_tag(cluster.tag_list(), tag)
+        });
+        Ok((meant.filter_map(cluster).collect(), next))
+    }
+}
+
+fn instance(instance: DbInstance) -> Option<Instance> {
+    let endpoint = instance.endpoint;
+    Some(Instance {
+        id: instance.db_instance_identifier?,
+        endpoint: endpoint.and_then(|endpoint| Some((endpoint.address?, port(endpoint.port)))),
+        secret: instance
+            .master_user_secret
+            .and_then(|secret| secret.secret_arn),
+    })
+}
+
+fn cluster(cluster: DbCluster) -> Option<Instance> {
+    Some(Instance {
+        id: cluster.db_cluster_identifier?,
+        endpoint: cluster.endpoint.map(|host| (host, port(cluster.port))),
+        secret: cluster
+            .master_user_secret
+            .and_then(|secret| secret.secret_arn),
+    })
+}
+
+fn port(port: Option<i32>) -> u16 {
+    port.and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(5432)
+}
+
+fn is_postgres(engine: Option<&str>) -> bool {
+    engine.is_some_and(|engine| engine.contains(ENGINE))
+}
+
+fn has_tag(tags: &[Tag], wanted: Option<&(String, Option<String>)>) -> bool {
+    wanted.is_none_or(|(key, value)| {
+        tags.iter().any(|tag| {
+            tag.key() == Some(key) && (value.is_none() || tag.value() == value.as_deref())
+        })
+    })
+}
+
+fn fault<E: ProvideErrorMetadata>(call: &'static str, error: &E) -> ListError {
+    ListError {
+        call,
+        code: error.code().unwrap_or_default().to_owned(),
+        text: error.message().unwrap_or("no answer").to_owned(),
+    }
+}

@@ -1,0 +1,105 @@
+//! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is ever dropped here.
+
+use super::{Intent, Ledger, Obstacle, Plan, ResourceKey, Step, plan};
+use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
+
+/// Stands where a stack's ARN stands for a stack.
+const BASELINE: &str = "baseline";
+
+/// Who declares extensions of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declarer {
+    /// The resource, or the baseline.
+    pub key: ResourceKey,
+    /// What it declares.
+    pub declarations: Vec<Declaration>,
+}
+
+impl Declarer {
+    /// The key of the baseline of a name.
+    pub fn baseline(name: &str) -> ResourceKey {
+        ResourceKey {
+            stack_id: BASELINE.to_owned(),
+            logical_resource_id: name.to_owned(),
+        }
+    }
+
+    /// As a person is told.
+    pub fn name(&self) -> String {
+        if self.key.stack_id == BASELINE {
+            return format!("baseline {}", self.key.logical_resource_id);
+        }
+        self.key.to_string()
+    }
+}
+
+/// What is to be done for one declarer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Drift {
+    /// One statement each, none of them a `DROP`.
+    pub steps: Vec<Step>,
+    /// What cannot be had, each with the extension that it is about.
+    pub faults: Vec<Fault>,
+    /// What is declared absent and is there all the same: a re-sync drops nothing.
+    pub unwanted: Vec<String>,
+}
+
+/// A declaration that cannot be met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The extension.
+    pub extension: String,
+    /// What stands in the way.
+    pub obstacle: Obstacle,
+}
+
+/// Compares. One declaration that cannot be met keeps no other from being met.
+pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger) -> Drift {
+    let is_unwanted = |name: &&String| {
+        declarer
+            .declarations
+            .iter()
+            .any(|declaration| declaration.ensure == Ensure::Absent && declaration.name.means(name))
+    };
+    let mut drift = Drift {
+        unwanted: observed
+            .installed
+            .keys()
+            .filter(is_unwanted)
+            .cloned()
+            .collect(),
+        ..Drift::default()
+    };
+    let mut declarations: Vec<Declaration> = declarer
+        .declarations
+        .iter()
+        .filter(|declaration| declaration.ensure == Ensure::Present)
+        .cloned()
+        .collect();
+    let plan = loop {
+        let intent = Intent {
+            resource: &declarer.key,
+            declarations: &declarations,
+            deletion_behavior: DeletionBehavior::Retain,
+        };
+        let obstacle = match plan(&intent, observed, ledger) {
+            Ok(plan) => break plan,
+            Err(obstacle) => obstacle,
+        };
+        let extension = obstacle.extension().to_owned();
+        let count = declarations.len();
+        declarations.retain(|declaration| !declaration.name.means(&extension));
+        drift.faults.push(Fault {
+            extension,
+            obstacle,
+        });
+        if declarations.len() == count {
+            break Plan::default();
+        }
+    };
+    drift.steps = plan.steps;
+    drift
+        .steps
+        .retain(|step| !matches!(step, Step::Drop { .. }));
+    drift
+}

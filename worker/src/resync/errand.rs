@@ -1,0 +1,86 @@
+//! What workers send each other through the queue: one server of a re-sync, and where the expansion goes on. Values only.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::events::Mode;
+use crate::instances::Marker;
+use crate::server::Host;
+
+/// A message of a worker to another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "Type")]
+pub(super) enum Errand {
+    /// The next page of the targets.
+    ResyncPage(Box<Page>),
+    /// The databases of one server.
+    ResyncWork(Box<Server>),
+}
+
+/// Where an expansion is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Page {
+    /// The re-sync's message, as it was published.
+    pub(super) message: Value,
+    /// From 0 on.
+    pub(super) page: u32,
+    /// Which target is next.
+    pub(super) target: usize,
+    /// Where its listing goes on; none at its beginning.
+    #[serde(default)]
+    pub(super) from: Option<From>,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum From {
+    /// Of secrets.
+    Secrets(String),
+    /// Of instances.
+    Instances(Marker),
+}
+
+/// One server, and what is to be done there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Server {
+    pub(super) resync_id: String,
+    pub(super) mode: Mode,
+    pub(super) key: String,
+    /// As it was given.
+    pub(super) target: String,
+    pub(super) secret: String,
+    #[serde(default)]
+    pub(super) host: Option<String>,
+    #[serde(default)]
+    pub(super) port: Option<u16>,
+    /// All, where none are named.
+    #[serde(default)]
+    pub(super) databases: Vec<String>,
+    /// Whether the secret was found by its name or a tag: it may be of something else than a server.
+    #[serde(default)]
+    pub(super) is_found: bool,
+    #[serde(default)]
+    pub(super) extensions: Option<Value>,
+    #[serde(default)]
+    pub(super) baseline: String,
+}
+
+impl Server {
+    /// The host that stands in the place of the secret's.
+    pub(super) fn host(&self) -> Option<Host> {
+        Host::parse(self.host.as_deref()?).ok()
+    }
+}
+
+impl Errand {
+    /// Reads a message that has the `Type` of one.
+    pub(super) fn read(message: &Map<String, Value>) -> Option<Result<Self, serde_json::Error>> {
+        let is_one = matches!(
+            message.get("Type").and_then(Value::as_str),
+            Some("ResyncPage" | "ResyncWork")
+        );
+        is_one.then(|| serde_json::from_value(Value::Object(message.clone())))
+    }
+}

@@ -1,0 +1,206 @@
+//! One server of a re-sync: its databases, some at a time, each with a result.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::mpsc;
+
+use super::database::{Baseline, Order, resync};
+use super::errand::Server;
+use super::results::Results;
+use crate::events::{DatabaseResult, Event, ServerEnd};
+use crate::login::Login;
+use crate::message::{Databases, Properties};
+use crate::patience::{Attempts, Next};
+use crate::plan::Declarer;
+use crate::retry::{POLICY, Retry};
+use crate::topic::{MAX_BATCH, TopicError};
+use crate::trouble::Trouble;
+use crate::work::Worker;
+
+/// Databases of a server that are worked on at the same time.
+const DATABASES_AT_ONCE: usize = 4;
+/// How long a database is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Does every database, and tells of each.
+///
+/// # Errors
+/// [`TopicError`], where the results cannot be told; what was done is in the databases' ledgers.
+pub(super) async fn resync_server(
+    worker: &Worker,
+    server: &Server,
+    results: &Results,
+) -> Result<(), TopicError> {
+    let (sender, told) = mpsc::channel(MAX_BATCH);
+    let working = async move { work(worker, server, &sender).await };
+    let (count, told) = tokio::join!(working, tell(results, told));
+    told?;
+    let end = Event::ResyncServer(ServerEnd {
+        resync_id: server.resync_id.clone(),
+        mode: server.mode,
+        key: server.key.clone(),
+        results: count,
+    });
+    results.publish(&[end]).await
+}
+
+/// Publishes what there is while more is worked on.
+async fn tell(
+    results: &Results,
+    mut told: mpsc::Receiver<DatabaseResult>,
+) -> Result<(), TopicError> {
+    let mut batch = Vec::new();
+    while told.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        for result in &batch {
+            results.note(result);
+        }
+        let events: Vec<Event> = batch.drain(..).map(Event::ResyncResult).collect();
+        results.publish(&events).await?;
+    }
+    Ok(())
+}
+
+/// Returns how many results there are.
+async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResult>) -> usize {
+    let since = Instant::now();
+    let properties = properties(server);
+    let baseline = baseline(server);
+    let order = Order {
+        resync_id: &server.resync_id,
+        mode: server.mode,
+        key: &server.key,
+        target: &server.target,
+        baseline: baseline.as_ref(),
+        is_named: !server.databases.is_empty(),
+    };
+    let databases = match databases(worker, server, &properties).await {
+        Ok(databases) => databases,
+        Err(trouble) => {
+            let failed = DatabaseResult {
+                server: trouble.1,
+                ..order.failed(None, trouble.0.reason, since)
+            };
+            // Whoever no longer listens gets the message again.
+            drop(tell.send(failed).await);
+            return 1;
+        }
+    };
+    let count = databases.len();
+    let is_failing = AtomicBool::new(false);
+    stream::iter(databases)
+        .map(|database| one(worker, &properties, &order, database, &is_failing))
+        .buffer_unordered(DATABASES_AT_ONCE)
+        .for_each(async |result| drop(tell.send(result).await))
+        .await;
+    count
+}
+
+/// The databases of a server; none where the secret that was found is of something else. The trouble, with the server.
+async fn databases(
+    worker: &Worker,
+    server: &Server,
+    properties: &Properties,
+) -> Result<Vec<String>, (Trouble, Option<String>)> {
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, Instant::now() + PATIENCE);
+    loop {
+        let mut at = None;
+        let listed = async {
+            if server.is_found && !worker.logins.is_of_a_server(&server.secret).await? {
+                return Ok(Vec::new());
+            }
+            let login = worker.logins.log_in(properties).await?;
+            at = Some(login.address.to_string());
+            let databases = worker.databases(properties, &login).await?;
+            worker.pools.let_go(&login.target("postgres"));
+            Ok(databases)
+        };
+        match listed.await {
+            Ok(databases) => return Ok(databases),
+            Err(trouble) => {
+                let next = attempts.note(Trouble::clone(&trouble), None);
+                if next == Next::Never || !pauses.pause().await {
+                    return Err((trouble, at));
+                }
+            }
+        }
+    }
+}
+
+/// One database, tried again where that may help. Once the server does not answer, the others are tried once each.
+async fn one(
+    worker: &Worker,
+    properties: &Properties,
+    order: &Order<'_>,
+    database: String,
+    is_failing: &AtomicBool,
+) -> DatabaseResult {
+    let since = Instant::now();
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, since + PATIENCE);
+    let mut last = is_failing.load(Relaxed);
+    loop {
+        let (trouble, login) = match attempt(worker, properties, order, &database, last).await {
+            Ok(result) => {
+                is_failing.store(false, Relaxed);
+                return result;
+            }
+            Err(failed) => failed,
+        };
+        if attempts.note(trouble.clone(), None) == Next::Again && !last {
+            last = !pauses.pause().await;
+            continue;
+        }
+        is_failing.fetch_or(trouble.failing, Relaxed);
+        let target = login.map(|login| login.target(&database));
+        return DatabaseResult {
+            database: Some(database),
+            ..order.failed(target.as_ref(), trouble.reason, since)
+        };
+    }
+}
+
+async fn attempt(
+    worker: &Worker,
+    properties: &Properties,
+    order: &Order<'_>,
+    database: &str,
+    last: bool,
+) -> Result<DatabaseResult, (Trouble, Option<Login>)> {
+    let logged_in = worker.logins.log_in(properties).await;
+    let login = logged_in.map_err(|trouble| (trouble, None))?;
+    let turn = worker.turns.take(&login.address, true).await;
+    let target = login.target(database);
+    let result = resync(&worker.pools, order, &target, &login.password, last).await;
+    drop(turn);
+    // A fleet has more databases than a server has connections.
+    worker.pools.let_go(&target);
+    result.map_err(|error| (worker.trouble(&error, &target, &login), Some(login)))
+}
+
+fn properties(server: &Server) -> Properties {
+    let databases = if server.databases.is_empty() {
+        Databases::All
+    } else {
+        Databases::Named(server.databases.clone())
+    };
+    Properties::of_server(server.secret.clone(), server.host(), server.port, databases)
+}
+
+/// The baseline, as a resource that declares nothing else.
+fn baseline(server: &Server) -> Option<Baseline> {
+    let declared = serde_json::json!({
+        "DBSecret": server.secret,
+        "Extensions": server.extensions.as_ref()?,
+    });
+    let properties = Properties::parse(&declared).ok()?;
+    Some(Baseline {
+        declarer: Declarer {
+            key: Declarer::baseline(&server.baseline),
+            declarations: properties.declarations,
+        },
+        declared,
+    })
+}
