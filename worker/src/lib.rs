@@ -56,6 +56,7 @@ pub mod secrets;
 
 // The process.
 pub mod causes;
+mod failpoint;
 pub mod health;
 pub mod metrics;
 pub mod retry;
