@@ -3,8 +3,10 @@
 
 mod chaos;
 mod connections;
+mod crashes;
 mod postgres;
 mod queue;
+mod scene;
 mod secrets;
 mod tls;
 
