@@ -17,7 +17,7 @@ async fn an_answer_that_is_refused_is_lost_and_its_message_does_not_come_again()
     let request = scene.create("hstore");
     scene.answers.decide(&request.key, [Put::Status(403)]);
     let worker = scene.start(&[]);
-    scene.send(&[request.clone()]).await;
+    scene.send([&request]).await;
     worker.logged("the answer is lost").await;
     scene.nothing_is_left().await;
     scene.answered(&request, 0).await;
@@ -52,9 +52,9 @@ async fn an_answer_about_which_nothing_is_said_is_put_again_and_keeps_no_other_w
     };
     scene.answers.decide(&silent.key, [Put::Silence]);
     let worker = scene.start(&[]);
-    scene.send(std::slice::from_ref(silent)).await;
+    scene.send([silent]).await;
     scene.answered(silent, 1).await;
-    scene.send(std::slice::from_ref(other)).await;
+    scene.send([other]).await;
     scene.answered(other, 1).await;
     assert_eq!(unanswered(&worker), 0);
     worker.logged("\"not answered yet\"").await;
@@ -82,11 +82,11 @@ async fn an_answer_that_is_confirmed_drop_by_drop_is_put_again() {
     // The line of the status alone takes longer than a call may.
     proxy.set(Way::Drip(Duration::from_secs(1)));
     let worker = scene.start(&[("WORKER_RESPONSE_ORIGIN", &origin)]);
-    scene.send(std::slice::from_ref(&request)).await;
+    scene.send([&request]).await;
     scene.answered(&request, 1).await;
     worker.logged("\"not answered yet\"").await;
     proxy.set(Way::Forward);
-    scene.is_over(std::slice::from_ref(&request)).await;
+    scene.is_over([&request]).await;
     assert!(scene.answers.of(&request.key).len() >= 2);
     assert_eq!(scene.world.database.ddl().len(), 1);
 }

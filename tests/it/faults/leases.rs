@@ -14,17 +14,17 @@ const LOST: &str = "the lease is lost: another worker may have the message";
 #[tokio::test]
 async fn a_request_that_two_workers_have_is_carried_out_by_one_and_answered_the_same_by_both() {
     let scene = Scene::new().await;
-    let [request] = [scene.create("hstore")];
+    let request = scene.create("hstore");
     let lock = scene.world.database.lock().await;
     // Each takes one message, and no more.
     let alone = [("WORKER_CONCURRENCY", "1")];
     let _workers = [scene.start(&alone), scene.start(&alone)];
-    scene.send(&[request.clone(), request.clone()]).await;
+    scene.send([&request, &request]).await;
     scene.waiting(2).await;
     drop(lock);
     scene.nothing_is_left().await;
     scene.answered(&request, 2).await;
-    scene.is_over(&[request]).await;
+    scene.is_over([&request]).await;
     assert_eq!(scene.world.database.ddl().len(), 1);
 }
 
@@ -33,7 +33,7 @@ async fn a_request_that_two_workers_have_is_carried_out_by_one_and_answered_the_
 async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
     let scene = Scene::new().await;
     let request = scene.create("hstore");
-    scene.send(std::slice::from_ref(&request)).await;
+    scene.send([&request]).await;
     let message = scene.world.take_in_hand().await;
     // The same again, and once more under another id: that one is handled, and acknowledged by the same handle.
     let delivered = |id: &str| {
@@ -62,7 +62,7 @@ async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
     let worker = scene.start(&[("AWS_ENDPOINT_URL_SQS", &endpoint)]);
     scene.answered(&request, 2).await;
     scene.answers.speak();
-    scene.is_over(std::slice::from_ref(&request)).await;
+    scene.is_over([&request]).await;
     scene.answered(&request, 2).await;
     worker
         .logged("a message that is in hand was delivered again")

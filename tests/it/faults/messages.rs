@@ -64,7 +64,7 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     // The Create of one came before; that of the other never did.
     let create = ask("Known", "1", "Create", 900);
     let mut worker = scene.start(&[]);
-    scene.send(std::slice::from_ref(&create)).await;
+    scene.send([&create]).await;
     let created: Value = scene.answered(&create, 1).await.remove(0);
     let id = created["PhysicalResourceId"].as_str().unwrap();
     let deletes = [
@@ -82,7 +82,7 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     assert!(worker.exit().await.success());
     let _other = scene.start(&[]);
     let late = ask("Unknown", "4", "Create", 900);
-    scene.send(&[create.clone(), late.clone()]).await;
+    scene.send([&create, &late]).await;
     let refused = &scene.answered(&late, 1).await[0];
     assert_eq!(refused["Status"], "FAILED");
     let reason = refused["Reason"].as_str().unwrap();

@@ -77,10 +77,10 @@ impl Scene {
             .collect()
     }
 
-    pub(super) async fn send(&self, requests: &[Asked]) {
-        for batch in requests.chunks(10) {
-            let bodies = batch.iter().map(Asked::body).collect();
-            self.world.send_raw_batch(bodies).await;
+    pub(super) async fn send(&self, requests: impl IntoIterator<Item = &Asked>) {
+        let bodies: Vec<String> = requests.into_iter().map(Asked::body).collect();
+        for batch in bodies.chunks(10) {
+            self.world.send_raw_batch(batch.to_vec()).await;
         }
     }
 
@@ -119,8 +119,10 @@ impl Scene {
 
     /// The end that each fault is to have: every request was answered with success and in one way, however often; what
     /// was committed is one change for each, by one entry of the ledger; and nothing is left in the queue or beside it.
-    pub(super) async fn is_over(&self, requests: &[Asked]) {
+    pub(super) async fn is_over(&self, requests: impl IntoIterator<Item = &Asked>) {
+        let mut number = 0;
         for request in requests {
+            number += 1;
             let answers: HashSet<String> = eventually("the answer", async || {
                 let answers = self.answers.of(&request.key);
                 (!answers.is_empty()).then(|| answers.into_iter().collect())
@@ -135,7 +137,7 @@ impl Scene {
         self.nothing_is_left().await;
         assert_eq!(
             self.committed().await,
-            format!("{0} requests, {0} changes", requests.len())
+            format!("{number} requests, {number} changes")
         );
     }
 
