@@ -55,7 +55,9 @@ async fn what_was_not_answered_when_a_worker_died_is_answered_by_another() {
     scene.answered(&requests[0], 0).await;
     let _other = scene.start(&[BRIEFLY]);
     scene.is_over(&requests).await;
-    scene.answered(&requests[0], 1).await;
+    let answer = &scene.answered(&requests[0], 1).await[0];
+    let changes = answer["Data"]["Changes"].as_str().unwrap();
+    assert!(changes.starts_with("created hstore"), "{answer}");
     assert_eq!(scene.world.database.ddl().len(), 1);
 }
 
