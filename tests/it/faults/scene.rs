@@ -120,21 +120,18 @@ impl Scene {
     /// The end that each fault is to have: every request was answered with success and in one way, however often; what
     /// was committed is one change for each, by one entry of the ledger; and nothing is left in the queue or beside it.
     pub(super) async fn is_over(&self, requests: impl IntoIterator<Item = &Asked>) {
+        // Nothing is acknowledged before it is answered: there are no more answers to come.
+        self.nothing_is_left().await;
         let mut number = 0;
         for request in requests {
             number += 1;
-            let answers: HashSet<String> = eventually("the answer", async || {
-                let answers = self.answers.of(&request.key);
-                (!answers.is_empty()).then(|| answers.into_iter().collect())
-            })
-            .await;
+            let answers: HashSet<String> = self.answers.of(&request.key).into_iter().collect();
             assert_eq!(answers.len(), 1, "{answers:#?}");
             assert!(
                 answers.iter().all(|answer| answer.contains("\"SUCCESS\"")),
                 "{answers:?}"
             );
         }
-        self.nothing_is_left().await;
         assert_eq!(
             self.committed().await,
             format!("{number} requests, {number} changes")
