@@ -116,6 +116,22 @@ async fn work_on_a_message_whose_lease_nobody_extends_is_cancelled_in_time() {
     gives_up(&Action::Hang).await;
 }
 
+#[tokio::test]
+async fn a_message_is_the_workers_for_as_long_as_it_works_on_it() {
+    let scene = Scene::new().await;
+    // Longer than the visibility timeout, and than what the first beat adds to it.
+    let extension = slow(&scene.world, 15);
+    let requests = [scene.create(&extension.name)];
+    let workers = [scene.start(&[BRIEFLY]), scene.start(&[BRIEFLY])];
+    scene.send(&requests).await;
+    scene.is_over(&requests).await;
+    scene.answered(&requests[0], 1).await;
+    for worker in workers {
+        assert!(!worker.log().contains(LOST));
+    }
+    assert_eq!(scene.world.database.ddl().len(), 1);
+}
+
 // 9
 #[tokio::test]
 async fn a_worker_that_stood_still_in_a_transaction_has_done_nothing_when_it_goes_on() {
