@@ -3,6 +3,10 @@
 SERVICES = python3 localstack/services.py
 DEMO = demo
 RELEASE = target/release/extension-worker
+DEBUG = $(CURDIR)/target/debug/extension-worker
+# The worker, and the same with points at which a test has it die: worker/src/failpoint.rs.
+BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
+BUILD_FAILPOINTS = cargo build --locked --package extension-worker --features failpoints --bin extension-worker-failpoints
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
@@ -24,10 +28,11 @@ demo-stop:
 ## report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
+	$(BUILD_FAILPOINTS)
 	cargo test --locked --package extension-worker
-	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
+	$(BINARIES) $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests
-	WORKER_BINARY=$(CURDIR)/target/debug/extension-worker POSTGRES_FROM=npm $(SERVICES) -- \
+	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos:: --skip report_page::
 	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
 
@@ -40,7 +45,7 @@ histories:
 ## Two thousand requests, three workers, and one of these killed every two seconds.
 chaos:
 	cargo build --locked --workspace --bins --tests
-	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(CURDIR)/target/debug/extension-worker $(SERVICES) -- \
+	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- faults::chaos
 
 ## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes;
@@ -58,6 +63,7 @@ reference:
 check: $(DENY)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --package extension-worker --features failpoints --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package extension-worker --no-deps --document-private-items
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tracing::{Span, error, info, record_all, warn};
 
 use crate::causes::with_causes;
+use crate::failpoint;
 use crate::message::{
     Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
     printable,
@@ -210,6 +211,7 @@ impl Handler {
                 Response::new(&coordinates, &own_id(&coordinates), verdict)
             }
         };
+        failpoint::at("before-answer");
         let response = self.recent.decide(&coordinates, response);
         let patience = if last_chance {
             LONGEST_WAIT
@@ -237,6 +239,7 @@ impl Handler {
         loop {
             let error = match self.responder.put(url, response.text()).await {
                 Ok(()) => {
+                    failpoint::at("after-answer");
                     info!(
                         status,
                         reason,

@@ -62,6 +62,7 @@ pub mod topic;
 
 // The process.
 pub mod causes;
+mod failpoint;
 pub mod health;
 pub mod metrics;
 pub mod retry;

@@ -34,9 +34,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-// One thread: the work is waiting, and switching threads costs more than it gains.
+// One thread: the work is waiting, and switching threads costs more than it gains. The binary of src/bin runs it too.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+pub(crate) async fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     if let Err(fault) = telemetry::start(command_line.log_format, command_line.log_filter()) {
         // There is no log to write to yet.

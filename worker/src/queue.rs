@@ -14,6 +14,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
 
+use crate::failpoint;
 use crate::message::{TRACEPARENT, Traceparent};
 use crate::metrics::{Metrics, SqsCall};
 
@@ -163,6 +164,7 @@ impl Queue {
                 .map_err(|error| fault(call, &error)),
             Err(error) => Err(malformed(call, &error)),
         };
+        failpoint::at("after-deletion");
         answers(count, sent)
     }
 

@@ -9,6 +9,7 @@ use tracing::info;
 
 use crate::database::{Applied, Entry, Pools, Scope, Session, newest_ledger_version};
 use crate::extension::{Ensure, Observed};
+use crate::failpoint;
 use crate::fault::DatabaseError;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{
@@ -24,6 +25,7 @@ use crate::response::Response;
 pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
     let scope = Scope::of(pass.declarations);
+    failpoint::at("before-transaction");
     let (before, read_along) = session
         .begin_and_read(
             &scope,
@@ -286,6 +288,7 @@ async fn keep(
         managed_before: &ledger.managed,
         managed_after: managed,
     };
+    failpoint::at("before-commit");
     session.commit(&entry).await?;
     let [(_, outcome)] = outcomes;
     Ok(response.map_or(PassEnd::Outcome(outcome), PassEnd::Answered))

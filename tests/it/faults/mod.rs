@@ -1,11 +1,74 @@
 //! What fails around a worker, one thing at a time, and what comes of the requests that meet it. A module for each that
-//! fails.
+//! fails. The end is the same everywhere: carried out once, answered, and nothing left in the queue or beside it.
+//!
+//! The faults, and where each has its test, through the real binary; a test here bears their numbers.
+//!
+//! A worker dies (`crashes`):
+//!  1. before the transaction;
+//!  2. in it;
+//!  3. after COMMIT and before the PUT; with a stack too, in `protocol`;
+//!  4. after the PUT and before the deletion;
+//!  5. during the deletion of a batch, before and after SQS has done it.
+//!
+//! Two have the same (`leases`):
+//!  6. one request, two workers;
+//!  7. one message twice in a receive, and in a deletion;
+//!  8. a lease that is lost in mid-work;
+//!  9. a worker that is stopped for longer than the visibility, and goes on.
+//!
+//! SQS (`queue`):
+//! 10. 500 and 503 five times;
+//! 11. throttling;
+//! 12. a receive that is never answered;
+//! 13. a deletion whose connection is cut;
+//! 14. a batch that is deleted in part;
+//! 15. access denied for a while;
+//! 17. a message that comes to an idle worker which is told to stop;
+//! 18. a handler that does not finish in time then;
+//! 22. a dead-letter queue that takes nothing.
+//!
+//! A worker is told to stop (`shutdown`):
+//! 16. with ten messages in hand and three that are not;
+//! 19. twice, at work; at rest in `process`;
+//! 20. and the ECS agent, which can keep that off, is down or slow (`protection`).
+//!
+//! A message (`messages`):
+//! 21. that is no request; in more forms in `bad_input`;
+//! 23. a Create after its Delete;
+//! 24. over which the handler panics.
+//!
+//! PostgreSQL (`postgres`):
+//! 25. stops at once in CREATE EXTENSION;
+//! 26. falls silent;
+//! 27. fails over to a replica;
+//! 28. is full;
+//! 29. has its lock held by somebody else;
+//! 30. commits, and the answer is lost.
+//!
+//! Secrets Manager (`secrets`):
+//! 31. follows a changed password late;
+//! 32. is throttled or down.
+//!
+//! The ResponseURL (`answers`):
+//! 33. refuses;
+//! 34. is busy four times;
+//! 35. says nothing, or drips.
+//!
+//! 36. A server is certified by the wrong authority (`tls`).
+//! 37. Many requests, and workers that are killed (`chaos`).
 
+mod answers;
 mod chaos;
 mod connections;
+mod crashes;
+mod leases;
+mod messages;
 mod postgres;
+mod protection;
 mod queue;
+mod scene;
 mod secrets;
+mod shutdown;
 mod tls;
 
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde_json::json;
 
+use super::scene::RUNNING;
 use super::{attempts_fail, declare, failed_attempts, slow};
 use crate::support::{
     Answers, Asked, Gate, Mode, PrivateServer, Proxy, Way, Worker, World, delivery, eventually,
@@ -13,11 +14,6 @@ use crate::support::{
 
 /// How long an attempt may take at a server that says nothing.
 const SILENT: Duration = Duration::from_secs(25);
-
-/// The worker's statements under way in a database, by the number of their backend.
-const RUNNING: &str = "SELECT coalesce(string_agg(pid::text, ','), '') FROM pg_stat_activity
-                       WHERE datname = current_database() AND application_name = 'extension-worker'
-                       AND state = 'active' AND query LIKE 'CREATE EXTENSION%'";
 
 /// How many of the worker's connections to a database are at rest for longer than they are trusted.
 const RESTING: &str = "SELECT count(*)::text FROM pg_stat_activity

@@ -66,6 +66,26 @@ async fn receives_that_fail_are_tried_again_and_not_in_a_hot_loop() {
     );
 }
 
+// 12
+#[tokio::test]
+async fn a_receive_that_is_never_answered_is_given_up_and_made_again() {
+    let world = World::new().await;
+    let proxy = HttpProxy::start().await;
+    let left = next(&proxy, RECEIVE, vec![Action::Hang]);
+    let worker = start(&world, &proxy, &[]);
+    let request = world.create_request(declare(&world.secret, "hstore")).await;
+    world.publish(&request).await;
+    worker.logged("no messages can be received").await;
+    let answer = world.answer(&request).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    eventually("the acknowledgement", async || {
+        (world.depths().await == (0, 0)).then_some(())
+    })
+    .await;
+    assert_eq!(world.database.ddl().len(), 1);
+}
+
 // 15
 #[tokio::test]
 async fn a_queue_that_is_refused_for_a_while_is_asked_again() {
@@ -156,7 +176,7 @@ async fn a_message_that_comes_while_the_worker_stops_is_given_back_at_once() {
     );
 }
 
-// 16, 18
+// 18
 #[tokio::test]
 async fn what_does_not_finish_in_time_is_cancelled_and_given_back() {
     let world = World::new().await;

@@ -32,6 +32,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use super::variable;
 
@@ -46,6 +47,8 @@ pub(crate) enum Put {
     Lost,
     /// It is answered with this status, and not kept.
     Status(u16),
+    /// It arrives, and nothing is said until the harness does: see [`Answers::speak`].
+    Silence,
 }
 
 #[derive(Default)]
@@ -54,6 +57,7 @@ struct Kept {
     answers: HashMap<String, Vec<String>>,
     /// What happens to the next PUTs to a path; each is taken where nothing is said.
     fates: HashMap<String, VecDeque<Put>>,
+    speaking: Arc<Notify>,
 }
 
 /// Stands where S3 stands for CloudFormation.
@@ -111,6 +115,11 @@ impl Answers {
             .insert(format!("/{}", path_of(key)), fates.into_iter().collect());
     }
 
+    /// Confirms the PUTs that arrived and about which nothing was said so far.
+    pub(crate) fn speak(&self) {
+        self.kept.lock().unwrap().speaking.notify_waiters();
+    }
+
     /// Every answer to the request, in the order of arrival.
     pub(crate) fn of(&self, key: &str) -> Vec<String> {
         let kept = self.kept.lock().unwrap();
@@ -154,18 +163,25 @@ async fn take(
     );
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let mut kept = kept.lock().unwrap();
-    let fate = kept
-        .fates
-        .get_mut(&path)
-        .and_then(VecDeque::pop_front)
-        .unwrap_or(Put::Taken);
-    if matches!(fate, Put::Taken | Put::Unconfirmed) {
-        kept.answers.entry(path).or_default().push(text);
+    let (fate, speaking) = {
+        let mut kept = kept.lock().unwrap();
+        let fate = kept
+            .fates
+            .get_mut(&path)
+            .and_then(VecDeque::pop_front)
+            .unwrap_or(Put::Taken);
+        if matches!(fate, Put::Taken | Put::Unconfirmed | Put::Silence) {
+            kept.answers.entry(path).or_default().push(text);
+        }
+        // From now on: whoever sees the answer may speak.
+        (fate, Arc::clone(&kept.speaking).notified_owned())
+    };
+    if fate == Put::Silence {
+        speaking.await;
     }
     let mut response = Response::new(Empty::new());
     *response.status_mut() = match fate {
-        Put::Taken => StatusCode::OK,
+        Put::Taken | Put::Silence => StatusCode::OK,
         Put::Unconfirmed | Put::Lost => StatusCode::SERVICE_UNAVAILABLE,
         Put::Status(status) => StatusCode::from_u16(status).unwrap(),
     };

@@ -15,6 +15,8 @@ pub(crate) enum Way {
     Forward,
     /// It arrives that much later.
     Delay(Duration),
+    /// What the server says arrives byte by byte, with that much time between.
+    Drip(Duration),
     /// It is taken, and nothing comes of it: then, and later on the same connection. New connections are accepted.
     Mute,
     /// Connections end, new ones at once.
@@ -66,7 +68,7 @@ async fn serve(client: TcpStream, server: (String, u16), way: watch::Receiver<Wa
     match now {
         Way::Cut => return,
         Way::Mute => std::future::pending().await,
-        Way::Forward | Way::Delay(_) => {}
+        Way::Forward | Way::Delay(_) | Way::Drip(_) => {}
     }
     // A server that is down is one that closes at once.
     let Ok(server) = TcpStream::connect(server).await else {
@@ -76,24 +78,36 @@ async fn serve(client: TcpStream, server: (String, u16), way: watch::Receiver<Wa
     let (from_server, to_server) = server.into_split();
     let mut cut = way.clone();
     tokio::select! {
-        () = pass_on(from_client, to_server, way.clone()) => {}
-        () = pass_on(from_server, to_client, way) => {}
+        () = pass_on(from_client, to_server, way.clone(), false) => {}
+        () = pass_on(from_server, to_client, way, true) => {}
         _ = cut.wait_for(|way| *way == Way::Cut) => {}
     }
 }
 
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: watch::Receiver<Way>) {
+async fn pass_on(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    way: watch::Receiver<Way>,
+    is_server: bool,
+) {
     let mut buffer = vec![0; 65536];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let now = *way.borrow();
+        let mut at_once = count;
         match now {
             Way::Mute => std::future::pending().await,
             Way::Delay(time) => tokio::time::sleep(time).await,
-            Way::Forward | Way::Cut => {}
+            Way::Drip(_) if is_server => at_once = 1,
+            Way::Forward | Way::Drip(_) | Way::Cut => {}
         }
-        // Who is gone hears nothing.
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
+        for part in buffer[..count].chunks(at_once) {
+            // Who is gone hears nothing.
+            if to.write_all(part).await.is_err() {
+                return;
+            }
+            if let Way::Drip(time) = now {
+                tokio::time::sleep(time).await;
+            }
         }
     }
     // Nor does anybody hear then who is gone.

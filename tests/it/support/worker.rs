@@ -22,9 +22,24 @@ pub(crate) fn worker_binary() -> Command {
 impl Worker {
     /// Starts a worker on the world's queue; `settings` are further variables.
     pub(crate) fn start(world: &World, settings: &[(&str, &str)]) -> Self {
+        Self::start_binary(worker_binary(), world, settings)
+    }
+
+    /// Starts one in which points of `worker/src/failpoint.rs` do what is said: `before-answer=return`.
+    pub(crate) fn start_with_failpoints(
+        world: &World,
+        points: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut binary = Command::new(variable("WORKER_FAILPOINTS_BINARY"));
+        binary.env("FAILPOINTS", points);
+        Self::start_binary(binary, world, settings)
+    }
+
+    fn start_binary(binary: Command, world: &World, settings: &[(&str, &str)]) -> Self {
         let output = run_file("out");
         let to = File::create(&output).unwrap();
-        let mut worker = Self::start_writing_to(to.into(), world, settings);
+        let mut worker = Self::launch(binary, to.into(), world, settings);
         worker.output = output;
         worker
     }
@@ -35,8 +50,17 @@ impl Worker {
         world: &World,
         settings: &[(&str, &str)],
     ) -> Self {
+        Self::launch(worker_binary(), stdout, world, settings)
+    }
+
+    fn launch(
+        mut binary: Command,
+        stdout: Stdio,
+        world: &World,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let log = run_file("log");
-        let child = worker_binary()
+        let child = binary
             .arg("run")
             .env("WORKER_QUEUE_URL", &world.queue_url)
             .env("WORKER_DEAD_LETTER_QUEUE_URL", &world.dead_letter_queue_url)

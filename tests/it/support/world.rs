@@ -377,6 +377,11 @@ impl World {
         message.body.unwrap()
     }
 
+    /// Takes the next message from the queue in the worker's stead, and does nothing with it.
+    pub(crate) async fn take_in_hand(&self) -> Message {
+        self.receive(&self.queue_url).await
+    }
+
     /// Messages in the queue, hidden ones too, and in the dead-letter queue.
     pub(crate) async fn depths(&self) -> (u32, u32) {
         (

@@ -31,7 +31,7 @@ use crate::telemetry::message_span;
 
 /// How long an acknowledgement waits for others to go with it.
 const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);
-/// How long the extension of a lease does, of which two thirds are left.
+/// How long at the most the extension of a lease does: see [`beat_linger`].
 const BEAT_LINGER: Duration = Duration::from_secs(2);
 /// How long a message that could not be put in the dead-letter queue stays hidden.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(60);
@@ -69,7 +69,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn start(queue: &Queue) -> Self {
+    fn start(queue: &Queue, visibility: Duration) -> Self {
         let changes = |linger| {
             let queue = queue.clone();
             Batches::start(linger, move |batch: Vec<VisibilityChange>| {
@@ -88,7 +88,7 @@ impl Answers {
                 async move { queue.delete(handles).await }
             }),
             returns: changes(ACKNOWLEDGE_LINGER),
-            beats: changes(BEAT_LINGER),
+            beats: changes(beat_linger(visibility)),
         }
     }
 }
@@ -118,7 +118,7 @@ pub async fn run(
 ) {
     let in_hand = InHand::default();
     let shift = Arc::new(Shift {
-        answers: Answers::start(&queue),
+        answers: Answers::start(&queue, settings.visibility),
         settings: settings.clone(),
         queue: queue.clone(),
         handler,
@@ -275,6 +275,12 @@ impl Shift {
             );
         }
     }
+}
+
+/// About a third of the visibility timeout, or more, lies between a beat and the moment at which the work is given up. What
+/// the last beat waited, and what this one waits, must leave most of it to SQS.
+fn beat_linger(visibility: Duration) -> Duration {
+    BEAT_LINGER.min(visibility / 20)
 }
 
 /// Whether SQS says that the delivery is no longer this worker's.

@@ -1,0 +1,136 @@
+//! A worker that dies with requests in hand, at a moment of the test's choice; another finds what it left.
+
+use std::os::unix::process::ExitStatusExt;
+
+use super::scene::{BRIEFLY, Scene};
+use crate::support::{Action, Asked, HttpProxy, Put, Worker, eventually};
+
+/// What `abort` ends a process with.
+const SIGABRT: i32 = 6;
+
+/// A worker has died at the point, with one request in hand.
+async fn died(point: &str) -> (Scene, [Asked; 1]) {
+    let scene = Scene::new().await;
+    let requests = [scene.create("hstore")];
+    let mut worker = scene.start_with_failpoints(&format!("{point}=return"), &[BRIEFLY]);
+    scene.send(&requests).await;
+    dies(&mut worker).await;
+    assert_eq!(scene.world.depths().await, (1, 0));
+    (scene, requests)
+}
+
+async fn dies(worker: &mut Worker) {
+    assert_eq!(worker.exit().await.signal(), Some(SIGABRT));
+}
+
+// 1
+#[tokio::test]
+async fn what_was_not_begun_when_a_worker_died_is_done_by_another() {
+    let (scene, requests) = died("before-transaction").await;
+    assert_eq!(scene.world.database.ddl(), [""; 0]);
+    let _other = scene.start(&[BRIEFLY]);
+    scene.is_over(&requests).await;
+    scene.answered(&requests[0], 1).await;
+    assert_eq!(scene.world.database.ddl().len(), 1);
+}
+
+// 2
+#[tokio::test]
+async fn what_was_not_committed_when_a_worker_died_is_undone_and_done_by_another() {
+    let (scene, requests) = died("before-commit").await;
+    assert_eq!(scene.world.database.ddl().len(), 1);
+    assert!(scene.world.database.extensions().await.is_empty());
+    let _other = scene.start(&[BRIEFLY]);
+    scene.is_over(&requests).await;
+    scene.answered(&requests[0], 1).await;
+    // The first was the dead one's.
+    assert_eq!(scene.world.database.ddl().len(), 2);
+}
+
+// 3
+#[tokio::test]
+async fn what_was_not_answered_when_a_worker_died_is_answered_by_another() {
+    let (scene, requests) = died("before-answer").await;
+    assert_eq!(scene.committed().await, "1 requests, 1 changes");
+    scene.answered(&requests[0], 0).await;
+    let _other = scene.start(&[BRIEFLY]);
+    scene.is_over(&requests).await;
+    let answer = &scene.answered(&requests[0], 1).await[0];
+    let changes = answer["Data"]["Changes"].as_str().unwrap();
+    assert!(changes.starts_with("created hstore"), "{answer}");
+    assert_eq!(scene.world.database.ddl().len(), 1);
+}
+
+// 4
+#[tokio::test]
+async fn what_was_answered_when_a_worker_died_is_answered_the_same_by_another() {
+    let (scene, requests) = died("after-answer").await;
+    scene.answered(&requests[0], 1).await;
+    let _other = scene.start(&[BRIEFLY]);
+    scene.is_over(&requests).await;
+    scene.answered(&requests[0], 2).await;
+    assert_eq!(scene.world.database.ddl().len(), 1);
+}
+
+/// Ten requests that are to be acknowledged in one batch, as they are answered in one moment.
+async fn answered_at_once(scene: &Scene) -> Vec<Asked> {
+    let requests = scene.creates(10);
+    for request in &requests {
+        scene.answers.decide(&request.key, [Put::Silence]);
+    }
+    scene.send(&requests).await;
+    for request in &requests {
+        scene.answered(request, 1).await;
+    }
+    scene.answers.speak();
+    requests
+}
+
+// 5
+#[tokio::test]
+async fn what_was_deleted_when_a_worker_died_does_not_come_again() {
+    let scene = Scene::new().await;
+    let mut worker = scene.start_with_failpoints("after-deletion=return", &[BRIEFLY]);
+    let requests = answered_at_once(&scene).await;
+    dies(&mut worker).await;
+    // All of the batch.
+    assert_eq!(scene.world.depths().await, (0, 0));
+    let _other = scene.start(&[BRIEFLY]);
+    scene.is_over(&requests).await;
+    for request in &requests {
+        scene.answered(request, 1).await;
+    }
+    assert_eq!(scene.world.database.ddl().len(), requests.len());
+}
+
+// 5
+#[tokio::test]
+async fn what_was_to_be_deleted_when_a_worker_died_is_answered_the_same_by_another() {
+    const DELETE: &str = "AmazonSQS.DeleteMessageBatch";
+    let scene = Scene::new().await;
+    let proxy = HttpProxy::start().await;
+    proxy.decide(|request| {
+        if request.contains(DELETE) {
+            Action::Hang
+        } else {
+            Action::Forward
+        }
+    });
+    let endpoint = proxy.endpoint();
+    let mut worker = scene.start(&[BRIEFLY, ("AWS_ENDPOINT_URL_SQS", &endpoint)]);
+    let requests = answered_at_once(&scene).await;
+    eventually("the deletion", async || {
+        (proxy.count(DELETE) > 0).then_some(())
+    })
+    .await;
+    worker.signal("KILL");
+    worker.exit().await;
+    assert_eq!(scene.world.depths().await, (10, 0));
+    let _other = scene.start(&[BRIEFLY]);
+    scene.nothing_is_left().await;
+    scene.is_over(&requests).await;
+    for request in &requests {
+        scene.answered(request, 2).await;
+    }
+    assert_eq!(scene.world.database.ddl().len(), requests.len());
+}
