@@ -444,7 +444,7 @@ async fn create_queue(aws: &Aws, name: &str, dead_letter_arn: Option<&str>) -> S
     created.queue_url.unwrap()
 }
 
-async fn queue_arn(aws: &Aws, url: &str) -> String {
+pub(super) async fn queue_arn(aws: &Aws, url: &str) -> String {
     let attributes = aws
         .sqs
         .get_queue_attributes()

@@ -1,0 +1,89 @@
+//! Which servers the targets are.
+
+use serde_json::json;
+
+use super::{only, worker};
+use crate::support::{Mode, PrivateServer, Results, World};
+
+#[tokio::test]
+async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let _worker = worker(&world, &results);
+    let server = PrivateServer::start(&world, Mode::Primary).await;
+    let mut secret = world.credentials();
+    secret["port"] = json!(server.port);
+    secret["dbname"] = json!("postgres");
+    let prefix = format!("{}-fleet/", world.name);
+    let name = format!("{prefix}server");
+    world.create_secret(&name, &secret.to_string()).await;
+    // Neither is a server: another kind of secret, and another name.
+    world
+        .create_secret(&format!("{prefix}api-key"), "hunter2")
+        .await;
+    world
+        .create_secret(
+            &format!("{prefix}user"),
+            "{\"username\": \"u\", \"password\": \"p\"}",
+        )
+        .await;
+    world
+        .create(json!({"DBSecret": name, "Extensions": ["hstore"]}))
+        .await;
+    server.text("SELECT 1::text").await;
+
+    let told = results
+        .of("Report", json!([{"SecretPrefix": prefix}]), json!({}))
+        .await;
+    assert_eq!(told.states(), [(name.as_str(), "postgres", "InSync")],);
+}
+
+#[tokio::test]
+async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let _worker = worker(&world, &results);
+    let missing = format!("{}-missing", world.name);
+    let targets = json!([
+        {"SecretPrefix": format!("{}-none/", world.name)},
+        {"SecretTag": {"Key": world.name}},
+        {"Secret": missing},
+        only(&world, &[&world.database.name])[0],
+    ]);
+    let told = results.of("Report", targets, json!({})).await;
+    let reason = |key: &str| {
+        let found = told.results.iter().find(|((of, _), _)| of == key);
+        let (_, result) = found.unwrap_or_else(|| panic!("{key}: {told:?}"));
+        assert_eq!(result["State"], "Failed");
+        result["Reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        reason(&format!("secrets {}-none/*", world.name)),
+        "no secret is found by this."
+    );
+    assert_eq!(
+        reason(&format!("secrets {}=*", world.name)),
+        "no secret is found by this."
+    );
+    assert!(
+        reason(&missing).contains("secret not found"),
+        "{}",
+        reason(&missing)
+    );
+    assert_eq!(told.of(&world.database.name)["State"], "Unmanaged");
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let _worker = worker(&world, &results);
+    let message =
+        json!({"Type": "Resync", "ResyncId": "r", "Mode": "Fix", "Targets": [{"Instances": "*"}]});
+    world.publish_text(&message.to_string()).await;
+    let (_, reason) = world.dead_letter().await;
+    assert!(
+        reason.contains("Mode: \"Fix\" is not one of Report, Repair"),
+        "{reason}"
+    );
+}
