@@ -65,11 +65,6 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     {
         return Err(PassError::Superseded);
     }
-    info!(
-        database = pass.target.database,
-        extensions = versions(&before),
-        "extensions before"
-    );
     if let Goal::Deleted {
         physical_resource_id,
     } = pass.goal
@@ -103,6 +98,13 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         }));
     }
 
+    if !plan.steps.is_empty() {
+        info!(
+            database = pass.target.database,
+            extensions = versions(&before),
+            "extensions before"
+        );
+    }
     if !has_ledger {
         session.migrate_ledger(None).await?;
     }
