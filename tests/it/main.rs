@@ -18,6 +18,7 @@ mod races;
 mod rds;
 mod reconciler;
 mod report_page;
+mod resync_cli;
 mod signatures;
 mod sqlstates;
 mod stacks;

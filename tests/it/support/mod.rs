@@ -9,6 +9,7 @@ mod in_process;
 mod postgres;
 mod private_server;
 mod proxy;
+mod results;
 mod stack;
 mod worker;
 mod world;
@@ -25,6 +26,7 @@ pub(crate) use in_process::{
 pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use proxy::{Proxy, Way};
+pub(crate) use results::Results;
 pub(crate) use stack::Stack;
 pub(crate) use worker::{Worker, worker_binary};
 pub(crate) use world::{Request, World};

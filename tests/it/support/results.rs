@@ -1,0 +1,112 @@
+//! A topic that the results of re-syncs are told on, and whoever listens to it.
+
+use std::collections::HashMap;
+
+use aws_sdk_sns::types::MessageAttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use extension_worker::events::Event;
+use serde_json::Value;
+
+use super::World;
+use super::aws::Aws;
+
+/// One test's own topic of results.
+pub(crate) struct Results<'a> {
+    aws: &'a Aws,
+    pub(crate) topic_arn: String,
+}
+
+/// A queue that listens.
+pub(crate) struct Listener {
+    pub(crate) policy: Value,
+    pub(crate) retention_seconds: u32,
+    pub(crate) tags: HashMap<String, String>,
+}
+
+impl<'a> Results<'a> {
+    pub(crate) async fn new(world: &'a World) -> Self {
+        let name = format!("{}-results", world.name);
+        let made = world.aws.sns.create_topic().name(name).send().await;
+        Self {
+            aws: &world.aws,
+            topic_arn: made.unwrap().topic_arn.unwrap(),
+        }
+    }
+
+    /// Publishes an event as a worker does.
+    pub(crate) async fn publish(&self, event: &Value) {
+        let event: Event = serde_json::from_value(event.clone()).unwrap();
+        let text = serde_json::to_string(&event).unwrap();
+        self.publish_text(&text, &event.attributes()).await;
+    }
+
+    /// Publishes any text.
+    pub(crate) async fn publish_text(&self, text: &str, attributes: &[(&'static str, String)]) {
+        let attributes = attributes.iter().map(|(name, value)| {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .unwrap();
+            ((*name).to_owned(), value)
+        });
+        self.aws
+            .sns
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .message(text)
+            .set_message_attributes(Some(attributes.collect()))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// The attributes of each subscription of the topic.
+    pub(crate) async fn subscriptions(&self) -> Vec<HashMap<String, String>> {
+        let sns = &self.aws.sns;
+        let listed = sns
+            .list_subscriptions_by_topic()
+            .topic_arn(&self.topic_arn)
+            .send()
+            .await
+            .unwrap();
+        let mut subscriptions = Vec::new();
+        for subscription in listed.subscriptions.unwrap_or_default() {
+            let read = sns
+                .get_subscription_attributes()
+                .subscription_arn(subscription.subscription_arn.unwrap())
+                .send()
+                .await
+                .unwrap();
+            subscriptions.push(read.attributes.unwrap());
+        }
+        subscriptions
+    }
+
+    /// The temporary queues of a re-sync.
+    pub(crate) async fn listeners(&self, id: &str) -> Vec<Listener> {
+        let sqs = &self.aws.sqs;
+        let prefix = format!("extension-worker-resync-{id}");
+        let listed = sqs.list_queues().queue_name_prefix(prefix).send().await;
+        let mut listeners = Vec::new();
+        for url in listed.unwrap().queue_urls.unwrap_or_default() {
+            let read = sqs
+                .get_queue_attributes()
+                .queue_url(&url)
+                .attribute_names(QueueAttributeName::All)
+                .send()
+                .await
+                .unwrap();
+            let attributes = read.attributes.unwrap();
+            let tags = sqs.list_queue_tags().queue_url(&url).send().await.unwrap();
+            listeners.push(Listener {
+                policy: serde_json::from_str(&attributes[&QueueAttributeName::Policy]).unwrap(),
+                retention_seconds: attributes[&QueueAttributeName::MessageRetentionPeriod]
+                    .parse()
+                    .unwrap(),
+                tags: tags.tags.unwrap_or_default(),
+            });
+        }
+        listeners
+    }
+}
