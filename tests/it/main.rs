@@ -19,6 +19,7 @@ mod rds;
 mod reconciler;
 mod report_page;
 mod resync;
+mod resync_cli;
 mod signatures;
 mod sqlstates;
 mod stacks;

@@ -20,9 +20,10 @@
 //!   goes through `postgres_protocol::escape`.
 
 // A message's way, from the outside in: consumer, handler (which asks signatures), patience, work, reconcile. `by_hand`
-// comes in at work.
+// comes in at work. `fleet` is on the other side: it asks workers, and gathers what they tell.
 pub mod by_hand;
 pub mod consumer;
+pub mod fleet;
 pub mod handler;
 pub mod login;
 pub mod pass;

@@ -22,14 +22,14 @@ use extension_worker::responder::Responder;
 use extension_worker::resync::Resync;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{
-    ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, RunSettings,
-    SslSettings,
+    ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, ResyncSettings,
+    RunSettings, SslSettings,
 };
 use extension_worker::signatures::Signatures;
 use extension_worker::topic::Topic;
 use extension_worker::turns::Turns;
 use extension_worker::work::Worker;
-use extension_worker::{aws, by_hand, telemetry, tls};
+use extension_worker::{aws, by_hand, fleet, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -53,6 +53,7 @@ pub(crate) async fn main() -> ExitCode {
         Command::Run(settings) => run(*settings).await,
         Command::Plan(settings) => return by_hand(&settings, true).await,
         Command::Apply(settings) => return by_hand(&settings, false).await,
+        Command::Resync(settings) => return resync(&settings).await,
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
     match result {
@@ -75,7 +76,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.connections,
         &metrics,
     )?;
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals("messages under way come again when their visibility ends")?;
     let heartbeat = Heartbeat::default();
     if let Some(address) = settings.health_addr {
         let health = Health {
@@ -221,16 +222,31 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            // Nobody can be told that nobody can be told.
-            drop(writeln!(
-                std::io::stderr(),
-                "error: {}",
-                with_causes(&*fault)
-            ));
-            ExitCode::FAILURE
-        }
+        Err(fault) => tell(&*fault),
     }
+}
+
+async fn resync(settings: &ResyncSettings) -> ExitCode {
+    // Until here a signal ends the process, as it does while standard input is read.
+    let asked = match fleet::Asked::read(settings) {
+        Ok(asked) => asked,
+        Err(fault) => return tell(&fault),
+    };
+    tls::install_provider();
+    let stop = match stop_on_signals("the temporary queue and its subscription are left over") {
+        Ok(stop) => stop,
+        Err(fault) => return tell(&fault),
+    };
+    match fleet::resync(asked, &aws::load().await, &stop).await {
+        Ok(verdict) => ExitCode::from(verdict.exit_code()),
+        Err(fault) => tell(&fault),
+    }
+}
+
+fn tell(fault: &(dyn std::error::Error + 'static)) -> ExitCode {
+    // Nobody can be told that nobody can be told.
+    drop(writeln!(std::io::stderr(), "error: {}", with_causes(fault)));
+    ExitCode::FAILURE
 }
 
 fn pools(
@@ -250,8 +266,8 @@ fn pools(
     }))
 }
 
-/// The first SIGTERM or SIGINT stops the worker in order, a second one at once.
-fn stop_on_signals() -> std::io::Result<CancellationToken> {
+/// The first SIGTERM or SIGINT stops the process in order, a second one at once, with this consequence.
+fn stop_on_signals(at_once: &'static str) -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
@@ -263,9 +279,7 @@ fn stop_on_signals() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if told.is_cancelled() {
-                warn!(
-                    "told to stop twice: messages under way come again when their visibility ends"
-                );
+                warn!("told to stop twice: {at_once}");
                 std::process::exit(1);
             }
             info!("told to stop");

@@ -1,5 +1,7 @@
 //! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
 
+mod temporary;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use aws_sdk_sqs::types::{
 use crate::failpoint;
 use crate::message::{TRACEPARENT, Traceparent};
 use crate::metrics::{Metrics, SqsCall};
+
+pub use temporary::TemporaryQueue;
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;

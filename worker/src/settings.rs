@@ -1,5 +1,7 @@
 //! What the process is told: flags, and the environment where a flag is not given. The only module that reads either.
 
+mod resync;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -14,6 +16,8 @@ use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::signatures::SignatureCheck;
 use crate::tls::SslMode;
+
+pub use resync::{Baseline, EXIT_CODES, ResyncSettings, Tag};
 
 /// Installs PostgreSQL extensions that CloudFormation stacks declare.
 #[derive(Debug, Parser)]
@@ -36,7 +40,10 @@ impl CommandLine {
         match (&self.log, &self.command) {
             (Some(filter), _) => filter,
             (None, Command::Run(_)) => "info",
-            (None, Command::Plan(_) | Command::Apply(_) | Command::Health { .. }) => "warn",
+            (
+                None,
+                Command::Plan(_) | Command::Apply(_) | Command::Resync(_) | Command::Health { .. },
+            ) => "warn",
         }
     }
 }
@@ -50,6 +57,9 @@ pub enum Command {
     Plan(ByHandSettings),
     /// Make a database be as a file of properties declares.
     Apply(ByHandSettings),
+    /// Have the workers look at a fleet's databases, or repair them, and tell how they stand.
+    #[command(after_help = EXIT_CODES)]
+    Resync(Box<ResyncSettings>),
     /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
     Health {
         /// Where it listens.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry};
+use serde_json::json;
 
 /// SNS's bound of one batch.
 pub const MAX_BATCH: usize = 10;
@@ -94,6 +95,50 @@ impl Topic {
             Err(error) => Err(malformed(call, &error)),
         };
         answers(call, count, sent)
+    }
+
+    /// Has a queue be sent what is published with an attribute of this name and value, without an envelope; the
+    /// subscription's ARN.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub async fn subscribe(
+        &self,
+        queue_arn: &str,
+        (name, value): (&str, &str),
+    ) -> Result<String, TopicError> {
+        let call = "Subscribe";
+        let subscribed = self
+            .client
+            .subscribe()
+            .topic_arn(&self.arn)
+            .protocol("sqs")
+            .endpoint(queue_arn)
+            .attributes("RawMessageDelivery", "true")
+            .attributes("FilterPolicy", json!({name: [value]}).to_string())
+            .return_subscription_arn(true)
+            .send()
+            .await
+            .map_err(|error| fault(call, &error))?;
+        subscribed.subscription_arn.ok_or_else(|| TopicError {
+            call,
+            code: String::new(),
+            text: "the answer has no SubscriptionArn".to_owned(),
+        })
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub async fn unsubscribe(&self, subscription_arn: &str) -> Result<(), TopicError> {
+        self.client
+            .unsubscribe()
+            .subscription_arn(subscription_arn)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| fault("Unsubscribe", &error))
     }
 }
 

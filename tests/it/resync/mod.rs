@@ -4,7 +4,7 @@ mod targets;
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Fixture, Results, Worker, World};
+use crate::support::{Database, Fixture, Follower, Worker, World};
 
 /// The extension of that name in a result.
 fn extension<'a>(result: &'a Value, name: &str) -> &'a Value {
@@ -13,10 +13,10 @@ fn extension<'a>(result: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{name}: {result}"))
 }
 
-fn worker(world: &World, results: &Results<'_>) -> Worker {
+fn worker(world: &World, follower: &Follower<'_>) -> Worker {
     Worker::start(
         world,
-        &[("WORKER_RESULTS_TOPIC_ARN", results.topic_arn.as_str())],
+        &[("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())],
     )
 }
 
@@ -28,8 +28,8 @@ fn only(world: &World, databases: &[&str]) -> Value {
 #[tokio::test]
 async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let unmanaged = Database::create(&format!("{}_2", world.name)).await;
     world
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore", "citext", {"Name": "pg_trgm", "Version": "default"}]}))
@@ -37,7 +37,7 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     world.database.execute("DROP EXTENSION citext").await;
     let gone = format!("{}_gone", world.name);
     let names = [world.database.name.as_str(), &unmanaged.name, &gone];
-    let told = results.of("Report", only(&world, &names), json!({})).await;
+    let told = follower.of("Report", only(&world, &names), json!({})).await;
 
     let drifted = told.of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
@@ -69,14 +69,14 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
 #[tokio::test]
 async fn a_repair_is_done_once_however_often_its_message_comes() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore", "citext"]}))
         .await;
     world.database.execute("DROP EXTENSION citext").await;
     let targets = only(&world, &[&world.database.name]);
-    let first = results
+    let first = follower
         .of_id("once", "Repair", targets.clone(), json!({}))
         .await;
     let first = first.of(&world.database.name);
@@ -87,16 +87,16 @@ async fn a_repair_is_done_once_however_often_its_message_comes() {
 
     // Somebody drops it again: the same re-sync was here before, the next one was not.
     world.database.execute("DROP EXTENSION citext").await;
-    let again = results
+    let again = follower
         .of_id("once", "Repair", targets.clone(), json!({}))
         .await;
     assert_eq!(again.of(&world.database.name), first);
     assert!(!world.database.extensions().await.contains_key("citext"));
-    let next = results
+    let next = follower
         .of_id("twice", "Repair", targets.clone(), json!({}))
         .await;
     assert_eq!(next.of(&world.database.name)["State"], "Repaired");
-    let calm = results.of_id("thrice", "Repair", targets, json!({})).await;
+    let calm = follower.of_id("thrice", "Repair", targets, json!({})).await;
     let calm = calm.of(&world.database.name);
     assert_eq!(calm["State"], "InSync", "{calm}");
     assert_eq!(calm["Changes"], Value::Null);
@@ -105,8 +105,8 @@ async fn a_repair_is_done_once_however_often_its_message_comes() {
 #[tokio::test]
 async fn what_cannot_be_had_is_told_and_the_rest_is_repaired() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let fixture = Fixture::install(
         &format!("{}_x", world.name),
         "default_version = '1'\n",
@@ -119,7 +119,7 @@ async fn what_cannot_be_had_is_told_and_the_rest_is_repaired() {
     world.database.execute(&drops).await;
     fixture.remove_control();
     let targets = only(&world, &[&world.database.name]);
-    let told = results.of("Repair", targets, json!({})).await;
+    let told = follower.of("Repair", targets, json!({})).await;
     let failed = told.of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     assert_eq!(extension(failed, "hstore")["State"], "Repaired");
@@ -132,8 +132,8 @@ async fn what_cannot_be_had_is_told_and_the_rest_is_repaired() {
 #[tokio::test]
 async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let scripts = [("1", "SELECT 1;"), ("1--2", "SELECT 2;")];
     let install = |end: &str| {
         let name = format!("{}_{end}", world.name);
@@ -149,7 +149,7 @@ async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated(
         fixture.set_control("default_version = '2'\n");
     }
     let targets = only(&world, &[&world.database.name]);
-    let told = results.of("Repair", targets, json!({})).await;
+    let told = follower.of("Repair", targets, json!({})).await;
     let repaired = told.of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(extension(repaired, &follows.name)["Installed"], "2");
@@ -164,14 +164,14 @@ async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated(
 #[tokio::test]
 async fn nothing_is_dropped() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": [{"Name": "citext", "Ensure": "absent"}]}))
         .await;
     world.database.execute("CREATE EXTENSION citext").await;
     let targets = only(&world, &[&world.database.name]);
-    let told = results.of("Repair", targets, json!({})).await;
+    let told = follower.of("Repair", targets, json!({})).await;
     let drifted = told.of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
     assert_eq!(extension(drifted, "citext")["State"], "Drifted");
@@ -185,23 +185,23 @@ async fn nothing_is_dropped() {
 #[tokio::test]
 async fn a_baseline_is_owned_by_its_name_and_holds_from_then_on() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": ["pgcrypto"], "Baseline": "house"});
-    let report = results
+    let report = follower
         .of("Report", targets.clone(), baseline.clone())
         .await;
     let report = report.of(&world.database.name);
     assert_eq!(extension(report, "pgcrypto")["State"], "Absent", "{report}");
-    let repair = results.of("Repair", targets.clone(), baseline).await;
+    let repair = follower.of("Repair", targets.clone(), baseline).await;
     assert_eq!(repair.of(&world.database.name)["State"], "Repaired");
     let owner = "SELECT string_agg(name || ' ' || stack_id || ' ' || logical_resource_id, ',')
                  FROM extension_worker.managed_extensions";
     assert_eq!(world.database.text(owner).await, "pgcrypto baseline house");
 
     world.database.execute("DROP EXTENSION pgcrypto").await;
-    let later = results.of("Report", targets, json!({})).await;
+    let later = follower.of("Report", targets, json!({})).await;
     let later = later.of(&world.database.name);
     assert_eq!(later["State"], "Drifted", "{later}");
     assert_eq!(

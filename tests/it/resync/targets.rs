@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{only, worker};
-use crate::support::{Mode, PrivateServer, Results, World};
+use crate::support::{Follower, Mode, PrivateServer, World};
 
 #[tokio::test]
 async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let server = PrivateServer::start(&world, Mode::Primary).await;
     let mut secret = world.credentials();
     secret["port"] = json!(server.port);
@@ -32,7 +32,7 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
         .await;
     server.text("SELECT 1::text").await;
 
-    let told = results
+    let told = follower
         .of("Report", json!([{"SecretPrefix": prefix}]), json!({}))
         .await;
     assert_eq!(told.states(), [(name.as_str(), "postgres", "InSync")],);
@@ -41,8 +41,8 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
 #[tokio::test]
 async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let missing = format!("{}-missing", world.name);
     let targets = json!([
         {"SecretPrefix": format!("{}-none/", world.name)},
@@ -50,7 +50,7 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
         {"Secret": missing},
         only(&world, &[&world.database.name])[0],
     ]);
-    let told = results.of("Report", targets, json!({})).await;
+    let told = follower.of("Report", targets, json!({})).await;
     let reason = |key: &str| {
         let found = told.results.iter().find(|((of, _), _)| of == key);
         let (_, result) = found.unwrap_or_else(|| panic!("{key}: {told:?}"));
@@ -76,8 +76,8 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
 #[tokio::test]
 async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
-    let _worker = worker(&world, &results);
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
     let message =
         json!({"Type": "Resync", "ResyncId": "r", "Mode": "Fix", "Targets": [{"Instances": "*"}]});
     world.publish_text(&message.to_string()).await;

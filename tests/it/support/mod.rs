@@ -3,6 +3,7 @@
 mod aws;
 mod browser;
 mod counter;
+mod follower;
 mod gate;
 mod http_proxy;
 mod in_process;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use browser::Browser;
 pub(crate) use counter::Counter;
+pub(crate) use follower::Follower;
 pub(crate) use gate::Gate;
 pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{

@@ -1,153 +1,112 @@
-//! A results topic, and a queue that hears it.
+//! A topic that the results of re-syncs are told on, and whoever listens to it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::collections::HashMap;
 
-use serde_json::{Value, json};
-use uuid::Uuid;
+use aws_sdk_sns::types::MessageAttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use extension_worker::events::Event;
+use serde_json::Value;
 
-use super::world::queue_arn;
-use super::{PATIENCE, World};
+use super::World;
+use super::aws::Aws;
 
-/// What a re-sync tells.
+/// One test's own topic of results.
 pub(crate) struct Results<'a> {
-    world: &'a World,
+    aws: &'a Aws,
     pub(crate) topic_arn: String,
-    queue_url: String,
 }
 
-/// All that was told of one re-sync, to its end.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// Each database's first result, by target and database; an empty name where none was reached.
-    pub(crate) results: BTreeMap<(String, String), Value>,
-    /// How many results came, repeated ones too.
-    pub(crate) count: usize,
-    pages: BTreeMap<u64, bool>,
-    keys: BTreeSet<String>,
-    ends: BTreeMap<String, u64>,
-}
-
-impl Told {
-    fn note(&mut self, event: Value) {
-        match event["Type"].as_str().unwrap() {
-            "ResyncTargets" => {
-                let page = event["Page"].as_u64().unwrap();
-                self.pages.insert(page, event["Last"] == true);
-                for key in event["Servers"].as_array().unwrap() {
-                    self.keys.insert(key.as_str().unwrap().to_owned());
-                }
-            }
-            "ResyncServer" => {
-                let key = event["Key"].as_str().unwrap().to_owned();
-                self.ends.insert(key, event["Results"].as_u64().unwrap());
-            }
-            "ResyncResult" => {
-                self.count += 1;
-                let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-                self.results
-                    .entry((text("Key"), text("Database")))
-                    .or_insert(event);
-            }
-            other => panic!("{other}"),
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        let last = self.pages.iter().find(|(_, last)| **last);
-        let has_all_pages = last.is_some_and(|(page, _)| self.pages.len() as u64 == page + 1);
-        let is_told = |key: &String| {
-            let told = self.results.keys().filter(|(of, _)| of == key).count() as u64;
-            self.ends.get(key).is_some_and(|results| told >= *results)
-        };
-        has_all_pages && self.keys.iter().all(is_told)
-    }
-
-    /// The result of a database.
-    pub(crate) fn of(&self, database: &str) -> &Value {
-        let found = self.results.iter().find(|((_, name), _)| name == database);
-        found.unwrap_or_else(|| panic!("{database}: {self:?}")).1
-    }
-
-    /// The results' states, by key and database.
-    pub(crate) fn states(&self) -> Vec<(&str, &str, &str)> {
-        self.results
-            .iter()
-            .map(|((key, database), result)| {
-                let state = result["State"].as_str().unwrap();
-                (key.as_str(), database.as_str(), state)
-            })
-            .collect()
-    }
+/// A queue that listens.
+pub(crate) struct Listener {
+    pub(crate) policy: Value,
+    pub(crate) retention_seconds: u32,
+    pub(crate) tags: HashMap<String, String>,
 }
 
 impl<'a> Results<'a> {
-    /// Makes the topic and the queue.
     pub(crate) async fn new(world: &'a World) -> Self {
         let name = format!("{}-results", world.name);
-        let aws = &world.aws;
-        let topic = aws.sns.create_topic().name(&name).send().await.unwrap();
-        let topic_arn = topic.topic_arn.unwrap();
-        let queue = aws.sqs.create_queue().queue_name(&name).send().await;
-        let queue_url = queue.unwrap().queue_url.unwrap();
-        aws.sns
-            .subscribe()
-            .topic_arn(&topic_arn)
-            .protocol("sqs")
-            .endpoint(queue_arn(aws, &queue_url).await)
-            .attributes("RawMessageDelivery", "true")
+        let made = world.aws.sns.create_topic().name(name).send().await;
+        Self {
+            aws: &world.aws,
+            topic_arn: made.unwrap().topic_arn.unwrap(),
+        }
+    }
+
+    /// Publishes an event as a worker does.
+    pub(crate) async fn publish(&self, event: &Value) {
+        let event: Event = serde_json::from_value(event.clone()).unwrap();
+        let text = serde_json::to_string(&event).unwrap();
+        self.publish_text(&text, &event.attributes()).await;
+    }
+
+    /// Publishes any text.
+    pub(crate) async fn publish_text(&self, text: &str, attributes: &[(&'static str, String)]) {
+        let attributes = attributes.iter().map(|(name, value)| {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .unwrap();
+            ((*name).to_owned(), value)
+        });
+        self.aws
+            .sns
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .message(text)
+            .set_message_attributes(Some(attributes.collect()))
             .send()
             .await
             .unwrap();
-        Self {
-            world,
-            topic_arn,
-            queue_url,
-        }
     }
 
-    /// Publishes a re-sync with a new id, and hears it to its end.
-    pub(crate) async fn of(&self, mode: &str, targets: Value, more: Value) -> Told {
-        let id = Uuid::new_v4().to_string();
-        self.of_id(&id, mode, targets, more).await
-    }
-
-    /// Publishes a re-sync, and hears it to its end.
-    pub(crate) async fn of_id(&self, id: &str, mode: &str, targets: Value, more: Value) -> Told {
-        let mut message =
-            json!({"Type": "Resync", "ResyncId": id, "Mode": mode, "Targets": targets});
-        for (name, value) in more.as_object().unwrap() {
-            message[name] = value.clone();
-        }
-        self.world.publish_text(&message.to_string()).await;
-        self.hear().await
-    }
-
-    /// Hears a re-sync to its end.
-    pub(crate) async fn hear(&self) -> Told {
-        let mut told = Told::default();
-        let until = Instant::now() + PATIENCE;
-        while !told.is_complete() {
-            assert!(Instant::now() < until, "{told:?}");
-            let sqs = &self.world.aws.sqs;
-            let received = sqs
-                .receive_message()
-                .queue_url(&self.queue_url)
-                .max_number_of_messages(10)
-                .wait_time_seconds(1)
+    /// The attributes of each subscription of the topic.
+    pub(crate) async fn subscriptions(&self) -> Vec<HashMap<String, String>> {
+        let sns = &self.aws.sns;
+        let listed = sns
+            .list_subscriptions_by_topic()
+            .topic_arn(&self.topic_arn)
+            .send()
+            .await
+            .unwrap();
+        let mut subscriptions = Vec::new();
+        for subscription in listed.subscriptions.unwrap_or_default() {
+            let read = sns
+                .get_subscription_attributes()
+                .subscription_arn(subscription.subscription_arn.unwrap())
                 .send()
                 .await
                 .unwrap();
-            for message in received.messages.unwrap_or_default() {
-                told.note(serde_json::from_str(&message.body.unwrap()).unwrap());
-                sqs.delete_message()
-                    .queue_url(&self.queue_url)
-                    .receipt_handle(message.receipt_handle.unwrap())
-                    .send()
-                    .await
-                    .unwrap();
-            }
+            subscriptions.push(read.attributes.unwrap());
         }
-        told
+        subscriptions
+    }
+
+    /// The temporary queues of a re-sync.
+    pub(crate) async fn listeners(&self, id: &str) -> Vec<Listener> {
+        let sqs = &self.aws.sqs;
+        let prefix = format!("extension-worker-resync-{id}");
+        let listed = sqs.list_queues().queue_name_prefix(prefix).send().await;
+        let mut listeners = Vec::new();
+        for url in listed.unwrap().queue_urls.unwrap_or_default() {
+            let read = sqs
+                .get_queue_attributes()
+                .queue_url(&url)
+                .attribute_names(QueueAttributeName::All)
+                .send()
+                .await
+                .unwrap();
+            let attributes = read.attributes.unwrap();
+            let tags = sqs.list_queue_tags().queue_url(&url).send().await.unwrap();
+            listeners.push(Listener {
+                policy: serde_json::from_str(&attributes[&QueueAttributeName::Policy]).unwrap(),
+                retention_seconds: attributes[&QueueAttributeName::MessageRetentionPeriod]
+                    .parse()
+                    .unwrap(),
+                tags: tags.tags.unwrap_or_default(),
+            });
+        }
+        listeners
     }
 }

@@ -19,6 +19,11 @@ pub struct InvalidProperties {
 }
 
 impl InvalidProperties {
+    /// Where it is wrong.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The same, of what stands at a path.
     pub(super) fn below(self, path: &str) -> Self {
         let path = match (path, self.path.as_str()) {

@@ -1,0 +1,367 @@
+//! `resync`: the message that it publishes, and what it makes of the events that workers tell. The tests tell them in the
+//! workers' stead.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use extension_worker::message::ResyncMessage;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Results, World, eventually, variable, worker_binary};
+
+/// A command that waits for results.
+struct Waiting {
+    child: Child,
+    id: String,
+}
+
+impl Waiting {
+    /// Starts it, and takes the message that it publishes.
+    async fn start(world: &World, results: &Results<'_>, arguments: &[&str]) -> Self {
+        let id = format!(
+            "{}-{}",
+            world.name,
+            &Uuid::new_v4().simple().to_string()[..4]
+        );
+        let child = command(world, results)
+            .args(["--prefix", "prod/", "--wait", "--id", &id])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let waiting = Self { child, id };
+        assert_eq!(message(&world.take().await)["ResyncId"], waiting.id);
+        waiting
+    }
+
+    fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        let sent = kill.args([format!("-{name}"), self.child.id().to_string()]);
+        assert!(sent.status().unwrap().success());
+    }
+
+    /// Its end, after which nobody listens any longer.
+    async fn end(mut self, results: &Results<'_>) -> Output {
+        eventually("the command's end", async || self.child.try_wait().unwrap()).await;
+        assert!(results.subscriptions().await.is_empty());
+        assert!(results.listeners(&self.id).await.is_empty());
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+fn command(world: &World, results: &Results<'_>) -> Command {
+    let mut command = worker_binary();
+    command
+        .arg("resync")
+        .env("WORKER_TOPIC_ARN", &world.topic_arn)
+        .env("WORKER_RESULTS_TOPIC_ARN", &results.topic_arn)
+        .stdin(Stdio::null());
+    command
+}
+
+/// The message in an envelope of SNS.
+fn message(envelope: &str) -> Value {
+    let envelope: Value = serde_json::from_str(envelope).unwrap();
+    serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn page(id: &str, page: u32, last: bool, servers: &[&str]) -> Value {
+    json!({
+        "Type": "ResyncTargets", "ResyncId": id, "Mode": "Report", "Page": page, "Last": last, "Servers": servers,
+    })
+}
+
+fn end(id: &str, key: &str, results: u32) -> Value {
+    json!({"Type": "ResyncServer", "ResyncId": id, "Mode": "Report", "Key": key, "Results": results})
+}
+
+fn result(id: &str, key: &str, database: &str, state: &str) -> Value {
+    json!({
+        "Type": "ResyncResult", "ResyncId": id, "Mode": "Report", "Key": key, "State": state, "Target": "prod/a",
+        "Server": format!("{key}.example:5432"), "Database": database, "ServerVersion": "15.4",
+        "Extensions": [{"Name": "postgis", "State": "InSync", "Installed": "3.4.0", "Default": "3.4.0"}],
+        "At": "2026-11-22T10:00:03Z", "Milliseconds": 41,
+    })
+}
+
+/// All events of a re-sync of one server with these databases.
+fn events_of(id: &str, states: &[(&str, &str)]) -> Vec<Value> {
+    let mut events = vec![page(id, 0, true, &["s"])];
+    let results = states.iter();
+    events.extend(results.map(|(database, state)| result(id, "s", database, state)));
+    events.push(end(id, "s", u32::try_from(states.len()).unwrap()));
+    events
+}
+
+#[tokio::test]
+async fn results_are_gathered_whatever_their_order_and_once() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let file = Path::new(&variable("RUN_DIR")).join(format!("{}.html", world.name));
+    let html = file.to_str().unwrap();
+    let command = Waiting::start(&world, &results, &["--json", "--html", html]).await;
+    let id = command.id.clone();
+
+    let [subscription] = &results.subscriptions().await[..] else {
+        panic!("one subscription")
+    };
+    assert_eq!(subscription["RawMessageDelivery"], "true");
+    let filter: Value = serde_json::from_str(&subscription["FilterPolicy"]).unwrap();
+    assert_eq!(filter, json!({"ResyncId": [id]}));
+    let [listener] = &results.listeners(&id).await[..] else {
+        panic!("one queue")
+    };
+    let [statement] = &listener.policy["Statement"].as_array().unwrap()[..] else {
+        panic!("one statement")
+    };
+    assert_eq!(
+        statement["Principal"],
+        json!({"Service": "sns.amazonaws.com"})
+    );
+    assert_eq!(
+        statement["Condition"],
+        json!({"ArnEquals": {"aws:SourceArn": results.topic_arn}})
+    );
+    assert_eq!(listener.retention_seconds, 3600);
+    assert_eq!(listener.tags["made-by"], "extension-worker resync");
+
+    // What is none of its business: no event, and what another filter would have let through.
+    let here = [("ResyncId", id.clone())];
+    results.publish_text("{}", &here).await;
+    let other = result("other", "a", "one", "Failed");
+    results.publish_text(&other.to_string(), &here).await;
+    results.publish(&other).await;
+
+    let mut events = vec![
+        page(&id, 0, false, &["a", "b"]),
+        page(&id, 1, true, &["c"]),
+        result(&id, "a", "one", "InSync"),
+        result(&id, "a", "two", "Drifted"),
+        result(&id, "b", "one", "Repaired"),
+        end(&id, "a", 2),
+        end(&id, "b", 1),
+        end(&id, "c", 0),
+    ];
+    events.extend(events.clone());
+    events.sort_by_key(|_| Uuid::new_v4());
+    for event in &events {
+        results.publish(event).await;
+    }
+    let output = command.end(&results).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("3 of 3 servers finished, 3 databases"),
+        "{told}"
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ResyncId"], id);
+    assert_eq!(report["Mode"], "Report");
+    assert_eq!(report["Complete"], true);
+    assert!(report["StartedAt"].as_str() < report["FinishedAt"].as_str());
+    let mut expected = [
+        result(&id, "a", "one", "InSync"),
+        result(&id, "a", "two", "Drifted"),
+        result(&id, "b", "one", "Repaired"),
+    ];
+    for result in &mut expected {
+        result.as_object_mut().unwrap().remove("Type");
+    }
+    assert_eq!(report["Results"], json!(expected));
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.starts_with("<!") && page.contains(&id));
+}
+
+#[tokio::test]
+async fn the_worst_state_is_the_exit_code() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    for (states, code, form, told) in [
+        (&[][..], 0, None, "No databases.\n"),
+        (
+            &[("a", "InSync"), ("b", "Repaired"), ("c", "Unmanaged")],
+            0,
+            None,
+            "3 databases: 1 in sync, 1 repaired, 1 unmanaged.\n",
+        ),
+        (
+            &[("a", "InSync"), ("b", "Drifted")],
+            3,
+            None,
+            "| b        | drifted | s.example:5432 | 15.4       | ✓ 3.4.0 |\n",
+        ),
+        (
+            &[("=a", "Failed"), ("b", "Drifted")],
+            4,
+            Some("--csv"),
+            "prod/a,s.example:5432,'=a,15.4,Failed,postgis,InSync,3.4.0,3.4.0,,,,false,,,2026-11-22T10:00:03Z\r\n",
+        ),
+    ] {
+        let arguments: Vec<&str> = form.into_iter().collect();
+        let command = Waiting::start(&world, &results, &arguments).await;
+        for event in events_of(&command.id, states) {
+            results.publish(&event).await;
+        }
+        let output = command.end(&results).await;
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let said = text(&output.stdout);
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn when_time_is_up_it_tells_what_is_there_and_what_is_missing() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let command = Waiting::start(&world, &results, &["--timeout-seconds", "3"]).await;
+    results
+        .publish(&page(&command.id, 0, false, &["s", "t"]))
+        .await;
+    results
+        .publish(&result(&command.id, "s", "one", "Failed"))
+        .await;
+    let output = command.end(&results).await;
+    assert_eq!(output.status.code(), Some(5));
+    let said = text(&output.stdout);
+    assert!(said.contains("1 database: 1 failed.\n"), "{said}");
+    let told = text(&output.stderr);
+    for missing in [
+        "incomplete: time is up (--timeout-seconds)",
+        "further servers",
+        "  s: not finished, 1 results are there\n",
+        "  t: not finished, 0 results are there\n",
+    ] {
+        assert!(told.contains(missing), "{missing}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_wait_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    for signal in ["INT", "TERM"] {
+        let command = Waiting::start(&world, &results, &[]).await;
+        results.publish(&page(&command.id, 0, true, &["s"])).await;
+        assert_eq!(results.listeners(&command.id).await.len(), 1);
+        command.signal(signal);
+        let output = command.end(&results).await;
+        assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("incomplete: interrupted"));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_published_leaves_nothing_behind() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let gone = format!("{}-gone", world.topic_arn);
+    let arguments = [
+        "--instances",
+        "--wait",
+        "--topic",
+        &gone,
+        "--id",
+        &world.name,
+    ];
+    let output = command(&world, &results).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.starts_with("error: could not publish the re-sync"),
+        "{told}"
+    );
+    assert!(told.contains("NotFound"), "{told}");
+    assert!(results.subscriptions().await.is_empty());
+    assert!(results.listeners(&world.name).await.is_empty());
+
+    let gone = format!("{}-gone", results.topic_arn);
+    let arguments = [
+        "--instances",
+        "--wait",
+        "--results-topic",
+        &gone,
+        "--id",
+        &world.name,
+    ];
+    let output = command(&world, &results).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.starts_with("error: cannot listen for results"),
+        "{told}"
+    );
+    assert!(results.listeners(&world.name).await.is_empty());
+    assert_eq!(world.depths().await, (0, 0), "nothing was asked for");
+}
+
+#[tokio::test]
+async fn without_wait_the_id_alone_is_printed() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let arguments = "--repair --secret one --databases a,b --tag team=data --instances-tag env=prod \
+        --extension postgis=3.4.* --extension hstore --baseline fleet";
+    let output = command(&world, &results)
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let id = text(&output.stdout);
+    let id = id.strip_suffix('\n').unwrap();
+    let message = message(&world.take().await);
+    assert_eq!(
+        message,
+        json!({
+            "Type": "Resync", "ResyncId": id, "Mode": "Repair",
+            "Targets": [
+                {"Instances": {"Key": "env", "Value": "prod"}},
+                {"SecretTag": {"Key": "team", "Value": "data"}},
+                {"Secret": "one", "Databases": ["a", "b"]},
+            ],
+            "Extensions": [{"Name": "postgis", "Version": "3.4.*"}, "hstore"], "Baseline": "fleet",
+        })
+    );
+    ResyncMessage::parse(&message).unwrap();
+    assert!(results.subscriptions().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_the_flag_before_anything_is_done() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    for (arguments, code, told) in [
+        (&["--repair"][..], 2, "--instances|--instances-tag"),
+        (&["--instances", "--json"], 2, "--wait"),
+        (
+            &["--targets", "/no/such/file"],
+            1,
+            "error: --targets: cannot read /no/such/file",
+        ),
+        (
+            &["--targets", "-"],
+            1,
+            "error: --targets -: must be a JSON list of targets",
+        ),
+        (
+            &[
+                "--instances",
+                "--wait",
+                "--html",
+                "/no/such/directory/f.html",
+            ],
+            1,
+            "error: --html: cannot write /no/such/directory/f.html",
+        ),
+    ] {
+        let output = command(&world, &results).args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(told), "{said}");
+    }
+    assert_eq!(world.depths().await, (0, 0));
+}
