@@ -1,6 +1,7 @@
 //! `resync`: the message that it publishes, and what it makes of the events that workers tell. The tests tell them in the
 //! workers' stead.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -44,10 +45,27 @@ impl Waiting {
 
     /// Its end, after which nobody listens any longer.
     async fn end(mut self, results: &Results<'_>) -> Output {
-        eventually("the command's end", async || self.child.try_wait().unwrap()).await;
+        let child = &mut self.child;
+        let status = eventually("the command's end", async || child.try_wait().unwrap()).await;
         assert!(results.subscriptions().await.is_empty());
         assert!(results.listeners(&self.id).await.is_empty());
-        self.child.wait_with_output().unwrap()
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
+        out.unwrap().read_to_end(&mut stdout).unwrap();
+        err.unwrap().read_to_end(&mut stderr).unwrap();
+        Output {
+            status,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // One that has ended is no fault.
+        drop(self.child.kill());
+        self.child.wait().unwrap();
     }
 }
 

@@ -16,6 +16,7 @@
 //! - Nothing is undone: an attempt that failed left nothing behind, and the next one looks afresh.
 //! - Nothing is acknowledged before its answer was accepted; but for what CloudFormation no longer waits for, and an
 //!   answer that it refuses.
+//! - Whoever follows a re-sync in [`fleet`] leaves neither queue nor subscription behind, unless it is killed.
 //! - No text of a request reaches SQL unescaped: names and versions escape themselves, everything else is a parameter or
 //!   goes through `postgres_protocol::escape`.
 

@@ -24,8 +24,8 @@ impl Teller {
     /// Nothing is told yet.
     pub(super) fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(0);
-            let style = "{spinner} {elapsed_precise} [{bar:30}] {msg}";
+            let bar = ProgressBar::new(1);
+            let style = "{spinner} {elapsed_precise} [{bar:30}] {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style.progress_chars("=> "));
             }
@@ -38,7 +38,8 @@ impl Teller {
     /// Tells how far it is.
     pub(super) fn tell(&mut self, progress: &Progress) {
         if let Some(bar) = &self.bar {
-            bar.set_length(u64::try_from(progress.servers).unwrap_or(u64::MAX));
+            // A bar of nothing would be full.
+            bar.set_length(u64::try_from(progress.servers.max(1)).unwrap_or(u64::MAX));
             bar.set_position(u64::try_from(progress.finished).unwrap_or(u64::MAX));
             bar.set_message(line(progress));
             return;
