@@ -22,6 +22,8 @@ from run import Run
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATES = REPOSITORY / "templates"
 WORKER = "worker"
+# What `extension-worker resync` exits with where a database is not as declared.
+EXIT_DRIFT = 3
 DEMO_TEMPLATE = Path(__file__).with_name("demo.yaml")
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
 
@@ -60,6 +62,11 @@ def main() -> int:
     say(f"Reason: {stacks.deploy_in_vain('demo4', template, impossible)}")
     say(f"rolled back: the stack is gone, and the database has {server.extensions('demo4')}")
 
+    heading("Somebody drops pgcrypto of demo2 by hand; the fleet is re-synced")
+    server.drop_extension("demo2", "pgcrypto")
+    resync(outputs, "--report")
+    resync(outputs, "--repair")
+
     if server.can_dump():
         heading("Dumping demo1 and restoring it as demo1_restored")
         server.create_database("demo1_restored")
@@ -89,6 +96,17 @@ def keep(outputs: Parameters) -> None:
     say("To stop all of it:                  make demo-stop")
 
 
+def resync(outputs: Parameters, mode: str) -> None:
+    """Has the worker compare all databases of the demo's server with what their stacks declared."""
+    command = [os.environ["WORKER_BINARY"], "resync", "--prefix", "demo", mode, "--wait", "--timeout-seconds", "60"]
+    topics = {"WORKER_TOPIC_ARN": outputs["TopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
+    done = subprocess.run(command, env=os.environ | topics, stdout=subprocess.PIPE, text=True, check=False)
+    for line in done.stdout.splitlines():
+        say(line)
+    if done.returncode != (EXIT_DRIFT if mode == "--report" else 0):
+        raise Failure(f"extension-worker resync {mode} exited with {done.returncode}")
+
+
 def start_worker(outputs: Parameters) -> Path:
     """Starts the worker as one of the run's services, so that it ends with them."""
     run = Run(Path(os.environ["RUN_DIR"]))
@@ -100,6 +118,7 @@ def start_worker(outputs: Parameters) -> Path:
             "WORKER_QUEUE_URL": outputs["QueueUrl"],
             "WORKER_DEAD_LETTER_QUEUE_URL": outputs["DeadLetterQueueUrl"],
             "WORKER_TOPIC_ARNS": outputs["TopicArn"],
+            "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"],
             "WORKER_ACCOUNTS": "000000000000",
             "WORKER_RESPONSE_ORIGIN": os.environ["AWS_ENDPOINT_URL"],
             # A worker sees its last receive through before it stops: short, so that the demo ends soon.
@@ -142,6 +161,10 @@ class Server:
         """What is installed, oldest first."""
         rows = self._execute(database, "SELECT extname, extversion FROM pg_extension ORDER BY oid")
         return ", ".join(name if name == "plpgsql" else f"{name} {version}" for name, version in rows)
+
+    def drop_extension(self, database: str, name: str) -> None:
+        """Does what stacks do not know of."""
+        self._execute(database, f'DROP EXTENSION "{name}"')
 
     def spatial_extension(self) -> Spatial:
         """PostGIS in the server's own version, or what stands for it."""

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::iam::Tokens;
 use crate::message::{Authentication, Properties};
 use crate::secrets::{Password, Secret, SecretError, Secrets};
-use crate::server::{Address, Target};
+use crate::server::{Address, Host, Target};
 use crate::trouble::Trouble;
 
 /// PostgreSQL's port.
@@ -58,16 +58,20 @@ impl Logins {
         login
     }
 
-    /// Whether a secret that was found names a server; one of something else is none.
+    /// Where the server of a secret is, unless host or port say otherwise; none where neither names one.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub async fn is_of_a_server(&self, id: &str) -> Result<bool, Trouble> {
-        match self.secrets.read(id).await {
-            Ok(secret) => Ok(secret.host.is_some()),
-            Err(SecretError::Unusable { .. }) => Ok(false),
-            Err(error) => Err(Trouble::of_secret(&error)),
-        }
+    /// [`SecretError`].
+    pub async fn address(
+        &self,
+        secret: &str,
+        host: Option<Host>,
+        port: Option<u16>,
+    ) -> Result<Option<Address>, SecretError> {
+        let secret = self.secrets.read(secret).await?;
+        let port = port.or(secret.port).unwrap_or(DEFAULT_PORT);
+        let host = host.or_else(|| secret.host.clone());
+        Ok(host.map(|host| Address { host, port }))
     }
 
     /// Where the secrets are.

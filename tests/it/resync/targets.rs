@@ -27,10 +27,13 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
             "{\"username\": \"u\", \"password\": \"p\"}",
         )
         .await;
+    // The same server once more.
+    world
+        .create_secret(&format!("{prefix}server-2"), &secret.to_string())
+        .await;
     world
         .create(json!({"DBSecret": name, "Extensions": ["hstore"]}))
         .await;
-    server.text("SELECT 1::text").await;
 
     let told = follower
         .of("Report", json!([{"SecretPrefix": prefix}]), json!({}))
@@ -45,10 +48,10 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
     let _worker = worker(&world, &follower);
     let missing = format!("{}-missing", world.name);
     let targets = json!([
-        {"SecretPrefix": format!("{}-none/", world.name)},
-        {"SecretTag": {"Key": world.name}},
         {"Secret": missing},
         only(&world, &[&world.database.name])[0],
+        {"SecretPrefix": format!("{}-none/", world.name)},
+        {"SecretTag": {"Key": world.name}},
     ]);
     let told = follower.of("Report", targets, json!({})).await;
     let reason = |key: &str| {

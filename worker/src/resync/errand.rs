@@ -1,5 +1,7 @@
 //! What workers send each other through the queue: one server of a re-sync, and where the expansion goes on. Values only.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -30,6 +32,9 @@ pub(super) struct Page {
     /// Where its listing goes on; none at its beginning.
     #[serde(default)]
     pub(super) from: Option<From>,
+    /// The servers, as host and port, all databases of which were sent for by earlier pages.
+    #[serde(default)]
+    pub(super) servers: BTreeSet<String>,
 }
 
 /// Where a listing goes on.
@@ -58,9 +63,6 @@ pub(super) struct Server {
     /// All, where none are named.
     #[serde(default)]
     pub(super) databases: Vec<String>,
-    /// Whether the secret was found by its name or a tag: it may be of something else than a server.
-    #[serde(default)]
-    pub(super) is_found: bool,
     #[serde(default)]
     pub(super) extensions: Option<Value>,
     #[serde(default)]

@@ -1,9 +1,12 @@
-//! From the targets of a re-sync to its servers, page by page: a message for each server, which any worker takes.
+//! From the targets of a re-sync to its servers, page by page: a message for each server, which any worker takes. Several
+//! secrets of one server are one: the first by name.
 //!
 //! A page that is expanded again, as its worker was killed, sends the same messages and says the same keys.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
 use super::database::Order;
@@ -11,12 +14,15 @@ use super::errand::{Errand, From, Page, Server};
 use super::results::Results;
 use crate::events::{DatabaseResult, Event, ServerEnd, TargetsPage};
 use crate::instances::{Instance, Instances, Marker};
+use crate::login::Logins;
 use crate::message::{Databases, ResyncMessage, ResyncTarget};
 use crate::queue::{MAX_BATCH, Queue};
-use crate::secrets::{SecretFilter, Secrets};
+use crate::secrets::{SecretError, SecretFilter, Secrets};
 
 /// Secrets that are listed one by one make a page together.
 const MAX_SECRETS: usize = 100;
+/// Secrets that are read at the same time.
+const SECRETS_AT_ONCE: usize = 8;
 /// Over how long the servers of a page are spread at the most: a fleet is not hit at once.
 const MAX_SPREAD: Duration = Duration::from_secs(60);
 
@@ -35,19 +41,31 @@ struct Found {
     from: Option<From>,
     /// How many targets are done with it.
     targets: usize,
+    /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
+    filter: Option<String>,
+    /// Whether it is all that the target has.
+    is_whole: bool,
+}
+
+/// What an expansion asks and tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) logins: &'a Logins,
+    pub(super) instances: &'a Instances,
+    pub(super) queue: &'a Queue,
+    pub(super) results: &'a Results,
 }
 
 /// Expands one page, and sends the next on its way.
 pub(super) async fn expand(
     page: &Page,
     message: &ResyncMessage,
-    secrets: &Secrets,
-    instances: &Instances,
-    queue: &Queue,
-    results: &Results,
+    means: Means<'_>,
 ) -> Result<(), ExpandError> {
     let since = Instant::now();
-    let found = find(page, message, secrets, instances).await?;
+    let mut found = find(page, message, means).await?;
+    let mut servers = page.servers.clone();
+    once_each(&mut found, &mut servers, means.logins).await;
     let next = page.target + found.targets;
     let is_last = next >= message.targets.len();
 
@@ -63,7 +81,7 @@ pub(super) async fn expand(
     }));
     for (key, reason) in found.lost {
         let result = lost_result(message, &key, reason, since);
-        results.note(&result);
+        means.results.note(&result);
         events.push(Event::ResyncResult(result));
         events.push(Event::ResyncServer(ServerEnd {
             resync_id: message.id.clone(),
@@ -72,7 +90,7 @@ pub(super) async fn expand(
             results: 1,
         }));
     }
-    let told = results.publish(&events).await;
+    let told = means.results.publish(&events).await;
     told.map_err(|error| ExpandError(error.to_string()))?;
 
     let spread = MAX_SPREAD.min(Duration::from_secs(
@@ -94,10 +112,11 @@ pub(super) async fn expand(
             page: page.page + 1,
             target: next,
             from: found.from,
+            servers,
         };
         errands.push((Errand::ResyncPage(Box::new(next)), Duration::ZERO));
     }
-    send(queue, &errands).await
+    send(means.queue, &errands).await
 }
 
 async fn send(queue: &Queue, errands: &[(Errand, Duration)]) -> Result<(), ExpandError> {
@@ -131,11 +150,51 @@ fn lost_result(
     order.failed(None, reason, since)
 }
 
+/// Leaves out what is no server, and of those that are one all but the first. What cannot be known is left to whoever
+/// works on it, and tells.
+async fn once_each(found: &mut Found, servers: &mut BTreeSet<String>, logins: &Logins) {
+    let all = std::mem::take(&mut found.servers);
+    let (count, mut of_servers) = (all.len(), 0);
+    let mut addressed = stream::iter(all)
+        .map(async |server| {
+            let address = logins
+                .address(&server.secret, server.host(), server.port)
+                .await;
+            (server, address)
+        })
+        .buffered(SECRETS_AT_ONCE);
+    while let Some((server, address)) = addressed.next().await {
+        let is_none = found.filter.is_some()
+            && matches!(address, Ok(None) | Err(SecretError::Unusable { .. }));
+        of_servers += usize::from(!is_none);
+        let is_wanted = match address {
+            Ok(Some(address)) => {
+                !server.databases.is_empty() || servers.insert(address.to_string())
+            }
+            Ok(None) | Err(_) => !is_none,
+        };
+        if is_wanted {
+            found.servers.push(server);
+        }
+    }
+    drop(addressed);
+    if let Some(what) = &found.filter
+        && of_servers == 0
+        && found.is_whole
+    {
+        let reason = if count == 0 {
+            "no secret is found by this."
+        } else {
+            "no secret that is found by this has a host: none is of a server."
+        };
+        found.lost.push((what.clone(), reason.to_owned()));
+    }
+}
+
 async fn find(
     page: &Page,
     message: &ResyncMessage,
-    secrets: &Secrets,
-    instances: &Instances,
+    means: Means<'_>,
 ) -> Result<Found, ExpandError> {
     let left = message.targets.get(page.target..).unwrap_or_default();
     let Some(first) = left.first() else {
@@ -146,7 +205,7 @@ async fn find(
         ResyncTarget::SecretPrefix(prefix) => {
             let filter = SecretFilter::Prefix(prefix.clone());
             let what = format!("secrets {prefix}*");
-            by_filter(page, message, secrets, &filter, what).await
+            by_filter(page, message, means.logins.secrets(), &filter, what).await
         }
         ResyncTarget::SecretTag { key, value } => {
             let filter = SecretFilter::Tag {
@@ -154,9 +213,11 @@ async fn find(
                 value: value.clone(),
             };
             let what = format!("secrets {key}={}", value.as_deref().unwrap_or("*"));
-            by_filter(page, message, secrets, &filter, what).await
+            by_filter(page, message, means.logins.secrets(), &filter, what).await
         }
-        ResyncTarget::Instances { tag } => of_rds(page, message, instances, tag.as_ref()).await,
+        ResyncTarget::Instances { tag } => {
+            of_rds(page, message, means.instances, tag.as_ref()).await
+        }
     }
 }
 
@@ -212,7 +273,6 @@ async fn by_filter(
         Some(From::Secrets(token)) => Some(token.clone()),
         Some(From::Instances(_)) | None => None,
     };
-    let is_first = token.is_none();
     let (names, next) = match secrets.list(filter, token).await {
         Ok(listed) => listed,
         Err(error) if error.code.contains("AccessDenied") => {
@@ -228,24 +288,15 @@ async fn by_filter(
         }
         Err(error) => return Err(ExpandError(error.to_string())),
     };
-    let mut found = Found {
+    let named = |name: String| server(message, name.clone(), name.clone(), name);
+    Ok(Found {
+        is_whole: page.from.is_none() && next.is_none(),
         targets: usize::from(next.is_none()),
         from: next.map(From::Secrets),
+        servers: names.into_iter().map(named).collect(),
+        filter: Some(what),
         ..Found::default()
-    };
-    if is_first && names.is_empty() && found.from.is_none() {
-        found
-            .lost
-            .push((what, "no secret is found by this.".to_owned()));
-    }
-    found.servers = names
-        .into_iter()
-        .map(|name| Server {
-            is_found: true,
-            ..server(message, name.clone(), name.clone(), name)
-        })
-        .collect();
-    Ok(found)
+    })
 }
 
 async fn of_rds(
@@ -321,7 +372,6 @@ fn server(message: &ResyncMessage, key: String, target: String, secret: String) 
         host: None,
         port: None,
         databases: Vec::new(),
-        is_found: false,
         extensions: message
             .extensions
             .clone()

@@ -10,12 +10,14 @@ mod expand;
 mod results;
 mod server;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use self::errand::{Errand, Page};
+use self::expand::{Means, expand};
 use self::results::Results;
 use crate::instances::Instances;
 use crate::message::{InvalidProperties, ResyncMessage};
@@ -88,6 +90,7 @@ impl Resync {
                 page: 0,
                 target: 0,
                 from: None,
+                servers: BTreeSet::new(),
             },
             Some(Ok(Errand::ResyncPage(page))) => *page,
             Some(Ok(Errand::ResyncWork(server))) => {
@@ -113,15 +116,13 @@ impl Resync {
             page = page.page,
             "expanding a re-sync"
         );
-        let secrets = worker.logins.secrets();
-        let expanded = expand::expand(
-            &page,
-            &message,
-            secrets,
-            &self.instances,
-            &self.queue,
-            &self.results,
-        );
+        let means = Means {
+            logins: &worker.logins,
+            instances: &self.instances,
+            queue: &self.queue,
+            results: &self.results,
+        };
+        let expanded = expand(&page, &message, means);
         match expanded.await {
             Ok(()) => ResyncEnd::Done,
             Err(error) => give_back(&error),

@@ -75,7 +75,7 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         baseline: baseline.as_ref(),
         is_named: !server.databases.is_empty(),
     };
-    let databases = match databases(worker, server, &properties).await {
+    let databases = match databases(worker, &properties).await {
         Ok(databases) => databases,
         Err(trouble) => {
             let failed = DatabaseResult {
@@ -97,10 +97,9 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
     count
 }
 
-/// The databases of a server; none where the secret that was found is of something else. The trouble, with the server.
+/// The databases of a server. The trouble, with the server.
 async fn databases(
     worker: &Worker,
-    server: &Server,
     properties: &Properties,
 ) -> Result<Vec<String>, (Trouble, Option<String>)> {
     let mut attempts = Attempts::default();
@@ -108,9 +107,6 @@ async fn databases(
     loop {
         let mut at = None;
         let listed = async {
-            if server.is_found && !worker.logins.is_of_a_server(&server.secret).await? {
-                return Ok(Vec::new());
-            }
             let login = worker.logins.log_in(properties).await?;
             at = Some(login.address.to_string());
             let databases = worker.databases(properties, &login).await?;
