@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{Request, Worker, World, variable};
+use crate::support::{Follower, Request, Worker, World, variable};
 
 /// Starts a worker that takes LocalStack's certificate.
 fn start(world: &World, check: &str) -> Worker {
@@ -118,6 +118,28 @@ async fn raw_delivery_is_not_signed() {
     let request = hstore(&world).await;
     world.send_raw(&request.message.to_string()).await;
     let reason = refusal(&world, &request).await;
+    assert!(reason.contains("raw delivery has no signature"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_resync_is_signed_and_what_workers_make_of_it_need_not_be() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let origin = variable("AWS_ENDPOINT_URL");
+    let _worker = Worker::start(
+        &world,
+        &[
+            ("WORKER_SNS_SIGNATURE", "enforce"),
+            ("WORKER_SNS_CERTIFICATE_ORIGIN", &origin),
+            ("WORKER_RESULTS_TOPIC_ARN", &follower.topic_arn),
+        ],
+    );
+    let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
+    let told = follower.of("Report", targets.clone(), json!({})).await;
+    assert_eq!(told.of(&world.database.name)["State"], "Unmanaged");
+    let raw = json!({"Type": "Resync", "ResyncId": "raw", "Mode": "Repair", "Targets": targets});
+    world.send_raw(&raw.to_string()).await;
+    let (_, reason) = world.dead_letter().await;
     assert!(reason.contains("raw delivery has no signature"), "{reason}");
 }
 

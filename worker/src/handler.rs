@@ -109,10 +109,14 @@ impl Handler {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
         };
-        // Workers send each other messages through the queue alone, which SNS signs nothing of.
+        // What workers send each other goes through the queue alone, which signs nothing.
         let is_errand = envelope.signed.is_none() && is_errand(&envelope.message);
-        match self.signatures.check(&message.id, &envelope).await {
-            Err(_) if is_errand => {}
+        let checked = if is_errand {
+            Ok(())
+        } else {
+            self.signatures.check(&message.id, &envelope).await
+        };
+        match checked {
             Ok(()) => {}
             Err(unverified) if unverified.is_temporary() => {
                 return give_back(unverified_pause(message.receive_count));
