@@ -31,7 +31,8 @@ pub enum Marker {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {code} {text}")]
 pub struct ListError {
-    call: &'static str,
+    /// What was refused: `DescribeDBClusters`.
+    pub call: &'static str,
     /// RDS's error code, empty where there was no answer.
     pub code: String,
     text: String,

@@ -30,6 +30,9 @@ pub(super) struct Page {
     /// Where its listing goes on; none at its beginning.
     #[serde(default)]
     pub(super) from: Option<From>,
+    /// Whether that listing had any before: where none of its pages has, that is told.
+    #[serde(default)]
+    pub(super) has_found: bool,
 }
 
 /// Where a listing goes on.

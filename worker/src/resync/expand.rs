@@ -2,6 +2,8 @@
 //!
 //! A page that is expanded again, as its worker was killed, sends the same messages and says the same keys.
 
+mod rds;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::database::Order;
 use super::errand::{Errand, From, Page, Server};
 use super::results::Results;
 use crate::events::{DatabaseResult, Event, ServerEnd, TargetsPage};
-use crate::instances::{Instance, Instances, Marker};
+use crate::instances::Instances;
 use crate::message::{Databases, ResyncMessage, ResyncTarget};
 use crate::queue::{MAX_BATCH, Queue};
 use crate::secrets::{SecretFilter, Secrets};
@@ -37,6 +39,12 @@ struct Found {
     targets: usize,
 }
 
+impl Found {
+    fn has_any(&self) -> bool {
+        !self.servers.is_empty() || !self.lost.is_empty()
+    }
+}
+
 /// Expands one page, and sends the next on its way.
 pub(super) async fn expand(
     page: &Page,
@@ -49,6 +57,7 @@ pub(super) async fn expand(
     let since = Instant::now();
     let found = find(page, message, secrets, instances).await?;
     let next = page.target + found.targets;
+    let has_found = found.targets == 0 && (page.has_found || found.has_any());
     let is_last = next >= message.targets.len();
 
     let mut events = Vec::new();
@@ -94,6 +103,7 @@ pub(super) async fn expand(
             page: page.page + 1,
             target: next,
             from: found.from,
+            has_found,
         };
         errands.push((Errand::ResyncPage(Box::new(next)), Duration::ZERO));
     }
@@ -156,7 +166,7 @@ async fn find(
             let what = format!("secrets {key}={}", value.as_deref().unwrap_or("*"));
             by_filter(page, message, secrets, &filter, what).await
         }
-        ResyncTarget::Instances { tag } => of_rds(page, message, instances, tag.as_ref()).await,
+        ResyncTarget::Instances { tag } => rds::find(page, message, instances, tag.as_ref()).await,
     }
 }
 
@@ -212,7 +222,6 @@ async fn by_filter(
         Some(From::Secrets(token)) => Some(token.clone()),
         Some(From::Instances(_)) | None => None,
     };
-    let is_first = token.is_none();
     let (names, next) = match secrets.list(filter, token).await {
         Ok(listed) => listed,
         Err(error) if error.code.contains("AccessDenied") => {
@@ -233,7 +242,7 @@ async fn by_filter(
         from: next.map(From::Secrets),
         ..Found::default()
     };
-    if is_first && names.is_empty() && found.from.is_none() {
+    if !page.has_found && names.is_empty() && found.from.is_none() {
         found
             .lost
             .push((what, "no secret is found by this.".to_owned()));
@@ -246,69 +255,6 @@ async fn by_filter(
         })
         .collect();
     Ok(found)
-}
-
-async fn of_rds(
-    page: &Page,
-    message: &ResyncMessage,
-    instances: &Instances,
-    tag: Option<&(String, Option<String>)>,
-) -> Result<Found, ExpandError> {
-    let from = match &page.from {
-        Some(From::Instances(marker)) => Some(marker.clone()),
-        Some(From::Secrets(_)) | None => None,
-    };
-    let what = match tag {
-        Some((key, value)) => format!("instances {key}={}", value.as_deref().unwrap_or("*")),
-        None => "instances".to_owned(),
-    };
-    let (mut listed, mut next) = list(instances, tag, from.clone()).await?;
-    // Few accounts have more than a page of instances: their clusters come along.
-    if let Some(Marker::Clusters(None)) = next {
-        let (clusters, rest) = list(instances, tag, next).await?;
-        listed.extend(clusters);
-        next = rest;
-    }
-    let mut found = Found {
-        targets: usize::from(next.is_none()),
-        from: next.map(From::Instances),
-        ..Found::default()
-    };
-    if from.is_none() && listed.is_empty() && found.from.is_none() {
-        found.lost.push((
-            what,
-            "no PostgreSQL instance or cluster is found by this.".to_owned(),
-        ));
-    }
-    for instance in listed {
-        let Instance {
-            id,
-            endpoint,
-            secret,
-        } = instance;
-        let lost = |why: &str| (id.clone(), why.to_owned());
-        match (endpoint, secret) {
-            (Some((host, port)), Some(secret)) => found.servers.push(Server {
-                host: Some(host),
-                port: Some(port),
-                ..server(message, id.clone(), id, secret)
-            }),
-            (None, _) => found.lost.push(lost("it has no endpoint yet.")),
-            (_, None) => found.lost.push(lost(
-                "RDS manages no secret of its master user: name its own secret as a target (--secret).",
-            )),
-        }
-    }
-    Ok(found)
-}
-
-async fn list(
-    instances: &Instances,
-    tag: Option<&(String, Option<String>)>,
-    from: Option<Marker>,
-) -> Result<(Vec<Instance>, Option<Marker>), ExpandError> {
-    let listed = instances.list(tag, from).await;
-    listed.map_err(|error| ExpandError(error.to_string()))
 }
 
 fn server(message: &ResyncMessage, key: String, target: String, secret: String) -> Server {

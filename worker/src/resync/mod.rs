@@ -88,6 +88,7 @@ impl Resync {
                 page: 0,
                 target: 0,
                 from: None,
+                has_found: false,
             },
             Some(Ok(Errand::ResyncPage(page))) => *page,
             Some(Ok(Errand::ResyncWork(server))) => {
