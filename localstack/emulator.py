@@ -44,7 +44,7 @@ class Emulator:
         }
 
     def start(self, services: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-        """Start it; `is_ready` says when it answers. `services` is for the plug-in, which makes databases."""
+        """Start it; `is_ready` says when it answers. `services` leads its RDS to PostgreSQL."""
         home = self.run.directory / NAME
         (home / "tmp").mkdir(parents=True)
         # Where it looks for what an installation brings along.

@@ -31,7 +31,8 @@ pub enum Marker {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {code} {text}")]
 pub struct ListError {
-    call: &'static str,
+    /// What was refused: `DescribeDBClusters`.
+    pub call: &'static str,
     /// RDS's error code, empty where there was no answer.
     pub code: String,
     text: String,
@@ -47,8 +48,8 @@ impl Instances {
         Self(Client::new(config))
     }
 
-    /// A page of those that have a tag, where one is asked for, and where the listing goes on. Members of a cluster are
-    /// not listed by themselves.
+    /// A page of those that have a tag, where one is asked for, and where the listing goes on. Neither members of a
+    /// cluster nor replicas are listed, which take no changes of their own.
     ///
     /// # Errors
     /// [`ListError`].
@@ -84,6 +85,8 @@ impl Instances {
         let meant = found.filter(|instance| {
             is_postgres(instance.engine.as_deref())
                 && instance.db_cluster_identifier.is_none()
+                && is_unset(instance.read_replica_source_db_instance_identifier())
+                && is_unset(instance.read_replica_source_db_cluster_identifier())
                 && has_tag(instance.tag_list(), tag)
         });
         Ok((meant.filter_map(instance).collect(), Some(next)))
@@ -105,7 +108,9 @@ impl Instances {
         let next = output.marker.map(|marker| Marker::Clusters(Some(marker)));
         let found = output.db_clusters.unwrap_or_default().into_iter();
         let meant = found.filter(|cluster| {
-            is_postgres(cluster.engine.as_deref()) && has_tag(cluster.tag_list(), tag)
+            is_postgres(cluster.engine.as_deref())
+                && is_unset(cluster.replication_source_identifier())
+                && has_tag(cluster.tag_list(), tag)
         });
         Ok((meant.filter_map(cluster).collect(), next))
     }
@@ -139,6 +144,10 @@ fn port(port: Option<i32>) -> u16 {
 
 fn is_postgres(engine: Option<&str>) -> bool {
     engine.is_some_and(|engine| engine.contains(ENGINE))
+}
+
+fn is_unset(identifier: Option<&str>) -> bool {
+    identifier.is_none_or(str::is_empty)
 }
 
 fn has_tag(tags: &[Tag], wanted: Option<&(String, Option<String>)>) -> bool {

@@ -58,20 +58,21 @@ impl Logins {
         login
     }
 
-    /// Where the server of a secret is, unless host or port say otherwise; none where neither names one.
+    /// The role of a secret and its server, unless host or port say otherwise: `user@host:port`; none where nothing names
+    /// a host.
     ///
     /// # Errors
     /// [`SecretError`].
-    pub async fn address(
+    pub async fn role(
         &self,
         secret: &str,
         host: Option<Host>,
         port: Option<u16>,
-    ) -> Result<Option<Address>, SecretError> {
+    ) -> Result<Option<String>, SecretError> {
         let secret = self.secrets.read(secret).await?;
         let port = port.or(secret.port).unwrap_or(DEFAULT_PORT);
         let host = host.or_else(|| secret.host.clone());
-        Ok(host.map(|host| Address { host, port }))
+        Ok(host.map(|host| format!("{}@{host}:{port}", secret.username)))
     }
 
     /// Where the secrets are.

@@ -24,6 +24,8 @@ pub use temporary::TemporaryQueue;
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
+/// What one message, and all that are sent together, may be at the most, whatever the queue is set to.
+pub const MAX_BYTES: usize = 262_144;
 
 /// How much longer than it waits a receive may take. The consumer tries again by itself.
 const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);

@@ -209,3 +209,24 @@ async fn a_baseline_is_owned_by_its_name_and_holds_from_then_on() {
         json!(["baseline house"])
     );
 }
+
+#[tokio::test]
+async fn what_two_declare_differently_is_not_told_to_be_repaired() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    let versions = json!([{"Name": "pg_trgm", "Version": "1.5"}]);
+    world
+        .create(json!({"DBSecret": world.secret, "Extensions": versions}))
+        .await;
+    let targets = only(&world, &[&world.database.name]);
+    let baseline = json!({"Extensions": [{"Name": "pg_trgm", "Version": "1.6"}]});
+    let told = follower.of("Repair", targets, baseline).await;
+    let failed = told.of(&world.database.name);
+    assert_eq!(failed["State"], "Failed", "{failed}");
+    let reason = failed["Reason"].as_str().unwrap();
+    assert!(
+        reason.contains("since another declares it otherwise"),
+        "{reason}"
+    );
+}

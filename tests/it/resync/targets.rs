@@ -62,11 +62,11 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
     };
     assert_eq!(
         reason(&format!("secrets {}-none/*", world.name)),
-        "no secret is found by this."
+        "no secret with a host is found by this: there is no server."
     );
     assert_eq!(
         reason(&format!("secrets {}=*", world.name)),
-        "no secret is found by this."
+        "no secret with a host is found by this: there is no server."
     );
     assert!(
         reason(&missing).contains("secret not found"),
@@ -89,4 +89,24 @@ async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
         reason.contains("Mode: \"Fix\" is not one of Report, Repair"),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn a_database_that_two_targets_lead_to_has_a_result_for_each() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    world
+        .create(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    world.database.execute("DROP EXTENSION hstore").await;
+    let again = world.secret_with(&json!({})).await;
+    let databases = [&world.database.name];
+    let targets = json!([
+        {"Secret": world.secret, "Databases": databases},
+        {"Secret": again, "Databases": databases},
+    ]);
+    let told = follower.of("Repair", targets, json!({})).await;
+    let states: Vec<_> = told.states().into_iter().map(|state| state.2).collect();
+    assert_eq!(states, ["Repaired", "Repaired"]);
 }

@@ -35,7 +35,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a server may be silent that has next to nothing to do: twice as long as a statement waits for a lock. A peer
 /// that takes everything and says nothing is not found otherwise.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every session begins with, whatever its role or database has set: that which is observed behind the lock is what
 /// the lock's last holder left. A worker that is cut off, or stopped, keeps nobody from the lock for longer than it

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::budget::Budget;
-use super::connection::{Connections, promptly};
+use super::connection::{Connections, SILENCE_TIMEOUT, promptly};
 use super::ledger::{self, Entry, ResyncEntry};
 use super::observe::{self, Scope};
 use crate::extension::Observed;
@@ -250,10 +250,17 @@ impl Session {
         step: &Step,
         budget: Duration,
     ) -> Result<Result<(), DatabaseError>, DatabaseError> {
-        self.client()?
-            .batch_execute("SAVEPOINT before_step")
-            .await?;
-        match self.apply(step, budget).await {
+        promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
+        // The server ends a statement in time, unless it says nothing more at all.
+        let applied = tokio::time::timeout(budget + SILENCE_TIMEOUT, self.apply(step, budget));
+        let applied = applied.await.unwrap_or_else(|_| {
+            let silence = format!(
+                "no answer within {} s",
+                (budget + SILENCE_TIMEOUT).as_secs()
+            );
+            Err(DatabaseError::Lost(silence, None))
+        });
+        match applied {
             Ok(_) => Ok(Ok(())),
             Err(error) if error.sql().is_some() => {
                 let back = "ROLLBACK TO SAVEPOINT before_step";

@@ -3,9 +3,6 @@
 use super::{Intent, Ledger, Obstacle, Plan, ResourceKey, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
 
-/// Stands where a stack's ARN stands for a stack.
-const BASELINE: &str = "baseline";
-
 /// Who declares extensions of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declarer {
@@ -13,24 +10,6 @@ pub struct Declarer {
     pub key: ResourceKey,
     /// What it declares.
     pub declarations: Vec<Declaration>,
-}
-
-impl Declarer {
-    /// The key of the baseline of a name.
-    pub fn baseline(name: &str) -> ResourceKey {
-        ResourceKey {
-            stack_id: BASELINE.to_owned(),
-            logical_resource_id: name.to_owned(),
-        }
-    }
-
-    /// As a person is told.
-    pub fn name(&self) -> String {
-        if self.key.stack_id == BASELINE {
-            return format!("baseline {}", self.key.logical_resource_id);
-        }
-        self.key.to_string()
-    }
 }
 
 /// What is to be done for one declarer.

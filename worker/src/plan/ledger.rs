@@ -9,7 +9,10 @@ use super::{Intent, Step, order};
 use crate::extension::{DeletionBehavior, Ensure, Observed};
 use crate::message::Coordinates;
 
-/// A resource of a stack. All its requests are worked off one after the other.
+/// Stands where a stack's ARN stands for a stack.
+const BASELINE: &str = "baseline";
+
+/// A resource of a stack, or a baseline. All its requests are worked off one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceKey {
     /// The stack's ARN.
@@ -19,6 +22,14 @@ pub struct ResourceKey {
 }
 
 impl ResourceKey {
+    /// The baseline of a name.
+    pub fn baseline(name: &str) -> Self {
+        Self {
+            stack_id: BASELINE.to_owned(),
+            logical_resource_id: name.to_owned(),
+        }
+    }
+
     /// The resource that a request is for.
     pub fn of(coordinates: &Coordinates) -> Self {
         Self {
@@ -30,6 +41,9 @@ impl ResourceKey {
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stack_id == BASELINE {
+            return write!(formatter, "baseline {}", self.logical_resource_id);
+        }
         let stack = self.stack_id.split('/').nth(1).unwrap_or(&self.stack_id);
         write!(formatter, "{} of stack {stack}", self.logical_resource_id)
     }

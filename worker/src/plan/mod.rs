@@ -26,6 +26,7 @@ pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;
 pub use release::{Kept, KeptBecause};
 pub use step::{DropMode, Step};
+pub use version::compare_naturally;
 
 use crate::extension::{
     AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed, SchemaName,

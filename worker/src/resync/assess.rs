@@ -1,10 +1,12 @@
 //! From what was found, done and not done in a database to its result. Pure.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::events::{ExtensionResult, ExtensionState, State};
 use crate::extension::{Declaration, Ensure, Observed};
-use crate::plan::{Declarer, Step};
+use crate::message::printable;
+use crate::plan::{Declarer, Step, compare_naturally};
 
 /// Extensions that PostgreSQL's next major version is not gone to with while they are older than the server's default.
 ///
@@ -18,6 +20,10 @@ const BEFORE_MAJOR_UPGRADE: [&str; 7] = [
     "address_standardizer",
     "address_standardizer_data_us",
 ];
+
+/// An event has to fit in a message.
+const MAX_REASON_CHARACTERS: usize = 8_000;
+const MAX_OWNERS: usize = 50;
 
 /// What became of what is declared, all declarers together.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +39,14 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Notes what cannot be had, once however many declare it.
+    pub(super) fn fault(&mut self, extension: &str, reason: String) {
+        let fault = (extension.to_owned(), reason);
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
     /// How it stands with the database.
     pub(super) fn state(&self, declarers: &[Declarer], repairing: bool) -> State {
         let has_faults = !self.faults.is_empty();
@@ -56,7 +70,7 @@ impl Findings {
             format!("{name} is declared absent and is there: a re-sync drops nothing.")
         });
         let reasons: Vec<String> = faults.chain(unwanted).collect();
-        (!reasons.is_empty()).then(|| reasons.join(" "))
+        (!reasons.is_empty()).then(|| printable(&reasons.join(" "), MAX_REASON_CHARACTERS))
     }
 
     /// The statements that were carried out, or would be.
@@ -74,9 +88,9 @@ impl Findings {
         let mut results = BTreeMap::new();
         for (name, installed) in &observed.installed {
             let default = default_version(name, observed);
-            let is_outdated = default
-                .as_ref()
-                .is_some_and(|default| *default != installed.version.as_str());
+            let is_outdated = default.as_ref().is_some_and(|default| {
+                compare_naturally(installed.version.as_str(), default) == Ordering::Less
+            });
             let blocks = is_outdated && BEFORE_MAJOR_UPGRADE.contains(&name.as_str());
             let result = ExtensionResult {
                 name: name.clone(),
@@ -101,7 +115,9 @@ impl Findings {
                 let result = results
                     .entry(name.clone())
                     .or_insert_with(|| not_installed(&name, observed));
-                result.owners.push(declarer.name());
+                if result.owners.len() < MAX_OWNERS {
+                    result.owners.push(declarer.key.to_string());
+                }
                 // Of several declarations the one that asks for more.
                 let wanted = wanted(declaration);
                 if result.declared.as_ref().is_none_or(String::is_empty) {

@@ -106,12 +106,19 @@ pub(super) async fn resync(
     } else {
         WholeLedger::default()
     };
-    if let Some(earlier) = &whole.resync
-        && let Ok(result) = serde_json::from_value(earlier.clone())
+    if let Some(earlier) = whole.resync.as_ref().filter(|_| order.is_repair())
+        && let Ok(result) = serde_json::from_value::<DatabaseResult>(earlier.clone())
     {
         info!(database = target.database, "this re-sync was here before");
         session.roll_back().await?;
-        return Ok(result);
+        // Another secret may have led here.
+        return Ok(DatabaseResult {
+            key: order.key.to_owned(),
+            target: order.target.to_owned(),
+            server: Some(target.address.to_string()),
+            database: Some(target.database.clone()),
+            ..result
+        });
     }
     let mut findings = Findings::default();
     let baseline = order.baseline.filter(|_| has_ledger || order.is_named);
@@ -164,11 +171,15 @@ pub(super) async fn resync(
                 let intent = Intent {
                     resource: &declarer.key,
                     declarations: &declarer.declarations,
-                    deletion_behavior: DeletionBehavior::Retain,
+                    // Nothing is dropped; what was created for it stays known, to be dropped with it.
+                    deletion_behavior: DeletionBehavior::DropUnused,
                 };
                 ledger.managed = settle(&intent, &done, &before, &observed, &ledger);
             }
             findings.done.extend(done);
+        }
+        if !findings.done.is_empty() {
+            note_disputes(&declarers, &observed, &ledger, &mut findings);
         }
     }
     let state = findings.state(&declarers, order.is_repair());
@@ -276,9 +287,31 @@ async fn apply(
             });
         }
         let reason = reason::of_database(&error, Some(&step), target);
-        findings.faults.push((step.extension().to_owned(), reason));
+        findings.fault(step.extension(), reason);
     }
     Ok(done)
+}
+
+/// What one declarer has made so, and another declares otherwise, is not as both declare it.
+fn note_disputes(
+    declarers: &[Declarer],
+    observed: &Observed,
+    ledger: &Ledger,
+    findings: &mut Findings,
+) {
+    for declarer in declarers {
+        for step in drift(declarer, observed, ledger).steps {
+            let name = step.extension();
+            if !findings.faults.iter().any(|(fault, _)| fault == name) {
+                let reason = format!(
+                    "{name} is not as {} declares it, since another declares it otherwise: still to do is {}.",
+                    declarer.key,
+                    step.sql()
+                );
+                findings.fault(name, reason);
+            }
+        }
+    }
 }
 
 fn note(drift: Drift, findings: &mut Findings, target: &Target, observed: &Observed) {
@@ -289,7 +322,7 @@ fn note(drift: Drift, findings: &mut Findings, target: &Target, observed: &Obser
     }
     for fault in drift.faults {
         let reason = reason::of_obstacle(&fault.obstacle, target, &observed.server_version);
-        findings.faults.push((fault.extension, reason));
+        findings.fault(&fault.extension, reason);
     }
     findings.unwanted.extend(drift.unwanted);
 }
@@ -312,7 +345,7 @@ fn declarers(
             }),
             Err(fault) => {
                 let reason = format!("{}: {fault}.", resource.key);
-                findings.faults.push((String::new(), reason));
+                findings.fault("", reason);
             }
         }
     }

@@ -23,18 +23,19 @@ pub(super) enum Errand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Page {
-    /// The re-sync's message, as it was published.
+    /// The re-sync's message, with the targets that are left.
     pub(super) message: Value,
     /// From 0 on.
     pub(super) page: u32,
-    /// Which target is next.
-    pub(super) target: usize,
-    /// Where its listing goes on; none at its beginning.
+    /// Where the listing of the first of them goes on; none at its beginning.
     #[serde(default)]
     pub(super) from: Option<From>,
-    /// The servers, as host and port, all databases of which were sent for by earlier pages.
+    /// Whether that listing had any before: where none of its pages has, that is told.
     #[serde(default)]
-    pub(super) servers: BTreeSet<String>,
+    pub(super) has_found: bool,
+    /// The roles at servers, hashed, all databases of which were sent for by earlier pages.
+    #[serde(default)]
+    pub(super) sent: BTreeSet<u64>,
 }
 
 /// Where a listing goes on.

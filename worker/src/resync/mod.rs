@@ -88,9 +88,9 @@ impl Resync {
             None => Page {
                 message: Value::Object(message),
                 page: 0,
-                target: 0,
                 from: None,
-                servers: BTreeSet::new(),
+                has_found: false,
+                sent: BTreeSet::new(),
             },
             Some(Ok(Errand::ResyncPage(page))) => *page,
             Some(Ok(Errand::ResyncWork(server))) => {

@@ -11,9 +11,9 @@ use super::errand::Server;
 use super::results::Results;
 use crate::events::{DatabaseResult, Event, ServerEnd};
 use crate::login::Login;
-use crate::message::{Databases, Properties};
+use crate::message::{Authentication, Databases, Properties};
 use crate::patience::{Attempts, Next};
-use crate::plan::Declarer;
+use crate::plan::{Declarer, ResourceKey};
 use crate::retry::{POLICY, Retry};
 use crate::topic::{MAX_BATCH, TopicError};
 use crate::trouble::Trouble;
@@ -65,7 +65,7 @@ async fn tell(
 /// Returns how many results there are.
 async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResult>) -> usize {
     let since = Instant::now();
-    let properties = properties(server);
+    let properties = properties(worker, server).await;
     let baseline = baseline(server);
     let order = Order {
         resync_id: &server.resync_id,
@@ -145,9 +145,16 @@ async fn one(
             }
             Err(failed) => failed,
         };
-        if attempts.note(trouble.clone(), None) == Next::Again && !last {
-            last = !pauses.pause().await;
-            continue;
+        if !last {
+            if attempts.note(trouble.clone(), None) == Next::Again {
+                last = !pauses.pause().await;
+                continue;
+            }
+            // One step that never works keeps no other from being carried out.
+            if trouble.in_step {
+                last = true;
+                continue;
+            }
         }
         is_failing.fetch_or(trouble.failing, Relaxed);
         let target = login.map(|login| login.target(&database));
@@ -176,13 +183,21 @@ async fn attempt(
     result.map_err(|error| (worker.trouble(&error, &target, &login), Some(login)))
 }
 
-fn properties(server: &Server) -> Properties {
+/// A role whose secret has no password authenticates with IAM.
+async fn properties(worker: &Worker, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
     } else {
         Databases::Named(server.databases.clone())
     };
-    Properties::of_server(server.secret.clone(), server.host(), server.port, databases)
+    let secret = worker.logins.secrets().read(&server.secret).await;
+    let has_no_password = secret.is_ok_and(|secret| secret.password.is_none());
+    let mut properties =
+        Properties::of_server(server.secret.clone(), server.host(), server.port, databases);
+    if has_no_password {
+        properties.authentication = Authentication::Iam;
+    }
+    properties
 }
 
 /// The baseline, as a resource that declares nothing else.
@@ -194,7 +209,7 @@ fn baseline(server: &Server) -> Option<Baseline> {
     let properties = Properties::parse(&declared).ok()?;
     Some(Baseline {
         declarer: Declarer {
-            key: Declarer::baseline(&server.baseline),
+            key: ResourceKey::baseline(&server.baseline),
             declarations: properties.declarations,
         },
         declared,

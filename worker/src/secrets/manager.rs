@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
-use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
+use aws_sdk_secretsmanager::types::{
+    Filter, FilterNameStringType, SecretListEntry, SortByType, SortOrderType,
+};
 
 use super::document::parse;
 use super::{ListError, Secret, SecretError, SecretFilter};
@@ -28,16 +30,18 @@ impl Manager {
         }
     }
 
-    /// A page of the names of secrets.
+    /// A page of the names of secrets, in their order.
     pub(super) async fn list(
         &self,
-        filters: Vec<Filter>,
+        filter: &SecretFilter,
         token: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), ListError> {
         let output = self
             .client
             .list_secrets()
-            .set_filters(Some(filters))
+            .set_filters(Some(filters(filter)))
+            .sort_by(SortByType::Name)
+            .sort_order(SortOrderType::Asc)
             .max_results(MAX_RESULTS)
             .set_next_token(token)
             .send()
@@ -49,6 +53,7 @@ impl Manager {
         let secrets = output.secret_list.unwrap_or_default();
         let names = secrets
             .into_iter()
+            .filter(|secret| is_meant(secret, filter))
             .filter_map(|secret| secret.name)
             .collect();
         Ok((names, output.next_token))
@@ -106,8 +111,18 @@ impl Manager {
     }
 }
 
-/// The service compares the beginnings of texts.
-pub(super) fn filters(filter: &SecretFilter) -> Vec<Filter> {
+/// The service compares the beginnings of texts, of a name's words too, and of keys and values of whatever tags.
+fn is_meant(secret: &SecretListEntry, filter: &SecretFilter) -> bool {
+    match filter {
+        SecretFilter::Prefix(prefix) => secret.name().is_some_and(|name| name.starts_with(prefix)),
+        SecretFilter::Tag { key, value } => secret.tags().iter().any(|tag| {
+            tag.key() == Some(key) && (value.is_none() || tag.value() == value.as_deref())
+        }),
+    }
+}
+
+/// What the service can be asked for: more than is meant.
+fn filters(filter: &SecretFilter) -> Vec<Filter> {
     let one =
         |key: FilterNameStringType, value: &str| Filter::builder().key(key).values(value).build();
     match filter {
@@ -115,7 +130,8 @@ pub(super) fn filters(filter: &SecretFilter) -> Vec<Filter> {
         SecretFilter::Tag { key, value } => std::iter::once(one(FilterNameStringType::TagKey, key))
             .chain(
                 value
-                    .as_ref()
+                    .iter()
+                    .filter(|value| !value.is_empty())
                     .map(|value| one(FilterNameStringType::TagValue, value)),
             )
             .collect(),

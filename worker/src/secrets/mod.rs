@@ -121,6 +121,16 @@ pub struct ListError {
     text: String,
 }
 
+impl ListError {
+    /// Whether the same question has the same answer: what was asked is not what the service can be asked.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "ValidationException" | "InvalidParameterException" | "InvalidRequestException"
+        )
+    }
+}
+
 /// Where credentials come from.
 #[derive(Debug, Clone)]
 pub struct Secrets(Source);
@@ -174,15 +184,7 @@ impl Secrets {
         token: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), ListError> {
         match &self.0 {
-            Source::Manager { manager, .. } => {
-                let (names, next) = manager.list(manager::filters(filter), token).await?;
-                // The service takes a prefix for that of any word of the name.
-                let is_meant = |name: &String| match filter {
-                    SecretFilter::Prefix(prefix) => name.starts_with(prefix),
-                    SecretFilter::Tag { .. } => true,
-                };
-                Ok((names.into_iter().filter(is_meant).collect(), next))
-            }
+            Source::Manager { manager, .. } => manager.list(filter, token).await,
             Source::Given(_) => Ok((Vec::new(), None)),
         }
     }

@@ -1,0 +1,95 @@
+//! The servers of the account's instances and clusters.
+
+use super::{ExpandError, Found, server};
+use crate::instances::{Instance, Instances, ListError, Marker};
+use crate::message::ResyncMessage;
+use crate::resync::errand::{From, Page, Server};
+
+pub(super) async fn find(
+    page: &Page,
+    message: &ResyncMessage,
+    instances: &Instances,
+    tag: Option<&(String, Option<String>)>,
+) -> Result<Found, ExpandError> {
+    let from = match &page.from {
+        Some(From::Instances(marker)) => Some(marker.clone()),
+        Some(From::Secrets(_)) | None => None,
+    };
+    let what = match tag {
+        Some((key, value)) => format!("instances {key}={}", value.as_deref().unwrap_or("*")),
+        None => "instances".to_owned(),
+    };
+    let (listed, next) = list(instances, tag, from).await;
+    let mut found = Found::default();
+    for instance in listed {
+        match of_instance(message, instance) {
+            Ok(server) => found.servers.push(server),
+            Err(lost) => found.lost.push(lost),
+        }
+    }
+    match next {
+        Ok(next) => {
+            found.targets = usize::from(next.is_none());
+            found.from = next.map(From::Instances);
+            if !page.has_found && !found.has_any() && found.from.is_none() {
+                let reason = "no PostgreSQL instance or cluster is found by this.";
+                found.lost.push((what, reason.to_owned()));
+            }
+        }
+        Err(error) if error.code.contains("AccessDenied") => {
+            let reason = format!(
+                "the worker's task role may not list instances and clusters ({}: {}). \
+                 Allow rds:DescribeDBInstances and rds:DescribeDBClusters.",
+                error.call, error.code
+            );
+            found.lost.push((what, reason));
+            found.targets = 1;
+        }
+        Err(error) => return Err(ExpandError(error.to_string())),
+    }
+    Ok(found)
+}
+
+/// A page, and where it goes on. Few accounts have more than one of instances: their clusters come along.
+async fn list(
+    instances: &Instances,
+    tag: Option<&(String, Option<String>)>,
+    from: Option<Marker>,
+) -> (Vec<Instance>, Result<Option<Marker>, ListError>) {
+    let (mut listed, next) = match instances.list(tag, from).await {
+        Ok(listed) => listed,
+        Err(error) => return (Vec::new(), Err(error)),
+    };
+    if next != Some(Marker::Clusters(None)) {
+        return (listed, Ok(next));
+    }
+    match instances.list(tag, next).await {
+        Ok((clusters, rest)) => {
+            listed.extend(clusters);
+            (listed, Ok(rest))
+        }
+        Err(error) => (listed, Err(error)),
+    }
+}
+
+/// The server, or what is lost and why.
+fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (String, String)> {
+    let Instance {
+        id,
+        endpoint,
+        secret,
+    } = instance;
+    let Some((host, port)) = endpoint else {
+        return Err((id, "it has no endpoint yet.".to_owned()));
+    };
+    let Some(secret) = secret else {
+        let reason =
+            "RDS manages no secret of its master user: name its own secret as a target (--secret).";
+        return Err((id, reason.to_owned()));
+    };
+    Ok(Server {
+        host: Some(host),
+        port: Some(port),
+        ..server(message, format!("rds:{id}"), id, secret)
+    })
+}

@@ -1,0 +1,100 @@
+//! The servers of secrets: those that are named, and those that a filter finds.
+
+use super::{ExpandError, Found, server};
+use crate::message::{Databases, ResyncMessage, ResyncTarget};
+use crate::resync::errand::{From, Page, Server};
+use crate::secrets::{SecretFilter, Secrets};
+
+/// Secrets that are named make a page together.
+const MAX_SECRETS: usize = 100;
+
+/// Secrets that stand next to each other in the list of targets.
+pub(super) fn named(message: &ResyncMessage) -> Found {
+    let mut found = Found::default();
+    for target in message.targets.iter().take(MAX_SECRETS) {
+        let ResyncTarget::Secret {
+            id,
+            databases,
+            host,
+            port,
+        } = target
+        else {
+            break;
+        };
+        let databases = match databases {
+            Databases::Named(names) => names.clone(),
+            Databases::Default | Databases::All => Vec::new(),
+        };
+        // No secret's name holds a space.
+        let mut key = id.clone();
+        if let Some(host) = host {
+            key.push_str(&format!(" at {host}"));
+        }
+        if let Some(port) = port {
+            key.push_str(&format!(" port {port}"));
+        }
+        if !databases.is_empty() {
+            key.push_str(&format!(" ({})", databases.join(", ")));
+        }
+        found.targets += 1;
+        if found.servers.iter().any(|server| server.key == key) {
+            continue;
+        }
+        found.servers.push(Server {
+            host: host.as_ref().map(ToString::to_string),
+            port: *port,
+            databases,
+            ..server(message, key, id.clone(), id.clone())
+        });
+    }
+    found
+}
+
+/// A page of those that the first target finds.
+pub(super) async fn find(
+    page: &Page,
+    message: &ResyncMessage,
+    secrets: &Secrets,
+) -> Result<Found, ExpandError> {
+    let (filter, what) = match message.targets.first() {
+        Some(ResyncTarget::SecretPrefix(prefix)) => {
+            let filter = SecretFilter::Prefix(prefix.clone());
+            (filter, format!("secrets {prefix}*"))
+        }
+        Some(ResyncTarget::SecretTag { key, value }) => {
+            let what = format!("secrets {key}={}", value.as_deref().unwrap_or("*"));
+            let (key, value) = (key.clone(), value.clone());
+            (SecretFilter::Tag { key, value }, what)
+        }
+        Some(ResyncTarget::Secret { .. } | ResyncTarget::Instances { .. }) | None => {
+            return Ok(Found::default());
+        }
+    };
+    let token = match &page.from {
+        Some(From::Secrets(token)) => Some(token.clone()),
+        Some(From::Instances(_)) | None => None,
+    };
+    let told = |reason: String| Found {
+        lost: vec![(what.clone(), reason)],
+        targets: 1,
+        ..Found::default()
+    };
+    match secrets.list(&filter, token).await {
+        Ok((names, next)) => Ok(Found {
+            targets: usize::from(next.is_none()),
+            from: next.map(From::Secrets),
+            servers: names
+                .into_iter()
+                .map(|name| server(message, name.clone(), name.clone(), name))
+                .collect(),
+            filter: Some(what),
+            ..Found::default()
+        }),
+        Err(error) if error.code.contains("AccessDenied") => Ok(told(format!(
+            "the worker's task role may not list secrets ({}). Allow secretsmanager:ListSecrets.",
+            error.code
+        ))),
+        Err(error) if error.is_permanent() => Ok(told(format!("{error}."))),
+        Err(error) => Err(ExpandError(error.to_string())),
+    }
+}
