@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{only, worker};
-use crate::support::{Follower, Mode, PrivateServer, World};
+use crate::support::{Action, Follower, HttpProxy, Mode, PrivateServer, Worker, World};
 
 #[tokio::test]
 async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
@@ -74,6 +74,40 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
         reason(&missing)
     );
     assert_eq!(told.of(&world.database.name)["State"], "Unmanaged");
+}
+
+#[tokio::test]
+async fn secrets_that_may_not_be_listed_are_told_and_so_are_pages_without_any() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let proxy = HttpProxy::start().await;
+    let settings = [
+        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &proxy.endpoint()),
+    ];
+    let _worker = Worker::start(&world, &settings);
+    let key = (format!("secrets {}*", world.name), String::new());
+    let targets = json!([{"SecretPrefix": world.name}]);
+
+    proxy.decide(|_| Action::refuse(400, "AccessDeniedException"));
+    let told = follower.of("Report", targets.clone(), json!({})).await;
+    assert_eq!(
+        told.results[&key]["Reason"],
+        "the worker's task role may not list secrets (AccessDeniedException). Allow secretsmanager:ListSecrets."
+    );
+
+    proxy.decide(|request| {
+        let is_last = request.contains("behind-1");
+        let next = json!({"SecretList": [], "NextToken": "behind-1"});
+        let page = if is_last {
+            json!({"SecretList": []})
+        } else {
+            next
+        };
+        Action::Answer(200, page.to_string())
+    });
+    let told = follower.of("Report", targets, json!({})).await;
+    assert_eq!(told.results[&key]["Reason"], "no secret is found by this.");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 /// LocalStack's buckets are below its one host, and it speaks HTTP.
 pub(super) struct Aws {
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    pub(super) rds: aws_sdk_rds::Client,
     pub(super) s3: aws_sdk_s3::Client,
     pub(super) secrets: aws_sdk_secretsmanager::Client,
     pub(super) sns: aws_sdk_sns::Client,
@@ -19,6 +20,7 @@ impl Aws {
             .await;
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            rds: aws_sdk_rds::Client::new(&config),
             s3: s3(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),

@@ -125,9 +125,25 @@ impl<'a> Follower<'a> {
 
     /// Hears a re-sync to its end.
     pub(crate) async fn hear(&self) -> Told {
+        self.hear_until(Told::is_complete).await
+    }
+
+    /// Publishes a report of all instances and clusters, other tests' too, and hears it until these keys have a result.
+    pub(crate) async fn of_all_instances(&self, keys: &[&str]) -> Told {
+        let id = Uuid::new_v4().to_string();
+        let message = json!({
+            "Type": "Resync", "ResyncId": id, "Mode": "Report", "Targets": [{"Instances": "*"}],
+        });
+        self.world.publish_text(&message.to_string()).await;
+        let has_result = |told: &Told, key: &str| told.results.keys().any(|(of, _)| of == key);
+        self.hear_until(|told| keys.iter().all(|key| has_result(told, key)))
+            .await
+    }
+
+    async fn hear_until(&self, is_enough: impl Fn(&Told) -> bool) -> Told {
         let mut told = Told::default();
         let until = Instant::now() + PATIENCE;
-        while !told.is_complete() {
+        while !is_enough(&told) {
             assert!(Instant::now() < until, "{told:?}");
             let sqs = &self.world.aws.sqs;
             let received = sqs

@@ -19,6 +19,8 @@ use super::variable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Forward,
+    /// It is forwarded with another body.
+    ForwardWith(String),
     /// A status, and a body.
     Answer(u16, String),
     /// It is taken, and never answered.
@@ -108,8 +110,8 @@ async fn serve(
     request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let (mut head, body) = request.into_parts();
+    let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let mut text = format!("{} {}\n", head.method, head.uri);
     for (name, value) in &head.headers {
         writeln!(
@@ -124,6 +126,10 @@ async fn serve(
     shared.seen.lock().unwrap().push(text);
     match action {
         Action::Forward => {}
+        Action::ForwardWith(other) => {
+            head.headers.remove("content-length");
+            body = Bytes::from(other);
+        }
         Action::Answer(status, body) => {
             let response = Response::builder()
                 .status(status)

@@ -10,6 +10,7 @@ mod in_process;
 mod postgres;
 mod private_server;
 mod proxy;
+mod rds;
 mod results;
 mod stack;
 mod worker;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use browser::Browser;
 pub(crate) use counter::Counter;
-pub(crate) use follower::Follower;
+pub(crate) use follower::{Follower, Told};
 pub(crate) use gate::Gate;
 pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
@@ -28,6 +29,7 @@ pub(crate) use in_process::{
 pub(crate) use postgres::{Database, Fixture, connect};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use proxy::{Proxy, Way};
+pub(crate) use rds::Rds;
 pub(crate) use results::Results;
 pub(crate) use stack::Stack;
 pub(crate) use worker::{Worker, worker_binary};

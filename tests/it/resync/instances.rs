@@ -1,0 +1,200 @@
+//! The targets that RDS knows.
+
+use serde_json::{Value, json};
+
+use super::worker;
+use crate::support::{Action, Follower, HttpProxy, Mode, PrivateServer, Rds, Told, Worker, World};
+
+const NO_SECRET: &str =
+    "RDS manages no secret of its master user: name its own secret as a target (--secret).";
+const NONE: &str = "no PostgreSQL instance or cluster is found by this.";
+
+/// A worker whose calls to RDS go through the proxy.
+fn worker_behind(proxy: &HttpProxy, world: &World, follower: &Follower<'_>) -> Worker {
+    let settings = [
+        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("AWS_ENDPOINT_URL_RDS", &proxy.endpoint()),
+    ];
+    Worker::start(world, &settings)
+}
+
+/// What has the test's tag, with any value or this one.
+fn tagged(world: &World, value: Option<&str>) -> Value {
+    let mut tag = json!({"Key": world.name});
+    if let Some(value) = value {
+        tag["Value"] = json!(value);
+    }
+    json!([{"Instances": tag}])
+}
+
+/// Why each key failed.
+fn reasons(told: &Told) -> Vec<(&str, &str)> {
+    let results = told.results.iter().map(|((key, database), result)| {
+        assert_eq!(
+            (database.as_str(), &result["State"]),
+            ("", &json!("Failed"))
+        );
+        (key.as_str(), result["Reason"].as_str().unwrap())
+    });
+    results.collect()
+}
+
+fn refusal() -> Action {
+    let error = "<Type>Sender</Type><Code>AccessDenied</Code><Message>on purpose</Message>";
+    let body = format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>");
+    Action::Answer(403, body)
+}
+
+#[tokio::test]
+async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    let rds = Rds(&world);
+    let server = PrivateServer::start(&world, Mode::Primary).await;
+    let instance = rds.instance("instance", "a", server.port).await;
+    let cluster = rds.cluster("cluster", "a", server.port).await;
+    let bare = rds.instance_without_secret("bare", "b").await;
+    rds.instance_with("mysql", "a", |wanted| {
+        wanted.engine("mysql").manage_master_user_password(true)
+    })
+    .await;
+
+    // Both are one server here, and neither MySQL nor the cluster's member is another.
+    let told = follower
+        .of("Report", tagged(&world, Some("a")), json!({}))
+        .await;
+    let both = [
+        (cluster.as_str(), "postgres", "Unmanaged"),
+        (instance.as_str(), "postgres", "Unmanaged"),
+    ];
+    assert_eq!(told.states(), both);
+    let result = &told.results[&(instance.clone(), "postgres".to_owned())];
+    assert_eq!(result["Target"], json!(instance));
+    assert_eq!(
+        result["Server"],
+        json!(format!("127.0.0.1:{}", server.port))
+    );
+
+    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let failed = (bare.as_str(), "", "Failed");
+    assert_eq!(told.states(), [failed, both[0], both[1]]);
+    assert_eq!(
+        told.results[&(bare.clone(), String::new())]["Reason"],
+        NO_SECRET
+    );
+
+    let keys = [cluster.as_str(), &instance, &bare];
+    let told = follower.of_all_instances(&keys).await;
+    let is_ours = |(key, _, _): &(&str, &str, &str)| key.starts_with(&world.name);
+    let ours: Vec<_> = told.states().into_iter().filter(is_ours).collect();
+    assert_eq!(ours, [failed, both[0], both[1]]);
+}
+
+#[tokio::test]
+async fn an_account_has_more_instances_than_a_page() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let proxy = HttpProxy::start().await;
+    let _worker = worker_behind(&proxy, &world, &follower);
+    let rds = Rds(&world);
+    let first = rds.instance_without_secret("1", "a").await;
+    let second = rds.instance_without_secret("2", "a").await;
+    proxy.decide(|request| {
+        let (_, body) = request.split_once("\n\n").unwrap();
+        match body.contains("Action=DescribeDBInstances") {
+            true => Action::ForwardWith(format!("{body}&MaxRecords=1")),
+            false => Action::Forward,
+        }
+    });
+    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let expected = [(first.as_str(), NO_SECRET), (second.as_str(), NO_SECRET)];
+    assert_eq!(reasons(&told), expected);
+    assert!(proxy.count("Marker=") > 0);
+
+    // None of the pages has any.
+    let none = tagged(&world, Some("none"));
+    let told = follower.of("Report", none, json!({})).await;
+    let what = format!("instances {}=none", world.name);
+    assert_eq!(reasons(&told), [(what.as_str(), NONE)]);
+}
+
+#[tokio::test]
+async fn an_account_has_more_clusters_than_a_page() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let proxy = HttpProxy::start().await;
+    let _worker = worker_behind(&proxy, &world, &follower);
+    // LocalStack's RDS has all clusters on one page.
+    let tag = format!("<Tag><Key>{}</Key><Value>a</Value></Tag>", world.name);
+    let page = move |id: &str, marker: &str| {
+        let cluster = format!(
+            "<DBCluster><DBClusterIdentifier>{id}</DBClusterIdentifier><Engine>aurora-postgresql</Engine>\
+             <Endpoint>127.0.0.1</Endpoint><Port>1</Port><TagList>{tag}</TagList></DBCluster>"
+        );
+        let result = format!("<DBClusters>{cluster}</DBClusters>{marker}");
+        let result = format!("<DescribeDBClustersResult>{result}</DescribeDBClustersResult>");
+        let body = format!("<DescribeDBClustersResponse>{result}</DescribeDBClustersResponse>");
+        Action::Answer(200, body)
+    };
+    proxy.decide(move |request| {
+        match (
+            request.contains("Action=DescribeDBClusters"),
+            request.contains("Marker=behind-1"),
+        ) {
+            (true, false) => page("1", "<Marker>behind-1</Marker>"),
+            (true, true) => page("2", ""),
+            (false, _) => Action::Forward,
+        }
+    });
+    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    assert_eq!(reasons(&told), [("1", NO_SECRET), ("2", NO_SECRET)]);
+}
+
+#[tokio::test]
+async fn a_permission_that_lacks_is_named() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let proxy = HttpProxy::start().await;
+    let _worker = worker_behind(&proxy, &world, &follower);
+    let bare = Rds(&world).instance_without_secret("bare", "a").await;
+    let what = format!("instances {}=*", world.name);
+    let reason = |call: &str| {
+        format!(
+            "the worker's task role may not list instances and clusters ({call}: AccessDenied). \
+             Allow rds:DescribeDBInstances and rds:DescribeDBClusters."
+        )
+    };
+    proxy.decide(|_| refusal());
+    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let all = reason("DescribeDBInstances");
+    assert_eq!(reasons(&told), [(what.as_str(), all.as_str())]);
+
+    // What could be listed is worked on.
+    proxy.decide(
+        |request| match request.contains("Action=DescribeDBClusters") {
+            true => refusal(),
+            false => Action::Forward,
+        },
+    );
+    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let clusters = reason("DescribeDBClusters");
+    let mut both = [
+        (bare.as_str(), NO_SECRET),
+        (what.as_str(), clusters.as_str()),
+    ];
+    both.sort_unstable();
+    assert_eq!(reasons(&told), both);
+}
+
+#[tokio::test]
+async fn a_tag_that_nothing_has_is_told() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    let told = follower
+        .of("Report", tagged(&world, Some("a")), json!({}))
+        .await;
+    let what = format!("instances {}=a", world.name);
+    assert_eq!(reasons(&told), [(what.as_str(), NONE)]);
+}

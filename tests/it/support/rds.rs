@@ -1,0 +1,82 @@
+//! Instances and clusters of LocalStack's RDS, which are local servers: the shared one, or the one on the port that is
+//! given. None is deleted: one that is gone would end the listing of whoever is at it.
+
+use aws_sdk_rds::operation::create_db_instance::builders::CreateDBInstanceFluentBuilder;
+use aws_sdk_rds::types::Tag;
+
+use super::World;
+
+/// A test's own, which have a tag with the test's name.
+pub(crate) struct Rds<'a>(pub(crate) &'a World);
+
+impl Rds<'_> {
+    /// A PostgreSQL instance with a secret that RDS manages; returns its identifier.
+    pub(crate) async fn instance(&self, name: &str, value: &str, port: u16) -> String {
+        self.instance_with(name, value, |wanted| {
+            wanted.port(port.into()).manage_master_user_password(true)
+        })
+        .await
+    }
+
+    /// A PostgreSQL instance whose password was given.
+    pub(crate) async fn instance_without_secret(&self, name: &str, value: &str) -> String {
+        self.instance_with(name, value, |wanted| {
+            wanted.master_user_password("12345678")
+        })
+        .await
+    }
+
+    /// Any instance.
+    pub(crate) async fn instance_with(
+        &self,
+        name: &str,
+        value: &str,
+        want: impl FnOnce(CreateDBInstanceFluentBuilder) -> CreateDBInstanceFluentBuilder,
+    ) -> String {
+        let id = self.id(name);
+        let wanted = self.0.aws.rds.create_db_instance();
+        let wanted = wanted
+            .db_instance_identifier(&id)
+            .db_instance_class("db.t3.micro")
+            .allocated_storage(20)
+            .engine("postgres")
+            .master_username("boss")
+            .tags(self.tag(value));
+        want(wanted).send().await.unwrap();
+        id
+    }
+
+    /// A PostgreSQL cluster with a secret that RDS manages, and with a member; returns its identifier.
+    pub(crate) async fn cluster(&self, name: &str, value: &str, port: u16) -> String {
+        let id = self.id(name);
+        self.0
+            .aws
+            .rds
+            .create_db_cluster()
+            .db_cluster_identifier(&id)
+            .engine("aurora-postgresql")
+            .port(port.into())
+            .master_username("boss")
+            .manage_master_user_password(true)
+            .tags(self.tag(value))
+            .send()
+            .await
+            .unwrap();
+        self.instance_with(&format!("{name}-member"), value, |wanted| {
+            wanted
+                .engine("aurora-postgresql")
+                .db_cluster_identifier(&id)
+        })
+        .await;
+        id
+    }
+
+    /// The identifier of what has this name.
+    pub(crate) fn id(&self, name: &str) -> String {
+        format!("{}-{name}", self.0.name)
+    }
+
+    fn tag(&self, value: &str) -> Tag {
+        Tag::builder().key(&self.0.name).value(value).build()
+    }
+}
