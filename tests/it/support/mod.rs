@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use browser::Browser;
 pub(crate) use counter::Counter;
-pub(crate) use follower::Follower;
+pub(crate) use follower::{Follower, Told};
 pub(crate) use gate::Gate;
 pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
