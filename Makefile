@@ -11,7 +11,7 @@ DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories chaos bench check reference
+.PHONY: demo demo-stop test histories chaos fleet bench check reference
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -47,6 +47,13 @@ chaos:
 	cargo build --locked --workspace --bins --tests
 	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- faults::chaos
+
+## A thousand databases, ten of them broken, and one command; then again, with a worker that is killed half-way. Needs 8 GB
+## of disk while it runs.
+fleet:
+	cargo build --locked --workspace --bins --tests
+	FLEET_DATABASES=$${FLEET_DATABASES:-1000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
+	  cargo test --locked --package extension-worker-tests -- --test-threads=1 resync::fleet
 
 ## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes;
 ## less with FIGURES="in-sync load idle dead-server", or some of these.

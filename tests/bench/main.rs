@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
 
+mod fleet;
 mod worker;
 mod world;
 
@@ -48,6 +49,9 @@ async fn main() {
     }
     if wanted("idle") {
         idle(&world).await;
+    }
+    if wanted("fleet") {
+        fleet::fleet(&world).await;
     }
     if wanted("dead-server") {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     pub(crate) handled: f64,
     pub(crate) sqs_calls: f64,
     pub(crate) receives: f64,
+    /// Results of re-syncs that say that a database is as declared.
+    pub(crate) in_sync: f64,
 }
 
 impl Counts {
@@ -80,17 +82,13 @@ impl Worker {
             handled: sum("extension_worker_messages_handled_total"),
             sqs_calls: sum("extension_worker_sqs_calls_total"),
             receives: sum("extension_worker_sqs_calls_total{operation=\"ReceiveMessage\"}"),
+            in_sync: sum("extension_worker_resync_databases_total{state=\"in_sync\"}"),
         }
     }
 
     /// CPU time so far, in the program and in the kernel for it.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all.
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let fields = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+        cpu_of(&self.child.id().to_string())
     }
 
     /// The most memory that was ever resident, in MB.
@@ -107,6 +105,16 @@ impl Drop for Worker {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// CPU time of a process so far.
+pub(crate) fn cpu_of(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 /// A port that nobody listens on.

@@ -24,8 +24,10 @@ type Answered = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// The services, and what was made in them.
 pub(crate) struct World {
+    pub(crate) config: aws_config::SdkConfig,
     sqs: aws_sdk_sqs::Client,
-    name: String,
+    /// Of the secret too.
+    pub(crate) name: String,
     pub(crate) databases: Vec<String>,
     pub(crate) answers_port: u16,
     answered: Answered,
@@ -80,6 +82,7 @@ impl World {
         let answered = Answered::default();
         Self {
             sqs: aws_sdk_sqs::Client::new(&config),
+            config,
             name,
             databases,
             answers_port: listen_for_answers(Arc::clone(&answered)).await,

@@ -1,5 +1,6 @@
 //! The re-sync of a fleet: one message, and a result for each database.
 
+mod fleet;
 mod instances;
 mod targets;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub(crate) struct Told {
     pub(crate) results: BTreeMap<(String, String), Value>,
     /// How many results came, repeated ones too.
     pub(crate) count: usize,
+    /// Databases of which one result says something else than another.
+    pub(crate) differently: BTreeSet<String>,
     pages: BTreeMap<u64, bool>,
     keys: BTreeSet<String>,
     ends: BTreeMap<String, u64>,
@@ -45,15 +48,19 @@ impl Told {
             "ResyncResult" => {
                 self.count += 1;
                 let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-                self.results
-                    .entry((text("Key"), text("Database")))
-                    .or_insert(event);
+                let database = (text("Key"), text("Database"));
+                let first = self.results.entry(database.clone());
+                let first = first.or_insert_with(|| event.clone());
+                if ["State", "Changes"].iter().any(|of| first[of] != event[of]) {
+                    self.differently.insert(database.1);
+                }
             }
             other => panic!("{other}"),
         }
     }
 
-    fn is_complete(&self) -> bool {
+    /// Whether there is nothing more to come but what is told again.
+    pub(crate) fn is_complete(&self) -> bool {
         let last = self.pages.iter().find(|(_, last)| **last);
         let has_all_pages = last.is_some_and(|(page, _)| self.pages.len() as u64 == page + 1);
         let is_told = |key: &String| {
@@ -125,7 +132,9 @@ impl<'a> Follower<'a> {
 
     /// Hears a re-sync to its end.
     pub(crate) async fn hear(&self) -> Told {
-        self.hear_until(Told::is_complete).await
+        let mut told = Told::default();
+        self.hear_until(&mut told, Told::is_complete).await;
+        told
     }
 
     /// Publishes a report of all instances and clusters, other tests' too, and hears it until these keys have a result.
@@ -136,14 +145,18 @@ impl<'a> Follower<'a> {
         });
         self.world.publish_text(&message.to_string()).await;
         let has_result = |told: &Told, key: &str| told.results.keys().any(|(of, _)| of == key);
-        self.hear_until(|told| keys.iter().all(|key| has_result(told, key)))
-            .await
+        let mut told = Told::default();
+        self.hear_until(&mut told, |told| {
+            keys.iter().all(|key| has_result(told, key))
+        })
+        .await;
+        told
     }
 
-    async fn hear_until(&self, is_enough: impl Fn(&Told) -> bool) -> Told {
-        let mut told = Told::default();
+    /// Hears more, until it is enough.
+    pub(crate) async fn hear_until(&self, told: &mut Told, is_enough: impl Fn(&Told) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !is_enough(&told) {
+        while !is_enough(told) {
             assert!(Instant::now() < until, "{told:?}");
             let sqs = &self.world.aws.sqs;
             let received = sqs
@@ -154,16 +167,22 @@ impl<'a> Follower<'a> {
                 .send()
                 .await
                 .unwrap();
+            let mut heard = Vec::new();
             for message in received.messages.unwrap_or_default() {
                 told.note(serde_json::from_str(&message.body.unwrap()).unwrap());
-                sqs.delete_message()
+                let entry = DeleteMessageBatchRequestEntry::builder()
+                    .id(heard.len().to_string())
+                    .receipt_handle(message.receipt_handle.unwrap());
+                heard.push(entry.build().unwrap());
+            }
+            if !heard.is_empty() {
+                sqs.delete_message_batch()
                     .queue_url(&self.queue_url)
-                    .receipt_handle(message.receipt_handle.unwrap())
+                    .set_entries(Some(heard))
                     .send()
                     .await
                     .unwrap();
             }
         }
-        told
     }
 }

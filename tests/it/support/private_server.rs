@@ -140,7 +140,8 @@ impl PrivateServer {
         self.connect_to("postgres").await
     }
 
-    async fn connect_to(&self, database: &str) -> Option<Client> {
+    /// The same, in a database.
+    pub(crate) async fn connect_to(&self, database: &str) -> Option<Client> {
         let config = format!(
             "host=127.0.0.1 port={} user=postgres dbname={database}",
             self.port

@@ -63,7 +63,7 @@ impl Scope {
     /// Reading `pg_available_extension_versions` costs PostgreSQL a directory scan for each extension that there is:
     /// it is read only where a declared extension is not installed, or not in the one version that is declared. Update
     /// paths are many: they are read only where there may be somewhere to go.
-    pub(super) fn sql(&self) -> String {
+    pub fn sql(&self) -> String {
         let names = text_array(self.names.iter().map(Some));
         let versions = text_array(self.versions.iter().map(Option::as_ref));
         let chosen = text_array(self.chosen.iter().map(Some));

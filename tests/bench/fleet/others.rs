@@ -1,0 +1,142 @@
+//! Other ways to look at databases: the least that it can cost, and what people use.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use extension_worker::database::Scope;
+use futures_util::stream::{self, StreamExt};
+use serde_json::json;
+use tokio_postgres::{Client, NoTls};
+
+use super::{AT_ONCE, file};
+use crate::world::variable;
+
+/// How to reach the server.
+pub(crate) struct Server {
+    host: String,
+    port: String,
+    user: String,
+    password: String,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self {
+            host: variable("PGHOST"),
+            port: variable("PGPORT"),
+            user: variable("PGUSER"),
+            password: variable("PGPASSWORD"),
+        }
+    }
+
+    pub(crate) async fn connect(&self, database: &str) -> Client {
+        let (client, connection) = self.open(database).await;
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn open(
+        &self,
+        database: &str,
+    ) -> (
+        Client,
+        impl Future<Output = Result<(), tokio_postgres::Error>> + use<>,
+    ) {
+        let Self {
+            host,
+            port,
+            user,
+            password,
+        } = self;
+        let way =
+            format!("host={host} port={port} user={user} password={password} dbname={database}");
+        tokio_postgres::connect(&way, NoTls).await.unwrap()
+    }
+}
+
+/// What the worker asks first.
+fn query() -> String {
+    Scope::default().and_installed().sql()
+}
+
+/// Connects to each, asks what the worker asks, and disconnects; how long that takes.
+pub(crate) async fn bare(server: &Server, databases: &[String]) -> Duration {
+    let sql = query();
+    let begun = Instant::now();
+    stream::iter(databases)
+        .for_each_concurrent(AT_ONCE, async |database| {
+            let (client, connection) = server.open(database).await;
+            let connection = tokio::spawn(connection);
+            client.simple_query(&sql).await.unwrap();
+            drop(client);
+            connection.await.unwrap().unwrap();
+        })
+        .await;
+    begun.elapsed()
+}
+
+/// The same by psql, one for each database; in milliseconds, where there is a psql.
+pub(crate) async fn psql(server: &Server, databases: &[String]) -> Option<f64> {
+    let beside = format!("{}/psql", variable("PG_BINDIR"));
+    let psql = if Path::new(&beside).exists() {
+        beside
+    } else {
+        "psql".to_owned()
+    };
+    if !is_there(&psql) {
+        println!("  psql under xargs -P4: not measured: psql is not installed");
+        return None;
+    }
+    let names = file("bench-fleet.names");
+    fs::write(&names, databases.join("\n")).unwrap();
+    let mut command = Command::new("xargs");
+    command
+        .args(["-P", &AT_ONCE.to_string(), "-n", "1"])
+        .args([&psql, "-X", "-Atc", &query(), "-d"])
+        .env("PGPASSWORD", &server.password)
+        .stdin(File::open(&names).unwrap());
+    Some(timed(command).await)
+}
+
+/// `community.postgresql.postgresql_ext` for one extension of each; in milliseconds, where there is an Ansible.
+pub(crate) async fn ansible(server: &Server, databases: &[String]) -> Option<f64> {
+    if !is_there("ansible-playbook") {
+        println!("  re-sync to Ansible: not measured: ansible is not installed");
+        return None;
+    }
+    let playbook = json!([{
+        "hosts": "localhost", "connection": "local", "gather_facts": false,
+        // Where ansible is, psycopg2 is.
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+        "tasks": [{
+            "community.postgresql.postgresql_ext": {
+                "name": "hstore", "db": "{{ item }}", "login_host": server.host, "port": server.port,
+                "login_user": server.user, "login_password": server.password,
+            },
+            "loop": databases,
+        }],
+    }]);
+    let path = file("bench-fleet.json");
+    fs::write(&path, playbook.to_string()).unwrap();
+    let mut command = Command::new("ansible-playbook");
+    command.args(["-i", "localhost,"]).arg(path);
+    Some(timed(command).await)
+}
+
+fn is_there(program: &str) -> bool {
+    let mut asked = Command::new(program);
+    let asked = asked.arg("--version").stdout(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
+
+/// Runs it to its end; how many milliseconds that takes.
+async fn timed(mut command: Command) -> f64 {
+    command.stdout(File::create(file("bench-fleet.out")).unwrap());
+    let begun = Instant::now();
+    let ended = tokio::task::spawn_blocking(move || command.status());
+    let status = ended.await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
+    begun.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,107 @@
+//! Re-syncs by a worker of their own, with a topic of results that a queue listens to.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::worker::Worker;
+use crate::world::World;
+
+/// How long a re-sync may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How exactly its end is seen.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A worker, and what its queue and its topic of results are.
+pub(crate) struct Resyncs<'a> {
+    world: &'a World,
+    pub(crate) worker: Worker,
+    queue: String,
+    sqs: aws_sdk_sqs::Client,
+    listener: String,
+}
+
+impl<'a> Resyncs<'a> {
+    pub(crate) async fn start(world: &'a World) -> Self {
+        let sqs = aws_sdk_sqs::Client::new(&world.config);
+        let sns = aws_sdk_sns::Client::new(&world.config);
+        let (queue, listener) = (world.queue().await, world.queue().await);
+        let arn = QueueAttributeName::QueueArn;
+        let read = sqs.get_queue_attributes().queue_url(&listener);
+        let read = read.attribute_names(arn.clone()).send().await.unwrap();
+        let name = format!("{}-{}", world.name, Uuid::new_v4().simple());
+        let topic = sns.create_topic().name(name).send().await.unwrap();
+        let topic = topic.topic_arn.unwrap();
+        let subscribed = sns
+            .subscribe()
+            .topic_arn(&topic)
+            .protocol("sqs")
+            .endpoint(&read.attributes.unwrap()[&arn])
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await;
+        assert!(subscribed.is_ok(), "{subscribed:?}");
+        let settings = [("WORKER_RESULTS_TOPIC_ARN", topic.as_str())];
+        Self {
+            world,
+            worker: Worker::start(world, &queue, &settings).await,
+            queue,
+            sqs,
+            listener,
+        }
+    }
+
+    /// From the publication of a re-sync to when SNS has taken the last of its results. Nobody receives them meanwhile:
+    /// that would be another's work on the same cores.
+    pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
+        let before = self.worker.counts().await;
+        let told = self.told().await;
+        let id = Uuid::new_v4().to_string();
+        let message = json!({
+            "Type": "Resync", "ResyncId": id, "Mode": mode,
+            "Targets": [{"Secret": self.world.name, "Databases": databases}],
+        });
+        let begun = Instant::now();
+        self.world.send(&self.queue, &[(id, message)]).await;
+        let end = loop {
+            tokio::time::sleep(LOOK).await;
+            let now = self.worker.counts().await;
+            // The re-sync's own message, and that of the server.
+            if now.handled - before.handled >= 2.0 {
+                break now;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{now:?}");
+        };
+        let time = begun.elapsed();
+        assert_eq!(end.in_sync - before.in_sync, databases.len() as f64);
+        // The servers, the results and the end.
+        while self.told().await < told + databases.len() + 2 {
+            assert!(begun.elapsed() < PATIENCE, "not all results are there");
+            tokio::time::sleep(LOOK).await;
+        }
+        time
+    }
+
+    /// How many events were told so far.
+    async fn told(&self) -> usize {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let read = self.sqs.get_queue_attributes().queue_url(&self.listener);
+        let read = read.attribute_names(name.clone()).send().await.unwrap();
+        read.attributes.unwrap()[&name].parse().unwrap()
+    }
+}
+
+/// Has a stack declare extensions of a database, which a worker makes and then lets go.
+pub(crate) async fn declare(world: &World, database: &str) {
+    let queue = world.queue().await;
+    let _worker = Worker::start(world, &queue, &[]).await;
+    let (id, mut request) = world.request(0, None);
+    let properties = &mut request["ResourceProperties"];
+    properties["DBName"] = json!(database);
+    properties["Extensions"] = json!(["hstore", "citext", "pg_trgm", "pgcrypto"]);
+    let requests = [(id, request)];
+    world.send(&queue, &requests).await;
+    world.answers(&requests, 1).await;
+}

@@ -1,0 +1,83 @@
+//! Many databases of one server, a few of them broken, and one command that makes them whole.
+
+mod scene;
+
+use serde_json::Value;
+
+use self::scene::{Fleet, Way};
+use crate::support::{Told, World};
+
+/// What the report is to say, whatever happened to workers: each database once, what can be repaired is, and the exit
+/// code is that of the worst.
+async fn is_as_it_should_be(fleet: &Fleet<'_>, code: Option<i32>, report: &Value) {
+    assert_eq!(code, Some(4));
+    assert_eq!(report["Complete"], true);
+    let results = report["Results"].as_array().unwrap();
+    // And the database `postgres`.
+    assert_eq!(results.len(), fleet.databases.len() + 1);
+    let of = |database: &str| {
+        let mut found = results.iter().filter(|one| one["Database"] == database);
+        let result = found.next().unwrap();
+        assert!(found.next().is_none(), "{database} has two results");
+        result
+    };
+    assert_eq!(of("postgres")["State"], "Unmanaged");
+    let broken = fleet.broken();
+    for database in &fleet.databases {
+        let result = of(database);
+        let way = broken.iter().find(|(name, _)| name == database);
+        let (state, changes) = match way {
+            None => ("InSync", 0),
+            Some((_, way)) if way.can_be_repaired() => ("Repaired", 1),
+            Some(_) => ("Failed", 0),
+        };
+        assert_eq!(result["State"], state, "{way:?}: {result}");
+        let told = result["Changes"].as_array().map_or(0, Vec::len);
+        assert_eq!((told, fleet.ddl(database)), (changes, changes), "{result}");
+    }
+    for (database, way) in broken {
+        let reason = of(database)["Reason"].as_str();
+        match way {
+            Way::Foreign => assert!(reason.unwrap().contains("stranger"), "{reason:?}"),
+            Way::Gone => assert!(reason.unwrap().contains("_gone"), "{reason:?}"),
+            Way::Dropped | Way::Outdated | Way::Moved => assert_eq!(reason, None),
+        }
+        let is_whole = way != Way::Gone;
+        assert_eq!(fleet.is_whole(database).await, is_whole, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_command_repairs_what_can_be_and_tells_of_every_database() {
+    let world = World::new().await;
+    let fleet = Fleet::new(&world).await;
+    let _worker = fleet.worker();
+    let (ended, report) = fleet.repair().await;
+    is_as_it_should_be(&fleet, ended.code(), &report).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
+    let world = World::new().await;
+    let fleet = Fleet::new(&world).await;
+    let mut first = fleet.worker();
+    let locks = fleet.stop_half_way().await;
+    let half = fleet.databases.len() / 2;
+    let mut told = Told::default();
+    let killed = async {
+        fleet.is_half_way().await;
+        let is_half = |told: &Told| told.count >= half;
+        fleet.follower.hear_until(&mut told, is_half).await;
+        first.signal("KILL");
+        first.exit().await;
+        drop(locks);
+        fleet.worker()
+    };
+    let ((ended, report), _second) = tokio::join!(fleet.repair(), killed);
+    is_as_it_should_be(&fleet, ended.code(), &report).await;
+    // The second began with the server's first database again, and nobody could tell.
+    let all = told.count + fleet.databases.len() + 1;
+    let is_all = |told: &Told| told.is_complete() && told.count >= all;
+    fleet.follower.hear_until(&mut told, is_all).await;
+    assert!(told.differently.is_empty(), "{:?}", told.differently);
+}

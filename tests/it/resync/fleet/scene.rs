@@ -1,0 +1,236 @@
+//! Databases of one server that one stack made alike, a few of them broken since.
+
+use std::process::{ExitStatus, Stdio};
+
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use crate::support::{
+    Fixture, Follower, Mode, PrivateServer, Worker, World, eventually, worker_binary,
+};
+
+/// In `make test`; `make fleet` says how many it wants with `FLEET_DATABASES`.
+const DATABASES: usize = 100;
+/// Of a hundred databases one is broken, and each way of it is seen.
+const SHARE: usize = 100;
+/// As many as a worker does at a time.
+const AT_ONCE: usize = 4;
+
+/// How a database was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// An extension was dropped by hand.
+    Dropped,
+    /// One is of an older version than is declared.
+    Outdated,
+    /// One is in another schema than is declared.
+    Moved,
+    /// One was dropped, and the server has it no more.
+    Gone,
+    /// Its ledger belongs to somebody of no standing.
+    Foreign,
+}
+
+const WAYS: [Way; 5] = [
+    Way::Dropped,
+    Way::Outdated,
+    Way::Moved,
+    Way::Gone,
+    Way::Foreign,
+];
+
+impl Way {
+    pub(super) fn can_be_repaired(self) -> bool {
+        !matches!(self, Self::Gone | Self::Foreign)
+    }
+}
+
+/// The server, and what was done to it.
+pub(super) struct Fleet<'a> {
+    world: &'a World,
+    pub(super) follower: Follower<'a>,
+    server: PrivateServer,
+    pub(super) databases: Vec<String>,
+    versioned: Fixture,
+    gone: Fixture,
+    prefix: String,
+    /// The server's log up to here is of what was before the re-sync.
+    begun: usize,
+}
+
+impl<'a> Fleet<'a> {
+    /// A Create makes the first database, of which the others are copies, the ledger included.
+    pub(super) async fn new(world: &'a World) -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long a test runs is told by make"
+        )]
+        let requested = std::env::var("FLEET_DATABASES").ok();
+        let count = requested.map_or(DATABASES, |count| count.parse().unwrap());
+        let settings = [
+            "log_statement=ddl",
+            "log_line_prefix=[%p] %d %a ",
+            // Copies are not worth a log of their own, nor the server's attention.
+            "wal_level=minimal",
+            "max_wal_senders=0",
+            "autovacuum=off",
+        ];
+        let fixture = |end: &str, scripts: &[(&str, &str)]| {
+            let name = format!("{}_{end}", world.name);
+            let newest = format!("default_version = '{}'\n", scripts.len());
+            Fixture::install(&name, &newest, scripts)
+        };
+        let mut fleet = Self {
+            world,
+            follower: Follower::new(world).await,
+            server: PrivateServer::start_with(world, Mode::Primary, &settings).await,
+            databases: (0..count).map(|number| format!("d{number:04}")).collect(),
+            versioned: fixture("versioned", &[("1", "SELECT 1;"), ("1--2", "SELECT 2;")]),
+            gone: fixture("gone", &[("1", "SELECT 1;")]),
+            prefix: format!("{}-fleet/", world.name),
+            begun: 0,
+        };
+        fleet.fill().await;
+        fleet.break_some().await;
+        fleet.begun = fleet.server.log().len();
+        fleet
+    }
+
+    async fn fill(&self) {
+        let first = &self.databases[0];
+        let mut secret = self.world.credentials();
+        secret["port"] = json!(self.server.port);
+        secret["dbname"] = json!(first);
+        let name = format!("{}server", self.prefix);
+        self.world.create_secret(&name, &secret.to_string()).await;
+        let admin = self.server.connect().await.unwrap();
+        let create = format!("CREATE DATABASE {first}");
+        admin.batch_execute(&create).await.unwrap();
+        let worker = self.worker();
+        let extensions = json!([
+            "hstore", {"Name": "citext", "Schema": "public"},
+            {"Name": self.versioned.name, "Version": "default"}, self.gone.name,
+        ]);
+        let answer = self
+            .world
+            .create(json!({"DBSecret": name, "Extensions": extensions}))
+            .await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        // Nobody may be connected to what is copied.
+        drop(worker);
+        for database in &self.databases[1..] {
+            let copy = format!("CREATE DATABASE {database} TEMPLATE {first}");
+            admin.batch_execute(&copy).await.unwrap();
+        }
+    }
+
+    async fn break_some(&self) {
+        self.server.execute("CREATE ROLE stranger").await;
+        let (versioned, gone) = (&self.versioned.name, &self.gone.name);
+        for (database, way) in self.broken() {
+            let sql = match way {
+                Way::Dropped => "DROP EXTENSION hstore",
+                Way::Outdated => {
+                    &format!("DROP EXTENSION {versioned}; CREATE EXTENSION {versioned} VERSION '1'")
+                }
+                Way::Moved => {
+                    "CREATE SCHEMA elsewhere; ALTER EXTENSION citext SET SCHEMA elsewhere"
+                }
+                Way::Gone => &format!("DROP EXTENSION {gone}"),
+                Way::Foreign => "ALTER SCHEMA extension_worker OWNER TO stranger",
+            };
+            self.connect(database)
+                .await
+                .batch_execute(sql)
+                .await
+                .unwrap();
+        }
+        self.gone.remove_control();
+    }
+
+    /// The databases that are broken, from one end of the fleet to the other, and how.
+    pub(super) fn broken(&self) -> Vec<(&str, Way)> {
+        let count = (self.databases.len() / SHARE).max(WAYS.len());
+        let apart = self.databases.len() / count;
+        let ways = WAYS.into_iter().cycle().take(count).enumerate();
+        ways.map(|(number, way)| (self.databases[number * apart + apart / 2].as_str(), way))
+            .collect()
+    }
+
+    /// A worker whose messages are soon there again when it is killed.
+    pub(super) fn worker(&self) -> Worker {
+        let settings = [
+            ("WORKER_RESULTS_TOPIC_ARN", self.follower.topic_arn.as_str()),
+            ("WORKER_VISIBILITY_SECONDS", "10"),
+        ];
+        Worker::start(self.world, &settings)
+    }
+
+    /// Repairs all of it from the command line; how that ended, and the report.
+    pub(super) async fn repair(&self) -> (ExitStatus, Value) {
+        let child = worker_binary()
+            .args(["resync", "--repair", "--wait", "--json"])
+            .args(["--timeout-seconds", "900", "--prefix", &self.prefix])
+            .env("WORKER_TOPIC_ARN", &self.world.topic_arn)
+            .env("WORKER_RESULTS_TOPIC_ARN", &self.follower.topic_arn)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The report is longer than a pipe holds.
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+        let output = ended.await.unwrap().unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status, report)
+    }
+
+    /// Has a worker stop in the middle of the fleet, until what is returned is dropped or it no longer waits.
+    pub(super) async fn stop_half_way(&self) -> Vec<Client> {
+        let middle = self.databases.len() / 2;
+        let mut locks = Vec::new();
+        for database in &self.databases[middle..middle + AT_ONCE] {
+            let client = self.connect(database).await;
+            let lock = "SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)";
+            client.batch_execute(lock).await.unwrap();
+            locks.push(client);
+        }
+        locks
+    }
+
+    /// Waits until a worker stopped there.
+    pub(super) async fn is_half_way(&self) {
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity
+                       WHERE application_name = 'extension-worker' AND wait_event = 'advisory'";
+        eventually("the wait for the locks", async || {
+            (self.server.text(waiting).await == AT_ONCE.to_string()).then_some(())
+        })
+        .await;
+    }
+
+    /// The statements by which workers changed a database since the re-sync began.
+    pub(super) fn ddl(&self, database: &str) -> usize {
+        let log = self.server.log();
+        let here = format!("] {database} extension-worker ");
+        log[self.begun..]
+            .lines()
+            .filter(|line| line.contains(&here) && line.contains("EXTENSION"))
+            .count()
+    }
+
+    /// Whether a database has all that is declared, where it is declared to be.
+    pub(super) async fn is_whole(&self, database: &str) -> bool {
+        let wanted = format!(
+            "SELECT count(*) = 4 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+             WHERE nspname = 'public' AND (extname IN ('hstore', 'citext', '{}')
+                                           OR extname = '{}' AND extversion = '2')",
+            self.gone.name, self.versioned.name
+        );
+        let client = self.connect(database).await;
+        client.query_one(&wanted, &[]).await.unwrap().get(0)
+    }
+
+    async fn connect(&self, database: &str) -> Client {
+        self.server.connect_to(database).await.unwrap()
+    }
+}
