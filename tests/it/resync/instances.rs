@@ -27,14 +27,15 @@ fn tagged(world: &World, value: Option<&str>) -> Value {
     json!([{"Instances": tag}])
 }
 
-/// Why each key failed.
+/// Why each instance, or what should have found some, failed.
 fn reasons(told: &Told) -> Vec<(&str, &str)> {
     let results = told.results.iter().map(|((key, database), result)| {
         assert_eq!(
             (database.as_str(), &result["State"]),
             ("", &json!("Failed"))
         );
-        (key.as_str(), result["Reason"].as_str().unwrap())
+        let id = key.strip_prefix("rds:").unwrap_or(key);
+        (id, result["Reason"].as_str().unwrap())
     });
     results.collect()
 }
@@ -64,12 +65,14 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
     let told = follower
         .of("Report", tagged(&world, Some("a")), json!({}))
         .await;
+    let key = |id: &str| format!("rds:{id}");
+    let (of_cluster, of_instance, of_bare) = (key(&cluster), key(&instance), key(&bare));
     let both = [
-        (cluster.as_str(), "postgres", "Unmanaged"),
-        (instance.as_str(), "postgres", "Unmanaged"),
+        (of_cluster.as_str(), "postgres", "Unmanaged"),
+        (of_instance.as_str(), "postgres", "Unmanaged"),
     ];
     assert_eq!(told.states(), both);
-    let result = &told.results[&(instance.clone(), "postgres".to_owned())];
+    let result = &told.results[&(of_instance.clone(), "postgres".to_owned())];
     assert_eq!(result["Target"], json!(instance));
     assert_eq!(
         result["Server"],
@@ -77,16 +80,16 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
     );
 
     let told = follower.of("Report", tagged(&world, None), json!({})).await;
-    let failed = (bare.as_str(), "", "Failed");
+    let failed = (of_bare.as_str(), "", "Failed");
     assert_eq!(told.states(), [failed, both[0], both[1]]);
     assert_eq!(
-        told.results[&(bare.clone(), String::new())]["Reason"],
+        told.results[&(of_bare.clone(), String::new())]["Reason"],
         NO_SECRET
     );
 
-    let keys = [cluster.as_str(), &instance, &bare];
+    let keys = [of_cluster.as_str(), &of_instance, &of_bare];
     let told = follower.of_all_instances(&keys).await;
-    let is_ours = |(key, _, _): &(&str, &str, &str)| key.starts_with(&world.name);
+    let is_ours = |(key, _, _): &(&str, &str, &str)| key.contains(&world.name);
     let ours: Vec<_> = told.states().into_iter().filter(is_ours).collect();
     assert_eq!(ours, [failed, both[0], both[1]]);
 }

@@ -227,6 +227,29 @@ async fn what_two_declare_differently_is_not_told_to_be_repaired() {
     let failed = told.of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
+    assert!(reason.contains("pg_trgm"), "{reason}");
+}
+
+#[tokio::test]
+async fn two_that_want_an_extension_elsewhere_are_told() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    world
+        .database
+        .execute("CREATE SCHEMA a; CREATE SCHEMA b")
+        .await;
+    world
+        .create(
+            json!({"DBSecret": world.secret, "Extensions": [{"Name": "hstore", "Schema": "a"}]}),
+        )
+        .await;
+    let targets = only(&world, &[&world.database.name]);
+    let baseline = json!({"Extensions": [{"Name": "hstore", "Schema": "b"}]});
+    let told = follower.of("Repair", targets, baseline).await;
+    let failed = told.of(&world.database.name);
+    assert_eq!(failed["State"], "Failed", "{failed}");
+    let reason = failed["Reason"].as_str().unwrap();
     assert!(
         reason.contains("since another declares it otherwise"),
         "{reason}"

@@ -107,7 +107,10 @@ async fn secrets_that_may_not_be_listed_are_told_and_so_are_pages_without_any() 
         Action::Answer(200, page.to_string())
     });
     let told = follower.of("Report", targets, json!({})).await;
-    assert_eq!(told.results[&key]["Reason"], "no secret is found by this.");
+    assert_eq!(
+        told.results[&key]["Reason"],
+        "no secret with a host is found by this: there is no server."
+    );
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ pub(super) async fn resync(
             findings.done.extend(done);
         }
         if !findings.done.is_empty() {
-            note_disputes(&declarers, &observed, &ledger, &mut findings);
+            note_disputes(&declarers, &observed, &ledger, target, &mut findings);
         }
     }
     let state = findings.state(&declarers, order.is_repair());
@@ -297,10 +297,12 @@ fn note_disputes(
     declarers: &[Declarer],
     observed: &Observed,
     ledger: &Ledger,
+    target: &Target,
     findings: &mut Findings,
 ) {
     for declarer in declarers {
-        for step in drift(declarer, observed, ledger).steps {
+        let mut left = drift(declarer, observed, ledger);
+        for step in std::mem::take(&mut left.steps) {
             let name = step.extension();
             if !findings.faults.iter().any(|(fault, _)| fault == name) {
                 let reason = format!(
@@ -311,6 +313,7 @@ fn note_disputes(
                 findings.fault(name, reason);
             }
         }
+        note(left, findings, target, observed);
     }
 }
 

@@ -183,8 +183,8 @@ fn lost_result(
     order.failed(None, reason, since)
 }
 
-/// Leaves out what is no server, and of the same role at the same server all but the first. What cannot be known is left
-/// to whoever works on it, and tells. Returns whether there was a server, left out or not.
+/// Of what a filter found leaves out what is no server, and what leads as the same role to a server that is there already.
+/// What cannot be known is left to whoever works on it, and tells. Returns whether there was a server, left out or not.
 async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
     let all = std::mem::take(&mut found.servers);
     let mut roles = stream::iter(all)
@@ -200,7 +200,10 @@ async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins)
             found.filter.is_some() && matches!(role, Ok(None) | Err(SecretError::Unusable { .. }));
         has_servers |= !is_none;
         let is_wanted = match role {
-            Ok(Some(role)) => !server.databases.is_empty() || sent.insert(hash(&role)),
+            Ok(Some(role)) if server.databases.is_empty() => {
+                sent.insert(hash(&role)) || found.filter.is_none()
+            }
+            Ok(Some(_)) => true,
             Ok(None) | Err(_) => !is_none,
         };
         if is_wanted {

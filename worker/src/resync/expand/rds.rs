@@ -80,16 +80,21 @@ fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (S
         secret,
     } = instance;
     let Some((host, port)) = endpoint else {
-        return Err((id, "it has no endpoint yet.".to_owned()));
+        return Err((key(&id), "it has no endpoint yet.".to_owned()));
     };
     let Some(secret) = secret else {
         let reason =
             "RDS manages no secret of its master user: name its own secret as a target (--secret).";
-        return Err((id, reason.to_owned()));
+        return Err((key(&id), reason.to_owned()));
     };
     Ok(Server {
         host: Some(host),
         port: Some(port),
-        ..server(message, format!("rds:{id}"), id, secret)
+        ..server(message, key(&id), id, secret)
     })
+}
+
+/// A secret may have the name of an instance.
+fn key(id: &str) -> String {
+    format!("rds:{id}")
 }
