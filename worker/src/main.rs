@@ -136,6 +136,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         Instances::new(&config),
         queue.clone(),
         results,
+        usize::from(settings.concurrency / 2).max(1),
         metrics.clone(),
     );
     let handler = Handler::new(

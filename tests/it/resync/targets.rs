@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::{only, worker};
-use crate::support::{Action, Follower, HttpProxy, Mode, PrivateServer, Worker, World};
+use crate::support::{
+    Action, Database, Follower, HttpProxy, Mode, PrivateServer, Worker, World, eventually,
+};
 
 #[tokio::test]
 async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
@@ -146,4 +148,38 @@ async fn a_database_that_two_targets_lead_to_has_a_result_for_each() {
     let told = follower.of("Repair", targets, json!({})).await;
     let states: Vec<_> = told.states().into_iter().map(|state| state.2).collect();
     assert_eq!(states, ["Repaired", "Repaired"]);
+}
+
+#[tokio::test]
+async fn servers_wait_for_a_place_and_leave_one_to_stacks() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = Worker::start(
+        &world,
+        &[
+            ("WORKER_RESULTS_TOPIC_ARN", &follower.topic_arn),
+            ("WORKER_CONCURRENCY", "2"),
+        ],
+    );
+    let lock = world.database.lock().await;
+    let mut targets = Vec::new();
+    for _ in 0..3 {
+        let secret = world.secret_with(&json!({})).await;
+        targets.push(json!({"Secret": secret, "Databases": [world.database.name]}));
+    }
+    let message = json!({"Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": targets});
+    world.publish_text(&message.to_string()).await;
+    eventually("the wait for the lock", async || {
+        world.database.is_waiting().await.then_some(())
+    })
+    .await;
+    // Another database's stack is served meanwhile.
+    let other = Database::create(&format!("{}_2", world.name)).await;
+    let secret = world.secret_with(&json!({"dbname": other.name})).await;
+    let answer = world
+        .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
+        .await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    drop(lock);
+    assert_eq!(follower.hear().await.results.len(), 3);
 }

@@ -313,7 +313,7 @@ pub(crate) fn handler_with(
             pools,
             Turns::new(8),
         ),
-        Resync::new(Instances::new(&config), queue, None, Metrics::default()),
+        Resync::new(Instances::new(&config), queue, None, 1, Metrics::default()),
         Responder::new(http, Metrics::default()),
         Metrics::default(),
     )

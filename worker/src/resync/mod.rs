@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use self::errand::{Errand, Page};
@@ -29,6 +30,9 @@ use crate::work::Worker;
 
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// How long, to twice that, a server waits for a place.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a message of a re-sync came to.
 #[derive(Debug)]
@@ -58,6 +62,7 @@ pub struct Resync {
     instances: Instances,
     queue: Queue,
     results: Results,
+    places: Semaphore,
 }
 
 /// Whether a message is of a re-sync.
@@ -73,12 +78,20 @@ pub fn is_errand(message: &Map<String, Value>) -> bool {
 }
 
 impl Resync {
-    /// Results go to the topic, if there is one.
-    pub fn new(instances: Instances, queue: Queue, topic: Option<Topic>, metrics: Metrics) -> Self {
+    /// Results go to the topic, if there is one. So many servers are worked on `at_once`: the other places for messages are
+    /// for stacks, which wait no longer than an hour.
+    pub fn new(
+        instances: Instances,
+        queue: Queue,
+        topic: Option<Topic>,
+        at_once: usize,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             instances,
             queue,
             results: Results::new(topic, metrics),
+            places: Semaphore::new(at_once),
         }
     }
 
@@ -94,6 +107,9 @@ impl Resync {
             },
             Some(Ok(Errand::ResyncPage(page))) => *page,
             Some(Ok(Errand::ResyncWork(server))) => {
+                let Ok(_place) = self.places.try_acquire() else {
+                    return self.later(Errand::ResyncWork(server)).await;
+                };
                 info!(
                     server = server.key,
                     resync = server.resync_id,
@@ -127,6 +143,23 @@ impl Resync {
             Ok(()) => ResyncEnd::Done,
             Err(error) => give_back(&error),
         }
+    }
+}
+
+impl Resync {
+    /// Sends an errand anew: to be given back would count as a failure of it.
+    async fn later(&self, errand: Errand) -> ResyncEnd {
+        let body = match serde_json::to_string(&errand) {
+            Ok(body) => body,
+            Err(error) => return ResyncEnd::Invalid(InvalidResync::Errand(error)),
+        };
+        let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
+        for answer in self.queue.send(vec![(body, delay)]).await {
+            if let Err(error) = answer {
+                return give_back(&error);
+            }
+        }
+        ResyncEnd::Done
     }
 }
 

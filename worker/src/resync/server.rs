@@ -1,6 +1,6 @@
 //! One server of a re-sync: its databases, some at a time, each with a result.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
@@ -23,6 +23,11 @@ use crate::work::Worker;
 const DATABASES_AT_ONCE: usize = 4;
 /// How long a database is tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So many databases in a row at which the server did not answer say that it is gone.
+const ENOUGH_FAILURES: usize = 12;
+/// Then one of so many is tried all the same.
+const PROBE: usize = 100;
 
 /// Does every database, and tells of each.
 ///
@@ -88,9 +93,9 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         }
     };
     let count = databases.len();
-    let is_failing = AtomicBool::new(false);
+    let failing = AtomicUsize::new(0);
     stream::iter(databases)
-        .map(|database| one(worker, &properties, &order, database, &is_failing))
+        .map(|database| one(worker, &properties, &order, database, &failing))
         .buffer_unordered(DATABASES_AT_ONCE)
         .for_each(async |result| drop(tell.send(result).await))
         .await;
@@ -125,22 +130,31 @@ async fn databases(
     }
 }
 
-/// One database, tried again where that may help. Once the server does not answer, the others are tried once each.
+/// One database, tried again where that may help. Once the server does not answer, the next are tried once each, and then
+/// one of many: a server that is gone, with thousands of databases, is not waited for as often.
 async fn one(
     worker: &Worker,
     properties: &Properties,
     order: &Order<'_>,
     database: String,
-    is_failing: &AtomicBool,
+    failing: &AtomicUsize,
 ) -> DatabaseResult {
     let since = Instant::now();
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, since + PATIENCE);
-    let mut last = is_failing.load(Relaxed);
+    let failures = failing.load(Relaxed);
+    if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
+        let reason = "the server does not answer, and was not asked for this database.";
+        return DatabaseResult {
+            database: Some(database),
+            ..order.failed(None, reason.to_owned(), since)
+        };
+    }
+    let mut last = failures > 0;
     loop {
         let (trouble, login) = match attempt(worker, properties, order, &database, last).await {
             Ok(result) => {
-                is_failing.store(false, Relaxed);
+                failing.store(0, Relaxed);
                 return result;
             }
             Err(failed) => failed,
@@ -156,7 +170,7 @@ async fn one(
                 continue;
             }
         }
-        is_failing.fetch_or(trouble.failing, Relaxed);
+        failing.fetch_add(usize::from(trouble.failing), Relaxed);
         let target = login.map(|login| login.target(&database));
         return DatabaseResult {
             database: Some(database),
