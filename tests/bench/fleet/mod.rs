@@ -26,9 +26,11 @@ pub(crate) async fn fleet(world: &World) {
     memory(world, &databases).await;
 
     let resyncs = Resyncs::start(world).await;
+    let silent = Resyncs::start_silent(world).await;
     // Nobody is the first to connect to a database.
     bare(&server, &databases).await;
-    let (mut reports, mut repairs, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reports, mut repairs) = (Vec::new(), Vec::new());
+    let (mut silents, mut bares) = (Vec::new(), Vec::new());
     let (mut cpu, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROUNDS {
         let before = resyncs.worker.cpu();
@@ -37,6 +39,7 @@ pub(crate) async fn fleet(world: &World) {
         let before = own_cpu();
         bares.push(bare(&server, &databases).await);
         bare_cpu += own_cpu() - before;
+        silents.push(silent.time("Report", &databases).await);
         repairs.push(resyncs.time("Repair", &databases).await);
     }
     let (report, repair, least) = (median(reports), median(repairs), median(bares));
@@ -44,7 +47,9 @@ pub(crate) async fn fleet(world: &World) {
     line(what, report / least, "", 1.5);
     let what = "re-sync of 1,000 databases, Repair, to a bare loop";
     line(what, repair / least, "", 1.5);
-    let each = |milliseconds: f64| milliseconds / DATABASES as f64;
+    let what = "the same, Report, without a topic of results";
+    note(what, median(silents) / least, "");
+    let each = |milliseconds: f64| milliseconds / databases.len() as f64;
     note("milliseconds each, Report", each(report), "ms");
     note("milliseconds each, bare loop", each(least), "ms");
     let rounds = ROUNDS as f64;
@@ -86,7 +91,13 @@ async fn memory(world: &World, databases: &[String]) {
 
 /// Databases that one Create made alike, by their names.
 async fn copies(world: &World, server: &Server) -> Vec<String> {
-    let names: Vec<String> = (0..DATABASES)
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how long it takes is told by make"
+    )]
+    let requested = std::env::var("FLEET_DATABASES").ok();
+    let count = requested.map_or(DATABASES, |count| count.parse().unwrap());
+    let names: Vec<String> = (0..count)
         .map(|number| format!("{}_fleet_{number:04}", world.name))
         .collect();
     let admin = server.connect("postgres").await;

@@ -112,7 +112,7 @@ pub(crate) async fn ansible(server: &Server, databases: &[String]) -> Option<f64
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         "tasks": [{
             "community.postgresql.postgresql_ext": {
-                "name": "hstore", "db": "{{ item }}", "login_host": server.host, "port": server.port,
+                "name": "hstore", "login_db": "{{ item }}", "login_host": server.host, "login_port": server.port,
                 "login_user": server.user, "login_password": server.password,
             },
             "loop": databases,
