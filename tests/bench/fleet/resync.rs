@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::worker::Worker;
 use crate::world::World;
 
+/// What each database has, and a stack declares.
+pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
 /// How long a re-sync may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
@@ -116,7 +118,7 @@ pub(crate) async fn declare(world: &World, database: &str) {
     let (id, mut request) = world.request(0, None);
     let properties = &mut request["ResourceProperties"];
     properties["DBName"] = json!(database);
-    properties["Extensions"] = json!(["hstore", "citext", "pg_trgm", "pgcrypto"]);
+    properties["Extensions"] = json!(EXTENSIONS);
     let requests = [(id, request)];
     world.send(&queue, &requests).await;
     world.answers(&requests, 1).await;

@@ -104,9 +104,7 @@ async fn no_session_is_open_while_sns_takes_no_results() {
     let told = || (sns.count("ResyncResult") > 0).then_some(());
     eventually("the first results", async || told()).await;
     let since = Instant::now();
-    while fleet.sessions("true").await != "0"
-        || since.elapsed() < SOON / 5
-    {
+    while fleet.sessions("true").await != "0" || since.elapsed() < SOON / 5 {
         assert!(since.elapsed() < SOON, "a session is open");
         tokio::time::sleep(SOON / 100).await;
     }
