@@ -55,8 +55,9 @@ fleet:
 	FLEET_DATABASES=$${FLEET_DATABASES:-1000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- --test-threads=1 resync::fleet
 
-## What a request costs the worker: CPU, memory, calls; and what a dead server costs the others. About three minutes;
-## less with FIGURES="in-sync load idle dead-server", or some of these.
+## What a request costs the worker: CPU, memory, calls; what a dead server costs the others; and what a re-sync of a
+## thousand databases takes, for which it needs 8 GB of disk, and Ansible in PATH where it shall be compared. About ten
+## minutes; less with FIGURES="in-sync load idle fleet dead-server", or some of these, or FLEET_DATABASES=300.
 bench:
 	cargo build --release --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \

@@ -68,6 +68,13 @@ fn line(what: &str, measured: f64, unit: &str, target: f64) {
     println!("{what:58} {measured:>10}  <= {target} {unit}{verdict}");
 }
 
+/// The same with the least that it should be.
+fn line_at_least(what: &str, measured: f64, unit: &str, target: f64) {
+    let verdict = if measured >= target { "" } else { "  missed" };
+    let measured = format!("{measured:.1} {unit}");
+    println!("{what:58} {measured:>10}  >= {target} {unit}{verdict}");
+}
+
 fn note(what: &str, measured: f64, unit: &str) {
     println!("  {what:56} {:>10}", format!("{measured:.3} {unit}"));
 }

@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};
 
+use super::resync::EXTENSIONS;
 use super::{AT_ONCE, file};
 use crate::world::variable;
 
@@ -100,7 +101,7 @@ pub(crate) async fn psql(server: &Server, databases: &[String]) -> Option<f64> {
     Some(timed(command).await)
 }
 
-/// `community.postgresql.postgresql_ext` for one extension of each; in milliseconds, where there is an Ansible.
+/// `community.postgresql.postgresql_ext` for each extension of each; in milliseconds, where there is an Ansible.
 pub(crate) async fn ansible(server: &Server, databases: &[String]) -> Option<f64> {
     if !is_there("ansible-playbook") {
         println!("  re-sync to Ansible: not measured: ansible is not installed");
@@ -112,10 +113,11 @@ pub(crate) async fn ansible(server: &Server, databases: &[String]) -> Option<f64
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         "tasks": [{
             "community.postgresql.postgresql_ext": {
-                "name": "hstore", "db": "{{ item }}", "login_host": server.host, "port": server.port,
+                "name": "{{ item.1 }}", "login_db": "{{ item.0 }}", "login_host": server.host, "login_port": server.port,
                 "login_user": server.user, "login_password": server.password,
             },
-            "loop": databases,
+            "vars": {"databases": databases, "extensions": EXTENSIONS},
+            "loop": "{{ databases | product(extensions) | list }}",
         }],
     }]);
     let path = file("bench-fleet.json");

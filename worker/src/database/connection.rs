@@ -51,8 +51,8 @@ const SESSION_OPTIONS: &str = "-c default_transaction_isolation=read\\ committed
 /// A worker that is killed leaves a backend that holds its locks: with `client_connection_check_interval` it notices
 /// within two seconds. PostgreSQL 13 does not know the setting, and does without.
 const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
-                             SELECT set_config(name, '2000', false) FROM pg_settings \
-                             WHERE name = 'client_connection_check_interval'";
+                             SELECT set_config('client_connection_check_interval', '2000', false) \
+                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL";
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]

@@ -69,7 +69,8 @@ impl Scope {
         let chosen = text_array(self.chosen.iter().map(Some));
         let schemas = text_array(self.schemas.iter().map(Some));
         // Nothing is read of the directory where nothing is asked.
-        let names_any = self.installed || !self.names.is_empty();
+        let has_names = !self.names.is_empty();
+        let names_any = self.installed || has_names;
         let installed = self.installed;
         format!(
             "SELECT json_build_object(
@@ -96,7 +97,7 @@ impl Scope {
       ELSE '[]' END,
     'paths', (SELECT coalesce(json_agg(json_build_object('name', a.name, 'source', p.source, 'target', p.target)), '[]')
               FROM pg_available_extensions() a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
-              WHERE {names_any} AND p.path IS NOT NULL AND (lower(a.name) = ANY ({chosen})
+              WHERE {has_names} AND p.path IS NOT NULL AND (lower(a.name) = ANY ({chosen})
                 OR EXISTS (SELECT FROM unnest({names}, {versions}) AS declared (name, version)
                            JOIN pg_extension e ON lower(e.extname) = declared.name
                            WHERE e.extname = a.name AND e.extversion <> coalesce(declared.version, a.default_version))))),
@@ -113,8 +114,8 @@ impl Scope {
                        -- A dump without comments.
                        CASE WHEN to_regclass('extension_worker.resource') IS NULL THEN 0 ELSE 1 END)
                      FROM pg_namespace WHERE nspname = 'extension_worker'),
-  'preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
-  'cron_database', (SELECT setting FROM pg_settings WHERE name = 'cron.database_name'),
+  'preloaded', settings.preloaded,
+  'cron_database', settings.cron_database,
   'database', current_database(),
   'foreign_ledger_owner', (SELECT r.rolname
     FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
@@ -124,7 +125,11 @@ impl Scope {
                AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser'
                                AND pg_has_role(me.oid, s.oid, 'MEMBER')))
       AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser' AND pg_has_role(r.oid, s.oid, 'MEMBER')))
-)"
+)
+-- One look at the settings: each makes all of them.
+FROM (SELECT max(setting) FILTER (WHERE name = 'shared_preload_libraries') AS preloaded,
+             max(setting) FILTER (WHERE name = 'cron.database_name') AS cron_database
+      FROM pg_settings WHERE name IN ('shared_preload_libraries', 'cron.database_name')) settings"
         )
     }
 }

@@ -94,10 +94,12 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
     };
     let count = databases.len();
     let failing = AtomicUsize::new(0);
+    // Who waits for the telling of a result has no transaction open, and keeps no other database from going on.
     stream::iter(databases)
-        .map(|database| one(worker, &properties, &order, database, &failing))
-        .buffer_unordered(DATABASES_AT_ONCE)
-        .for_each(async |result| drop(tell.send(result).await))
+        .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
+            let result = one(worker, &properties, &order, database, &failing).await;
+            drop(tell.send(result).await);
+        })
         .await;
     count
 }

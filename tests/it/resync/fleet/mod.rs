@@ -2,10 +2,15 @@
 
 mod scene;
 
-use serde_json::Value;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use self::scene::{Fleet, Way};
-use crate::support::{Told, World};
+use crate::support::{Action, HttpProxy, Told, World, eventually};
+
+/// Less than PostgreSQL leaves a transaction alone in which nothing happens, and more than a database takes.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What the report is to say, whatever happened to workers: each database once, what can be repaired is, and the exit
 /// code is that of the worst.
@@ -80,4 +85,27 @@ async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
     let is_all = |told: &Told| told.is_complete() && told.count >= all;
     fleet.follower.hear_until(&mut told, is_all).await;
     assert!(told.differently.is_empty(), "{:?}", told.differently);
+}
+
+#[tokio::test]
+async fn no_session_is_open_while_sns_takes_no_results() {
+    let world = World::new().await;
+    let fleet = Fleet::new(&world).await;
+    let sns = HttpProxy::start().await;
+    sns.decide(|request| match request.contains("ResyncResult") {
+        true => Action::Hang,
+        false => Action::Forward,
+    });
+    let _worker = fleet.worker_with(("AWS_ENDPOINT_URL_SNS", &sns.endpoint()));
+    let message = json!({
+        "Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": [{"SecretPrefix": fleet.prefix}],
+    });
+    world.publish_text(&message.to_string()).await;
+    let told = || (sns.count("ResyncResult") > 0).then_some(());
+    eventually("the first results", async || told()).await;
+    let since = Instant::now();
+    while fleet.sessions("true").await != "0" || since.elapsed() < SOON / 5 {
+        assert!(since.elapsed() < SOON, "a session is open");
+        tokio::time::sleep(SOON / 100).await;
+    }
 }

@@ -53,7 +53,7 @@ pub(super) struct Fleet<'a> {
     pub(super) databases: Vec<String>,
     versioned: Fixture,
     gone: Fixture,
-    prefix: String,
+    pub(super) prefix: String,
     /// The server's log up to here is of what was before the re-sync.
     begun: usize,
 }
@@ -159,11 +159,12 @@ impl<'a> Fleet<'a> {
 
     /// A worker whose messages are soon there again when it is killed.
     pub(super) fn worker(&self) -> Worker {
-        let settings = [
-            ("WORKER_RESULTS_TOPIC_ARN", self.follower.topic_arn.as_str()),
-            ("WORKER_VISIBILITY_SECONDS", "10"),
-        ];
-        Worker::start(self.world, &settings)
+        self.worker_with(("WORKER_VISIBILITY_SECONDS", "10"))
+    }
+
+    pub(super) fn worker_with(&self, setting: (&str, &str)) -> Worker {
+        let topic = ("WORKER_RESULTS_TOPIC_ARN", self.follower.topic_arn.as_str());
+        Worker::start(self.world, &[topic, setting])
     }
 
     /// Repairs all of it from the command line; how that ended, and the report.
@@ -200,12 +201,17 @@ impl<'a> Fleet<'a> {
 
     /// Waits until a worker stopped there.
     pub(super) async fn is_half_way(&self) {
-        let waiting = "SELECT count(*)::text FROM pg_stat_activity
-                       WHERE application_name = 'extension-worker' AND wait_event = 'advisory'";
         eventually("the wait for the locks", async || {
-            (self.server.text(waiting).await == AT_ONCE.to_string()).then_some(())
+            (self.sessions("wait_event = 'advisory'").await == AT_ONCE.to_string()).then_some(())
         })
         .await;
+    }
+
+    /// How many sessions workers have, of which this is so.
+    pub(super) async fn sessions(&self, which: &str) -> String {
+        let sessions = "SELECT count(*)::text FROM pg_stat_activity
+                        WHERE application_name = 'extension-worker'";
+        self.server.text(&format!("{sessions} AND {which}")).await
     }
 
     /// The statements by which workers changed a database since the re-sync began.
