@@ -3,15 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use tracing::info;
 
 use super::assess::Findings;
+use super::declared::{declarations, declarers, is_met};
+use super::order::Order;
 use crate::database::{Pools, ResyncEntry, Scope, Session, newest_ledger_version};
-use crate::events::{DatabaseResult, Mode, State};
-use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed, VersionRequest};
+use crate::events::DatabaseResult;
+use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::{Class, DatabaseError, classify};
-use crate::message::Properties;
 use crate::pass::PassError;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, Step, WholeLedger, drift, settle,
@@ -22,67 +22,6 @@ use crate::server::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
 const STATEMENT_TIME: Duration = Duration::from_secs(900);
-
-/// What a re-sync is to do in each database of a server.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Order<'a> {
-    pub(super) resync_id: &'a str,
-    pub(super) mode: Mode,
-    /// The server's key in the re-sync.
-    pub(super) key: &'a str,
-    /// The secret or instance, as it was given.
-    pub(super) target: &'a str,
-    pub(super) baseline: Option<&'a Baseline>,
-    /// Whether the database was named: the baseline is for those that have a ledger, and for these.
-    pub(super) is_named: bool,
-}
-
-/// Extensions that every database should have beside what stacks declare.
-#[derive(Debug, Clone)]
-pub(super) struct Baseline {
-    pub(super) declarer: Declarer,
-    /// As properties, for the ledger.
-    pub(super) declared: serde_json::Value,
-}
-
-impl Order<'_> {
-    fn is_repair(&self) -> bool {
-        self.mode == Mode::Repair
-    }
-
-    /// The result of what could not be looked at.
-    pub(super) fn failed(
-        &self,
-        at: Option<&Target>,
-        reason: String,
-        since: Instant,
-    ) -> DatabaseResult {
-        DatabaseResult {
-            reason: Some(reason),
-            server: at.map(|target| target.address.to_string()),
-            database: at.map(|target| target.database.clone()),
-            ..self.result(State::Failed, since)
-        }
-    }
-
-    pub(super) fn result(&self, state: State, since: Instant) -> DatabaseResult {
-        DatabaseResult {
-            resync_id: self.resync_id.to_owned(),
-            mode: self.mode,
-            key: self.key.to_owned(),
-            state,
-            target: self.target.to_owned(),
-            server: None,
-            database: None,
-            server_version: None,
-            extensions: Vec::new(),
-            changes: Vec::new(),
-            reason: None,
-            at: Utc::now(),
-            milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
 
 /// Does one database.
 ///
@@ -120,9 +59,12 @@ pub(super) async fn resync(
             ..result
         });
     }
+    let order = &Order {
+        baseline: order.baseline.filter(|_| has_ledger || order.is_named),
+        ..*order
+    };
     let mut findings = Findings::default();
-    let baseline = order.baseline.filter(|_| has_ledger || order.is_named);
-    let declarers = declarers(&whole.resources, baseline, &mut findings);
+    let declarers = declarers(&whole.resources, order.baseline, &mut findings);
     let scope = Scope::of(&declarations(&declarers)).and_installed();
     let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
     let mut observed = before;
@@ -150,24 +92,18 @@ pub(super) async fn resync(
         }
     } else {
         for declarer in &declarers {
-            let work = drift(declarer, &observed, &ledger);
-            let steps = work.steps.clone();
-            note(
-                Drift {
-                    steps: Vec::new(),
-                    ..work
-                },
-                &mut findings,
-                target,
-                &observed,
-            );
+            let mut work = drift(declarer, &observed, &ledger);
+            let steps = std::mem::take(&mut work.steps);
+            note(work, &mut findings, target, &observed);
             let done = apply(&mut session, steps, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;
             }
-            let is_new = baseline.is_some_and(|baseline| baseline.declarer.key == declarer.key);
-            if !done.is_empty() || is_new {
+            let is_baseline = order
+                .baseline
+                .is_some_and(|baseline| baseline.declarer.key == declarer.key);
+            if !done.is_empty() || is_baseline {
                 let intent = Intent {
                     resource: &declarer.key,
                     declarations: &declarer.declarations,
@@ -232,8 +168,7 @@ async fn keep(
         let is_declared = |resource: &LiveResource| {
             resource.key == *key && resource.declared == baseline.declared
         };
-        (ledger_version.unwrap_or(0) > 0 || order.is_named)
-            && !whole.resources.iter().any(is_declared)
+        !whole.resources.iter().any(is_declared)
     });
     if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
         session.roll_back().await?;
@@ -328,59 +263,4 @@ fn note(drift: Drift, findings: &mut Findings, target: &Target, observed: &Obser
         findings.fault(&fault.extension, reason);
     }
     findings.unwanted.extend(drift.unwanted);
-}
-
-/// What the ledger's resources declare, and the baseline in the place of an earlier one of its name.
-fn declarers(
-    resources: &[LiveResource],
-    baseline: Option<&Baseline>,
-    findings: &mut Findings,
-) -> Vec<Declarer> {
-    let mut declarers = Vec::new();
-    for resource in resources {
-        if baseline.is_some_and(|baseline| baseline.declarer.key == resource.key) {
-            continue;
-        }
-        match Properties::parse(&resource.declared) {
-            Ok(properties) => declarers.push(Declarer {
-                key: resource.key.clone(),
-                declarations: properties.declarations,
-            }),
-            Err(fault) => {
-                let reason = format!("{}: {fault}.", resource.key);
-                findings.fault("", reason);
-            }
-        }
-    }
-    declarers.extend(baseline.map(|baseline| baseline.declarer.clone()));
-    declarers
-}
-
-fn declarations(declarers: &[Declarer]) -> Vec<Declaration> {
-    let all = declarers.iter().flat_map(|declarer| &declarer.declarations);
-    all.cloned().collect()
-}
-
-/// Whether the first look shows that nothing is to be done for a declaration; otherwise more is read to plan by.
-fn is_met(declaration: &Declaration, observed: &Observed) -> bool {
-    let installed = observed
-        .installed
-        .iter()
-        .find(|(name, _)| declaration.name.means(name));
-    let Some((_, installed)) = installed else {
-        return declaration.ensure == Ensure::Absent;
-    };
-    let offer = observed.catalog.resolve(&declaration.name);
-    let default = offer.and_then(|offer| offer.default_version.as_ref());
-    let is_in_place = declaration
-        .schema
-        .as_ref()
-        .is_none_or(|schema| *schema == installed.schema);
-    is_in_place
-        && match &declaration.version {
-            VersionRequest::Unset => true,
-            VersionRequest::Default => default == Some(&installed.version),
-            VersionRequest::Exact(version) => *version == installed.version,
-            VersionRequest::Matching(_) => false,
-        }
 }

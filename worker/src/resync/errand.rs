@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::is_errand;
 use crate::events::Mode;
 use crate::instances::Marker;
 use crate::server::Host;
@@ -80,10 +81,6 @@ impl Server {
 impl Errand {
     /// Reads a message that has the `Type` of one.
     pub(super) fn read(message: &Map<String, Value>) -> Option<Result<Self, serde_json::Error>> {
-        let is_one = matches!(
-            message.get("Type").and_then(Value::as_str),
-            Some("ResyncPage" | "ResyncWork")
-        );
-        is_one.then(|| serde_json::from_value(Value::Object(message.clone())))
+        is_errand(message).then(|| serde_json::from_value(Value::Object(message.clone())))
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
-use super::database::Order;
 use super::errand::{Errand, From, Page, Server};
+use super::order::Order;
 use super::results::Results;
 use crate::events::{DatabaseResult, Event, ServerEnd, TargetsPage};
 use crate::instances::Instances;

@@ -5,8 +5,10 @@
 
 mod assess;
 mod database;
+mod declared;
 mod errand;
 mod expand;
+mod order;
 mod results;
 mod server;
 
@@ -67,8 +69,7 @@ pub struct Resync {
 
 /// Whether a message is of a re-sync.
 pub fn is_of_resync(message: &Map<String, Value>) -> bool {
-    let kind = message.get("Type").and_then(Value::as_str);
-    matches!(kind, Some("Resync" | "ResyncPage" | "ResyncWork"))
+    message.get("Type").and_then(Value::as_str) == Some("Resync") || is_errand(message)
 }
 
 /// Whether a message is one of a worker to another, which comes from the queue itself.
@@ -144,9 +145,7 @@ impl Resync {
             Err(error) => give_back(&error),
         }
     }
-}
 
-impl Resync {
     /// Sends an errand anew: to be given back would count as a failure of it.
     async fn later(&self, errand: Errand) -> ResyncEnd {
         let body = match serde_json::to_string(&errand) {

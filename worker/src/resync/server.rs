@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
-use super::database::{Baseline, Order, resync};
+use super::database::resync;
 use super::errand::Server;
+use super::order::{Baseline, Order};
 use super::results::Results;
 use crate::events::{DatabaseResult, Event, ServerEnd};
 use crate::login::Login;
