@@ -80,9 +80,15 @@ async fn there_are_never_more_connections_than_that() {
     let done = std::sync::atomic::AtomicBool::new(false);
     let work = async {
         let sessions = (0..120).map(async |number| {
-            let mut session = session(&pools, &targets[number % targets.len()])
-                .await
-                .unwrap();
+            // On a busy machine somebody may be told to wait for longer than one does: who comes again gets one.
+            let target = &targets[number % targets.len()];
+            let mut session = eventually("a session", async || {
+                let answer = session(&pools, target).await;
+                answer
+                    .inspect_err(|error| assert_eq!(classify(error), Class::Transient, "{error}"))
+                    .ok()
+            })
+            .await;
             assert!(pools.budget().open() <= 3);
             // What fails or is dropped in the middle gives its connection back as well.
             match number % 3 {
