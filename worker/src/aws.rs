@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
@@ -12,12 +12,34 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 /// a longer one of its own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What the process is to AWS: `app/…` in the User-Agent of each call, which CloudTrail keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A running worker, with the task's role.
+    Worker,
+    /// A command that a person runs, with a role of their own.
+    Command,
+}
+
+impl Caller {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "extension-worker",
+            Self::Command => "extension-worker-command",
+        }
+    }
+}
+
 /// Reads the configuration.
-pub async fn load() -> SdkConfig {
+pub async fn load(caller: Caller) -> SdkConfig {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut config = aws_config::defaults(BehaviorVersion::latest());
+    if let Ok(name) = AppName::new(caller.name()) {
+        config = config.app_name(name);
+    }
+    config
         .http_client(http)
         .timeout_config(
             TimeoutConfig::builder()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use extension_worker::aws::Caller;
 use extension_worker::causes::with_causes;
 use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::database::{PoolSettings, Pools};
@@ -92,7 +93,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.metrics_namespace,
         settings.metrics_seconds,
     )?;
-    let config = aws::load().await;
+    let config = aws::load(Caller::Worker).await;
     let queue = Queue::new(
         &config,
         settings.queue_url.clone(),
@@ -200,7 +201,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     let (secrets, tokens) = match &settings.url {
         Some(url) => (Secrets::given(url.0.clone()), None),
         None => {
-            let config = aws::load().await;
+            let config = aws::load(Caller::Command).await;
             // One request: what is read serves it to its end, unless it is refused.
             let secrets = Secrets::new(&config, settings.timeout_seconds);
             (secrets, Tokens::new(&config))
@@ -238,7 +239,7 @@ async fn resync(settings: &ResyncSettings) -> ExitCode {
         Ok(stop) => stop,
         Err(fault) => return tell(&fault),
     };
-    match fleet::resync(asked, &aws::load().await, &stop).await {
+    match fleet::resync(asked, &aws::load(Caller::Command).await, &stop).await {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(fault) => tell(&fault),
     }
