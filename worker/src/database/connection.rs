@@ -50,9 +50,15 @@ const SESSION_OPTIONS: &str = "-c default_transaction_isolation=read\\ committed
 ///
 /// A worker that is killed leaves a backend that holds its locks: with `client_connection_check_interval` it notices
 /// within two seconds. PostgreSQL 13 does not know the setting, and does without.
+///
+/// Secrets Manager's rotation of alternating users makes of a role `app` a second one, `app_clone`, and a member of the
+/// first. What the second made would be out of the first one's reach: it works as the first.
 const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
                              SELECT set_config('client_connection_check_interval', '2000', false) \
-                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL";
+                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL; \
+                             SELECT set_config('role', first.rolname, false) FROM pg_roles first \
+                             WHERE session_user = first.rolname || '_clone' AND first.rolcanlogin \
+                             AND pg_has_role(session_user, first.oid, 'MEMBER')";
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
