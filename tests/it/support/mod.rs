@@ -2,7 +2,9 @@
 
 mod aws;
 mod browser;
+mod certificates;
 mod counter;
+mod directory;
 mod follower;
 mod gate;
 mod http_proxy;
@@ -19,7 +21,9 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use browser::Browser;
+pub(crate) use certificates::Certificates;
 pub(crate) use counter::Counter;
+pub(crate) use directory::Directory;
 pub(crate) use follower::{Follower, Told};
 pub(crate) use gate::Gate;
 pub(crate) use http_proxy::{Action, HttpProxy};

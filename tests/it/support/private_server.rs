@@ -29,11 +29,15 @@ pub(crate) struct PrivateServer {
 impl PrivateServer {
     /// Makes and starts it.
     pub(crate) async fn start(world: &World, mode: Mode) -> Self {
-        Self::start_with(world, mode, &[]).await
+        Self::start_with(world, mode, &[] as &[&str]).await
     }
 
     /// With settings of its own, `name=value`.
-    pub(crate) async fn start_with(world: &World, mode: Mode, settings: &[&str]) -> Self {
+    pub(crate) async fn start_with(
+        world: &World,
+        mode: Mode,
+        settings: &[impl AsRef<str>],
+    ) -> Self {
         let directory = PathBuf::from(variable("RUN_DIR")).join(format!("server-{}", world.name));
         fs::create_dir(&directory).unwrap();
         // PostgreSQL does not run as root: the shared server's user serves this one too.
@@ -58,7 +62,7 @@ impl PrivateServer {
         };
         let options: Vec<String> = settings
             .iter()
-            .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
+            .flat_map(|setting| ["-c".to_owned(), setting.as_ref().to_owned()])
             .collect();
         let server = Self {
             port,

@@ -25,6 +25,13 @@ impl Worker {
         Self::start_binary(worker_binary(), world, settings)
     }
 
+    /// Starts one with `PGSSLMODE` unset, as the worker itself has it, where `settings` do not say otherwise.
+    pub(crate) fn start_verifying(world: &World, settings: &[(&str, &str)]) -> Self {
+        let mut binary = worker_binary();
+        binary.env_remove("PGSSLMODE");
+        Self::start_binary(binary, world, settings)
+    }
+
     /// Starts one in which points of `worker/src/failpoint.rs` do what is said: `before-answer=return`.
     pub(crate) fn start_with_failpoints(
         world: &World,

@@ -106,6 +106,43 @@ impl World {
             .unwrap();
     }
 
+    /// What a secret says, and the id of that version.
+    pub(crate) async fn current_secret(&self, name: &str) -> (Value, String) {
+        let secret = self.aws.secrets.get_secret_value().secret_id(name);
+        let secret = secret.send().await.unwrap();
+        let value = serde_json::from_str(secret.secret_string().unwrap()).unwrap();
+        (value, secret.version_id.unwrap())
+    }
+
+    /// Gives a secret a version that nobody reads yet; returns its id.
+    pub(crate) async fn put_pending_secret(&self, name: &str, value: &Value) -> String {
+        let put = self
+            .aws
+            .secrets
+            .put_secret_value()
+            .secret_id(name)
+            .secret_string(value.to_string())
+            .version_stages("AWSPENDING")
+            .send()
+            .await
+            .unwrap();
+        put.version_id.unwrap()
+    }
+
+    /// Has everybody read another version of a secret.
+    pub(crate) async fn move_current_secret(&self, name: &str, from: &str, to: &str) {
+        self.aws
+            .secrets
+            .update_secret_version_stage()
+            .secret_id(name)
+            .version_stage("AWSCURRENT")
+            .move_to_version_id(to)
+            .remove_from_version_id(from)
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// A secret beside the first, equal to it but for some fields; returns its name.
     pub(crate) async fn secret_with(&self, changes: &Value) -> String {
         let mut value = self.credentials();
@@ -339,7 +376,18 @@ impl World {
         properties: Value,
         physical_resource_id: &str,
     ) -> Request {
-        let mut request = self.create_request(properties).await;
+        self.delete_request_of("Extensions", properties, physical_resource_id)
+            .await
+    }
+
+    /// A Delete of the resource with this logical id.
+    pub(crate) async fn delete_request_of(
+        &self,
+        logical_id: &str,
+        properties: Value,
+        physical_resource_id: &str,
+    ) -> Request {
+        let mut request = self.create_request_of(logical_id, properties).await;
         request.message["RequestType"] = json!("Delete");
         request.message["PhysicalResourceId"] = json!(physical_resource_id);
         request

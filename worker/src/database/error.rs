@@ -3,6 +3,10 @@
 use std::error::Error as StdError;
 use std::io;
 
+use chrono::DateTime;
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+
 use crate::fault::{DatabaseError, SqlError};
 
 /// What `getaddrinfo` says of a name that does not exist, in glibc's, musl's and BSD's words. Anything else that it
@@ -31,7 +35,10 @@ impl From<tokio_postgres::Error> for DatabaseError {
         let innermost = causes
             .last()
             .map_or_else(|| error.to_string(), ToString::to_string);
-        if causes.iter().any(is_tls) || innermost.contains("does not support TLS") {
+        if let Some(refusal) = causes.iter().find_map(|cause| tls(*cause)) {
+            return Self::Tls(refused(refusal), Box::new(error));
+        }
+        if innermost.contains("does not support TLS") {
             return Self::Tls(innermost, Box::new(error));
         }
         // std gives a failed look-up no kind of its own.
@@ -45,11 +52,72 @@ impl From<tokio_postgres::Error> for DatabaseError {
 }
 
 /// A handshake that failed for its content; one that was cut off is an ordinary I/O error.
-fn is_tls(cause: &&(dyn StdError + 'static)) -> bool {
+fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let inner = cause
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref);
-    cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    cause
+        .downcast_ref()
+        .or_else(|| inner.and_then(|inner| inner.downcast_ref()))
+}
+
+/// Why the server is not trusted, for whoever has to replace its certificate or the bundle; rustls's own words for the
+/// rest.
+fn refused(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(fault) = error else {
+        return error.to_string();
+    };
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls may add to them, and has words for each"
+    )]
+    match fault {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is of an authority that is not in the CA bundle".to_owned()
+        }
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("the server's certificate expired on {}", date(*not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!(
+                "the server's certificate is not valid before {}",
+                date(*not_before)
+            )
+        }
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => format!(
+            "the server's certificate is not for {} but for {}",
+            expected.to_str(),
+            match presented.as_slice() {
+                [] => "no host at all".to_owned(),
+                names => names
+                    .iter()
+                    .map(|name| bare(name))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// `DnsName("db.example")` and `IpAddress(127.0.0.1)` without what is around the name.
+fn bare(presented: &str) -> &str {
+    let inner = presented.split_once('(').map(|(_, inner)| inner);
+    inner
+        .unwrap_or(presented)
+        .trim_end_matches(')')
+        .trim_matches('"')
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    DateTime::from_timestamp(seconds, 0).map_or_else(
+        || format!("{seconds} s after 1970"),
+        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }
 
 /// The same fault where a connection was to be made.
