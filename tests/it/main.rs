@@ -3,6 +3,7 @@
 //! `make test` starts both services and says where they are. Each test has a topic, a queue, a database and a worker
 //! of its own.
 
+mod accounts;
 mod bad_input;
 mod by_hand;
 mod edge_cases;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeNameForSends,
     MessageSystemAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
@@ -104,6 +105,24 @@ impl World {
             .send()
             .await
             .unwrap();
+    }
+
+    /// A secret like the first in another account, with a key that can be shared or the default one; its ARN.
+    pub(crate) async fn secret_of_another_account(&self, key: Option<&str>) -> String {
+        let config = self.aws.secrets.config().to_builder();
+        // LocalStack's account is the access key.
+        let theirs = Credentials::new("111111111111", "theirs", None, None, "another account");
+        let config = config.credentials_provider(theirs).build();
+        aws_sdk_secretsmanager::Client::from_conf(config)
+            .create_secret()
+            .name(&self.name)
+            .secret_string(self.credentials().to_string())
+            .set_kms_key_id(key.map(str::to_owned))
+            .send()
+            .await
+            .unwrap()
+            .arn
+            .unwrap()
     }
 
     /// What a secret says, and the id of that version.
