@@ -1,7 +1,9 @@
 //! The one TLS stack: rustls on ring, for AWS, for answers and for PostgreSQL with libpq's `sslmode`s.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,6 +13,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+use tracing::{info, warn};
+
+use crate::causes::with_causes;
+
+/// `PGSSLROOTCERT` for the machine's own store.
+const SYSTEM: &str = "system";
 
 /// libpq's `sslmode`, `PGSSLMODE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,7 +67,7 @@ pub fn install_provider() {
 /// The TLS configuration for connections to PostgreSQL.
 ///
 /// `root_cert` is `PGSSLROOTCERT`: a file of PEM certificates, each of them a trust anchor, or `system` for the machine's.
-/// Unset, it is the machine's.
+/// Unset, it is the machine's. A file that changes later counts from the next connection on.
 ///
 /// # Errors
 /// [`TlsError`] where the bundle cannot be used.
@@ -70,22 +78,14 @@ pub fn postgres_config(mode: SslMode, root_cert: Option<&str>) -> Result<ClientC
         SslMode::Require => root_cert.is_some(),
         SslMode::VerifyCa | SslMode::VerifyFull => true,
     };
-    let verifier: Arc<dyn ServerCertVerifier> = if verified {
-        let roots = roots(root_cert)?;
-        let inner =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .build()?;
-        match mode {
-            SslMode::VerifyFull => inner,
-            SslMode::Disable | SslMode::Prefer | SslMode::Require | SslMode::VerifyCa => {
-                Arc::new(AnyHost { inner })
-            }
-        }
-    } else {
-        Arc::new(AnyCertificate {
-            provider: Arc::clone(&provider),
-        })
-    };
+    let bundle = verified
+        .then(|| Bundle::open(root_cert, Arc::clone(&provider)))
+        .transpose()?;
+    let verifier = Arc::new(Verifier {
+        provider: Arc::clone(&provider),
+        bundle,
+        any_host: mode != SslMode::VerifyFull,
+    });
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -97,7 +97,7 @@ pub fn postgres_config(mode: SslMode, root_cert: Option<&str>) -> Result<ClientC
 pub(crate) fn roots(root_cert: Option<&str>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match root_cert {
-        None | Some("system") => {
+        None | Some(SYSTEM) => {
             let native = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(native.certs);
         }
@@ -118,13 +118,77 @@ pub(crate) fn roots(root_cert: Option<&str>) -> Result<RootCertStore, TlsError> 
     Ok(roots)
 }
 
-/// `verify-ca`: the chain counts, the name does not.
+/// The trust anchors, and the file that they are read from anew when it has changed.
 #[derive(Debug)]
-struct AnyHost {
-    inner: Arc<WebPkiServerVerifier>,
+struct Bundle {
+    /// None for the machine's store.
+    path: Option<PathBuf>,
+    provider: Arc<CryptoProvider>,
+    read: Mutex<(Stamp, Arc<WebPkiServerVerifier>)>,
 }
 
-impl ServerCertVerifier for AnyHost {
+/// What tells one state of a file from another; none where it cannot be looked at.
+type Stamp = Option<(SystemTime, u64)>;
+
+impl Bundle {
+    fn open(root_cert: Option<&str>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let path = root_cert.filter(|path| *path != SYSTEM).map(PathBuf::from);
+        let stamp = path.as_deref().and_then(stamp);
+        let verifier = verifier(root_cert, &provider)?;
+        Ok(Self {
+            path,
+            provider,
+            read: Mutex::new((stamp, verifier)),
+        })
+    }
+
+    /// What it says now; where it cannot be read, what it said before.
+    fn current(&self) -> Arc<WebPkiServerVerifier> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.path {
+            let now = stamp(path);
+            if now != read.0 {
+                match verifier(path.to_str(), &self.provider) {
+                    Ok(verifier) => {
+                        info!(path = %path.display(), "the CA bundle has changed");
+                        *read = (now, verifier);
+                    }
+                    Err(fault) => warn!(
+                        error = with_causes(&fault),
+                        "the CA bundle has changed, and the one before still serves"
+                    ),
+                }
+            }
+        }
+        Arc::clone(&read.1)
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let found = fs::metadata(path).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}
+
+fn verifier(
+    root_cert: Option<&str>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let roots = Arc::new(roots(root_cert)?);
+    let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    Ok(builder.build()?)
+}
+
+/// What each `sslmode` asks of a server's certificate.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// None for `prefer` and `require`: as libpq has it, the connection is encrypted and nobody knows to whom.
+    bundle: Option<Bundle>,
+    /// `verify-ca`: the chain counts, the name does not.
+    any_host: bool,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -133,8 +197,11 @@ impl ServerCertVerifier for AnyHost {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(bundle) = &self.bundle else {
+            return Ok(ServerCertVerified::assertion());
+        };
         // webpki looks at the name last: this error means that the chain is right.
-        match self.inner.verify_server_cert(
+        match bundle.current().verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -143,52 +210,9 @@ impl ServerCertVerifier for AnyHost {
         ) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if self.any_host => Ok(ServerCertVerified::assertion()),
             other => other,
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// `prefer` and `require`: as libpq has it, the connection is encrypted and nobody knows to whom.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -83,3 +83,24 @@ async fn a_chain_is_enough_where_the_host_does_not_matter() {
     let answer = world.create(declare(&secret, "hstore")).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
+
+#[tokio::test]
+async fn a_bundle_that_changes_counts_from_the_next_connection_on() {
+    let world = World::new().await;
+    let certificates = Certificates::make(&world, "127.0.0.1").await;
+    let server = PrivateServer::start_with(&world, Mode::Primary, &certificates.settings()).await;
+    let secret = world
+        .secret_with(&json!({"port": server.port, "dbname": "postgres"}))
+        .await;
+    let worker = certificates.trusting(&world, "other-bundle", &[]);
+    let answer = world.create(declare(&secret, "hstore")).await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    // What cannot be read is told, and takes nothing away.
+    certificates.replace("other-bundle", "server.key");
+    let answer = world.create(declare(&secret, "hstore")).await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    worker.logged("the one before still serves").await;
+    certificates.replace("other-bundle", "bundle.pem");
+    let answer = world.create(declare(&secret, "hstore")).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+}

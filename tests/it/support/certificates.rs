@@ -63,6 +63,12 @@ impl Certificates {
         Worker::start_verifying(world, &settings)
     }
 
+    /// Puts what is in another file in the place of a bundle.
+    pub(crate) fn replace(&self, bundle: &str, file: &str) {
+        let bundle = self.path(&format!("{bundle}.pem"));
+        fs::write(bundle, fs::read(self.path(file)).unwrap()).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
