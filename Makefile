@@ -7,11 +7,12 @@ DEBUG = $(CURDIR)/target/debug/extension-worker
 # The worker, and the same with points at which a test has it die: worker/src/failpoint.rs.
 BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
 BUILD_FAILPOINTS = cargo build --locked --package extension-worker --features failpoints --bin extension-worker-failpoints
+IMAGE = extension-worker
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories chaos fleet bench check reference
+.PHONY: demo demo-stop test histories chaos fleet bench check reference image image-contents rds-bundle
 
 ## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
 demo:
@@ -67,7 +68,21 @@ bench:
 reference:
 	cargo run --quiet --locked --package extension-worker --example reference
 
-## Form, lints, documentation, licences, templates.
+## The worker's image, with docker, podman or buildah. IMAGE=name:tag names it, ENGINE=podman says with which,
+## BUILD_IMAGE=… is another image to build in.
+image:
+	python3 worker/image/engine.py build --base "$(BUILD_IMAGE)" $(IMAGE)
+
+## Each file of the image with its size, and the total.
+image-contents:
+	@python3 worker/image/engine.py contents $(IMAGE)
+
+## Adds to worker/rds-global-bundle.pem what npm's package has, and PUBLISHED=file, a bundle that was fetched from AWS; drops
+## what has expired.
+rds-bundle:
+	$$(python3 localstack/install.py) worker/image/rds_bundle.py write $(PUBLISHED)
+
+## Form, lints, documentation, licences, templates, RDS's certificates.
 check: $(DENY)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
@@ -75,6 +90,7 @@ check: $(DENY)
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package extension-worker --no-deps --document-private-items
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
+	cd worker/image && $$(python3 ../../localstack/install.py) -B -m unittest
 
 # Built from its source, once: no other form of it can be had everywhere.
 $(DENY):

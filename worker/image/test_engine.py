@@ -1,0 +1,44 @@
+"""What is read from a saved image."""
+
+import io
+import json
+import tarfile
+import tempfile
+import unittest
+from pathlib import Path
+
+import engine
+
+
+class Sizes(unittest.TestCase):
+    def test_files_of_all_layers_are_told_once_and_folders_are_not(self) -> None:
+        layers = {"one.tar": {"worker": b"1234", "etc/hosts": b"1"}, "two.tar": {"./etc/hosts": b"12"}}
+        with tempfile.TemporaryDirectory() as place:
+            archive = Path(place) / "image.tar"
+            with tarfile.open(archive, "w") as saved:
+                add(saved, "manifest.json", json.dumps([{"Layers": list(layers)}]).encode())
+                for name, files in layers.items():
+                    add(saved, name, layer(files))
+            self.assertEqual(engine.sizes(archive), {"/worker": 4, "/etc/hosts": 2})
+
+
+def layer(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    # Engines compress layers, or not.
+    with tarfile.open(fileobj=buffer, mode="w:gz") as content:
+        folder = tarfile.TarInfo("etc")
+        folder.type = tarfile.DIRTYPE
+        content.addfile(folder)
+        for name, data in files.items():
+            add(content, name, data)
+    return buffer.getvalue()
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    unittest.main()
