@@ -241,3 +241,23 @@ impl ServerCertVerifier for Verifier {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundle_of_the_image_is_read_whole() {
+        const BUNDLE: &str = "rds-global-bundle.pem";
+        let text = fs::read_to_string(BUNDLE).unwrap();
+        let certificates = text.matches("-----BEGIN CERTIFICATE-----").count();
+        assert!(certificates > 80);
+        assert_eq!(roots(Some(BUNDLE)).unwrap().len(), certificates);
+    }
+
+    #[test]
+    fn a_bundle_without_a_certificate_is_none() {
+        let fault = roots(Some("Cargo.toml")).unwrap_err();
+        insta::assert_snapshot!(fault, @"cannot verify any server: there is no CA certificate in Cargo.toml");
+    }
+}
