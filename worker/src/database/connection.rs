@@ -50,15 +50,18 @@ const SESSION_OPTIONS: &str = "-c default_transaction_isolation=read\\ committed
 ///
 /// A worker that is killed leaves a backend that holds its locks: with `client_connection_check_interval` it notices
 /// within two seconds. PostgreSQL 13 does not know the setting, and does without.
-///
-/// Secrets Manager's rotation of alternating users makes of a role `app` a second one, `app_clone`, and a member of the
-/// first. What the second made would be out of the first one's reach: it works as the first.
 const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
                              SELECT set_config('client_connection_check_interval', '2000', false) \
-                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL; \
-                             SELECT set_config('role', first.rolname, false) FROM pg_roles first \
-                             WHERE session_user = first.rolname || '_clone' AND first.rolcanlogin \
-                             AND pg_has_role(session_user, first.oid, 'MEMBER')";
+                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL";
+
+/// What the name of the second of two alternating users ends with.
+const CLONE: &str = "_clone";
+
+/// Secrets Manager's rotation of alternating users makes of a role `app` a second one, `app_clone`, and a member of the
+/// first. What the second made would be out of the first one's reach: it works as the first.
+const WORK_AS_THE_FIRST: &str = "; SELECT set_config('role', first.rolname, false) FROM pg_roles first \
+                                 WHERE session_user = first.rolname || '_clone' AND first.rolcanlogin \
+                                 AND pg_has_role(session_user, first.oid, 'MEMBER')";
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,7 @@ pub(super) struct Connections {
     budget: Budget,
     open: Gauge,
     make_room: Box<dyn Fn() + Send + Sync>,
+    session_start: String,
 }
 
 impl Connections {
@@ -121,6 +125,11 @@ impl Connections {
             budget,
             open: settings.open.clone(),
             make_room,
+            session_start: if target.username.ends_with(CLONE) {
+                format!("{SESSION_START}{WORK_AS_THE_FIRST}")
+            } else {
+                SESSION_START.to_owned()
+            },
         }
     }
 
@@ -158,7 +167,7 @@ impl deadpool::managed::Manager for Connections {
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
             let client = self.manager.create().await?;
-            client.batch_execute(SESSION_START).await?;
+            client.batch_execute(&self.session_start).await?;
             Ok(client)
         };
         let client = tokio::time::timeout(CREATE_TIMEOUT, made)

@@ -321,6 +321,14 @@ impl Session {
         Ok(())
     }
 
+    /// Gives up what was done by the connection's end, which takes no round trip: for who does not come back. Every
+    /// statement was answered, so that there is nothing to cancel.
+    pub fn close(mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+
     /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub(super) async fn resync(
         && let Ok(result) = serde_json::from_value::<DatabaseResult>(earlier.clone())
     {
         info!(database = target.database, "this re-sync was here before");
-        session.roll_back().await?;
+        session.close();
         // Another secret may have led here.
         return Ok(DatabaseResult {
             key: order.key.to_owned(),
@@ -140,7 +140,7 @@ pub(super) async fn resync(
         )
         .await?;
     } else {
-        session.roll_back().await?;
+        session.close();
     }
     // A library that a session has loaded stays loaded.
     if findings
@@ -171,7 +171,7 @@ async fn keep(
         !whole.resources.iter().any(is_declared)
     });
     if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
-        session.roll_back().await?;
+        session.close();
         return Ok(());
     }
     if ledger_version != Some(newest_ledger_version()) {
