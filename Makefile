@@ -10,6 +10,8 @@ BUILD_FAILPOINTS = cargo build --locked --package extension-worker --features fa
 IMAGE = extension-worker
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
+GUARD_VERSION = 3.2.1
+GUARD = .local/tools/bin/cfn-guard
 
 .DELETE_ON_ERROR:
 .PHONY: demo demo-stop test histories chaos fleet bench check reference image image-contents rds-bundle
@@ -83,15 +85,19 @@ rds-bundle:
 	$$(python3 localstack/install.py) worker/image/rds_bundle.py write $(PUBLISHED)
 
 ## Form, lints, documentation, licences, templates, RDS's certificates.
-check: $(DENY)
+check: $(DENY) $(GUARD)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --package extension-worker --features failpoints --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package extension-worker --no-deps --document-private-items
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
+	$$(python3 localstack/install.py) -B templates/rules/check.py templates/*.yaml
+	cd templates/rules && $$(python3 ../../localstack/install.py) -B -m unittest
 	cd worker/image && $$(python3 ../../localstack/install.py) -B -m unittest
 
-# Built from its source, once: no other form of it can be had everywhere.
+# Both are built from their sources, once: no other form of them can be had everywhere.
 $(DENY):
 	cargo install --locked --quiet --version $(DENY_VERSION) --root .local/tools cargo-deny
+$(GUARD):
+	cargo install --locked --quiet --version $(GUARD_VERSION) --root .local/tools cfn-guard
