@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pg8000.native
@@ -24,7 +25,10 @@ TEMPLATES = REPOSITORY / "templates"
 WORKER = "worker"
 # What `extension-worker resync` exits with where a database is not as declared.
 EXIT_DRIFT = 3
-DEMO_TEMPLATE = Path(__file__).with_name("demo.yaml")
+WORKER_STACK = "extension-worker"
+WORKER_TEMPLATE = (TEMPLATES / "worker.yaml").read_text()
+DATABASE_TEMPLATE = (TEMPLATES / "database.yaml").read_text()
+OLDER_TEMPLATE = Path(__file__).with_name("demo.yaml")
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
 
 
@@ -34,52 +38,70 @@ def main() -> int:
     stacks = Stacks()
     server = Server()
 
-    heading("Deploying the topic, the queue and the dead-letter queue (templates/worker.yaml)")
-    outputs = stacks.deploy("extension-worker", (TEMPLATES / "worker.yaml").read_text(), {})
+    heading("Deploying the worker's stack (templates/worker.yaml)")
+    outputs = stacks.deploy(WORKER_STACK, WORKER_TEMPLATE, {"Image": "extension-worker"} | stacks.network())
     log = start_worker(outputs)
-    say(f"worker started; its log is {log}" if KEEP else "worker started")
+    say(f"the worker runs beside ECS, which this LocalStack lacks; its log is {log}" if KEEP else "worker started")
 
     spatial = server.spatial_extension()
-    template = DEMO_TEMPLATE.read_text().replace("PostGIS", spatial.name)
-    base = {"ServiceToken": outputs["TopicArn"], "SpatialVersion": spatial.version} | server.credentials()
-
-    for name in ("demo1", "demo2", "demo3"):
-        heading(f"Stack {name}: a secret, and the extensions {spatial.name} and pgcrypto")
-        server.create_database(name)
-        say(f"BEFORE: {server.extensions(name)}")
-        stacks.deploy(name, template, base | {"Database": name}, show_events=name == "demo1")
+    wanted = {
+        "WorkerStackName": WORKER_STACK,
+        "Extensions": "pgcrypto" if spatial.is_postgis else "pgcrypto,hstore",
+        "PostGISVersion": spatial.version if spatial.is_postgis else "",
+        # The stacks are to be deleted again.
+        "DeletionProtection": "false",
+    } | stacks.network()
+    for name in ("demo1", "demo2"):
+        heading(f"Stack {name}: an instance of RDS and its extensions (templates/database.yaml)")
+        stacks.deploy(name, DATABASE_TEMPLATE, wanted | {"DBName": name}, show_events=name == "demo1")
         say(f"AFTER:  {server.extensions(name)}")
 
-    heading("Updating demo1: pg_trgm 1.5 is added, then moved to 1.6")
-    for version in ("1.5", "1.6"):
-        changed = base | {"Database": "demo1", "TrigramVersion": version}
-        say(f"Changes: {stacks.deploy('demo1', template, changed)['Changes']}")
-    say(f"AFTER:  {server.extensions('demo1')}")
+    heading("Stack demo3: the older Custom::ExecuteSQL, for a database that is there already")
+    server.create_database("demo3")
+    older = {"ServiceToken": outputs["TopicArn"], "Database": "demo3", "SpatialVersion": spatial.version}
+    older |= server.credentials()
+    older_template = OLDER_TEMPLATE.read_text().replace("PostGIS", spatial.name)
+    say(f"BEFORE: {server.extensions('demo3')}")
+    stacks.deploy("demo3", older_template, older)
+    say(f"AFTER:  {server.extensions('demo3')}")
 
-    heading("Stack demo4 asks for a version that does not exist")
-    server.create_database("demo4")
-    impossible = base | {"Database": "demo4", "SpatialVersion": "3.0.3"}
-    say(f"Reason: {stacks.deploy_in_vain('demo4', template, impossible)}")
-    say(f"rolled back: the stack is gone, and the database has {server.extensions('demo4')}")
+    heading("Updating demo1: citext is added, and the instance becomes larger")
+    larger = {"DBName": "demo1", "Extensions": wanted["Extensions"] + ",citext", "InstanceClass": "db.t4g.large"}
+    say(f"Changes: {stacks.deploy('demo1', DATABASE_TEMPLATE, wanted | larger)['Changes']}")
+    say(f"AFTER:   {server.extensions('demo1')}, on {stacks.instance_class('demo1')}")
+
+    heading("Updating demo3: pg_trgm 1.5 is added, then moved to 1.6")
+    for version in ("1.5", "1.6"):
+        changed = stacks.deploy("demo3", older_template, older | {"TrigramVersion": version})
+        say(f"Changes: {changed['Changes']}")
+    say(f"AFTER:   {server.extensions('demo3')}")
+
+    heading("Updating demo2 to a version that does not exist")
+    impossible = wanted | {"DBName": "demo2", "PostGISVersion": "3.0.3"}
+    say(f"Reason: {stacks.update_in_vain('demo2', DATABASE_TEMPLATE, impossible)}")
+    say(f"rolled back: the database has {server.extensions('demo2')}")
 
     heading("Somebody drops pgcrypto of demo2 by hand; the fleet is re-synced")
     server.drop_extension("demo2", "pgcrypto")
     resync(outputs, "--report")
     resync(outputs, "--repair")
 
-    if server.can_dump():
-        heading("Dumping demo1 and restoring it as demo1_restored")
-        server.create_database("demo1_restored")
-        server.copy("demo1", "demo1_restored")
-        say(f"RESTORED: {server.extensions('demo1_restored')}")
+    heading("Deleting demo1: its snapshot stays, and another stack begins with it")
+    stacks.delete("demo1")
+    snapshot = stacks.snapshot_of("demo1")
+    say(f"snapshot: {snapshot}")
+    restored = {"DBName": "demo1", "DBSnapshotIdentifier": snapshot, "Extensions": larger["Extensions"]}
+    stacks.deploy("restored", DATABASE_TEMPLATE, wanted | restored)
+    say(f"RESTORED: {server.extensions('demo1')}")
 
     if KEEP:
         keep(outputs)
     else:
         heading("Deleting the stacks")
-        for name in ("demo1", "demo2", "demo3"):
+        for name in ("restored", "demo2", "demo3"):
             stacks.delete(name)
-            say(f"{name}: {server.extensions(name)}")
+            say(f"{name} is gone")
+        say(f"demo3, which is no part of its stack, has {server.extensions('demo3')}")
 
     heading(f"Done in {time.monotonic() - begun:.0f} s")
     if not KEEP:
@@ -91,14 +113,14 @@ def keep(outputs: Parameters) -> None:
     """Says how to go on with what keeps running."""
     heading("LocalStack, PostgreSQL and the worker keep running")
     say(f"ServiceToken of stacks of your own: {outputs['TopicArn']}")
-    say("The secrets demo1, demo2 and demo3 are there to name as DBSecret.")
+    say("The secret demo3 is there to name as DBSecret.")
     say(f"Variables for a shell:              . {os.environ['RUN_DIR']}/env")
     say("To stop all of it:                  make demo-stop")
 
 
 def resync(outputs: Parameters, mode: str) -> None:
     """Has the worker compare all databases of the demo's server with what their stacks declared."""
-    command = [os.environ["WORKER_BINARY"], "resync", "--prefix", "demo", mode, "--wait", "--timeout-seconds", "60"]
+    command = [os.environ["WORKER_BINARY"], "resync", "--instances", mode, "--wait", "--timeout-seconds", "60"]
     topics = {"WORKER_TOPIC_ARN": outputs["TopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
     done = subprocess.run(command, env=os.environ | topics, stdout=subprocess.PIPE, text=True, check=False)
     for line in done.stdout.splitlines():
@@ -132,12 +154,17 @@ def start_worker(outputs: Parameters) -> Path:
     return run.log(WORKER)
 
 
+@dataclass(frozen=True)
 class Spatial:
     """The first extension of the demo: PostGIS, or hstore on a server that comes without it."""
 
-    def __init__(self, name: str, version: str) -> None:
-        self.name = name
-        self.version = version
+    name: str
+    version: str
+
+    @property
+    def is_postgis(self) -> bool:
+        """Whether it is."""
+        return self.name == "PostGIS"
 
 
 class Server:
@@ -173,21 +200,6 @@ class Server:
             return Spatial("PostGIS", offered["postgis"])
         say("this PostgreSQL comes without PostGIS: hstore stands for it")
         return Spatial("hstore", offered["hstore"])
-
-    def can_dump(self) -> bool:
-        """Whether pg_dump and psql are there; the PostgreSQL from npm comes without."""
-        return all(self._program(name).exists() for name in ("pg_dump", "psql"))
-
-    def copy(self, source: str, target: str) -> None:
-        """Dumps one database into another."""
-        dump = subprocess.Popen([self._program("pg_dump"), source], stdout=subprocess.PIPE)
-        restore = [self._program("psql"), "-q", "-o", os.devnull, "-v", "ON_ERROR_STOP=1", target]
-        subprocess.run(restore, stdin=dump.stdout, check=True)
-        if dump.wait() != 0:
-            raise Failure(f"pg_dump of {source} failed")
-
-    def _program(self, name: str) -> Path:
-        return Path(os.environ["PG_BINDIR"]) / name
 
     def _execute(self, database: str, sql: str) -> Sequence[Sequence[str]]:
         connection = pg8000.native.Connection(

@@ -23,8 +23,36 @@ class Stacks:
     """CloudFormation, for as much as the demo needs."""
 
     def __init__(self) -> None:
-        self._cloudformation = boto3.client(
-            "cloudformation", endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=Config(retries={"max_attempts": 1})
+        def client(service: str) -> Any:
+            return boto3.client(
+                service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=Config(retries={"max_attempts": 1})
+            )
+
+        # By the stacks' names, also of those that are gone.
+        self._instances: Parameters = {}
+        self._cloudformation = client("cloudformation")
+        self._ec2 = client("ec2")
+        self._rds = client("rds")
+
+    def network(self) -> Parameters:
+        """The default VPC, as the templates' parameters name it."""
+        vpc = self._ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        subnets = self._ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
+        return {"VpcId": vpc, "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets[:2])}
+
+    def instance_class(self, name: str) -> str:
+        """What a stack's instance is."""
+        return self._rds.describe_db_instances(DBInstanceIdentifier=self._instances[name])["DBInstances"][0][
+            "DBInstanceClass"
+        ]
+
+    def snapshot_of(self, name: str) -> str:
+        """The snapshot that a stack left behind of its instance."""
+        snapshots = self._rds.describe_db_snapshots()["DBSnapshots"]
+        return next(
+            snapshot["DBSnapshotIdentifier"]
+            for snapshot in snapshots
+            if snapshot["DBInstanceIdentifier"] == self._instances[name]
         )
 
     def deploy(
@@ -35,19 +63,20 @@ class Stacks:
         if not stack["StackStatus"].endswith("_COMPLETE") or "ROLLBACK" in stack["StackStatus"]:
             raise Failure(f"stack {name} is {stack['StackStatus']}: {self._reason(name)}")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        if "DBInstanceIdentifier" in outputs:
+            self._instances[name] = outputs["DBInstanceIdentifier"]
         say(f"{name}: {stack['StackStatus']}")
         for key, value in outputs.items():
             say(f"  {key} = {value}")
         return outputs
 
-    def deploy_in_vain(self, name: str, template: str, parameters: Mapping[str, str]) -> str:
-        """Creates a stack that must fail, removes it, and returns the Reason that CloudFormation shows."""
+    def update_in_vain(self, name: str, template: str, parameters: Mapping[str, str]) -> str:
+        """Updates a stack, which must fail, and returns the Reason that CloudFormation shows."""
+        before = self._describe(name)
         stack = self._finish(name, self._submit(name, template, parameters), show_events=False)
         if "FAILED" not in stack["StackStatus"] and "ROLLBACK" not in stack["StackStatus"]:
             raise Failure(f"stack {name} should have failed and is {stack['StackStatus']}")
-        reason = self._reason(name)
-        self.delete(name)
-        return reason
+        return self._reason(before["StackId"])
 
     def delete(self, name: str) -> None:
         """Deletes a stack."""
@@ -62,6 +91,7 @@ class Stacks:
         arguments: dict[str, Any] = {
             "StackName": name,
             "TemplateBody": template,
+            "Capabilities": ["CAPABILITY_IAM"],
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         }
         try:

@@ -27,3 +27,4 @@ mod signatures;
 mod sqlstates;
 mod stacks;
 mod support;
+mod templates;

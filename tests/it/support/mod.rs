@@ -35,7 +35,7 @@ pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use proxy::{Proxy, Way};
 pub(crate) use rds::Rds;
 pub(crate) use results::Results;
-pub(crate) use stack::Stack;
+pub(crate) use stack::{Outcome, Stack, TemplateStack};
 pub(crate) use worker::{Worker, worker_binary};
 pub(crate) use world::{Request, World};
 

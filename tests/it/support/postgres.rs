@@ -45,6 +45,13 @@ impl Database {
         )
     }
 
+    /// Whether it is there.
+    pub(crate) async fn exists(&self) -> bool {
+        let there = "SELECT FROM pg_database WHERE datname = $1";
+        let found = connect("postgres").await.query(there, &[&self.name]).await;
+        !found.unwrap().is_empty()
+    }
+
     /// What is installed, with versions; without plpgsql, which always is.
     pub(crate) async fn extensions(&self) -> BTreeMap<String, String> {
         let rows = connect(&self.name)

@@ -71,6 +71,31 @@ impl Rds<'_> {
         id
     }
 
+    /// The class of an instance.
+    pub(crate) async fn class(&self, id: &str) -> String {
+        let described = self.0.aws.rds.describe_db_instances();
+        let described = described.db_instance_identifier(id).send().await.unwrap();
+        let instance = described.db_instances.unwrap().pop().unwrap();
+        instance.db_instance_class.unwrap()
+    }
+
+    /// The snapshot that is there of an instance, which may be gone.
+    pub(crate) async fn snapshot_of(&self, id: &str) -> String {
+        let described = self.0.aws.rds.describe_db_snapshots().send().await.unwrap();
+        let mut snapshots = described.db_snapshots.unwrap().into_iter();
+        let snapshot = snapshots.find(|snapshot| snapshot.db_instance_identifier() == Some(id));
+        snapshot.unwrap().db_snapshot_identifier.unwrap()
+    }
+
+    /// The same of a cluster.
+    pub(crate) async fn snapshot_of_cluster(&self, id: &str) -> String {
+        let described = self.0.aws.rds.describe_db_cluster_snapshots();
+        let described = described.send().await.unwrap();
+        let mut snapshots = described.db_cluster_snapshots.unwrap().into_iter();
+        let snapshot = snapshots.find(|snapshot| snapshot.db_cluster_identifier() == Some(id));
+        snapshot.unwrap().db_cluster_snapshot_identifier.unwrap()
+    }
+
     /// The identifier of what has this name.
     pub(crate) fn id(&self, name: &str) -> String {
         format!("{}-{name}", self.0.name)

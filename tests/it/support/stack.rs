@@ -1,35 +1,24 @@
-//! A stack in LocalStack's CloudFormation, with one custom resource called `Extensions`.
+//! Stacks in LocalStack's CloudFormation.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::types::StackStatus;
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
 use serde_json::{Value, json};
 
 use super::eventually;
 
-/// A stack.
+/// A stack with one custom resource called `Extensions`.
 pub(crate) struct Stack {
-    cloudformation: Client,
-    name: String,
+    stack: TemplateStack,
     topic_arn: String,
     resource_type: &'static str,
 }
 
-/// How an operation on a stack ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) status: String,
-    /// Of the resource, where it failed.
-    pub(crate) reason: String,
-    pub(crate) outputs: BTreeMap<String, String>,
-}
-
 impl Stack {
-    pub(super) fn new(cloudformation: Client, name: &str, topic_arn: &str) -> Self {
+    pub(super) fn new(stack: TemplateStack, topic_arn: &str) -> Self {
         Self {
-            cloudformation,
-            name: name.to_owned(),
+            stack,
             topic_arn: topic_arn.to_owned(),
             resource_type: "Custom::PostgresExtensions",
         }
@@ -50,22 +39,90 @@ impl Stack {
     /// Creates the stack and does not wait.
     pub(crate) async fn submit_create(&self, properties: &Value, attributes: &[&str]) {
         let template = self.template(properties, attributes);
+        self.stack.submit_create(&template, &[]).await;
+    }
+
+    /// Updates the stack and waits for the end.
+    pub(crate) async fn update(&self, properties: &Value, attributes: &[&str]) -> Outcome {
+        let template = self.template(properties, attributes);
+        self.stack.update(&template, &[]).await
+    }
+
+    /// Deletes the stack and waits for the end.
+    pub(crate) async fn delete(&self) -> String {
+        self.stack.delete().await
+    }
+
+    /// Waits for the end of what is under way.
+    pub(crate) async fn finish(&self) -> Outcome {
+        self.stack.finish().await
+    }
+
+    fn template(&self, properties: &Value, attributes: &[&str]) -> String {
+        let mut properties = properties.clone();
+        properties["ServiceToken"] = json!(self.topic_arn);
+        let mut outputs = json!({"Id": {"Value": {"Ref": "Extensions"}}});
+        for attribute in attributes {
+            let value = json!({"Fn::GetAtt": ["Extensions", attribute]});
+            outputs[attribute.replace('_', "")] = json!({"Value": value});
+        }
+        json!({
+            "Resources": {"Extensions": {"Type": self.resource_type, "Properties": properties}},
+            "Outputs": outputs,
+        })
+        .to_string()
+    }
+}
+
+/// How an operation on a stack ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: String,
+    /// Of the resource, where it failed.
+    pub(crate) reason: String,
+    pub(crate) outputs: BTreeMap<String, String>,
+}
+
+/// A stack of any template.
+pub(crate) struct TemplateStack {
+    cloudformation: Client,
+    pub(crate) name: String,
+}
+
+impl TemplateStack {
+    pub(super) fn new(cloudformation: Client, name: &str) -> Self {
+        Self {
+            cloudformation,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Creates the stack and waits for the end.
+    pub(crate) async fn create(&self, template: &str, parameters: &[(&str, &str)]) -> Outcome {
+        self.submit_create(template, parameters).await;
+        self.finish().await
+    }
+
+    async fn submit_create(&self, template: &str, parameters: &[(&str, &str)]) {
         self.cloudformation
             .create_stack()
             .stack_name(&self.name)
             .template_body(template)
+            .set_parameters(Some(given(parameters)))
+            .capabilities(Capability::CapabilityIam)
             .send()
             .await
             .unwrap();
     }
 
     /// Updates the stack and waits for the end.
-    pub(crate) async fn update(&self, properties: &Value, attributes: &[&str]) -> Outcome {
-        let template = self.template(properties, attributes);
+    pub(crate) async fn update(&self, template: &str, parameters: &[(&str, &str)]) -> Outcome {
         self.cloudformation
             .update_stack()
             .stack_name(&self.name)
             .template_body(template)
+            .set_parameters(Some(given(parameters)))
+            .capabilities(Capability::CapabilityIam)
             .send()
             .await
             .unwrap();
@@ -116,7 +173,7 @@ impl Stack {
         described.stacks.unwrap().pop().unwrap()
     }
 
-    /// Why the resource failed last.
+    /// Why a resource failed last.
     async fn reason(&self) -> String {
         let events = self
             .cloudformation
@@ -129,7 +186,12 @@ impl Stack {
             .stack_events
             .unwrap_or_default()
             .into_iter()
-            .filter(|event| event.logical_resource_id.as_deref() == Some("Extensions"))
+            .filter(|event| {
+                event
+                    .resource_type
+                    .as_deref()
+                    .is_some_and(|kind| kind != "AWS::CloudFormation::Stack")
+            })
             .filter(|event| {
                 event
                     .resource_status
@@ -139,21 +201,14 @@ impl Stack {
             .find_map(|event| event.resource_status_reason)
             .unwrap_or_default()
     }
+}
 
-    fn template(&self, properties: &Value, attributes: &[&str]) -> String {
-        let mut properties = properties.clone();
-        properties["ServiceToken"] = json!(self.topic_arn);
-        let mut outputs = json!({"Id": {"Value": {"Ref": "Extensions"}}});
-        for attribute in attributes {
-            let value = json!({"Fn::GetAtt": ["Extensions", attribute]});
-            outputs[attribute.replace('_', "")] = json!({"Value": value});
-        }
-        json!({
-            "Resources": {"Extensions": {"Type": self.resource_type, "Properties": properties}},
-            "Outputs": outputs,
-        })
-        .to_string()
-    }
+fn given(parameters: &[(&str, &str)]) -> Vec<Parameter> {
+    let parameter = |(key, value): &(&str, &str)| {
+        let parameter = Parameter::builder().parameter_key(*key);
+        parameter.parameter_value(*value).build()
+    };
+    parameters.iter().map(parameter).collect()
 }
 
 fn in_progress(status: &StackStatus) -> bool {

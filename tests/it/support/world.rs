@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::aws::Aws;
-use super::{Database, Stack, eventually, variable};
+use super::{Database, Stack, TemplateStack, eventually, variable};
 
 /// Where CloudFormation keeps answers, in the region of the tests.
 pub(crate) const RESPONSE_BUCKET: &str = "cloudformation-custom-resource-response-useast1";
@@ -175,11 +175,13 @@ impl World {
 
     /// A stack that does not exist yet.
     pub(crate) fn stack(&self, name: &str) -> Stack {
-        Stack::new(
-            self.aws.cloudformation.clone(),
-            &format!("{}-{name}", self.name),
-            &self.topic_arn,
-        )
+        Stack::new(self.template_stack(name), &self.topic_arn)
+    }
+
+    /// The same, of whatever template.
+    pub(crate) fn template_stack(&self, name: &str) -> TemplateStack {
+        let name = format!("{}-{name}", self.name);
+        TemplateStack::new(self.aws.cloudformation.clone(), &name)
     }
 
     /// A Create of a resource `Extensions` of a stack of the test's own, with an answer's address in LocalStack's S3.
