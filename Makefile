@@ -37,7 +37,8 @@ test:
 	  cargo test --locked --package extension-worker-tests
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos:: --skip report_page::
-	cd localstack/custom_resources && $$(python3 ../install.py) -B -m unittest
+	$(SERVICES) -- \
+	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
 
 ## More histories than `make test` lives through, from a seed of its own: HISTORIES=20000 HISTORIES_SEED=7 make histories.
 histories:

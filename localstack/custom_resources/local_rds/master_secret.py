@@ -6,17 +6,15 @@ that writes its text. Written for the locked version.
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from localstack.utils.patch import patch
 from moto.rds.models import MasterUserSecret
 
-from local_rds.server import Server
 
-
-def hold_credentials_of(server: Server) -> None:
-    """From now on, such a secret opens the server."""
-    text = json.dumps({"username": server.user, "password": server.password})
+def hold(credentials: Callable[[Any], dict[str, str]]) -> None:
+    """From now on, such a secret holds what `credentials` says of its instance or cluster."""
 
     @patch(MasterUserSecret._generate_secret_string)
-    def _generate_secret_string(_: Callable[..., str], __: MasterUserSecret) -> str:
-        return text
+    def _generate_secret_string(_: Callable[..., str], secret: MasterUserSecret) -> str:
+        return json.dumps(credentials(secret.resource))

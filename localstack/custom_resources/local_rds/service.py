@@ -10,7 +10,7 @@ from localstack.aws.spec import load_service
 from localstack.services.moto import call_moto
 from localstack.services.plugins import Service
 
-from local_rds import endpoints, master_secret, server
+from local_rds import databases, endpoints, master_secret, server
 
 NAME = "rds"
 
@@ -18,7 +18,9 @@ NAME = "rds"
 def create() -> Service:
     """The service, with the server that the environment names."""
     local = server.from_environment()
-    master_secret.hold_credentials_of(local)
+    made = databases.Databases(local)
+    databases.attach(made)
+    master_secret.hold(made.credentials)
 
     def answer(context: RequestContext, _: ServiceRequest) -> ServiceResponse:
         answered = call_moto(context)

@@ -1,0 +1,257 @@
+"""A database in the local server for every instance and cluster that names one, and for every snapshot of such.
+
+This wraps moto's methods that make, copy and delete them: a final snapshot, a copy of a snapshot and a restore all come
+through these. An instance without a database name has no database here, and another engine never has. Written for the
+locked version of moto.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from localstack.utils.patch import patch
+from moto.rds.exceptions import RDSClientError
+from moto.rds.models import DBCluster, DBInstance, RDSBackend
+
+from local_rds import postgres
+from local_rds.endpoints import ENGINE
+from local_rds.server import Server
+
+# What moto hands on to the method that makes an instance or a cluster, when it restores one: the snapshot's own record.
+SNAPSHOT = "local_snapshot"
+# PostgreSQL cuts a longer name off.
+NAME_BYTES = 63
+
+Resource = Any  # an instance, a cluster or a snapshot of moto
+
+
+class Databases:
+    """Which databases were made here, and for which of moto's records. A copy of a record, as a replica, has none."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._made: WeakKeyDictionary[Resource, str] = WeakKeyDictionary()
+        # One for all of this process: instances that name the same master user share the role.
+        self._master_password = secrets.token_urlsafe(24)
+
+    def credentials(self, resource: Resource) -> dict[str, str]:
+        """What the secret of an instance or cluster holds: its master user, or the server's own where no database is named."""
+        user = resource.master_username
+        if not database_name(resource) or ENGINE not in resource.engine or user == self._server.user:
+            return {"username": self._server.user, "password": self._server.password}
+        return {"username": user, "password": self._master_password}
+
+    def create(self, wanted: dict[str, Any], name_key: str, make: Callable[[], Resource]) -> Resource:
+        """Makes the database, and then the instance or cluster by `make`; neither, where one of them fails."""
+        snapshot = wanted.pop(SNAPSHOT, None)
+        if snapshot is not None:
+            # A restore brings the database as it was, whatever name is given, as on AWS.
+            wanted[name_key] = database_name(_source(snapshot))
+        name = wanted.get(name_key)
+        if not name or ENGINE not in wanted.get("engine", ""):
+            return make()
+        template = None
+        if snapshot is not None and (template := self._made.get(snapshot)) is None:
+            raise RDSClientError("InvalidDBSnapshotState", f"Nothing is kept here of snapshot {snapshot.resource_id}")
+
+        user = wanted.get("master_username") or self._server.user
+        password = wanted.get("master_user_password")
+        if wanted.get("manage_master_user_password"):
+            password = self._master_password
+        with _faults():
+            self._let_in(user, password)
+            postgres.create_database(self._server, name, user, template)
+        try:
+            made = make()
+        except Exception:
+            with _faults():
+                postgres.drop_database(self._server, name)
+            raise
+        self._made[made] = name
+        return made
+
+    def change_password(self, resource: Resource, changes: dict[str, Any]) -> None:
+        """Lets the master user in with what a modification brought."""
+        if resource not in self._made:
+            return
+        password = changes.get("master_user_password")
+        if changes.get("manage_master_user_password"):
+            password = self._master_password
+        with _faults():
+            if password:
+                self._let_in(resource.master_username, password)
+
+    def keep(self, source: Resource, snapshot: Resource) -> None:
+        """Copies what an instance, cluster or other snapshot has into a snapshot."""
+        if (template := self._made.get(source)) is None:
+            return
+        name = snapshot_name(snapshot.resource_id)
+        owner = _source(snapshot).master_username or self._server.user
+        with _faults():
+            postgres.create_database(self._server, name, owner, template)
+            postgres.close_database(self._server, name)
+        self._made[snapshot] = name
+
+    def drop(self, resource: Resource) -> None:
+        """Drops the database of what was deleted, if it was made here."""
+        if name := self._made.pop(resource, None):
+            with _faults():
+                postgres.drop_database(self._server, name)
+
+    def _let_in(self, user: str, password: str | None) -> None:
+        """The server's own superuser is as it is: others came in with its password."""
+        if user != self._server.user:
+            postgres.set_superuser(self._server, user, password)
+
+
+def database_name(resource: Resource) -> str | None:
+    """The name of an instance's or a cluster's database, where it has one. A member of a cluster has none of its own."""
+    if isinstance(resource, DBCluster):
+        return resource.database_name
+    return None if resource.db_cluster_identifier else resource.db_name
+
+
+def snapshot_name(identifier: str) -> str:
+    """The database that a snapshot is. A long identifier is cut, and told from its like by a digest."""
+    name = f"snapshot_{identifier}"
+    if len(name) <= NAME_BYTES:
+        return name
+    return f"{name[: NAME_BYTES - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _source(snapshot: Resource) -> Resource:
+    return snapshot.cluster if hasattr(snapshot, "cluster") else snapshot.database
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """What the server says, as a fault of RDS."""
+    try:
+        yield
+    except postgres.DatabaseExists as error:
+        text = f"{error} in the local PostgreSQL, which all instances share: drop it, or choose another name"
+        raise RDSClientError("InvalidParameterValue", text) from error
+    except postgres.ServerError as error:
+        raise RDSClientError("InvalidParameterValue", f"The local PostgreSQL: {error}") from error
+
+
+def attach(databases: Databases) -> None:
+    """From now on, moto's RDS has these databases; once for the life of the process."""
+
+    @patch(RDSBackend.create_db_instance)
+    def create_db_instance(original: Any, backend: RDSBackend, wanted: Any) -> DBInstance:
+        if wanted.get("db_cluster_identifier"):
+            wanted.pop(SNAPSHOT, None)
+            return original(backend, wanted)
+        return databases.create(wanted, "db_name", lambda: original(backend, wanted))
+
+    @patch(RDSBackend.create_db_cluster)
+    def create_db_cluster(original: Any, backend: RDSBackend, wanted: Any) -> DBCluster:
+        identifier = wanted["db_cluster_identifier"]
+        if identifier in backend.clusters:
+            raise RDSClientError("DBClusterAlreadyExistsFault", f"DB cluster {identifier} already exists")
+        return databases.create(wanted, "database_name", lambda: original(backend, wanted))
+
+    @patch(RDSBackend.restore_db_instance_from_db_snapshot)
+    def restore_db_instance(original: Any, backend: RDSBackend, snapshot_id: str, wanted: Any) -> DBInstance:
+        # moto names the snapshot so in an instance's record, and takes either form here.
+        wanted[SNAPSHOT] = backend.database_snapshots.get(snapshot_id.split(":snapshot:")[-1])
+        return original(backend, snapshot_id, wanted)
+
+    @patch(RDSBackend.restore_db_cluster_from_snapshot)
+    def restore_db_cluster(original: Any, backend: RDSBackend, snapshot_id: str, wanted: Any) -> DBCluster:
+        snapshot_id = snapshot_id.split(":cluster-snapshot:")[-1]
+        wanted[SNAPSHOT] = backend.cluster_snapshots.get(snapshot_id)
+        return original(backend, snapshot_id, wanted)
+
+    @patch(DBCluster.get_cfg)
+    def get_cfg(original: Any, cluster: DBCluster) -> dict[str, Any]:
+        # moto asks for a password here, which a cluster whose password is managed never got.
+        cluster.__dict__.setdefault("_master_user_password", None)
+        return original(cluster)
+
+    @patch(RDSBackend.modify_db_instance)
+    def modify_db_instance(original: Any, backend: RDSBackend, identifier: str, changes: Any) -> DBInstance:
+        instance = original(backend, identifier, changes)
+        databases.change_password(instance, changes)
+        return instance
+
+    @patch(RDSBackend.modify_db_cluster)
+    def modify_db_cluster(original: Any, backend: RDSBackend, changes: Any) -> DBCluster:
+        cluster = backend.clusters.get(changes["db_cluster_identifier"])
+        # moto takes out of them what it has done.
+        asked = dict(changes)
+        modified = original(backend, changes)
+        databases.change_password(cluster, asked)
+        return modified
+
+    @patch(RDSBackend.delete_db_instance)
+    def delete_db_instance(original: Any, backend: RDSBackend, *arguments: Any, **named: Any) -> DBInstance:
+        instance = original(backend, *arguments, **named)
+        databases.drop(instance)
+        return instance
+
+    @patch(RDSBackend.delete_db_cluster)
+    def delete_db_cluster(original: Any, backend: RDSBackend, *arguments: Any, **named: Any) -> DBCluster:
+        cluster = original(backend, *arguments, **named)
+        databases.drop(cluster)
+        # moto leaves these, and would then refuse another cluster of this name within the same minute.
+        for key, snapshot in list(backend.cluster_snapshots.items()):
+            if snapshot.snapshot_type == "automated" and snapshot.cluster.arn == cluster.arn:
+                del backend.cluster_snapshots[key]
+        return cluster
+
+    @patch(RDSBackend.create_db_snapshot)
+    def create_db_snapshot(
+        original: Any, backend: RDSBackend, db_instance_identifier: str, *rest: Any, **named: Any
+    ) -> Resource:
+        snapshot = original(backend, db_instance_identifier, *rest, **named)
+        if snapshot.snapshot_type == "manual":
+            _keep_or_forget(backend.databases[db_instance_identifier], snapshot, backend.database_snapshots)
+        return snapshot
+
+    @patch(RDSBackend.create_db_cluster_snapshot)
+    def create_db_cluster_snapshot(
+        original: Any, backend: RDSBackend, db_cluster_identifier: str, *rest: Any, **named: Any
+    ) -> Resource:
+        snapshot = original(backend, db_cluster_identifier, *rest, **named)
+        if snapshot.snapshot_type == "manual":
+            _keep_or_forget(backend.clusters[db_cluster_identifier], snapshot, backend.cluster_snapshots)
+        return snapshot
+
+    @patch(RDSBackend.copy_db_snapshot)
+    def copy_db_snapshot(original: Any, backend: RDSBackend, *arguments: Any, **named: Any) -> Resource:
+        snapshot = original(backend, *arguments, **named)
+        source = backend.get_db_snapshot(named["source_db_snapshot_identifier"])
+        _keep_or_forget(source, snapshot, backend.database_snapshots)
+        return snapshot
+
+    @patch(RDSBackend.copy_db_cluster_snapshot)
+    def copy_db_cluster_snapshot(original: Any, backend: RDSBackend, *arguments: Any, **named: Any) -> Resource:
+        snapshot = original(backend, *arguments, **named)
+        source = backend.get_db_cluster_snapshot(named["source_db_cluster_snapshot_identifier"])
+        _keep_or_forget(source, snapshot, backend.cluster_snapshots)
+        return snapshot
+
+    @patch(RDSBackend.delete_db_snapshot)
+    def delete_db_snapshot(original: Any, backend: RDSBackend, identifier: str) -> Resource:
+        snapshot = original(backend, identifier)
+        databases.drop(snapshot)
+        return snapshot
+
+    @patch(RDSBackend.delete_db_cluster_snapshot)
+    def delete_db_cluster_snapshot(original: Any, backend: RDSBackend, identifier: str) -> Resource:
+        snapshot = original(backend, identifier)
+        databases.drop(snapshot)
+        return snapshot
+
+    def _keep_or_forget(source: Resource, snapshot: Resource, snapshots: dict[str, Resource]) -> None:
+        try:
+            databases.keep(source, snapshot)
+        except RDSClientError:
+            for key in [key for key, value in snapshots.items() if value is snapshot]:
+                del snapshots[key]
+            raise
