@@ -47,7 +47,7 @@ def main() -> int:
     wanted = {
         "WorkerStackName": WORKER_STACK,
         "Extensions": "pgcrypto" if spatial.is_postgis else "pgcrypto,hstore",
-        "PostGISVersion": spatial.version if spatial.is_postgis else "",
+        "PostGISVersion": spatial.version if spatial.is_postgis else "none",
         # The stacks are to be deleted again.
         "DeletionProtection": "false",
     } | stacks.network()

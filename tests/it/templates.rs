@@ -60,7 +60,7 @@ async fn an_instance_is_made_changed_kept_as_a_snapshot_and_restored_with_its_ex
         .create(&stack, DATABASE, &database, &from_snapshot)
         .await;
     assert_eq!(restored.status, "CREATE_COMPLETE", "{restored:?}");
-    assert_eq!(restored.outputs["Changes"], "");
+    assert_eq!(restored.outputs["Changes"], "none");
     assert_eq!(names(&database).await, ["citext", "hstore", "pgcrypto"]);
     assert_eq!(database.text("SELECT * FROM kept").await, "\"a\"=>\"1\"");
     assert_eq!(stack.delete().await, "DELETE_COMPLETE");
@@ -219,7 +219,7 @@ impl<'a> Platform<'a> {
         let always = [
             ("WorkerStackName", self.stack.name.as_str()),
             ("DBName", &database.name),
-            ("PostGISVersion", ""),
+            ("PostGISVersion", "none"),
             ("DeletionProtection", "false"),
         ];
         let network = self

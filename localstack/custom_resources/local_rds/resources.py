@@ -144,7 +144,7 @@ def _schema(provider: type[RdsProvider], replacing: tuple[str, ...] = ()) -> dic
 
 
 class DatabaseProvider(RdsProvider):
-    """An instance or a cluster."""
+    """An instance or a cluster. The key of its secret is left out: moto looks for it in a KMS that is not LocalStack's."""
 
     REPLACING: frozenset[str]
     SNAPSHOT_IDENTIFIER: str
@@ -160,12 +160,6 @@ class DatabaseProvider(RdsProvider):
     def call_modify(self, client: Any, name: str, given: Properties, wanted: Properties) -> None:
         parameters = self._parameters(name, given) | {"ApplyImmediately": True}
         getattr(client, f"modify_{self.NOUN}")(**parameters)
-
-    def _parameters(self, name: str, properties: Properties) -> Properties:
-        parameters = super()._parameters(name, properties)
-        if key := (properties.get("MasterUserSecret") or {}).get("KmsKeyId"):
-            parameters["MasterUserSecretKmsKeyId"] = key
-        return parameters
 
     def after_create(self, client: Any, name: str, properties: Properties) -> None:
         """A restore takes no password."""
@@ -275,6 +269,12 @@ class SubnetGroupProvider(RdsProvider):
     IDENTIFIER = "DBSubnetGroupName"
     NOUN, ANSWER, LIST = "db_subnet_group", "DBSubnetGroup", "DBSubnetGroups"
 
+    def _parameters(self, name: str, properties: Properties) -> Properties:
+        parameters = super()._parameters(name, properties)
+        subnets = parameters.get("SubnetIds")
+        # The engine hands a parameter of the type List<AWS::EC2::Subnet::Id> on as one text.
+        return parameters | {"SubnetIds": subnets.split(",") if isinstance(subnets, str) else subnets}
+
     def call_modify(self, client: Any, name: str, given: Properties, wanted: Properties) -> None:
         # moto's modification forgets the group, and its creation takes the place of what is there.
         client.create_db_subnet_group(**self._parameters(name, wanted))
@@ -318,6 +318,12 @@ class OptionGroupProvider(RdsProvider):
     TYPE = "AWS::RDS::OptionGroup"
     IDENTIFIER = "OptionGroupName"
     NOUN, ANSWER, LIST = "option_group", "OptionGroup", "OptionGroupsList"
+
+    def _parameters(self, name: str, properties: Properties) -> Properties:
+        parameters = super()._parameters(name, properties)
+        # moto knows no newer.
+        newest = {"MajorEngineVersion": "13"} if properties.get("EngineName") == "postgres" else {}
+        return parameters | newest
 
     def after_create(self, client: Any, name: str, properties: Properties) -> None:
         self.call_modify(client, name, properties, properties)
