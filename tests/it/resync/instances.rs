@@ -54,14 +54,15 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
     let rds = Rds(&world);
     let server = PrivateServer::start(&world, Mode::Primary).await;
     let instance = rds.instance("instance", "a", server.port).await;
-    let cluster = rds.cluster("cluster", "a", server.port).await;
+    let writer = PrivateServer::start(&world, Mode::Primary).await;
+    let cluster = rds.cluster("cluster", "a", writer.port).await;
     let bare = rds.instance_without_secret("bare", "b").await;
     rds.instance_with("mysql", "a", |wanted| {
         wanted.engine("mysql").manage_master_user_password(true)
     })
     .await;
 
-    // Both are one server here, and neither MySQL nor the cluster's member is another.
+    // Neither MySQL nor the cluster's member is a server.
     let told = follower
         .of("Report", tagged(&world, Some("a")), json!({}))
         .await;
@@ -92,6 +93,22 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
     let is_ours = |(key, _, _): &(&str, &str, &str)| key.contains(&world.name);
     let ours: Vec<_> = told.states().into_iter().filter(is_ours).collect();
     assert_eq!(ours, [failed, both[0], both[1]]);
+}
+
+#[tokio::test]
+async fn a_server_that_several_instances_lead_to_is_done_once() {
+    let world = World::new().await;
+    let follower = Follower::new(&world).await;
+    let _worker = worker(&world, &follower);
+    let rds = Rds(&world);
+    let server = PrivateServer::start(&world, Mode::Primary).await;
+    let first = rds.instance("first", "a", server.port).await;
+    rds.instance("second", "a", server.port).await;
+    let told = follower
+        .of("Report", tagged(&world, Some("a")), json!({}))
+        .await;
+    let key = format!("rds:{first}");
+    assert_eq!(told.states(), [(key.as_str(), "postgres", "Unmanaged")]);
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ impl PrivateServer {
         mode: Mode,
         settings: &[impl AsRef<str>],
     ) -> Self {
-        let directory = PathBuf::from(variable("RUN_DIR")).join(format!("server-{}", world.name));
+        let name = format!("server-{}-{}", world.name, uuid::Uuid::new_v4().simple());
+        let directory = PathBuf::from(variable("RUN_DIR")).join(name);
         fs::create_dir(&directory).unwrap();
         // PostgreSQL does not run as root: the shared server's user serves this one too.
         let owner = fs::metadata(data_directory().await).unwrap();

@@ -45,6 +45,8 @@ struct Found {
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
     filter: Option<String>,
+    /// Whether somebody named each of them: then they are done even where they are the same.
+    is_named: bool,
 }
 
 impl Found {
@@ -201,7 +203,7 @@ async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins)
         has_servers |= !is_none;
         let is_wanted = match role {
             Ok(Some(role)) if server.databases.is_empty() => {
-                sent.insert(hash(&role)) || found.filter.is_none()
+                sent.insert(hash(&role)) || found.is_named
             }
             Ok(Some(_)) => true,
             Ok(None) | Err(_) => !is_none,

@@ -10,7 +10,10 @@ const MAX_SECRETS: usize = 100;
 
 /// Secrets that stand next to each other in the list of targets.
 pub(super) fn named(message: &ResyncMessage) -> Found {
-    let mut found = Found::default();
+    let mut found = Found {
+        is_named: true,
+        ..Found::default()
+    };
     for target in message.targets.iter().take(MAX_SECRETS) {
         let ResyncTarget::Secret {
             id,
