@@ -103,7 +103,7 @@ class Databases:
 
     def _let_in(self, user: str, password: str | None) -> None:
         """The server's own superuser is as it is: others came in with its password."""
-        if user != self._server.user and password:
+        if user != self._server.user:
             postgres.set_superuser(self._server, user, password)
 
 

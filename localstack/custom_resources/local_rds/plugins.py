@@ -4,6 +4,10 @@ LocalStack imports this module whenever it looks for a service, so nothing of th
 imported before it is used.
 """
 
+from localstack.services.cloudformation.resource_provider import (
+    CloudFormationResourceProviderPlugin,
+    ResourceProvider,
+)
 from localstack.services.plugins import Service, aws_provider
 
 
@@ -13,3 +17,39 @@ def rds() -> Service:
     from local_rds import service
 
     return service.create()
+
+
+class _ResourcePlugin(CloudFormationResourceProviderPlugin):
+    """A type of resource in CloudFormation, under its own name."""
+
+    def __init__(self) -> None:
+        self.factory: type[ResourceProvider] | None = None
+
+    def load(self) -> None:
+        from local_rds import resources
+
+        self.factory = resources.PROVIDERS[self.name]
+
+
+class InstancePlugin(_ResourcePlugin):
+    name = "AWS::RDS::DBInstance"
+
+
+class ClusterPlugin(_ResourcePlugin):
+    name = "AWS::RDS::DBCluster"
+
+
+class SubnetGroupPlugin(_ResourcePlugin):
+    name = "AWS::RDS::DBSubnetGroup"
+
+
+class ParameterGroupPlugin(_ResourcePlugin):
+    name = "AWS::RDS::DBParameterGroup"
+
+
+class ClusterParameterGroupPlugin(_ResourcePlugin):
+    name = "AWS::RDS::DBClusterParameterGroup"
+
+
+class OptionGroupPlugin(_ResourcePlugin):
+    name = "AWS::RDS::OptionGroup"

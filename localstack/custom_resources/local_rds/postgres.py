@@ -53,12 +53,13 @@ def drop_database(server: Server, name: str) -> None:
         run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
-def set_superuser(server: Server, name: str, password: str) -> None:
-    """Makes the role where there is none, and lets it in with this password."""
+def set_superuser(server: Server, name: str, password: str | None) -> None:
+    """Makes the role where there is none, and lets it in with this password, if there is one."""
     with _connection(server) as run:
         if not run(f"SELECT FROM pg_roles WHERE rolname = {literal(name)}"):
             run(f"CREATE ROLE {identifier(name)} LOGIN SUPERUSER")
-        run(f"ALTER ROLE {identifier(name)} PASSWORD {literal(password)}")
+        if password:
+            run(f"ALTER ROLE {identifier(name)} PASSWORD {literal(password)}")
 
 
 @contextmanager

@@ -43,7 +43,8 @@ class OnPostgres(unittest.TestCase):
         self.addCleanup(self.sweep)
 
     def sweep(self) -> None:
-        for name in self.databases():
+        owned = self.server(f"SELECT datname FROM pg_database WHERE datdba::regrole::text = '{self.user}'")
+        for name in {*self.databases(), *(name for (name,) in owned)}:
             self.server(f'DROP DATABASE "{name}" WITH (FORCE)')
         self.server(f'DROP ROLE IF EXISTS "{self.user}"')
 
