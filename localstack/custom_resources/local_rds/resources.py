@@ -148,6 +148,7 @@ class DatabaseProvider(RdsProvider):
 
     REPLACING: frozenset[str]
     SNAPSHOT_IDENTIFIER: str
+    RESTORE: str
 
     def refuse(self, changed: set[str], wanted: Properties) -> None:
         replacing = changed & self.REPLACING
@@ -168,11 +169,15 @@ class DatabaseProvider(RdsProvider):
         return parameters
 
     def after_create(self, client: Any, name: str, properties: Properties) -> None:
-        """A restore takes no password."""
-        if properties.get(self.SNAPSHOT_IDENTIFIER) and (password := properties.get("MasterUserPassword")):
-            getattr(client, f"modify_{self.NOUN}")(
-                **{self.IDENTIFIER: name, "MasterUserPassword": password, "ApplyImmediately": True}
-            )
+        """Brings after a restore what its call does not take."""
+        if not properties.get(self.SNAPSHOT_IDENTIFIER):
+            return
+        taken = client.meta.service_model.operation_model(self.RESTORE).input_shape.members
+        later = {key: value for key, value in properties.items() if self.RENAMED.get(key, key) not in taken}
+        if "MasterUserSecret" in self._described(client, name):
+            # Managed since it was in the snapshot: another word of it would make another secret.
+            later.pop("ManageMasterUserPassword", None)
+        self.call_modify(client, name, later, properties)
 
 
 class InstanceProvider(DatabaseProvider):
@@ -183,6 +188,7 @@ class InstanceProvider(DatabaseProvider):
     NOUN, ANSWER, LIST = "db_instance", "DBInstance", "DBInstances"
     RENAMED = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
     SNAPSHOT_IDENTIFIER = "DBSnapshotIdentifier"
+    RESTORE = "RestoreDBInstanceFromDBSnapshot"
     REPLACING = frozenset(
         {
             IDENTIFIER,
@@ -232,6 +238,7 @@ class ClusterProvider(DatabaseProvider):
     IDENTIFIER = "DBClusterIdentifier"
     NOUN, ANSWER, LIST = "db_cluster", "DBCluster", "DBClusters"
     SNAPSHOT_IDENTIFIER = "SnapshotIdentifier"
+    RESTORE = "RestoreDBClusterFromSnapshot"
     DELETION_POLICY = deletion_policy.SNAPSHOT
     REPLACING = frozenset(
         {
