@@ -144,10 +144,11 @@ def _schema(provider: type[RdsProvider], replacing: tuple[str, ...] = ()) -> dic
 
 
 class DatabaseProvider(RdsProvider):
-    """An instance or a cluster. The key of its secret is left out: moto looks for it in a KMS that is not LocalStack's."""
+    """An instance or a cluster."""
 
     REPLACING: frozenset[str]
     SNAPSHOT_IDENTIFIER: str
+    RESTORE: str
 
     def refuse(self, changed: set[str], wanted: Properties) -> None:
         replacing = changed & self.REPLACING
@@ -161,12 +162,22 @@ class DatabaseProvider(RdsProvider):
         parameters = self._parameters(name, given) | {"ApplyImmediately": True}
         getattr(client, f"modify_{self.NOUN}")(**parameters)
 
+    def _parameters(self, name: str, properties: Properties) -> Properties:
+        parameters = super()._parameters(name, properties)
+        if key := (properties.get("MasterUserSecret") or {}).get("KmsKeyId"):
+            parameters["MasterUserSecretKmsKeyId"] = key
+        return parameters
+
     def after_create(self, client: Any, name: str, properties: Properties) -> None:
-        """A restore takes no password."""
-        if properties.get(self.SNAPSHOT_IDENTIFIER) and (password := properties.get("MasterUserPassword")):
-            getattr(client, f"modify_{self.NOUN}")(
-                **{self.IDENTIFIER: name, "MasterUserPassword": password, "ApplyImmediately": True}
-            )
+        """Brings after a restore what its call does not take."""
+        if not properties.get(self.SNAPSHOT_IDENTIFIER):
+            return
+        taken = client.meta.service_model.operation_model(self.RESTORE).input_shape.members
+        later = {key: value for key, value in properties.items() if self.RENAMED.get(key, key) not in taken}
+        if "MasterUserSecret" in self._described(client, name):
+            # Managed since it was in the snapshot: another word of it would make another secret.
+            later.pop("ManageMasterUserPassword", None)
+        self.call_modify(client, name, later, properties)
 
 
 class InstanceProvider(DatabaseProvider):
@@ -177,6 +188,7 @@ class InstanceProvider(DatabaseProvider):
     NOUN, ANSWER, LIST = "db_instance", "DBInstance", "DBInstances"
     RENAMED = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
     SNAPSHOT_IDENTIFIER = "DBSnapshotIdentifier"
+    RESTORE = "RestoreDBInstanceFromDBSnapshot"
     REPLACING = frozenset(
         {
             IDENTIFIER,
@@ -226,6 +238,7 @@ class ClusterProvider(DatabaseProvider):
     IDENTIFIER = "DBClusterIdentifier"
     NOUN, ANSWER, LIST = "db_cluster", "DBCluster", "DBClusters"
     SNAPSHOT_IDENTIFIER = "SnapshotIdentifier"
+    RESTORE = "RestoreDBClusterFromSnapshot"
     DELETION_POLICY = deletion_policy.SNAPSHOT
     REPLACING = frozenset(
         {

@@ -107,6 +107,26 @@ class Instances(OnPostgres):
             self.assertEqual(run("SELECT current_user, current_database()"), [[self.user, self.database]])
             run("CREATE EXTENSION hstore")
 
+    def test_the_secrets_key_is_one_of_localstack(self) -> None:
+        key = localstack.client("kms").create_key()["KeyMetadata"]
+        for named in (key["KeyId"], key["Arn"]):
+            name = f"one-{self.token}"
+            secret = self.create(name, MasterUserSecretKmsKeyId=named)["MasterUserSecret"]
+            self.assertEqual(secret["KmsKeyId"], key["Arn"])
+            self.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+
+    def test_a_restore_can_begin_to_manage_the_password(self) -> None:
+        self.create(ManageMasterUserPassword=False, MasterUserPassword="given-12345")
+        final, name = f"final-{self.token}", f"one-{self.token}"
+        self.rds.delete_db_instance(DBInstanceIdentifier=name, FinalDBSnapshotIdentifier=final)
+        self.rds.restore_db_instance_from_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier=final)
+        with connected(self.user, "given-12345", self.database) as run:
+            run("SELECT")
+        self.rds.modify_db_instance(DBInstanceIdentifier=name, ManageMasterUserPassword=True)
+        instance = self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+        with connected(self.user, self.credentials(instance)["password"], self.database) as run:
+            run("SELECT")
+
     def test_a_given_password_opens_the_database(self) -> None:
         self.create(ManageMasterUserPassword=False, MasterUserPassword="given-12345")
         with connected(self.user, "given-12345", self.database) as run:

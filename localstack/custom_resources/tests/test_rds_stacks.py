@@ -126,10 +126,14 @@ class Instances(InStacks):
 
                 self.stack = Stack(self.localstack())
                 of = {"DBName": None, "MasterUsername": None, "Engine": None}
-                restored = self.instance(DBSnapshotIdentifier=snapshot, **of)
-                outputs = {"Secret": att("Db", "MasterUserSecret.SecretArn")}
+                # The call that restores has no MaxAllocatedStorage.
+                restored = self.instance(DBSnapshotIdentifier=snapshot, MaxAllocatedStorage="70", **of)
+                outputs = {"Secret": att("Db", "MasterUserSecret.SecretArn"), "Ref": {"Ref": "Db"}}
                 self.create(self.template(outputs, Db=restored))
                 self.assert_filled()
+                name = self.stack.outputs()["Ref"]
+                instance = self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+                self.assertEqual(instance["MaxAllocatedStorage"], 70)
                 credentials = self.credentials_in(self.stack.outputs()["Secret"])
                 self.assertEqual(credentials["username"], self.user)
                 with connected(credentials["username"], credentials["password"], self.database) as run:
