@@ -1,6 +1,7 @@
 """The local server's databases and roles. One connection for each call, as its superuser; nothing of RDS in here."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from local_rds.server import Server
 # For one answer: a copy of a large database takes its time.
 TIMEOUT_S = 600
 DUPLICATE_DATABASE = "42P04"
+
+# PostgreSQL refuses two changes of one role at once, and two copies of one database would open it to each other's clients.
+_one_at_a_time = threading.Lock()
 
 
 class ServerError(Exception):
@@ -64,6 +68,11 @@ def set_superuser(server: Server, name: str, password: str | None) -> None:
 
 @contextmanager
 def _connection(server: Server) -> Iterator[Callable[[str], Any]]:
+    with _one_at_a_time:
+        yield from _connected(server)
+
+
+def _connected(server: Server) -> Iterator[Callable[[str], Any]]:
     try:
         connection = pg8000.native.Connection(
             server.user,
