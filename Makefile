@@ -26,15 +26,15 @@ demo:
 demo-stop:
 	$(SERVICES) --stop $(DEMO)
 
-## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has;
-## the same against PostgreSQL 17, which comes from npm with contrib alone; and the tests of the LocalStack plug-in. The
-## report page is tested in Chromium.
+## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has, and
+## whether the task role allows just what the worker called in them; the same against PostgreSQL 17, which comes from npm
+## with contrib alone; and the tests of the LocalStack plug-in. The report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
 	cargo test --locked --package extension-worker
 	$(BINARIES) $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests
+	  sh -c 'cargo test --locked --package extension-worker-tests && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
 	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos:: --skip report_page::
 	$(SERVICES) -- \
@@ -95,6 +95,7 @@ check: $(DENY) $(GUARD)
 	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
 	$$(python3 localstack/install.py) -B templates/rules/check.py templates/*.yaml
 	cd templates/rules && $$(python3 ../../localstack/install.py) -B -m unittest
+	cd tests && $$(python3 ../localstack/install.py) -B -m unittest
 	cd worker/image && $$(python3 ../../localstack/install.py) -B -m unittest
 
 # Both are built from their sources, once: no other form of them can be had everywhere.

@@ -40,6 +40,7 @@ class Emulator:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "LOCALSTACK_LOG": str(self.run.log(NAME)),
+            "REQUEST_LOG": str(self.run.directory / "requests.jsonl"),
             "LOCALSTACK_PYTHON": str(self.python),
         }
 

@@ -52,6 +52,7 @@ variables set for the command:
   PG_BINDIR         the server's programs (from npm: without psql)
   PG_EXTENSION_DIR  where control files and scripts of further extensions can be put
   PG_LOG, LOCALSTACK_LOG, RUN_DIR, LOCALSTACK_PYTHON
+  REQUEST_LOG       a line of JSON for each call that LocalStack has answered
 """
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import boto3
 from botocore.client import BaseClient
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 REGION = "us-east-1"
@@ -72,7 +73,7 @@ class LocalStack:
         self.stop()
         raise RuntimeError(f"LocalStack did not start:\n{log}")
 
-    def client(self, service: str) -> BaseClient:
+    def client(self, service: str, config: Config | None = None) -> BaseClient:
         """A client of this LocalStack."""
         return boto3.client(
             service,
@@ -80,6 +81,7 @@ class LocalStack:
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",
+            config=config,
         )
 
     def stop(self) -> None:

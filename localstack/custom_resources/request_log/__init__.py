@@ -1,0 +1,5 @@
+"""A log of the calls that LocalStack serves, for whoever compares them with what a role may do.
+
+    plugins    what LocalStack finds through the entry points
+    calls      a line for each call (no input or output)
+"""
