@@ -36,7 +36,7 @@ test:
 	$(BINARIES) $(SERVICES) -- \
 	  sh -c 'cargo test --locked --package extension-worker-tests && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip histories:: --skip chaos:: --skip report_page::
+	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
 
