@@ -47,8 +47,8 @@ class Role(unittest.TestCase):
     def setUp(self) -> None:
         template: dict[str, Any] = cfn_yaml.load(str(task_role.TEMPLATE))
         self.template = copy.deepcopy(template)
-        policies = self.template["Resources"][task_role.ROLE]["Properties"]["Policies"]
-        self.statements = policies[0]["PolicyDocument"]["Statement"]
+        self.role = self.template["Resources"][task_role.ROLE]["Properties"]
+        self.statements = self.role["Policies"][0]["PolicyDocument"]["Statement"]
 
     def test_what_is_allowed_under_a_condition_is_allowed(self) -> None:
         self.assertTrue(CALLS | {"rds-db:connect", "kms:Decrypt"} <= task_role.allowed(self.template))
@@ -56,6 +56,11 @@ class Role(unittest.TestCase):
     def test_a_wildcard_is_a_fault(self) -> None:
         self.statements.append({"Effect": "Allow", "Action": ["sqs:*"], "Resource": "*"})
         with self.assertRaisesRegex(task_role.Difference, r"sqs:\*"):
+            task_role.allowed(self.template)
+
+    def test_a_managed_policy_is_a_fault(self) -> None:
+        self.role["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/AmazonSQSFullAccess"]
+        with self.assertRaisesRegex(task_role.Difference, "managed"):
             task_role.allowed(self.template)
 
     def test_a_denial_is_a_fault(self) -> None:

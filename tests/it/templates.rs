@@ -62,7 +62,10 @@ async fn an_instance_is_made_changed_kept_as_a_snapshot_and_restored_with_its_ex
     assert_eq!(restored.status, "CREATE_COMPLETE", "{restored:?}");
     assert_eq!(restored.outputs["Changes"], "none");
     assert_eq!(names(&database).await, ["citext", "hstore", "pgcrypto"]);
-    assert_eq!(database.text("SELECT hstore::text FROM kept").await, "\"a\"=>\"1\"");
+    assert_eq!(
+        database.text("SELECT hstore::text FROM kept").await,
+        "\"a\"=>\"1\""
+    );
     assert_eq!(stack.delete().await, "DELETE_COMPLETE");
     platform.delete().await;
 }
