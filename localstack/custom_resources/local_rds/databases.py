@@ -18,7 +18,7 @@ from moto.rds.models import DBCluster, DBInstance, RDSBackend
 
 from local_rds import postgres
 from local_rds.endpoints import ENGINE
-from local_rds.server import Server
+from local_rds.server import USUAL_PORT, Server
 
 # What moto hands on to the method that makes an instance or a cluster, when it restores one: the snapshot's own record.
 SNAPSHOT = "local_snapshot"
@@ -26,6 +26,8 @@ SNAPSHOT = "local_snapshot"
 NAME_BYTES = 63
 
 Resource = Any  # an instance, a cluster or a snapshot of moto
+# Whose master user somebody works as: a snapshot's is not.
+Live = DBInstance | DBCluster
 
 
 class Databases:
@@ -36,6 +38,8 @@ class Databases:
         self._made: WeakKeyDictionary[Resource, str] = WeakKeyDictionary()
         # One for all of this process: instances that name the same master user share the role.
         self._master_password = secrets.token_urlsafe(24)
+        # What each role was last let in with.
+        self._passwords: dict[str, str] = {}
 
     def credentials(self, resource: Resource) -> dict[str, str]:
         """What the secret of an instance or cluster holds: its master user, or the server's own where no database is named."""
@@ -57,10 +61,10 @@ class Databases:
         if snapshot is not None and (template := self._made.get(snapshot)) is None:
             raise RDSClientError("InvalidDBSnapshotState", f"Nothing is kept here of snapshot {snapshot.resource_id}")
 
+        self._refuse_other_port(wanted.get("port"))
         user = wanted.get("master_username") or self._server.user
-        password = wanted.get("master_user_password")
-        if wanted.get("manage_master_user_password"):
-            password = self._master_password
+        password = self._password(wanted)
+        self._refuse_other_password(user, password, None)
         with _faults():
             self._let_in(user, password)
             postgres.create_database(self._server, name, user, template)
@@ -73,16 +77,17 @@ class Databases:
         self._made[made] = name
         return made
 
-    def change_password(self, resource: Resource, changes: dict[str, Any]) -> None:
-        """Lets the master user in with what a modification brought."""
-        if resource not in self._made:
-            return
-        password = changes.get("master_user_password")
-        if changes.get("manage_master_user_password"):
-            password = self._master_password
+    def modify(self, resource: Resource, changes: dict[str, Any], make: Callable[[], Resource]) -> Resource:
+        """Makes the modification by `make`, and lets the master user in with the password that it brings."""
+        # moto takes out of the changes what it has done.
+        password = self._password(changes)
+        if not password or resource not in self._made:
+            return make()
+        self._refuse_other_password(resource.master_username, password, resource)
+        modified = make()
         with _faults():
-            if password:
-                self._let_in(resource.master_username, password)
+            self._let_in(resource.master_username, password)
+        return modified
 
     def keep(self, source: Resource, snapshot: Resource) -> None:
         """Copies what an instance, cluster or other snapshot has into a snapshot."""
@@ -101,10 +106,36 @@ class Databases:
             with _faults():
                 postgres.drop_database(self._server, name)
 
+    def _password(self, wanted: dict[str, Any]) -> str | None:
+        """The one that is managed, or the one that is given, if any."""
+        if wanted.get("manage_master_user_password"):
+            return self._master_password
+        return wanted.get("master_user_password")
+
     def _let_in(self, user: str, password: str | None) -> None:
         """The server's own superuser is as it is: others came in with its password."""
-        if user != self._server.user:
-            postgres.set_superuser(self._server, user, password)
+        if user == self._server.user:
+            return
+        postgres.set_superuser(self._server, user, password)
+        if password:
+            self._passwords[user] = password
+
+    def _refuse_other_password(self, user: str, password: str | None, resource: Resource | None) -> None:
+        """One role has one password: another would lock out who came in with it to another instance."""
+        if not password or self._passwords.get(user, password) == password:
+            return
+        if any(isinstance(each, Live) and each.master_username == user and each is not resource for each in self._made):
+            text = (
+                f'the master user "{user}" of another instance has another password in the local PostgreSQL, which all '
+                "instances share: choose another name, or let RDS manage both passwords"
+            )
+            raise RDSClientError("InvalidParameterValue", text)
+
+    def _refuse_other_port(self, port: int | None) -> None:
+        """Another port is another server's: a database in this one would be where the endpoint does not lead."""
+        if port and self._server.port_for(port) != self._server.port:
+            text = f"no database is made at another port than {USUAL_PORT}: leave out the port, or the database name"
+            raise RDSClientError("InvalidParameterValue", text)
 
 
 def database_name(resource: Resource) -> str | None:
@@ -175,18 +206,13 @@ def attach(databases: Databases) -> None:
 
     @patch(RDSBackend.modify_db_instance)
     def modify_db_instance(original: Any, backend: RDSBackend, identifier: str, changes: Any) -> DBInstance:
-        instance = original(backend, identifier, changes)
-        databases.change_password(instance, changes)
-        return instance
+        (instance,) = backend.describe_db_instances(identifier)
+        return databases.modify(instance, changes, lambda: original(backend, identifier, changes))
 
     @patch(RDSBackend.modify_db_cluster)
     def modify_db_cluster(original: Any, backend: RDSBackend, changes: Any) -> DBCluster:
         cluster = backend.clusters.get(changes["db_cluster_identifier"])
-        # moto takes out of them what it has done.
-        asked = dict(changes)
-        modified = original(backend, changes)
-        databases.change_password(cluster, asked)
-        return modified
+        return databases.modify(cluster, changes, lambda: original(backend, changes))
 
     @patch(RDSBackend.delete_db_instance)
     def delete_db_instance(original: Any, backend: RDSBackend, *arguments: Any, **named: Any) -> DBInstance:

@@ -77,6 +77,13 @@ class Rds(unittest.TestCase):
         self.assertEqual(cluster["TagList"], TAGS)
         self.assertEqual(self.credentials(cluster), {"username": "root", "password": "p\"w"})
 
+    def test_a_database_in_a_server_that_cannot_be_reached_is_a_fault(self) -> None:
+        reason = "InvalidParameterValue.*could not reach PostgreSQL at db.local:6543"
+        with self.assertRaisesRegex(ClientError, reason):
+            self.create("unreached", DBName="app", ManageMasterUserPassword=True)
+        with self.assertRaises(self.rds.exceptions.DBInstanceNotFoundFault):
+            self.instance("unreached")
+
     def test_another_port_than_the_usual_is_kept(self) -> None:
         self.assertEqual(self.create("usual", Port=5432)["Endpoint"]["Port"], 6543)
         self.assertEqual(self.create("other", Port=5433)["Endpoint"]["Port"], 5433)

@@ -135,6 +135,37 @@ class Instances(OnPostgres):
         with connected(self.user, "other-12345", self.database) as run:
             run("SELECT")
 
+    def test_another_instance_locks_nobody_out(self) -> None:
+        first = self.credentials(self.create())
+        given = {"ManageMasterUserPassword": False, "MasterUserPassword": "given-12345"}
+        other, refused = f"{self.database}_b", f'InvalidParameterValue.*"{self.user}" of another instance'
+        with self.assertRaisesRegex(ClientError, refused):
+            self.create("two", DBName=other, **given)
+        with self.assertRaises(self.rds.exceptions.DBInstanceNotFoundFault):
+            self.rds.describe_db_instances(DBInstanceIdentifier="two")
+        second = self.create(f"two-{self.token}", DBName=other)
+        with self.assertRaisesRegex(ClientError, refused):
+            self.rds.modify_db_instance(DBInstanceIdentifier=f"two-{self.token}", MasterUserPassword="given-12345")
+        self.assertEqual(self.credentials(second), first)
+        with connected(first["username"], first["password"], self.database) as run:
+            run("SELECT")
+
+        # What is gone locks nobody out, and neither does what is left of it.
+        self.rds.delete_db_instance(DBInstanceIdentifier=f"two-{self.token}", SkipFinalSnapshot=True)
+        self.rds.delete_db_instance(
+            DBInstanceIdentifier=f"one-{self.token}", FinalDBSnapshotIdentifier=f"final-{self.token}"
+        )
+        self.create(**given)
+        with connected(self.user, "given-12345", self.database) as run:
+            run("SELECT")
+
+    def test_no_database_is_made_where_the_endpoint_does_not_lead(self) -> None:
+        with self.assertRaisesRegex(ClientError, "InvalidParameterValue.*another port than 5432"):
+            self.create(Port=5433)
+        self.assertEqual(self.databases(), [])
+        self.create(Port=5432)
+        self.assertEqual(self.databases(), [self.database])
+
     def test_the_servers_own_superuser_keeps_its_password(self) -> None:
         credentials = self.credentials(self.create(MasterUsername=SERVER.user))
         self.assertEqual(credentials, {"username": SERVER.user, "password": SERVER.password})
