@@ -75,7 +75,8 @@ async fn a_cluster_is_made_and_restored_with_its_extensions() {
     let world = World::new().await;
     let platform = Platform::deploy(&world).await;
     let database = platform.database("aurora");
-    let made = [("Extensions", "pgcrypto"), ("HasReader", "true")];
+    let version = ("EngineVersion", "16.6");
+    let made = [("Extensions", "pgcrypto"), version, ("HasReader", "true")];
     let stack = world.template_stack("aurora");
     let created = platform.create(&stack, AURORA, &database, &made).await;
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
@@ -85,7 +86,7 @@ async fn a_cluster_is_made_and_restored_with_its_extensions() {
     assert!(!database.exists().await);
 
     let snapshot = Rds(&world).snapshot_of_cluster(&cluster).await;
-    let from_snapshot = [("SnapshotIdentifier", snapshot.as_str()), made[0]];
+    let from_snapshot = [("SnapshotIdentifier", snapshot.as_str()), made[0], version];
     let stack = world.template_stack("restored");
     let restored = platform
         .create(&stack, AURORA, &database, &from_snapshot)
