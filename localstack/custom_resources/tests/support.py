@@ -196,7 +196,8 @@ class Stack:
         """Deletes it, and returns the status in which it ends."""
         self._stack_id: str = self.describe()["StackId"]
         self._cloudformation.delete_stack(StackName=self.name)
-        return self._end_status(self._stack_id)
+        # What was under way may end first, and its end be seen for a moment.
+        return self._end_status(self._stack_id, of="DELETE_")
 
     def start_create(self, template: dict[str, Any]) -> None:
         """Asks for it without waiting."""
@@ -219,14 +220,14 @@ class Stack:
             if event["ResourceStatus"] == resource_status and "ResourceStatusReason" in event
         )
 
-    def _end_status(self, name_or_id: str | None = None) -> str:
+    def _end_status(self, name_or_id: str | None = None, of: str = "") -> str:
         deadline = time.monotonic() + STACK_TIMEOUT_S
         while time.monotonic() < deadline:
             try:
                 status = self.describe(name_or_id)["StackStatus"]
             except ClientError:
                 return "DELETE_COMPLETE"
-            if not status.endswith("_IN_PROGRESS"):
+            if status.startswith(of) and not status.endswith("_IN_PROGRESS"):
                 return status
             time.sleep(0.05)
         raise TimeoutError(f"{self.name} stayed in {status}")
