@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use chrono::{NaiveDateTime, Utc};
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ async fn a_token_that_the_worker_signs_is_sent_over_tls_in_the_place_of_a_passwo
     let signed_at = value_of(token, "X-Amz-Date");
     let time = NaiveDateTime::parse_from_str(signed_at, "%Y%m%dT%H%M%SZ").unwrap();
     assert!((Utc::now() - time.and_utc()).num_seconds() < 60, "{token}");
+    // In another second, so that it is the time of the token that counts.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let expected = sign_with_botocore(rds.server.port, signed_at);
     assert_eq!(sorted(token), sorted(&expected));
 }
@@ -133,10 +136,10 @@ fn sign_with_botocore(port: u16, time: &str) -> String {
     const SIGN: &str = "
 import datetime, sys
 from unittest import mock
-import boto3
+import boto3, botocore.crt.auth
 host, port, role, time = sys.argv[1:]
 then = datetime.datetime.strptime(time, '%Y%m%dT%H%M%SZ')
-with mock.patch('botocore.auth.get_current_datetime', return_value=then):
+with mock.patch('botocore.crt.auth.get_current_datetime', return_value=then):
     print(boto3.client('rds', region_name='eu-west-2').generate_db_auth_token(host, int(port), role))
 ";
     let output = Command::new(variable("LOCALSTACK_PYTHON"))
