@@ -16,7 +16,7 @@ GUARD = .local/tools/bin/cfn-guard
 .DELETE_ON_ERROR:
 .PHONY: demo demo-stop test histories chaos fleet bench check reference image image-contents rds-bundle
 
-## The main job, to watch: three stacks and their databases. KEEP=1 leaves all of it running.
+## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
 	cargo build --release --locked --package extension-worker
 	KEEP=$(KEEP) WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) --name $(DEMO) $(if $(KEEP),--keep) -- \

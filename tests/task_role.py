@@ -83,6 +83,7 @@ def compare(may: set[str], did: Iterable[str]) -> None:
     did = set(did)
     faults = [f"called, and not allowed: {action}" for action in sorted(did - may)]
     faults += [f"allowed, and never called: {action}" for action in sorted(may - did - NO_CALLS.keys())]
+    faults += [f"needed, and not allowed: {action}, which {NO_CALLS[action]}" for action in sorted(NO_CALLS.keys() - may)]
     if faults:
         raise Difference("\n".join(faults))
 

@@ -65,6 +65,8 @@ struct Rotated<'a> {
     role: String,
     database: Database,
     secret: String,
+    /// Requests that were answered so far.
+    answered: AtomicUsize,
 }
 
 impl<'a> Rotated<'a> {
@@ -78,6 +80,7 @@ impl<'a> Rotated<'a> {
             role,
             database,
             secret: world.secret_with(&changes).await,
+            answered: AtomicUsize::new(0),
         }
     }
 
@@ -90,10 +93,9 @@ impl<'a> Rotated<'a> {
     async fn under_load(&self, rotations: impl Future<Output = ()>) -> Worker {
         let worker = Worker::start(self.world, &[("WORKER_SECRET_SECONDS", "1")]);
         let done = AtomicBool::new(false);
-        let answered = AtomicUsize::new(0);
         let stacks = EXTENSIONS.map(async |extension| {
             while !done.load(Ordering::SeqCst) {
-                let number = answered.load(Ordering::SeqCst);
+                let number = self.answered.load(Ordering::SeqCst);
                 let logical_id = format!("{}{number}", extension.replace('_', ""));
                 let properties = self.declare(extension);
                 let created = self
@@ -111,7 +113,7 @@ impl<'a> Rotated<'a> {
                 self.world.publish(&deleted).await;
                 let answer = self.world.answer(&deleted).await;
                 assert_eq!(answer["Status"], "SUCCESS", "{answer}\n{}", worker.log());
-                answered.fetch_add(2, Ordering::SeqCst);
+                self.answered.fetch_add(2, Ordering::SeqCst);
             }
         });
         let rotations = async {
@@ -120,7 +122,6 @@ impl<'a> Rotated<'a> {
         };
         tokio::join!(join_all(stacks), rotations);
         assert!(self.database.extensions().await.is_empty());
-        assert!(answered.load(Ordering::SeqCst) >= 2 * EXTENSIONS.len());
         worker
     }
 
@@ -141,18 +142,25 @@ impl<'a> Rotated<'a> {
                 ))
                 .await;
         } else {
-            self.database
-                .execute(&format!(
-                    "ALTER USER {role} WITH PASSWORD '{password}';
-                     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
-                ))
-                .await;
+            let change = format!("ALTER USER {role} WITH PASSWORD '{password}'");
+            self.database.execute(&change).await;
+            // By then nobody gets in any more with the old one.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+            );
+            self.database.execute(&end).await;
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
 
         self.world
             .move_current_secret(&self.secret, &current, &pending)
             .await;
+        let before = self.answered.load(Ordering::SeqCst);
+        eventually("as many answers again as there are stacks", async || {
+            let more = self.answered.load(Ordering::SeqCst) - before;
+            (more >= EXTENSIONS.len()).then_some(())
+        })
+        .await;
     }
 
     /// Waits until the worker works as that role.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -86,11 +86,14 @@ pub fn postgres_config(mode: SslMode, root_cert: Option<&str>) -> Result<ClientC
         bundle,
         any_host: mode != SslMode::VerifyFull,
     });
-    Ok(ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+        .with_no_client_auth();
+    // A resumed session would be taken without another look at the certificate.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// The trust anchors of `PGSSLROOTCERT`, or the machine's.

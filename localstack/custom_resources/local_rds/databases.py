@@ -5,11 +5,13 @@ through these. An instance without a database name has no database here, and ano
 locked version of moto.
 """
 
+import functools
 import hashlib
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from localstack.utils.patch import patch
@@ -24,10 +26,25 @@ from local_rds.server import USUAL_PORT, Server
 SNAPSHOT = "local_snapshot"
 # PostgreSQL cuts a longer name off.
 NAME_BYTES = 63
+_LOCK = threading.RLock()
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Resource = Any  # an instance, a cluster or a snapshot of moto
 # Whose master user somebody works as: a snapshot's is not.
 Live = DBInstance | DBCluster
+
+
+def _alone(method: Callable[P, R]) -> Callable[P, R]:
+    """What is looked at first is still so when it is acted on. A final snapshot is taken within a deletion."""
+
+    @functools.wraps(method)
+    def locked(*arguments: P.args, **named: P.kwargs) -> R:
+        with _LOCK:
+            return method(*arguments, **named)
+
+    return locked
 
 
 class Databases:
@@ -48,6 +65,7 @@ class Databases:
             return {"username": self._server.user, "password": self._server.password}
         return {"username": user, "password": self._master_password}
 
+    @_alone
     def create(self, wanted: dict[str, Any], name_key: str, make: Callable[[], Resource]) -> Resource:
         """Makes the database, and then the instance or cluster by `make`; neither, where one of them fails."""
         snapshot = wanted.pop(SNAPSHOT, None)
@@ -77,6 +95,7 @@ class Databases:
         self._made[made] = name
         return made
 
+    @_alone
     def modify(self, resource: Resource, changes: dict[str, Any], make: Callable[[], Resource]) -> Resource:
         """Makes the modification by `make`, and lets the master user in with the password that it brings."""
         # moto takes out of the changes what it has done.
@@ -89,6 +108,7 @@ class Databases:
             self._let_in(resource.master_username, password)
         return modified
 
+    @_alone
     def keep(self, source: Resource, snapshot: Resource) -> None:
         """Copies what an instance, cluster or other snapshot has into a snapshot."""
         if (template := self._made.get(source)) is None:
@@ -100,11 +120,13 @@ class Databases:
             postgres.close_database(self._server, name)
         self._made[snapshot] = name
 
+    @_alone
     def drop(self, resource: Resource) -> None:
         """Drops the database of what was deleted, if it was made here."""
-        if name := self._made.pop(resource, None):
+        if name := self._made.get(resource):
             with _faults():
                 postgres.drop_database(self._server, name)
+            del self._made[resource]
 
     def _password(self, wanted: dict[str, Any]) -> str | None:
         """The one that is managed, or the one that is given, if any."""

@@ -90,6 +90,8 @@ def _connected(server: Server) -> Iterator[Callable[[str], Any]]:
     with closing(connection):
         try:
             yield connection.run
+        except (pg8000.native.InterfaceError, OSError) as error:
+            raise ServerError(f"lost PostgreSQL at {server.host}:{server.port}: {error}") from error
         except pg8000.native.DatabaseError as error:
             kind = DatabaseExists if _field(error, "C") == DUPLICATE_DATABASE else ServerError
             raise kind(_message(error)) from error

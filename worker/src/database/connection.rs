@@ -58,10 +58,14 @@ const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
 const CLONE: &str = "_clone";
 
 /// Secrets Manager's rotation of alternating users makes of a role `app` a second one, `app_clone`, and a member of the
-/// first. What the second made would be out of the first one's reach: it works as the first.
+/// first. What the second made would be out of the first one's reach: it works as the first, where it may. A superuser is
+/// a member of every role, and of none for this.
 const WORK_AS_THE_FIRST: &str = "; SELECT set_config('role', first.rolname, false) FROM pg_roles first \
                                  WHERE session_user = first.rolname || '_clone' AND first.rolcanlogin \
-                                 AND pg_has_role(session_user, first.oid, 'MEMBER')";
+                                 AND pg_has_role(session_user, first.oid, \
+                                 CASE WHEN current_setting('server_version_num')::int >= 160000 \
+                                 THEN 'SET' ELSE 'MEMBER' END) \
+                                 AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolsuper)";
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]

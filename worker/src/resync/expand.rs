@@ -185,7 +185,8 @@ fn lost_result(
     order.failed(None, reason, since)
 }
 
-/// Of what a filter found leaves out what is no server, and what leads as the same role to a server that is there already.
+/// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
+/// there already.
 /// What cannot be known is left to whoever works on it, and tells. Returns whether there was a server, left out or not.
 async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
     let all = std::mem::take(&mut found.servers);
