@@ -132,6 +132,7 @@ async fn results_are_gathered_whatever_their_order_and_once() {
     assert_eq!(subscription["RawMessageDelivery"], "true");
     let filter: Value = serde_json::from_str(&subscription["FilterPolicy"]).unwrap();
     assert_eq!(filter, json!({"ResyncId": [id]}));
+    assert_eq!(subscription["FilterPolicyScope"], "MessageBody");
     let [listener] = &results.listeners(&id).await[..] else {
         panic!("one queue")
     };
@@ -149,12 +150,13 @@ async fn results_are_gathered_whatever_their_order_and_once() {
     assert_eq!(listener.retention_seconds, 3600);
     assert_eq!(listener.tags["made-by"], "extension-worker resync");
 
-    // What is none of its business: no event, and what another filter would have let through.
-    let here = [("ResyncId", id.clone())];
-    results.publish_text("{}", &here).await;
-    let other = result("other", "a", "one", "Failed");
-    results.publish_text(&other.to_string(), &here).await;
-    results.publish(&other).await;
+    // What is none of its business: no event, though it says so, and what belongs to another.
+    let no_event = json!({"ResyncId": id});
+    results.publish_text(&no_event.to_string()).await;
+    results.publish_text("{}").await;
+    results
+        .publish(&result("other", "a", "one", "Failed"))
+        .await;
 
     let mut events = vec![
         page(&id, 0, false, &["a", "b"]),

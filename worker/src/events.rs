@@ -114,26 +114,10 @@ impl Event {
             Self::ResyncServer(end) => &end.resync_id,
         }
     }
-
-    /// The message attributes that subscriptions filter by.
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
-        let mut attributes = vec![
-            (RESYNC_ID, self.resync_id().to_owned()),
-            (TYPE, self.name().to_owned()),
-        ];
-        if let Self::ResyncResult(result) = self {
-            attributes.push((STATE, result.state.as_str().to_owned()));
-        }
-        attributes
-    }
 }
 
-/// The attribute with the re-sync's id.
+/// The field by which a follower has SNS filter.
 pub const RESYNC_ID: &str = "ResyncId";
-/// The attribute with the event's `Type`.
-pub const TYPE: &str = "Type";
-/// The attribute with the state of a result.
-pub const STATE: &str = "State";
 
 /// Some of the servers of a re-sync. Whoever expands the targets again says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,13 +254,5 @@ mod tests {
         });
         let event: Event = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(&event).unwrap(), written);
-        assert_eq!(
-            event.attributes(),
-            [
-                ("ResyncId", "r".to_owned()),
-                ("Type", "ResyncResult".to_owned()),
-                ("State", "Failed".to_owned())
-            ]
-        );
     }
 }

@@ -1,10 +1,8 @@
 //! A topic. The only module that knows aws-sdk-sns; it decides nothing.
 
-use std::collections::HashMap;
-
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata};
-use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry};
+use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sns::types::{BatchResultErrorEntry, PublishBatchRequestEntry};
 use serde_json::json;
 
 /// SNS's bound of one batch.
@@ -43,45 +41,30 @@ impl Topic {
         &self.arn
     }
 
-    /// Publishes a text with attributes.
+    /// Publishes a text.
     ///
     /// # Errors
     /// [`TopicError`].
-    pub async fn publish(&self, text: &str, attributes: &[(&str, &str)]) -> Result<(), TopicError> {
-        let call = "Publish";
-        let attributes =
-            attributes_of(attributes.iter().copied()).map_err(|error| malformed(call, &error))?;
+    pub async fn publish(&self, text: &str) -> Result<(), TopicError> {
         self.client
             .publish()
             .topic_arn(&self.arn)
             .message(text)
-            .set_message_attributes(attributes)
             .send()
             .await
             .map(drop)
-            .map_err(|error| fault(call, &error))
+            .map_err(|error| fault("Publish", &error))
     }
 
-    /// Publishes up to ten texts with attributes, of [`MAX_BYTES`] together; the answer to each, in their order.
-    pub async fn publish_batch(
-        &self,
-        entries: Vec<(String, Vec<(&'static str, String)>)>,
-    ) -> Vec<Result<(), TopicError>> {
+    /// Publishes up to ten texts, of [`MAX_BYTES`] together; the answer to each, in their order.
+    pub async fn publish_batch(&self, texts: &[String]) -> Vec<Result<(), TopicError>> {
         let call = "PublishBatch";
-        let count = entries.len();
-        let entries = entries
-            .into_iter()
-            .enumerate()
-            .map(|(index, (text, attributes))| {
-                let attributes = attributes
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str()));
-                PublishBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message(text)
-                    .set_message_attributes(attributes_of(attributes)?)
-                    .build()
-            });
+        let entries = texts.iter().enumerate().map(|(index, text)| {
+            PublishBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message(text)
+                .build()
+        });
         let sent = match entries.collect::<Result<Vec<_>, _>>() {
             Ok(entries) => self
                 .client
@@ -92,12 +75,16 @@ impl Topic {
                 .await
                 .map(|output| output.failed.unwrap_or_default())
                 .map_err(|error| fault(call, &error)),
-            Err(error) => Err(malformed(call, &error)),
+            Err(error) => Err(TopicError {
+                call,
+                code: String::new(),
+                text: error.to_string(),
+            }),
         };
-        answers(call, count, sent)
+        answers(call, texts.len(), sent)
     }
 
-    /// Has a queue be sent what is published with an attribute of this name and value, without an envelope; the
+    /// Has a queue be sent what is published as a JSON object with this field and value, without an envelope; the
     /// subscription's ARN.
     ///
     /// # Errors
@@ -115,6 +102,7 @@ impl Topic {
             .protocol("sqs")
             .endpoint(queue_arn)
             .attributes("RawMessageDelivery", "true")
+            .attributes("FilterPolicyScope", "MessageBody")
             .attributes("FilterPolicy", json!({name: [value]}).to_string())
             .return_subscription_arn(true)
             .send()
@@ -142,22 +130,6 @@ impl Topic {
     }
 }
 
-/// None where there are none: SNS refuses an empty map.
-fn attributes_of<'a>(
-    attributes: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Option<HashMap<String, MessageAttributeValue>>, BuildError> {
-    let attributes = attributes
-        .map(|(name, value)| {
-            let value = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(value)
-                .build()?;
-            Ok((name.to_owned(), value))
-        })
-        .collect::<Result<HashMap<_, _>, BuildError>>()?;
-    Ok(Some(attributes).filter(|attributes| !attributes.is_empty()))
-}
-
 /// What became of each of `count` entries, which have their index for an id.
 fn answers(
     call: &'static str,
@@ -180,14 +152,6 @@ fn answers(
             answers
         }
         Err(error) => vec![Err(error); count],
-    }
-}
-
-fn malformed(call: &'static str, error: &dyn std::error::Error) -> TopicError {
-    TopicError {
-        call,
-        code: String::new(),
-        text: error.to_string(),
     }
 }
 

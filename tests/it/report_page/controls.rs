@@ -129,7 +129,7 @@ async fn details_open_by_click_and_by_enter_and_give_the_focus_back() {
     );
     browser.keys(&Key::Escape.to_string()).await;
     assert_eq!(browser.eval(open).await, false);
-    assert_eq!(browser.eval(focused).await, "catalog");
+    focus_on(&browser, "catalog").await;
 
     browser.keys(&Key::Up.to_string()).await;
     browser.keys(&Key::Up.to_string()).await;

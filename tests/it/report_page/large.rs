@@ -7,6 +7,7 @@ use fantoccini::wd::PrintConfiguration;
 use serde_json::json;
 
 use super::fleet::{fleet, shown};
+use crate::support::eventually;
 
 /// Rows in the document.
 const DRAWN: &str = "document.querySelectorAll('#matrix tbody tr[aria-rowindex]').length";
@@ -149,7 +150,10 @@ async fn a_narrow_window_scrolls_the_table_alone_sideways() {
         .devtools("Emulation.setDeviceMetricsOverride", narrow)
         .await;
     let wide = "document.documentElement.scrollWidth <= innerWidth && document.getElementById('matrix').scrollWidth > innerWidth";
-    assert_eq!(browser.eval(wide).await, true);
+    eventually("the narrow window", async || {
+        (browser.eval(wide).await == true).then_some(())
+    })
+    .await;
     browser.picture("narrow").await;
     browser
         .client

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_sns::types::MessageAttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use extension_worker::events::Event;
 use serde_json::Value;
@@ -36,26 +35,17 @@ impl<'a> Results<'a> {
     /// Publishes an event as a worker does.
     pub(crate) async fn publish(&self, event: &Value) {
         let event: Event = serde_json::from_value(event.clone()).unwrap();
-        let text = serde_json::to_string(&event).unwrap();
-        self.publish_text(&text, &event.attributes()).await;
+        self.publish_text(&serde_json::to_string(&event).unwrap())
+            .await;
     }
 
     /// Publishes any text.
-    pub(crate) async fn publish_text(&self, text: &str, attributes: &[(&'static str, String)]) {
-        let attributes = attributes.iter().map(|(name, value)| {
-            let value = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(value)
-                .build()
-                .unwrap();
-            ((*name).to_owned(), value)
-        });
+    pub(crate) async fn publish_text(&self, text: &str) {
         self.aws
             .sns
             .publish()
             .topic_arn(&self.topic_arn)
             .message(text)
-            .set_message_attributes(Some(attributes.collect()))
             .send()
             .await
             .unwrap();

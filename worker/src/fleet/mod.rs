@@ -167,7 +167,7 @@ pub async fn resync(
 }
 
 async fn publish(topic: &Topic, id: &str, message: &str) -> Result<(), FleetError> {
-    let published = topic.publish(message, &[]).await;
+    let published = topic.publish(message).await;
     published.map_err(|error| FleetError::Publish(id.to_owned(), topic.arn().to_owned(), error))
 }
 

@@ -52,24 +52,24 @@ impl Results {
         let Some(topic) = &self.topic else {
             return Ok(());
         };
-        let mut entries: Vec<_> = events
+        let texts = events
             .iter()
-            .filter_map(|event| Some((serde_json::to_string(event).ok()?, event.attributes())))
-            .collect();
+            .filter_map(|event| serde_json::to_string(event).ok());
+        let mut texts: Vec<_> = texts.collect();
         let mut pauses = Retry::new(POLICY, Instant::now() + PATIENCE);
-        while !entries.is_empty() {
-            let rest = entries.split_off(fitting(&entries));
-            let answers = topic.publish_batch(entries.clone()).await;
+        while !texts.is_empty() {
+            let rest = texts.split_off(fitting(&texts));
+            let answers = topic.publish_batch(&texts).await;
             let mut failed = None;
             let mut left = Vec::new();
-            for (entry, answer) in entries.into_iter().zip(answers) {
+            for (text, answer) in texts.into_iter().zip(answers) {
                 if let Err(error) = answer {
                     failed = Some(error);
-                    left.push(entry);
+                    left.push(text);
                 }
             }
             left.extend(rest);
-            entries = left;
+            texts = left;
             if let Some(error) = failed {
                 warn!(error = %error, "results are not published yet");
                 if !pauses.pause().await {
@@ -81,18 +81,12 @@ impl Results {
     }
 }
 
-/// How many of the entries one call takes: one at least, which SNS may refuse.
-fn fitting(entries: &[(String, Vec<(&'static str, String)>)]) -> usize {
+/// How many of the texts one call takes: one at least, which SNS may refuse.
+fn fitting(texts: &[String]) -> usize {
     let mut bytes = 0;
-    let sizes = entries.iter().map(|(text, attributes)| {
-        let attributes = attributes
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + "String".len());
-        text.len() + attributes.sum::<usize>()
-    });
-    let fit = sizes.take(MAX_BATCH).take_while(|size| {
-        bytes += size;
+    let fit = texts.iter().take(MAX_BATCH).take_while(|text| {
+        bytes += text.len();
         bytes <= MAX_BYTES
     });
-    fit.count().max(1).min(entries.len())
+    fit.count().max(1).min(texts.len())
 }
