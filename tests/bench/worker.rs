@@ -14,6 +14,8 @@ const TICKS_PER_SECOND: u64 = 100;
 pub(crate) struct Worker {
     child: Child,
     metrics_url: String,
+    /// One for all looks: to make one takes as long as some databases do.
+    http: reqwest::Client,
 }
 
 /// Counts since the worker's start.
@@ -55,8 +57,9 @@ impl Worker {
         let worker = Self {
             child,
             metrics_url: format!("http://127.0.0.1:{port}/metrics"),
+            http: reqwest::Client::new(),
         };
-        while reqwest::get(&worker.metrics_url).await.is_err() {
+        while worker.http.get(&worker.metrics_url).send().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         worker
@@ -71,7 +74,7 @@ impl Worker {
 
     /// What the worker counted.
     pub(crate) async fn counts(&self) -> Counts {
-        let response = reqwest::get(&self.metrics_url).await.unwrap();
+        let response = self.http.get(&self.metrics_url).send().await.unwrap();
         let text = response.text().await.unwrap();
         let sum = |start: &str| {
             let lines = text.lines().filter(|line| line.starts_with(start));
