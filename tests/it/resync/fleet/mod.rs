@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use self::scene::{Fleet, Way};
 use crate::support::{Action, HttpProxy, Told, World, eventually};
 
-/// Less than PostgreSQL leaves a transaction alone in which nothing happens, and more than a database takes.
-const SOON: Duration = Duration::from_secs(10);
+/// Less than PostgreSQL leaves a transaction alone in which nothing happens, and more than a worker thinks.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What the report is to say, whatever happened to workers: each database once, what can be repaired is, and the exit
 /// code is that of the worst.
@@ -104,8 +104,14 @@ async fn no_session_is_open_while_sns_takes_no_results() {
     let told = || (sns.count("ResyncResult") > 0).then_some(());
     eventually("the first results", async || told()).await;
     let since = Instant::now();
-    while fleet.sessions("true").await != "0" || since.elapsed() < SOON / 5 {
-        assert!(since.elapsed() < SOON, "a session is open");
-        tokio::time::sleep(SOON / 100).await;
-    }
+    let idle = format!(
+        "now() - state_change > '{} s' AND state LIKE 'idle%'",
+        LONG.as_secs()
+    );
+    eventually("the end of the sessions", async || {
+        assert_eq!(fleet.sessions(&idle).await, "0", "a session waits");
+        let is_over = since.elapsed() > LONG * 3 / 2 && fleet.sessions("true").await == "0";
+        is_over.then_some(())
+    })
+    .await;
 }
