@@ -1,5 +1,7 @@
 //! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
 
+mod entries;
+mod message;
 mod temporary;
 
 use std::collections::HashMap;
@@ -11,16 +13,20 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
-    MessageSystemAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
 
 use crate::failpoint;
-use crate::message::{TRACEPARENT, Traceparent};
+use crate::message::TRACEPARENT;
 use crate::metrics::{Metrics, SqsCall};
 
-pub use temporary::TemporaryQueue;
+use self::entries::answers;
+use self::message::message;
+
+pub use self::entries::EntryError;
+pub use self::message::Message;
+pub use self::temporary::TemporaryQueue;
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
@@ -33,21 +39,6 @@ const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);
 /// The DLQ's attribute that says why a message is there.
 const REASON_ATTRIBUTE: &str = "Reason";
 
-/// A message in hand, invisible to others until its visibility timeout ends.
-#[derive(Debug, Clone, Default)]
-pub struct Message {
-    /// The same for every delivery of the message.
-    pub id: String,
-    /// This delivery's.
-    pub receipt_handle: String,
-    /// What was sent.
-    pub body: String,
-    /// How often it was delivered, this time included.
-    pub receive_count: u32,
-    /// The trace that it belongs to.
-    pub trace: Option<Traceparent>,
-}
-
 /// A call that SQS did not answer as asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {text}")]
@@ -56,25 +47,6 @@ pub struct QueueError {
     /// SQS's error code, empty where there was no answer.
     pub code: String,
     text: String,
-}
-
-/// An entry of a batch that SQS did not take.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{text}")]
-pub struct EntryError {
-    /// SQS's error code, empty where there was no answer.
-    pub code: String,
-    text: String,
-}
-
-impl EntryError {
-    /// Nobody answered for the entry.
-    pub fn unanswered() -> Self {
-        Self {
-            code: String::new(),
-            text: "no answer".to_owned(),
-        }
-    }
 }
 
 /// The queue and its dead-letter queue.
@@ -278,57 +250,6 @@ fn attribute(text: &str) -> Result<MessageAttributeValue, QueueError> {
             code: String::new(),
             text: error.to_string(),
         })
-}
-
-fn message(message: SqsMessage) -> Option<Message> {
-    let body = message.body.unwrap_or_default();
-    let of_system = |name| message.attributes.as_ref()?.get(&name).map(String::as_str);
-    let traceparent = message
-        .message_attributes
-        .as_ref()
-        .and_then(|attributes| attributes.get(TRACEPARENT)?.string_value());
-    Some(Message {
-        id: message.message_id?,
-        receipt_handle: message.receipt_handle?,
-        receive_count: of_system(MessageSystemAttributeName::ApproximateReceiveCount)
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(1),
-        trace: Traceparent::find(
-            traceparent,
-            &body,
-            of_system(MessageSystemAttributeName::AwsTraceHeader),
-        ),
-        body,
-    })
-}
-
-/// What became of each of `count` entries, which have their index for an id: a message can be in a batch twice.
-fn answers(
-    count: usize,
-    sent: Result<Vec<BatchResultErrorEntry>, QueueError>,
-) -> Vec<Result<(), EntryError>> {
-    match sent {
-        Ok(failed) => {
-            let mut answers = vec![Ok(()); count];
-            for entry in failed {
-                let index = entry.id.parse::<usize>().ok();
-                if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
-                    *answer = Err(EntryError {
-                        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
-                        code: entry.code,
-                    });
-                }
-            }
-            answers
-        }
-        Err(error) => {
-            let entry = EntryError {
-                text: error.to_string(),
-                code: error.code,
-            };
-            vec![Err(entry); count]
-        }
-    }
 }
 
 fn malformed(call: &'static str, error: &dyn std::error::Error) -> QueueError {

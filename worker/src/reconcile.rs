@@ -2,21 +2,24 @@
 //!
 //! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
 
+mod decided;
+mod keep;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::database::{Applied, Entry, Pools, Scope, Session, newest_ledger_version};
+use self::decided::{decided, is_meant, is_newer};
+use self::keep::{keep, remember_deletion};
+use crate::database::{Applied, Pools, Scope, newest_ledger_version};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
 use crate::fault::DatabaseError;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
-use crate::plan::{
-    Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, ResourceRecord, ResourceState, Step,
-    plan, settle,
-};
-use crate::response::Response;
+use crate::plan::{Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, plan, settle};
+
+pub use self::keep::keep_response;
 
 /// Makes one pass.
 ///
@@ -172,130 +175,6 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     Ok(end)
 }
 
-/// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one
-/// that counts: the first that was kept.
-///
-/// # Errors
-/// [`PassError`].
-pub async fn keep_response(
-    pools: &Pools,
-    pass: &Pass<'_>,
-    response: &Response,
-) -> Result<Response, PassError> {
-    let mut session = pools.session(pass.target, pass.password).await?;
-    let seen = session
-        .begin(&Scope::default(), statement_budget(pass.until))
-        .await?;
-    if seen.in_recovery {
-        return Err(PassError::ReadOnly);
-    }
-    let is_missing = seen.ledger_version.unwrap_or(0) == 0;
-    if is_missing && matches!(pass.goal, Goal::Deleted { .. }) {
-        // The role may not make one, or the pass before this had.
-        session.roll_back().await?;
-        return Ok(response.clone());
-    }
-    session.migrate_ledger(seen.ledger_version).await?;
-    let kept = session
-        .keep_response(
-            pass.resource,
-            pass.request_id,
-            pass.published_at,
-            response.text(),
-        )
-        .await?;
-    Response::from_text(kept).map_err(unreadable)
-}
-
-/// Whether the ledger knows of a newer request. With raw delivery requests are dated by the second: of a Delete and its
-/// Create in the same one the Create is the older.
-fn is_newer(resource: &ResourceRecord, pass: &Pass<'_>) -> bool {
-    let is_late_create = resource.state == ResourceState::Deleted && pass.request_type == "Create";
-    resource.requested_at > pass.published_at
-        || is_late_create && resource.requested_at == pass.published_at
-}
-
-/// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
-/// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
-/// replaced. A ledger that came to this server with a dump or a snapshot speaks of the server that it came from.
-fn is_meant(resource: Option<&ResourceRecord>, named: &str, pass: &Pass<'_>) -> bool {
-    let here = pass.physical_resource_id;
-    resource.is_some_and(|resource| {
-        resource.state == ResourceState::Live
-            && resource.physical_resource_id == here
-            && (named == here || resource.request_type == "Create")
-    })
-}
-
-/// A Delete of what is not here: a Create that comes late must find that it was deleted.
-async fn remember_deletion(
-    mut session: Session,
-    pass: &Pass<'_>,
-    before: &Observed,
-    ledger: &Ledger,
-) -> Result<PassEnd, PassError> {
-    let outcome = outcome(pass, before, before);
-    let is_live = ledger
-        .resource
-        .as_ref()
-        .is_some_and(|resource| resource.state == ResourceState::Live);
-    if is_live || pass.dry_run {
-        info!(
-            database = pass.target.database,
-            "the resource that is deleted is not the one that is managed here: nothing is dropped"
-        );
-        session.roll_back().await?;
-        return Ok(PassEnd::Outcome(outcome));
-    }
-    if before.ledger_version.unwrap_or(0) == 0
-        && let Err(error) = session.migrate_ledger(None).await
-    {
-        // Who may not make the ledger made nothing that could be deleted.
-        let forbidden = error
-            .sql()
-            .is_some_and(|refused| refused.sqlstate == "42501");
-        return if forbidden {
-            Ok(PassEnd::Outcome(outcome))
-        } else {
-            Err(error.into())
-        };
-    }
-    keep(session, pass, outcome, ledger, &ledger.managed).await
-}
-
-/// Writes the ledger and commits.
-async fn keep(
-    session: Session,
-    pass: &Pass<'_>,
-    outcome: PassOutcome,
-    ledger: &Ledger,
-    managed: &BTreeMap<String, Managed>,
-) -> Result<PassEnd, PassError> {
-    let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
-    let outcomes = [(pass.target.database.clone(), outcome)];
-    let response = pass.draft.map(|draft| draft.success(&outcomes));
-    let entry = Entry {
-        resource: pass.resource,
-        physical_resource_id: pass.physical_resource_id,
-        state: match pass.goal {
-            Goal::Live => ResourceState::Live,
-            Goal::Deleted { .. } => ResourceState::Deleted,
-        },
-        declared: pass.declared,
-        request_type: pass.request_type,
-        request_id: pass.request_id,
-        requested_at: pass.published_at,
-        outcome: &stored,
-        response: response.as_ref().map(Response::text),
-        managed_before: &ledger.managed,
-        managed_after: managed,
-    };
-    failpoint::at("before-commit");
-    session.commit(&entry).await?;
-    let [(_, outcome)] = outcomes;
-    Ok(response.map_or(PassEnd::Outcome(outcome), PassEnd::Answered))
-}
-
 /// What was planned and applied plans to nothing.
 fn verify(
     intent: &Intent<'_>,
@@ -341,22 +220,6 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
         changes: Vec::new(),
         notes: Vec::new(),
     }
-}
-
-/// What the ledger says of this very request.
-fn decided(ledger: &Ledger) -> Result<Option<PassEnd>, PassError> {
-    let Some(request) = &ledger.request else {
-        return Ok(None);
-    };
-    if let Some(text) = &request.response {
-        let response = Response::from_text(text.clone()).map_err(unreadable)?;
-        return Ok(Some(PassEnd::Answered(response)));
-    }
-    let outcome = request.outcome.clone().map(serde_json::from_value);
-    Ok(outcome
-        .transpose()
-        .map_err(unreadable)?
-        .map(PassEnd::Outcome))
 }
 
 fn unreadable(error: serde_json::Error) -> PassError {

@@ -1,23 +1,22 @@
 //! One transaction on one connection. A session that is dropped before its end takes its connection with it.
 
+mod ledger;
+
 use std::ops::Deref;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use deadpool::managed::Object;
 use futures_util::future::{join, try_join};
-use serde::de::DeserializeOwned;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::budget::Budget;
 use super::connection::{Connections, SILENCE_TIMEOUT, promptly};
-use super::ledger::{self, Entry, ResyncEntry};
+use super::ledger::newest_version;
 use super::observe::{self, Scope};
 use crate::extension::Observed;
 use crate::fault::DatabaseError;
-use crate::plan::{DropMode, Ledger, ResourceKey, Step, WholeLedger};
+use crate::plan::{DropMode, Ledger, ResourceKey, Step};
 
 /// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
 const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
@@ -101,7 +100,7 @@ impl Session {
         match ledger {
             Ok(ledger) => Ok((observed, Some(ledger))),
             // Somebody dropped it meanwhile, or put an older one in its place.
-            Err(_) if observed.ledger_version != Some(ledger::newest_version()) => {
+            Err(_) if observed.ledger_version != Some(newest_version()) => {
                 promptly(self.client()?.batch_execute("ROLLBACK")).await?;
                 Ok((self.begin(scope, budget).await?, None))
             }
@@ -111,7 +110,7 @@ impl Session {
 
     fn note_ledger(&mut self, observed: &Observed) {
         if let Some(client) = &mut self.client {
-            client.has_ledger = observed.ledger_version == Some(ledger::newest_version());
+            client.has_ledger = observed.ledger_version == Some(newest_version());
         }
     }
 
@@ -121,63 +120,6 @@ impl Session {
     /// [`DatabaseError`].
     pub async fn observe(&mut self, scope: &Scope) -> Result<Observed, DatabaseError> {
         self.observed(&format!("{PIN}; {}", scope.sql())).await
-    }
-
-    /// What the ledger says of the resource and of this very request: one round trip.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn read_ledger(
-        &self,
-        resource: &ResourceKey,
-        request_id: &str,
-    ) -> Result<Ledger, DatabaseError> {
-        let row = promptly(self.client()?.query_typed_one(
-            ledger::READ,
-            &[
-                (&resource.stack_id, Type::TEXT),
-                (&resource.logical_resource_id, Type::TEXT),
-                (&request_id, Type::TEXT),
-            ],
-        ))
-        .await?;
-        document(&row)
-    }
-
-    /// All that the ledger says, and what it keeps of a re-sync: one round trip.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn read_whole_ledger(&self, resync_id: &str) -> Result<WholeLedger, DatabaseError> {
-        let row = promptly(
-            self.client()?
-                .query_typed_one(ledger::READ_WHOLE, &[(&resync_id, Type::TEXT)]),
-        )
-        .await?;
-        document(&row)
-    }
-
-    /// Brings the ledger to the newest form, from the version that was observed.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
-        let from = from.unwrap_or(0);
-        let sql = ledger::migration(from);
-        if sql.is_empty() {
-            return Ok(());
-        }
-        let done = promptly(self.client()?.batch_execute(&sql)).await;
-        done.map_err(|error| match error.sql() {
-            Some(refused) if from > 0 && refused.sqlstate == "42501" => {
-                DatabaseError::OlderLedger(from)
-            }
-            _ => error,
-        })?;
-        if let Some(client) = &mut self.client {
-            client.has_ledger = true;
-        }
-        Ok(())
     }
 
     /// Carries a step out, which may take as long as `budget`.
@@ -229,17 +171,6 @@ impl Session {
         }
     }
 
-    /// Writes the ledger and commits: one round trip. The connection can be used again.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
-    pub async fn commit(mut self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql() + "COMMIT";
-        promptly(self.client()?.batch_execute(&sql)).await?;
-        self.is_busy = false;
-        Ok(())
-    }
-
     /// Carries a step out as [`Self::apply`] does; where PostgreSQL refuses it, the transaction goes on without it: the
     /// inner error.
     ///
@@ -269,46 +200,6 @@ impl Session {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Writes what a re-sync came to, and commits: one round trip.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn commit_resync(mut self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql() + "COMMIT";
-        promptly(self.client()?.batch_execute(&sql)).await?;
-        self.is_busy = false;
-        Ok(())
-    }
-
-    /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn keep_response(
-        mut self,
-        resource: &ResourceKey,
-        request_id: &str,
-        published_at: DateTime<Utc>,
-        response: &str,
-    ) -> Result<String, DatabaseError> {
-        let client = self.client()?;
-        let row = promptly(client.query_typed_one(
-            ledger::KEEP_RESPONSE,
-            &[
-                (&resource.stack_id, Type::TEXT),
-                (&resource.logical_resource_id, Type::TEXT),
-                (&request_id, Type::TEXT),
-                (&published_at.to_rfc3339(), Type::TEXT),
-                (&response, Type::TEXT),
-            ],
-        ))
-        .await?;
-        let kept = row.try_get(0)?;
-        promptly(client.batch_execute("COMMIT")).await?;
-        self.is_busy = false;
-        Ok(kept)
     }
 
     /// Gives up what was done. The connection can be used again.
@@ -368,11 +259,6 @@ impl Session {
             .map(Deref::deref)
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
-}
-
-fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
-    let document: String = row.try_get(0)?;
-    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
 
 fn begin(scope: &Scope, budget: Duration) -> String {
