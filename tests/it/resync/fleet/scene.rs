@@ -106,7 +106,7 @@ impl<'a> Fleet<'a> {
         let admin = self.server.connect().await.unwrap();
         let create = format!("CREATE DATABASE {first}");
         admin.batch_execute(&create).await.unwrap();
-        let worker = self.worker();
+        let mut worker = self.worker();
         let extensions = json!([
             "hstore", {"Name": "citext", "Schema": "public"},
             {"Name": self.versioned.name, "Version": "default"}, self.gone.name,
@@ -116,8 +116,9 @@ impl<'a> Fleet<'a> {
             .create(json!({"DBSecret": name, "Extensions": extensions}))
             .await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        // Nobody may be connected to what is copied.
-        drop(worker);
+        // Nobody may be connected to what is copied, and nobody gets the request again: it would be handled amid the re-sync.
+        worker.signal("TERM");
+        assert!(worker.exit().await.success());
         for database in &self.databases[1..] {
             let copy = format!("CREATE DATABASE {database} TEMPLATE {first}");
             admin.batch_execute(&copy).await.unwrap();
