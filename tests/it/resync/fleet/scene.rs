@@ -203,16 +203,18 @@ impl<'a> Fleet<'a> {
     /// Waits until a worker stopped there.
     pub(super) async fn is_half_way(&self) {
         eventually("the wait for the locks", async || {
-            (self.sessions("wait_event = 'advisory'").await == AT_ONCE.to_string()).then_some(())
+            (self.sessions("wait_event = 'advisory'").await.len() == AT_ONCE).then_some(())
         })
         .await;
     }
 
-    /// How many sessions workers have, of which this is so.
-    pub(super) async fn sessions(&self, which: &str) -> String {
-        let sessions = "SELECT count(*)::text FROM pg_stat_activity
-                        WHERE application_name = 'extension-worker'";
-        self.server.text(&format!("{sessions} AND {which}")).await
+    /// The sessions of workers of which this is so: each one's database, state and last statement.
+    pub(super) async fn sessions(&self, which: &str) -> Vec<String> {
+        let sessions =
+            "SELECT coalesce(json_agg(concat_ws(' ', datname, state, left(query, 80))), '[]')::text
+                        FROM pg_stat_activity WHERE application_name = 'extension-worker'";
+        let sessions = self.server.text(&format!("{sessions} AND {which}")).await;
+        serde_json::from_str(&sessions).unwrap()
     }
 
     /// The statements by which workers changed a database since the re-sync began.
