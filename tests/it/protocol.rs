@@ -100,7 +100,7 @@ async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
     assert_eq!(created.outputs["hstore"], "1.8");
     let took = killed.elapsed();
-    assert!(took < VISIBILITY + Duration::from_secs(30), "{took:?}");
+    assert!(took < VISIBILITY + Duration::from_secs(10), "{took:?}");
     assert_eq!(world.database.ddl().len(), 1);
 }
 

@@ -222,6 +222,6 @@ async fn a_secret_that_is_corrected_after_a_failure_counts_at_once() {
         let answer = world.create(declare(&secret, "hstore")).await;
         (answer["Status"] == "SUCCESS").then_some(())
     });
-    let in_time = tokio::time::timeout(Duration::from_secs(30), corrected).await;
+    let in_time = tokio::time::timeout(Duration::from_secs(10), corrected).await;
     assert!(in_time.is_ok());
 }
