@@ -97,15 +97,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its `Type`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ResyncTargets(_) => "ResyncTargets",
-            Self::ResyncResult(_) => "ResyncResult",
-            Self::ResyncServer(_) => "ResyncServer",
-        }
-    }
-
     /// The re-sync that it belongs to.
     pub fn resync_id(&self) -> &str {
         match self {

@@ -63,6 +63,7 @@ pub mod secrets;
 pub mod topic;
 
 // The process.
+mod batch;
 pub mod causes;
 mod failpoint;
 pub mod health;

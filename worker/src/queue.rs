@@ -17,12 +17,11 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
 
+use self::entries::answers;
+use self::message::message;
 use crate::failpoint;
 use crate::message::TRACEPARENT;
 use crate::metrics::{Metrics, SqsCall};
-
-use self::entries::answers;
-use self::message::message;
 
 pub use self::entries::EntryError;
 pub use self::message::Message;

@@ -5,6 +5,8 @@ use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sns::types::{BatchResultErrorEntry, PublishBatchRequestEntry};
 use serde_json::json;
 
+use crate::batch;
+
 /// SNS's bound of one batch.
 pub const MAX_BATCH: usize = 10;
 /// SNS's bound of one message, and of all messages of a batch together.
@@ -81,7 +83,11 @@ impl Topic {
                 text: error.to_string(),
             }),
         };
-        answers(call, texts.len(), sent)
+        let refused = |entry| refused(call, entry);
+        batch::answers(
+            texts.len(),
+            sent.map(|failed| failed.into_iter().map(refused)),
+        )
     }
 
     /// Has a queue be sent what is published as a JSON object with this field and value, without an envelope; the
@@ -130,29 +136,14 @@ impl Topic {
     }
 }
 
-/// What became of each of `count` entries, which have their index for an id.
-fn answers(
-    call: &'static str,
-    count: usize,
-    sent: Result<Vec<BatchResultErrorEntry>, TopicError>,
-) -> Vec<Result<(), TopicError>> {
-    match sent {
-        Ok(failed) => {
-            let mut answers = vec![Ok(()); count];
-            for entry in failed {
-                let index = entry.id.parse::<usize>().ok();
-                if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
-                    *answer = Err(TopicError {
-                        call,
-                        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
-                        code: entry.code,
-                    });
-                }
-            }
-            answers
-        }
-        Err(error) => vec![Err(error); count],
-    }
+/// An entry of a batch that SNS did not take, by its id.
+fn refused(call: &'static str, entry: BatchResultErrorEntry) -> (String, TopicError) {
+    let error = TopicError {
+        call,
+        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
+        code: entry.code,
+    };
+    (entry.id, error)
 }
 
 fn fault<E>(call: &'static str, error: &E) -> TopicError

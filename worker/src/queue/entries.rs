@@ -3,6 +3,7 @@
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 
 use super::QueueError;
+use crate::batch;
 
 /// An entry of a batch that SQS did not take.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,31 +24,28 @@ impl EntryError {
     }
 }
 
-/// What became of each of `count` entries, which have their index for an id: a message can be in a batch twice.
+impl From<QueueError> for EntryError {
+    fn from(error: QueueError) -> Self {
+        Self {
+            text: error.to_string(),
+            code: error.code,
+        }
+    }
+}
+
+/// What became of each of `count` entries, which have their index for an id.
 pub(super) fn answers(
     count: usize,
     sent: Result<Vec<BatchResultErrorEntry>, QueueError>,
 ) -> Vec<Result<(), EntryError>> {
-    match sent {
-        Ok(failed) => {
-            let mut answers = vec![Ok(()); count];
-            for entry in failed {
-                let index = entry.id.parse::<usize>().ok();
-                if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
-                    *answer = Err(EntryError {
-                        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
-                        code: entry.code,
-                    });
-                }
-            }
-            answers
-        }
-        Err(error) => {
-            let entry = EntryError {
-                text: error.to_string(),
-                code: error.code,
-            };
-            vec![Err(entry); count]
-        }
-    }
+    let sent = sent.map_err(EntryError::from);
+    batch::answers(count, sent.map(|failed| failed.into_iter().map(refused)))
+}
+
+fn refused(entry: BatchResultErrorEntry) -> (String, EntryError) {
+    let error = EntryError {
+        text: format!("{}: {}", entry.code, entry.message.unwrap_or_default()),
+        code: entry.code,
+    };
+    (entry.id, error)
 }

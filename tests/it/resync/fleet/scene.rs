@@ -116,7 +116,7 @@ impl<'a> Fleet<'a> {
             .create(json!({"DBSecret": name, "Extensions": extensions}))
             .await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        // Nobody may be connected to what is copied, and nobody gets the request again: it would be handled amid the re-sync.
+        // Nobody may be connected to what is copied, and nobody gets the request again, to handle it amid the re-sync.
         worker.signal("TERM");
         assert!(worker.exit().await.success());
         for database in &self.databases[1..] {
