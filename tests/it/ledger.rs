@@ -29,12 +29,12 @@ async fn every_role_may_ask_who_has_what() {
     assert_eq!(
         row.get::<_, String>(0),
         format!(
-            "cube 1.5 created dependency Extensions; earthdistance {version} created declared Extensions"
+            "cube 1.5 created dependency; earthdistance {version} created declared"
         )
     );
     assert!(
         client
-            .execute("DELETE FROM extension_worker.owner", &[])
+            .execute("DELETE FROM extension_worker.ledger", &[])
             .await
             .is_err()
     );
@@ -79,23 +79,30 @@ async fn a_ledger_that_was_restored_without_its_comment_is_the_same() {
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
 
-/// The first version kept what a request came to, and not the answer.
+/// The first version did not keep the answer.
 #[tokio::test]
 async fn a_ledger_of_the_first_version_is_brought_to_the_newest() {
+    an_older_ledger_is_brought_to_the_newest("").await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_second_version_is_brought_to_the_newest() {
+    an_older_ledger_is_brought_to_the_newest(include_str!("../../worker/src/ledger/from_1.sql"))
+        .await;
+}
+
+async fn an_older_ledger_is_brought_to_the_newest(from_1: &str) {
     let world = World::new().await;
     let mut worker = Worker::start(&world, &[]);
-    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
-    let request = world.create_request(properties).await;
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["earthdistance"]});
+    let request = world.create_request(properties.clone()).await;
     world.publish(&request).await;
     let first = world.answer(&request).await;
-    world
-        .database
-        .execute(
-            "ALTER TABLE extension_worker.request DROP COLUMN response;
-             ALTER TABLE extension_worker.request ALTER COLUMN outcome SET NOT NULL;
-             COMMENT ON SCHEMA extension_worker IS 'Ledger of extension-worker, version 1: …'",
-        )
-        .await;
+    let owned = "SELECT string_agg(concat_ws(' ', name, origin, role, logical_resource_id), '; ' ORDER BY name)
+                 FROM extension_worker.managed_extensions";
+    let before = world.database.text(owned).await;
+    let older = concat!(include_str!("../testdata/ledger_1.sql"), "\n");
+    world.database.execute(&format!("{older}{from_1}")).await;
     // Another worker: this one remembers what it answered.
     world.forget_answer(&request).await;
     worker.signal("TERM");
@@ -104,6 +111,21 @@ async fn a_ledger_of_the_first_version_is_brought_to_the_newest() {
     world.publish(&request).await;
     assert_eq!(world.answer(&request).await, first);
     assert_eq!(world.database.ddl().len(), 1);
+    let dry = json!({"DBSecret": world.secret, "Extensions": ["earthdistance"], "DryRun": true});
+    assert_eq!(world.create(dry).await["Status"], "SUCCESS");
+    // The next one that writes.
+    let id = first["PhysicalResourceId"].as_str().unwrap();
+    let delete = world.delete_request(properties, id).await;
+    assert_eq!(world.database.text(owned).await, before);
+    world.publish(&delete).await;
+    assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
+    assert!(world.database.extensions().await.is_empty());
+    let relations = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class
+                     WHERE relnamespace = 'extension_worker'::regnamespace AND relkind IN ('r', 'v')";
+    assert_eq!(
+        world.database.text(relations).await,
+        "ledger,managed_extensions"
+    );
 }
 
 #[tokio::test]
@@ -121,7 +143,7 @@ async fn a_schema_that_somebody_else_laid_out_is_not_trusted() {
     let answer = world
         .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
         .await;
-    let expected = format!("schema extension_worker belongs to role \"{role}\"");
+    let expected = format!("the schema belongs to role \"{role}\"");
     assert!(
         answer["Reason"].as_str().unwrap().contains(&expected),
         "{answer}"

@@ -89,7 +89,7 @@ async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by
     let properties = json!({"DBSecret": secret, "Extensions": ["hstore"]});
     stack.submit_create(&properties, &["hstore"]).await;
     gate.holds().await;
-    let committed = "SELECT count(response)::text FROM extension_worker.request";
+    let committed = "SELECT count(data ->> 'response')::text FROM extension_worker.ledger";
     assert_eq!(world.database.text(committed).await, "1");
     worker.signal("KILL");
     worker.exit().await;

@@ -3,7 +3,7 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`],
+//! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`ledger`], [`server`],
 //!   [`response`] and [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's
 //!   store, read once.
 //! - [`queue`], [`topic`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one
@@ -41,6 +41,7 @@ pub mod work;
 pub mod events;
 pub mod extension;
 pub mod fault;
+pub mod ledger;
 pub mod message;
 pub mod plan;
 pub mod report;

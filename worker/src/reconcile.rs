@@ -12,10 +12,11 @@ use tracing::info;
 
 use self::decided::{decided, is_meant, is_newer};
 use self::keep::{keep, remember_deletion};
-use crate::database::{Applied, Pools, Scope, newest_ledger_version};
+use crate::database::{Applied, Pools, Scope};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
 use crate::fault::DatabaseError;
+use crate::ledger::newest_version;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, plan, settle};
 
@@ -43,7 +44,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         session.migrate_ledger(before.ledger_version).await?;
     }
     let is_readable = has_ledger
-        && (!before.in_recovery || before.ledger_version == Some(newest_ledger_version()));
+        && (!before.in_recovery || before.ledger_version == Some(newest_version()));
     let ledger = match read_along {
         Some(ledger) => ledger,
         None if is_readable => session.read_ledger(pass.resource, pass.request_id).await?,
@@ -109,7 +110,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         );
     }
     if !has_ledger {
-        session.migrate_ledger(None).await?;
+        session.migrate_ledger(before.ledger_version).await?;
     }
     let mut changes = Vec::new();
     let mut kept = plan.kept;

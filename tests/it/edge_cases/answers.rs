@@ -64,7 +64,7 @@ async fn what_was_answered_for_every_database_is_answered_again_whatever_databas
     );
     assert_eq!(
         owned
-            .text("SELECT count(*)::text FROM extension_worker.request")
+            .text("SELECT count(*)::text FROM extension_worker.ledger WHERE kind = 'request'")
             .await,
         "1"
     );

@@ -46,7 +46,7 @@ async fn a_server_that_stops_in_mid_statement_has_all_of_it_later() {
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     let expected = format!("plpgsql,{}", extension.name);
     assert_eq!(server.extensions("postgres").await, expected);
-    let requests = "SELECT count(*)::text FROM extension_worker.request";
+    let requests = "SELECT count(*)::text FROM extension_worker.ledger WHERE kind = 'request'";
     assert_eq!(server.text(requests).await, "1");
 }
 

@@ -102,7 +102,7 @@ impl Scene {
     pub(super) async fn waiting(&self, sessions: usize) {
         let waiting =
             "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
-                       AND application_name = 'extension-worker' AND wait_event = 'advisory'";
+                       AND application_name = 'extension-worker' AND wait_event IN ('relation', 'transactionid')";
         eventually("the wait for the lock", async || {
             (self.world.database.text(waiting).await == sessions.to_string()).then_some(())
         })
@@ -150,8 +150,8 @@ impl Scene {
     /// What the ledger says was done. The server's log has the statements too of transactions that came to nothing.
     pub(super) async fn committed(&self) -> String {
         let told = "SELECT count(*) || ' requests, '
-                           || coalesce(sum(jsonb_array_length(outcome -> 'changes')), 0) || ' changes'
-                    FROM extension_worker.request";
+                           || coalesce(sum(jsonb_array_length(data -> 'outcome' -> 'changes')), 0) || ' changes'
+                    FROM extension_worker.ledger WHERE kind = 'request'";
         self.world.database.text(told).await
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::history::{Change, Delivery, EXTENSIONS, History, Turn, Version, Wish};
-use crate::support::{Answers, Asked, Database, Fixture, connect, delivery, handler, variable};
+use crate::support::{Answers, Asked, Database, Fixture, LOCK, connect, delivery, handler, variable};
 
 /// What all histories of one test share.
 pub(super) struct World {
@@ -164,16 +164,15 @@ impl World {
             let ledger = if whole {
                 "DROP SCHEMA IF EXISTS extension_worker CASCADE"
             } else {
-                "DO $$ BEGIN IF to_regclass('extension_worker.request') IS NOT NULL THEN
-                   DELETE FROM extension_worker.owner; DELETE FROM extension_worker.extension;
-                   DELETE FROM extension_worker.request; DELETE FROM extension_worker.resource;
+                "DO $$ BEGIN IF to_regclass('extension_worker.ledger') IS NOT NULL THEN
+                   DELETE FROM extension_worker.ledger;
                  END IF; END $$"
             };
             // A worker that died a moment ago may hold its lock for a moment yet.
             admin
                 .batch_execute(&format!(
                     "SET client_min_messages = error; BEGIN;
-                     SELECT pg_advisory_xact_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint);
+                     {LOCK};
                      DROP EXTENSION IF EXISTS {} CASCADE; {ledger}; COMMIT",
                     names.join(",")
                 ))

@@ -6,6 +6,20 @@ use tokio_postgres::{Client, NoTls};
 
 use super::variable;
 
+/// Takes the lock under which workers change a database, in the transaction that is open: the ledger's, or, where there is
+/// none, the name of its schema, which it has no longer at the transaction's end.
+pub(crate) const LOCK: &str = "DO $$ BEGIN
+    IF to_regclass('extension_worker.ledger') IS NULL THEN
+        BEGIN
+            CREATE SCHEMA extension_worker;
+            RETURN;
+        EXCEPTION WHEN duplicate_schema OR unique_violation THEN
+            NULL;
+        END;
+    END IF;
+    LOCK TABLE extension_worker.ledger IN SHARE UPDATE EXCLUSIVE MODE;
+END $$";
+
 /// A database on the test server. It goes with the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
@@ -103,9 +117,7 @@ impl Database {
     pub(crate) async fn lock(&self) -> Client {
         let client = connect(&self.name).await;
         client
-            .batch_execute(
-                "SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)",
-            )
+            .batch_execute(&format!("BEGIN; {LOCK}"))
             .await
             .unwrap();
         client
@@ -115,7 +127,7 @@ impl Database {
     pub(crate) async fn is_waiting(&self) -> bool {
         let waiting =
             "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
-                       AND application_name = 'extension-worker' AND wait_event = 'advisory'";
+                       AND application_name = 'extension-worker' AND wait_event IN ('relation', 'transactionid')";
         self.text(waiting).await != "0"
     }
 }

@@ -8,10 +8,12 @@ use deadpool::managed::{Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, RecyclingMethod};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PoolSettings;
 use super::budget::{Budget, Permit};
+use super::transaction::{SESSION_START, SessionStart};
 use crate::causes::with_causes;
 use crate::fault::DatabaseError;
 use crate::metrics::{Gauge, Held};
@@ -37,36 +39,6 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// that takes everything and says nothing is not found otherwise.
 pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What every session begins with, whatever its role or database has set: that which is observed behind the lock is what
-/// the lock's last holder left. A worker that is cut off, or stopped, keeps nobody from the lock for longer than it
-/// waits itself: the server, too, looks whether its peer is there, and a transaction in which nothing happens ends.
-const SESSION_OPTIONS: &str = "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
-                               -c idle_in_transaction_session_timeout=20s -c tcp_keepalives_idle=10 \
-                               -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
-
-/// What every session begins by, the path first, so that no function or operator of the database's own stands in for one
-/// of PostgreSQL's. A path in the startup packet would become the session's default, which PostGIS's scripts read, and
-/// write back as the database's.
-///
-/// A worker that is killed leaves a backend that holds its locks: with `client_connection_check_interval` it notices
-/// within two seconds. PostgreSQL 13 does not know the setting, and does without.
-const SESSION_START: &str = "SET search_path = pg_catalog, pg_temp; \
-                             SELECT set_config('client_connection_check_interval', '2000', false) \
-                             WHERE current_setting('client_connection_check_interval', true) IS NOT NULL";
-
-/// What the name of the second of two alternating users ends with.
-const CLONE: &str = "_clone";
-
-/// Secrets Manager's rotation of alternating users makes of a role `app` a second one, `app_clone`, and a member of the
-/// first. What the second made would be out of the first one's reach: it works as the first, where it may. A superuser is
-/// a member of every role, and of none for this.
-const WORK_AS_THE_FIRST: &str = "; SELECT set_config('role', first.rolname, false) FROM pg_roles first \
-                                 WHERE session_user = first.rolname || '_clone' AND first.rolcanlogin \
-                                 AND pg_has_role(session_user, first.oid, \
-                                 CASE WHEN current_setting('server_version_num')::int >= 160000 \
-                                 THEN 'SET' ELSE 'MEMBER' END) \
-                                 AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolsuper)";
-
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
@@ -76,14 +48,16 @@ pub(super) enum ConnectError {
     TimedOut,
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
+    #[error("PostgreSQL's answer cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// A connection, and the right to it: both end together.
 #[derive(Debug)]
 pub(super) struct Connection {
     client: ClientWrapper,
-    /// The database has a ledger that this worker can read, or had one when it was last looked at.
-    pub(super) has_ledger: bool,
+    /// What was found at its start; whether the database has a ledger is kept up to date.
+    pub(super) start: SessionStart,
     _permit: Permit,
     _open: Held,
 }
@@ -103,7 +77,6 @@ pub(super) struct Connections {
     budget: Budget,
     open: Gauge,
     make_room: Box<dyn Fn() + Send + Sync>,
-    session_start: String,
 }
 
 impl Connections {
@@ -129,11 +102,6 @@ impl Connections {
             budget,
             open: settings.open.clone(),
             make_room,
-            session_start: if target.username.ends_with(CLONE) {
-                format!("{SESSION_START}{WORK_AS_THE_FIRST}")
-            } else {
-                SESSION_START.to_owned()
-            },
         }
     }
 
@@ -171,15 +139,15 @@ impl deadpool::managed::Manager for Connections {
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
             let client = self.manager.create().await?;
-            client.batch_execute(&self.session_start).await?;
-            Ok(client)
+            let start = begin_session(&client).await?;
+            Ok((client, start))
         };
-        let client = tokio::time::timeout(CREATE_TIMEOUT, made)
+        let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))?;
         Ok(Connection {
             client,
-            has_ledger: false,
+            start,
             _permit: permit,
             _open: self.open.hold(),
         })
@@ -205,6 +173,19 @@ impl deadpool::managed::Manager for Connections {
     }
 }
 
+async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
+    let messages = client.simple_query(SESSION_START).await?;
+    let document = messages.iter().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            row.get(0)
+        } else {
+            None
+        }
+    });
+    serde_json::from_str(document.unwrap_or_default())
+        .map_err(|error| ConnectError::Unreadable(error.to_string()))
+}
+
 fn postgres_config(
     settings: &PoolSettings,
     target: &Target,
@@ -217,7 +198,6 @@ fn postgres_config(
         .dbname(&target.database)
         .user(&target.username)
         .password(password.expose())
-        .options(SESSION_OPTIONS)
         .application_name("extension-worker")
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(KEEPALIVE_IDLE)

@@ -1,11 +1,10 @@
 //! One look at one database: a single query whose answer is a single JSON document.
 
 use postgres_protocol::escape::escape_literal;
-use serde::Deserialize;
 
-use super::ledger::newest_version;
 use crate::extension::{Declaration, ExtensionName, Observed, SchemaName, VersionRequest};
 use crate::fault::DatabaseError;
+use crate::ledger::newest_version;
 
 /// What a look is about: with fewer names the server has less to read.
 #[derive(Debug, Clone, Default)]
@@ -110,21 +109,15 @@ impl Scope {
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
   'allowed_extensions', current_setting('rds.allowed_extensions', true),
-  'ledger_version', (SELECT coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]+)')::int,
-                       -- A dump without comments.
-                       CASE WHEN to_regclass('extension_worker.resource') IS NULL THEN 0 ELSE 1 END)
-                     FROM pg_namespace WHERE nspname = 'extension_worker'),
+  'ledger_version', (SELECT CASE
+      WHEN to_regclass('extension_worker.ledger') IS NULL AND to_regclass('extension_worker.resource') IS NULL THEN 0
+      -- A dump without comments has no version.
+      ELSE coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]{{1,6}})')::int,
+                    CASE WHEN to_regclass('extension_worker.ledger') IS NULL THEN 1 ELSE 3 END) END
+    FROM pg_namespace WHERE nspname = 'extension_worker'),
   'preloaded', settings.preloaded,
   'cron_database', settings.cron_database,
-  'database', current_database(),
-  'foreign_ledger_owner', (SELECT r.rolname
-    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner JOIN pg_roles me ON me.rolname = current_user
-    WHERE n.nspname = 'extension_worker' AND NOT r.rolsuper AND r.oid <> me.oid
-      -- A role of no rank may use what belongs to a role that it is a member of, as a rotated user's clone is.
-      AND NOT (pg_has_role(me.oid, r.oid, 'MEMBER') AND NOT me.rolsuper
-               AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser'
-                               AND pg_has_role(me.oid, s.oid, 'MEMBER')))
-      AND NOT EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'rds_superuser' AND pg_has_role(r.oid, s.oid, 'MEMBER')))
+  'database', current_database()
 )
 -- One look at the settings: each makes all of them.
 FROM (SELECT max(setting) FILTER (WHERE name = 'shared_preload_libraries') AS preloaded,
@@ -134,27 +127,13 @@ FROM (SELECT max(setting) FILTER (WHERE name = 'shared_preload_libraries') AS pr
     }
 }
 
-/// What the query answers.
-#[derive(Deserialize)]
-struct Look {
-    #[serde(flatten)]
-    observed: Observed,
-    foreign_ledger_owner: Option<String>,
-}
-
 /// Reads the document.
-///
-/// A ledger whose schema belongs to somebody of no standing is refused: triggers on its tables would run with the
-/// rights of the worker's role.
 pub(super) fn read(document: &str) -> Result<Observed, DatabaseError> {
-    let look: Look = serde_json::from_str(document)
+    let observed: Observed = serde_json::from_str(document)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
-    if let Some(owner) = look.foreign_ledger_owner {
-        return Err(DatabaseError::ForeignLedger(owner));
-    }
-    match look.observed.ledger_version {
+    match observed.ledger_version {
         Some(version) if version > newest_version() => Err(DatabaseError::NewerLedger(version)),
-        Some(_) | None => Ok(look.observed),
+        Some(_) | None => Ok(observed),
     }
 }
 

@@ -32,6 +32,10 @@ pub struct PoolSettings {
     pub open: Gauge,
 }
 
+/// Databases that are not managed: what is in a template is copied to every new database, its ledger too, and `rdsadmin`
+/// is RDS's own.
+const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
+
 /// How long a pool stays that nobody uses.
 const REST: Duration = Duration::from_secs(600);
 /// How long a session waits for one of the pool's connections.
@@ -110,11 +114,27 @@ impl Pools {
         &self.budget
     }
 
-    /// A connection to the database, kept or new.
+    /// A connection to a database that is to be managed, kept or new.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where none could be made in time; [`DatabaseError::ReservedDatabase`] where the database is none
+    /// to manage.
+    pub async fn session(
+        &self,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
+        if RESERVED.contains(&target.database.as_str()) {
+            return Err(DatabaseError::ReservedDatabase(target.database.clone()));
+        }
+        self.session_for_listing(target, password).await
+    }
+
+    /// A connection to any database, for a look at the server's list of databases.
     ///
     /// # Errors
     /// [`DatabaseError`] where none could be made in time.
-    pub async fn session(
+    pub async fn session_for_listing(
         &self,
         target: &Target,
         password: &Password,
@@ -123,6 +143,7 @@ impl Pools {
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
         let connection = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
+            PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
             PoolError::Backend(ConnectError::TimedOut)
             | PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => timed_out(),
             PoolError::Backend(ConnectError::Exhausted) => {

@@ -11,21 +11,23 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::budget::Budget;
-use super::connection::{Connections, SILENCE_TIMEOUT, promptly};
-use super::ledger::newest_version;
+use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
 use super::observe::{self, Scope};
+use super::transaction::PIN;
 use crate::extension::Observed;
 use crate::fault::DatabaseError;
+use crate::ledger::{UNTRUSTED, newest_version};
 use crate::plan::{DropMode, Ledger, ResourceKey, Step};
 
-/// The key of the advisory lock under which this worker changes a database: the first eight bytes of "extworkr".
-const LOCK_KEY: i64 = 0x6578_7477_6f72_6b72;
+/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
+const LOOKS: u32 = 3;
 
-/// A session begins with this path, see [`super::Pools`], but a script may leave another: PostGIS's topology does.
-const PIN: &str = "SET search_path = pg_catalog, pg_temp";
-
-/// How long a statement waits for a lock that somebody else holds before the pass starts over.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The sessions that hold the lock of the ledger.
+const HOLDERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', l.pid, a.usename), ', ') \
+                       FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                       WHERE l.relation = to_regclass('extension_worker.ledger') AND l.granted \
+                       AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') AND l.pid <> pg_backend_pid() \
+                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// How long a cancel request may take: it is a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,57 +62,108 @@ impl Session {
         }
     }
 
-    /// Begins the transaction, takes the lock of this database and looks at it: one round trip.
+    /// Begins the transaction, takes the lock of the ledger where there is one, has the server decide whether the ledger
+    /// may be used, and looks at the database: one round trip.
     ///
-    /// No statement runs for longer than `budget`.
+    /// No statement runs for longer than `statement_timeout`.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn begin(
         &mut self,
         scope: &Scope,
-        budget: Duration,
+        statement_timeout: Duration,
     ) -> Result<Observed, DatabaseError> {
-        self.is_busy = true;
-        let observed = self.observed(&begin(scope, budget)).await?;
-        self.note_ledger(&observed);
+        let (observed, _) = self
+            .begin_with(scope, statement_timeout, None)
+            .await?;
         Ok(observed)
     }
 
-    /// The same, and reads the ledger in the same round trip where the connection has met one before; none otherwise.
+    /// The same, and reads the ledger in the same round trip; none where there is none of the newest version.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn begin_and_read(
         &mut self,
         scope: &Scope,
-        budget: Duration,
+        statement_timeout: Duration,
         resource: &ResourceKey,
         request_id: &str,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
-        if !self.client.as_ref().is_some_and(|client| client.has_ledger) {
-            return Ok((self.begin(scope, budget).await?, None));
-        }
-        self.is_busy = true;
-        let sql = begin(scope, budget);
-        let (observed, ledger) =
-            join(self.observed(&sql), self.read_ledger(resource, request_id)).await;
-        let observed = observed?;
-        self.note_ledger(&observed);
-        match ledger {
-            Ok(ledger) => Ok((observed, Some(ledger))),
-            // Somebody dropped it meanwhile, or put an older one in its place.
-            Err(_) if observed.ledger_version != Some(newest_version()) => {
-                promptly(self.client()?.batch_execute("ROLLBACK")).await?;
-                Ok((self.begin(scope, budget).await?, None))
-            }
-            Err(error) => Err(error),
-        }
+        self.begin_with(scope, statement_timeout, Some((resource, request_id)))
+            .await
     }
 
-    fn note_ledger(&mut self, observed: &Observed) {
-        if let Some(client) = &mut self.client {
-            client.has_ledger = observed.ledger_version == Some(newest_version());
+    /// The ledger is asked behind the check that it may be used: where that fails, the transaction is aborted.
+    async fn begin_with(
+        &mut self,
+        scope: &Scope,
+        statement_timeout: Duration,
+        read: Option<(&ResourceKey, &str)>,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        self.is_busy = true;
+        for _ in 0..LOOKS {
+            let start = &self.connection()?.start;
+            let expected = start.has_ledger;
+            let sql = format!(
+                "{}{}; {}",
+                start.begin(statement_timeout),
+                start.lock_and_check(),
+                scope.sql()
+            );
+            let (observed, document) = match read.filter(|_| expected) {
+                Some((resource, request_id)) => {
+                    let document = self.read_ledger(resource, request_id);
+                    let (observed, document) = join(self.observed(&sql), document).await;
+                    (observed, Some(document))
+                }
+                None => (self.observed(&sql).await, None),
+            };
+            let found = match observed {
+                Ok(observed) => {
+                    let found = observed.ledger_version == Some(newest_version());
+                    if found == expected {
+                        return Ok((observed, document.transpose()?));
+                    }
+                    found
+                }
+                Err(error) => self.without_ledger(error, statement_timeout).await?,
+            };
+            promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+            if let Some(connection) = &mut self.client {
+                connection.start.has_ledger = found;
+            }
+        }
+        Err(DatabaseError::LedgerAppeared)
+    }
+
+    /// Why the beginning failed; false where the ledger that was expected is not there any more.
+    async fn without_ledger(
+        &self,
+        error: DatabaseError,
+        statement_timeout: Duration,
+    ) -> Result<bool, DatabaseError> {
+        let sqlstate = error.sql().map(|refused| refused.sqlstate.as_str());
+        let has_ledger = self.connection()?.start.has_ledger;
+        match sqlstate {
+            Some("42P01") if has_ledger => Ok(false),
+            // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
+            Some("55P03" | "42501") if has_ledger => {
+                let start = &self.connection()?.start;
+                let sql = format!(
+                    "ROLLBACK; {}{}; {HOLDERS}",
+                    start.begin(statement_timeout),
+                    start.check()
+                );
+                let messages = promptly(self.client()?.simple_query(&sql)).await;
+                let messages = messages.map_err(untrusted)?;
+                match last_row(&messages) {
+                    Some(holders) => Err(DatabaseError::LedgerLocked(holders.to_owned())),
+                    None => Err(error),
+                }
+            }
+            _ => Err(error),
         }
     }
 
@@ -139,8 +192,9 @@ impl Session {
         // rest of that message: two messages, sent together.
         let client = self.client()?;
         let timeout = format!(
-            "SET LOCAL statement_timeout = {}",
-            budget.as_millis().max(1)
+            "SET LOCAL statement_timeout = {}; {}",
+            budget.as_millis().max(1),
+            self.connection()?.start.ordinary_path()
         );
         if !may_stay {
             try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
@@ -226,7 +280,8 @@ impl Session {
     /// [`DatabaseError`].
     pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
         self.is_busy = true;
-        promptly(self.client()?.batch_execute(PIN)).await?;
+        let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
+        promptly(self.client()?.batch_execute(&begin)).await?;
         let rows = promptly(self.client()?.query_typed(
             "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
                  AND has_database_privilege(oid, 'CONNECT') \
@@ -234,6 +289,7 @@ impl Session {
             &[],
         ))
         .await?;
+        promptly(self.client()?.batch_execute("ROLLBACK")).await?;
         self.is_busy = false;
         rows.iter()
             .map(|row| Ok(row.try_get::<_, String>(0)?))
@@ -241,35 +297,41 @@ impl Session {
     }
 
     async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
-        let messages = promptly(self.client()?.simple_query(sql)).await?;
-        // Several statements, of which the last one's row is wanted.
-        let document = messages.iter().rev().find_map(|message| {
-            if let SimpleQueryMessage::Row(row) = message {
-                row.get(0)
-            } else {
-                None
-            }
-        });
+        let messages = promptly(self.client()?.simple_query(sql)).await;
+        let messages = messages.map_err(untrusted)?;
+        let document = last_row(&messages);
         observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
     }
 
-    fn client(&self) -> Result<&Client, DatabaseError> {
+    fn connection(&self) -> Result<&Connection, DatabaseError> {
         self.client
             .as_deref()
-            .map(Deref::deref)
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
+    }
+
+    fn client(&self) -> Result<&Client, DatabaseError> {
+        self.connection().map(Deref::deref)
     }
 }
 
-fn begin(scope: &Scope, budget: Duration) -> String {
-    format!(
-        "BEGIN; {PIN}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
-         SELECT pg_advisory_xact_lock({LOCK_KEY}); {}",
-        budget.as_millis().max(1),
-        // Shorter than the statement's: a wait for a lock is then told as one.
-        LOCK_TIMEOUT.min(budget * 9 / 10).as_millis().max(1),
-        scope.sql(),
-    )
+/// Of several statements the last one's row is wanted.
+fn last_row(messages: &[SimpleQueryMessage]) -> Option<&str> {
+    messages.iter().rev().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            row.get(0)
+        } else {
+            None
+        }
+    })
+}
+
+/// The server's decision that the ledger may not be used comes as an error of a conversion.
+fn untrusted(error: DatabaseError) -> DatabaseError {
+    let problem = error.sql().and_then(|refused| {
+        let (_, problem) = refused.message.split_once(UNTRUSTED)?;
+        (refused.sqlstate == "22P02").then(|| problem.trim_end_matches('"').to_owned())
+    });
+    problem.map_or(error, DatabaseError::UntrustedLedger)
 }
 
 impl Drop for Session {

@@ -36,21 +36,33 @@ pub enum DatabaseError {
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
-    /// Somebody else made the schema in which the ledger is kept.
+    /// Somebody of lower rank can change what is in the ledger's schema, or how it behaves. The text says what was found.
     #[error(
-        "schema extension_worker belongs to role \"{0}\", whose tables this role must not trust. Use that role's secret, \
-         or give the schema and what is in it to this one"
+        "the ledger in schema extension_worker is not used, as statements on it could run what another role wrote: {0}. \
+         \\dn+ extension_worker and \\dp extension_worker.* show it; COPY (SELECT ...) TO STDOUT exports its rows; DROP \
+         SCHEMA extension_worker CASCADE removes it, and the next request makes a new one"
     )]
-    ForeignLedger(String),
+    UntrustedLedger(String),
+    /// Another session holds the lock under which a database is changed. The text names it.
+    #[error("the ledger in schema extension_worker is locked by {0}")]
+    LedgerLocked(String),
+    /// Another session made the ledger, or dropped it, since it was looked at.
+    #[error("another session made or dropped the schema extension_worker meanwhile")]
+    LedgerAppeared,
+    /// The database is a template, or RDS's own.
+    #[error(
+        "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
+         Name another database"
+    )]
+    ReservedDatabase(String),
     /// A newer worker made the ledger.
     #[error(
         "the ledger in schema extension_worker has version {0}, which this worker does not know: run a newer one"
     )]
     NewerLedger(u32),
-    /// An older worker made the ledger, as another role.
+    /// An older worker made the ledger, which cannot be read on a replica.
     #[error(
-        "the ledger in schema extension_worker has version {0} and belongs to another role, which alone can bring it to a \
-         newer one: run one request with that role's secret, or give the schema and what is in it to this one"
+        "the ledger in schema extension_worker has version {0}: a request or a re-sync on the writer brings it to the newest"
     )]
     OlderLedger(u32),
 }
@@ -66,7 +78,12 @@ impl DatabaseError {
             Self::Busy | Self::Exhausted(_) => "busy",
             Self::Tls(..) => "tls",
             Self::Unreadable(_) => "unreadable",
-            Self::ForeignLedger(_) | Self::NewerLedger(_) | Self::OlderLedger(_) => "ledger",
+            Self::UntrustedLedger(_)
+            | Self::LedgerLocked(_)
+            | Self::LedgerAppeared
+            | Self::NewerLedger(_)
+            | Self::OlderLedger(_) => "ledger",
+            Self::ReservedDatabase(_) => "reserved_database",
         })
     }
 

@@ -87,8 +87,11 @@ pub fn classify(error: &DatabaseError) -> Class {
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Tls(..)
         | DatabaseError::Unreadable(_)
-        | DatabaseError::ForeignLedger(_)
+        | DatabaseError::UntrustedLedger(_)
+        | DatabaseError::ReservedDatabase(_)
         | DatabaseError::OlderLedger(_) => Class::Permanent,
+        DatabaseError::LedgerLocked(_) => Class::Transient,
+        DatabaseError::LedgerAppeared => Class::Race,
         // While workers are replaced by newer ones: one of these takes it.
         DatabaseError::NewerLedger(_) => Class::Transient,
         DatabaseError::Sql(error) => of_sql(error),

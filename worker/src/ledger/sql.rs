@@ -1,71 +1,53 @@
-//! The ledger's tables. They live in each managed database, so that they change in the transaction that changes the
-//! extensions, and travel with dumps and snapshots.
+//! What is read in the ledger and written there. A resource's row is one statement, whatever it owns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
+use serde_json::json;
 
-use crate::plan::{Managed, Owner, ResourceKey, ResourceState, Role};
-
-/// The steps to the newest form: the first makes version 1 out of nothing.
-const MIGRATIONS: [&str; 2] = [include_str!("ledger_1.sql"), include_str!("ledger_2.sql")];
-
-/// The version that this worker writes.
-pub fn newest_version() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
-}
-
-/// The statements that lead from a version to the newest; from 0 where there is no ledger.
-pub(super) fn migration(from: u32) -> String {
-    MIGRATIONS
-        .iter()
-        .skip(usize::try_from(from).unwrap_or(usize::MAX))
-        .copied()
-        .collect()
-}
+use crate::plan::{Managed, Origin, ResourceKey, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
 ///
 /// Of an extension's owners the resource itself and one other: whether there are others is asked, never how many.
-pub(super) const READ: &str = "
+pub(crate) const READ: &str = "
+WITH owned AS (
+  SELECT DISTINCT ON (o.key, own.is_own) o.key AS extension, json_build_object('role', o.value, 'resource', json_build_object(
+           'stack_id', r.stack_id, 'logical_resource_id', r.logical_resource_id)) AS owner
+  FROM extension_worker.ledger r CROSS JOIN LATERAL jsonb_each_text(r.owns) o
+  CROSS JOIN LATERAL (SELECT (r.stack_id, r.logical_resource_id) = ($1, $2)) AS own (is_own)
+  WHERE r.kind = 'resource'
+  ORDER BY o.key, own.is_own, r.stack_id, r.logical_resource_id
+)
 SELECT json_build_object(
-  'resource', (SELECT json_build_object('physical_resource_id', physical_resource_id, 'state', state,
-                                        'request_type', request_type, 'requested_at', requested_at)
-               FROM extension_worker.resource WHERE stack_id = $1 AND logical_resource_id = $2),
-  'request', (SELECT json_build_object('outcome', outcome, 'response', response) FROM extension_worker.request
-              WHERE stack_id = $1 AND logical_resource_id = $2 AND request_id = $3),
-  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.origin, 'owners',
-      (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
-                'stack_id', o.stack_id, 'logical_resource_id', o.logical_resource_id))
-              ORDER BY o.stack_id, o.logical_resource_id), '[]')
-       FROM ((SELECT * FROM extension_worker.owner
-              WHERE extension = e.name AND stack_id = $1 AND logical_resource_id = $2)
-             UNION ALL
-             (SELECT * FROM extension_worker.owner
-              WHERE extension = e.name AND (stack_id, logical_resource_id) <> ($1, $2)
-              ORDER BY stack_id, logical_resource_id LIMIT 1)) o))), '{}')
-    FROM extension_worker.extension e)
+  'resource', (SELECT data - 'declared' || jsonb_build_object('requested_at', requested_at) FROM extension_worker.ledger
+               WHERE kind = 'resource' AND stack_id = $1 AND logical_resource_id = $2 AND name = ''),
+  'request', (SELECT data FROM extension_worker.ledger
+              WHERE kind = 'request' AND stack_id = $1 AND logical_resource_id = $2 AND name = $3),
+  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.data -> 'origin', 'owners',
+      (SELECT coalesce(json_agg(o.owner), '[]') FROM owned o WHERE o.extension = e.name))), '{}')
+    FROM extension_worker.ledger e WHERE e.kind = 'extension')
 )::text";
 
 /// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
-pub(super) const RESYNC: &str = "resync";
+const RESYNC: &str = "resync";
 
 /// `$1` the re-sync's id → one JSON document, [`crate::plan::WholeLedger`].
-pub(super) const READ_WHOLE: &str = "
+pub(crate) const READ_WHOLE: &str = "
 SELECT json_build_object(
   'resources', (SELECT coalesce(json_agg(json_build_object('stack_id', stack_id, 'logical_resource_id', logical_resource_id,
-                                                           'declared', declared)
+                                                           'declared', data -> 'declared')
                                          ORDER BY stack_id, logical_resource_id), '[]')
-                FROM extension_worker.resource WHERE state = 'live'),
-  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.origin, 'owners',
-      (SELECT coalesce(json_agg(json_build_object('role', o.role, 'resource', json_build_object(
-                'stack_id', o.stack_id, 'logical_resource_id', o.logical_resource_id))
-              ORDER BY o.stack_id, o.logical_resource_id), '[]')
-       FROM extension_worker.owner o WHERE o.extension = e.name))), '{}')
-    FROM extension_worker.extension e),
-  'resync', (SELECT outcome FROM extension_worker.request
-             WHERE stack_id = 'resync' AND logical_resource_id = 'resync' AND request_id = $1)
+                FROM extension_worker.ledger WHERE kind = 'resource' AND data ->> 'state' = 'live'),
+  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.data -> 'origin', 'owners',
+      (SELECT coalesce(json_agg(json_build_object('role', r.owns ->> e.name, 'resource', json_build_object(
+                'stack_id', r.stack_id, 'logical_resource_id', r.logical_resource_id))
+              ORDER BY r.stack_id, r.logical_resource_id), '[]')
+       FROM extension_worker.ledger r WHERE r.kind = 'resource' AND r.owns ? e.name))), '{}')
+    FROM extension_worker.ledger e WHERE e.kind = 'extension'),
+  'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
+             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
 /// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
@@ -74,12 +56,12 @@ const OUTCOME_DAYS: u32 = 18;
 
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
 /// counts: the first that was kept.
-pub(super) const KEEP_RESPONSE: &str = "
-INSERT INTO extension_worker.request AS r (stack_id, logical_resource_id, request_id, requested_at, response)
-VALUES ($1, $2, $3, $4::timestamptz, $5)
-ON CONFLICT (stack_id, logical_resource_id, request_id)
-  DO UPDATE SET response = coalesce(r.response, excluded.response)
-RETURNING response";
+pub(crate) const KEEP_RESPONSE: &str = "
+INSERT INTO extension_worker.ledger AS r (kind, stack_id, logical_resource_id, name, requested_at, data)
+VALUES ('request', $1, $2, $3, $4::timestamptz, jsonb_build_object('outcome', NULL, 'response', $5::text))
+ON CONFLICT (kind, stack_id, logical_resource_id, name)
+  DO UPDATE SET data = r.data || jsonb_build_object('response', coalesce(r.data ->> 'response', $5::text))
+RETURNING data ->> 'response'";
 
 /// What one carried-out request writes.
 #[derive(Debug)]
@@ -110,36 +92,31 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// The statements, each with its semicolon.
-    pub(super) fn sql(&self) -> String {
-        let stack = escape_literal(&self.resource.stack_id);
-        let logical = escape_literal(&self.resource.logical_resource_id);
-        let request = escape_literal(self.request_id);
-        let requested_at = escape_literal(&self.requested_at.to_rfc3339());
-        let mut sql = format!(
-            "INSERT INTO extension_worker.resource AS r (stack_id, logical_resource_id, physical_resource_id, state,
-  declared, request_type, request_id, requested_at)
-VALUES ({stack}, {logical}, {physical}, {state}, {declared}, {kind}, {request}, {requested_at})
-ON CONFLICT (stack_id, logical_resource_id) DO UPDATE SET physical_resource_id = excluded.physical_resource_id,
-  state = excluded.state, declared = excluded.declared, request_type = excluded.request_type,
-  request_id = excluded.request_id, requested_at = excluded.requested_at, changed_at = now();
-INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome, response)
-VALUES ({stack}, {logical}, {request}, {requested_at}, {outcome}, {response});
-DELETE FROM extension_worker.request WHERE stack_id = {stack} AND logical_resource_id = {logical}
-  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
-",
-            physical = escape_literal(self.physical_resource_id),
-            state = escape_literal(match self.state {
-                ResourceState::Live => "live",
-                ResourceState::Deleted => "deleted",
-            }),
-            declared = escape_literal(&self.declared.to_string()),
-            kind = escape_literal(self.request_type),
-            outcome = escape_literal(&self.outcome.to_string()),
-            response = self
-                .response
-                .map_or_else(|| "NULL".to_owned(), escape_literal),
+    pub(crate) fn sql(&self) -> String {
+        let data = json!({
+            "physical_resource_id": self.physical_resource_id,
+            "state": self.state,
+            "declared": self.declared,
+            "request_type": self.request_type,
+            "request_id": self.request_id,
+            "changed_at": Utc::now(),
+        });
+        let mut sql = write_resource(
+            self.resource,
+            &escape_literal(&self.requested_at.to_rfc3339()),
+            self.managed_after,
+            &data,
         );
-        write_ownership(&mut sql, self.managed_before, self.managed_after);
+        sql.push_str(&write_request(
+            (
+                &self.resource.stack_id,
+                &self.resource.logical_resource_id,
+                self.request_id,
+            ),
+            &escape_literal(&self.requested_at.to_rfc3339()),
+            &json!({"outcome": self.outcome, "response": self.response}),
+        ));
+        write_extensions(&mut sql, self.managed_before, self.managed_after);
         sql
     }
 }
@@ -161,39 +138,87 @@ pub struct ResyncEntry<'a> {
 
 impl ResyncEntry<'_> {
     /// The statements, each with its semicolon.
-    pub(super) fn sql(&self) -> String {
-        let resync = escape_literal(self.resync_id);
+    pub(crate) fn sql(&self) -> String {
         let mut sql = String::new();
         if let Some((key, declared)) = self.baseline {
-            let name = escape_literal(&key.logical_resource_id);
-            sql.push_str(&format!(
-                "INSERT INTO extension_worker.resource AS r (stack_id, logical_resource_id, physical_resource_id, state,
-  declared, request_type, request_id, requested_at)
-VALUES ({stack}, {name}, {name}, 'live', {declared}, 'Resync', {resync}, now())
-ON CONFLICT (stack_id, logical_resource_id) DO UPDATE SET state = excluded.state, declared = excluded.declared,
-  request_id = excluded.request_id, requested_at = excluded.requested_at, changed_at = now();
-",
-                stack = escape_literal(&key.stack_id),
-                declared = escape_literal(&declared.to_string()),
-            ));
+            let data = json!({
+                "physical_resource_id": key.logical_resource_id,
+                "state": ResourceState::Live,
+                "declared": declared,
+                "request_type": "Resync",
+                "request_id": self.resync_id,
+                "changed_at": Utc::now(),
+            });
+            sql.push_str(&write_resource(key, "now()", self.managed_after, &data));
         }
         if let Some(result) = self.result {
-            sql.push_str(&format!(
-                "INSERT INTO extension_worker.request (stack_id, logical_resource_id, request_id, requested_at, outcome)
-VALUES ('{RESYNC}', '{RESYNC}', {resync}, now(), {outcome});
-DELETE FROM extension_worker.request WHERE stack_id = '{RESYNC}' AND logical_resource_id = '{RESYNC}'
-  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
-",
-                outcome = escape_literal(&result.to_string()),
+            sql.push_str(&write_request(
+                (RESYNC, RESYNC, self.resync_id),
+                "now()",
+                &json!({"outcome": result, "response": null}),
             ));
         }
-        write_ownership(&mut sql, self.managed_before, self.managed_after);
+        for key in owners(self.managed_before).union(&owners(self.managed_after)) {
+            let (before, after) = (
+                owned_by(key, self.managed_before),
+                owned_by(key, self.managed_after),
+            );
+            if before != after {
+                sql.push_str(&format!(
+                    "UPDATE extension_worker.ledger SET owns = {} WHERE kind = 'resource' AND stack_id = {} \
+                     AND logical_resource_id = {};\n",
+                    escape_literal(&json!(after).to_string()),
+                    escape_literal(&key.stack_id),
+                    escape_literal(&key.logical_resource_id),
+                ));
+            }
+        }
+        write_extensions(&mut sql, self.managed_before, self.managed_after);
         sql
     }
 }
 
+/// `requested_at` is an SQL expression.
+fn write_resource(
+    key: &ResourceKey,
+    requested_at: &str,
+    managed: &BTreeMap<String, Managed>,
+    data: &serde_json::Value,
+) -> String {
+    format!(
+        "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
+VALUES ('resource', {}, {}, '', {requested_at}, {}, {})
+ON CONFLICT (kind, stack_id, logical_resource_id, name)
+  DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data;
+",
+        escape_literal(&key.stack_id),
+        escape_literal(&key.logical_resource_id),
+        escape_literal(&json!(owned_by(key, managed)).to_string()),
+        escape_literal(&data.to_string()),
+    )
+}
+
+/// The request's row, and the end of those that no message can come again for. `requested_at` is an SQL expression.
+fn write_request(
+    (stack_id, logical_resource_id, request_id): (&str, &str, &str),
+    requested_at: &str,
+    data: &serde_json::Value,
+) -> String {
+    let stack = escape_literal(stack_id);
+    let logical = escape_literal(logical_resource_id);
+    format!(
+        "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
+VALUES ('request', {stack}, {logical}, {}, {requested_at}, {});
+DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = {stack} AND logical_resource_id = {logical}
+  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
+",
+        escape_literal(request_id),
+        escape_literal(&data.to_string()),
+    )
+}
+
 /// Only what differs, so that a request that changes nothing writes nothing here.
-fn write_ownership(
+fn write_extensions(
     sql: &mut String,
     managed_before: &BTreeMap<String, Managed>,
     managed_after: &BTreeMap<String, Managed>,
@@ -203,45 +228,48 @@ fn write_ownership(
         .filter(|name| !managed_after.contains_key(*name))
     {
         sql.push_str(&format!(
-            "DELETE FROM extension_worker.extension WHERE name = {};\n",
+            "DELETE FROM extension_worker.ledger WHERE kind = 'extension' AND stack_id = '' \
+             AND logical_resource_id = '' AND name = {};\n",
             escape_literal(name)
         ));
     }
-    for (extension, managed) in managed_after {
-        let before = managed_before.get(extension);
-        if before == Some(managed) {
+    for (name, managed) in managed_after {
+        let origin_before = managed_before.get(name).map(|before| before.origin);
+        if origin_before == Some(managed.origin) {
             continue;
         }
-        let name = escape_literal(extension);
-        let origin = escape_literal(match managed.origin {
-            crate::plan::Origin::Created => "created",
-            crate::plan::Origin::Adopted => "adopted",
-        });
+        let origin = match managed.origin {
+            Origin::Created => "created",
+            Origin::Adopted => "adopted",
+        };
         sql.push_str(&format!(
-            "INSERT INTO extension_worker.extension (name, origin) VALUES ({name}, {origin}) \
-                 ON CONFLICT (name) DO UPDATE SET origin = excluded.origin;\n"
+            "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
+VALUES ('extension', '', '', {}, now(), '{{\"origin\": \"{origin}\"}}')
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data;
+",
+            escape_literal(name)
         ));
-        // An extension may have many owners, of which a request changes one.
-        let owners_before: BTreeSet<&Owner> = before.iter().flat_map(|m| &m.owners).collect();
-        let owners: BTreeSet<&Owner> = managed.owners.iter().collect();
-        for gone in owners_before.difference(&owners) {
-            sql.push_str(&format!(
-                "DELETE FROM extension_worker.owner WHERE extension = {name} AND stack_id = {} \
-                     AND logical_resource_id = {};\n",
-                escape_literal(&gone.resource.stack_id),
-                escape_literal(&gone.resource.logical_resource_id),
-            ));
-        }
-        for new in owners.difference(&owners_before) {
-            sql.push_str(&format!("INSERT INTO extension_worker.owner (extension, stack_id, logical_resource_id, role) \
-                     VALUES ({name}, {}, {}, {});\n",
-                    escape_literal(&new.resource.stack_id),
-                    escape_literal(&new.resource.logical_resource_id),
-                    escape_literal(match new.role {
-                        Role::Declared => "declared",
-                        Role::Dependency => "dependency",
-                    }),
-                ));
-        }
     }
+}
+
+fn owners(managed: &BTreeMap<String, Managed>) -> BTreeSet<&ResourceKey> {
+    managed
+        .values()
+        .flat_map(|entry| &entry.owners)
+        .map(|owner| &owner.resource)
+        .collect()
+}
+
+/// The extensions that a resource owns, each with why.
+fn owned_by<'a>(
+    key: &ResourceKey,
+    managed: &'a BTreeMap<String, Managed>,
+) -> BTreeMap<&'a str, Role> {
+    managed
+        .iter()
+        .filter_map(|(name, entry)| {
+            let owner = entry.owners.iter().find(|owner| owner.resource == *key)?;
+            Some((name.as_str(), owner.role))
+        })
+        .collect()
 }

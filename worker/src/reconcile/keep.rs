@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use tracing::info;
 
 use super::{outcome, statement_budget, unreadable};
-use crate::database::{Entry, Pools, Scope, Session};
+use crate::database::{Pools, Scope, Session};
 use crate::extension::Observed;
 use crate::failpoint;
+use crate::ledger::Entry;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{Ledger, Managed, PassOutcome, ResourceState};
 use crate::response::Response;
@@ -66,7 +67,7 @@ pub(super) async fn remember_deletion(
         return Ok(PassEnd::Outcome(outcome));
     }
     if before.ledger_version.unwrap_or(0) == 0
-        && let Err(error) = session.migrate_ledger(None).await
+        && let Err(error) = session.migrate_ledger(before.ledger_version).await
     {
         // Who may not make the ledger made nothing that could be deleted.
         let forbidden = error

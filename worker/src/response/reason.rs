@@ -152,7 +152,10 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         DatabaseError::Busy
         | DatabaseError::Exhausted(_)
         | DatabaseError::Unreadable(_)
-        | DatabaseError::ForeignLedger(_)
+        | DatabaseError::UntrustedLedger(_)
+        | DatabaseError::LedgerLocked(_)
+        | DatabaseError::LedgerAppeared
+        | DatabaseError::ReservedDatabase(_)
         | DatabaseError::NewerLedger(_)
         | DatabaseError::OlderLedger(_) => {
             format!("{place}: {error}.")

@@ -8,10 +8,11 @@ use tracing::info;
 use super::assess::Findings;
 use super::declared::{declarations, declarers, is_met};
 use super::order::Order;
-use crate::database::{Pools, ResyncEntry, Scope, Session, newest_ledger_version};
+use crate::database::{Pools, Scope, Session};
 use crate::events::DatabaseResult;
 use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::{Class, DatabaseError, classify};
+use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, Step, WholeLedger, drift, settle,
@@ -40,6 +41,16 @@ pub(super) async fn resync(
         .begin(&Scope::default().and_installed(), STATEMENT_TIME)
         .await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
+    if let Some(older) = before
+        .ledger_version
+        .filter(|version| has_ledger && *version < newest_version())
+    {
+        if before.in_recovery {
+            return Err(DatabaseError::OlderLedger(older).into());
+        }
+        // It is read in its newest form only; a report gives this up with the rest.
+        session.migrate_ledger(Some(older)).await?;
+    }
     let whole = if has_ledger {
         session.read_whole_ledger(order.resync_id).await?
     } else {
@@ -174,7 +185,7 @@ async fn keep(
         session.close();
         return Ok(());
     }
-    if ledger_version != Some(newest_ledger_version()) {
+    if ledger_version != Some(newest_version()) {
         session.migrate_ledger(ledger_version).await?;
     }
     let stored = serde_json::to_value(result)

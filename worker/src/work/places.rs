@@ -133,7 +133,10 @@ impl Worker {
         {
             let target = login.target(database);
             let listed = async {
-                let mut session = self.pools.session(&target, &login.password).await?;
+                let mut session = self
+                    .pools
+                    .session_for_listing(&target, &login.password)
+                    .await?;
                 session.databases().await
             };
             match listed.await {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::support::{
-    Fixture, Follower, Mode, PrivateServer, Worker, World, eventually, worker_binary,
+    LOCK, Fixture, Follower, Mode, PrivateServer, Worker, World, eventually, worker_binary,
 };
 
 /// In `make test`; `make fleet` says how many it wants with `FLEET_DATABASES`.
@@ -193,8 +193,8 @@ impl<'a> Fleet<'a> {
         let mut locks = Vec::new();
         for database in &self.databases[middle..middle + AT_ONCE] {
             let client = self.connect(database).await;
-            let lock = "SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)";
-            client.batch_execute(lock).await.unwrap();
+            let lock = format!("BEGIN; {LOCK}");
+            client.batch_execute(&lock).await.unwrap();
             locks.push(client);
         }
         locks
@@ -203,7 +203,7 @@ impl<'a> Fleet<'a> {
     /// Waits until a worker stopped there.
     pub(super) async fn is_half_way(&self) {
         eventually("the wait for the locks", async || {
-            (self.sessions("wait_event = 'advisory'").await.len() == AT_ONCE).then_some(())
+            (self.sessions("wait_event IN ('relation', 'transactionid')").await.len() == AT_ONCE).then_some(())
         })
         .await;
     }

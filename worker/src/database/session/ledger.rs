@@ -2,14 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, SimpleQueryMessage};
 use tokio_postgres::types::Type;
 
 use super::Session;
-use crate::database::connection::promptly;
-use crate::database::ledger::{self, Entry, ResyncEntry};
+use crate::database::connection::{SILENCE_TIMEOUT, promptly};
+use super::{last_row, untrusted};
+use crate::database::transaction::PIN;
 use crate::fault::DatabaseError;
+use crate::ledger::{self, Entry, ResyncEntry};
 use crate::plan::{Ledger, ResourceKey, WholeLedger};
+
+/// The sessions that write in the database: one of them holds the name of the ledger's schema.
+const WRITERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', pid, usename), ', ' ORDER BY xact_start) \
+                       FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";
 
 impl Session {
     /// What the ledger says of the resource and of this very request: one round trip.
@@ -46,26 +52,67 @@ impl Session {
         document(&row)
     }
 
-    /// Brings the ledger to the newest form, from the version that was observed.
+    /// Brings the ledger to the newest form, from the version that was observed behind the check that it may be used: none
+    /// where there is no schema.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`]; [`DatabaseError::LedgerAppeared`] where another session made one meanwhile.
     pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
-        let from = from.unwrap_or(0);
-        let sql = ledger::migration(from);
-        if sql.is_empty() {
+        let migration = ledger::migration(from);
+        if migration.is_empty() {
             return Ok(());
         }
-        let done = promptly(self.client()?.batch_execute(&sql)).await;
-        done.map_err(|error| match error.sql() {
-            Some(refused) if from > 0 && refused.sqlstate == "42501" => {
-                DatabaseError::OlderLedger(from)
-            }
-            _ => error,
-        })?;
-        if let Some(client) = &mut self.client {
-            client.has_ledger = true;
+        let lock = match from {
+            None | Some(0) => String::new(),
+            Some(_) => format!("{}; {}; ", ledger::LOCK_OLDER, self.check()?),
+        };
+        let sql = format!("{lock}{migration}{}", ledger::FOREIGN_GRANTS);
+        let done = promptly(self.client()?.simple_query(&sql)).await;
+        let messages = match done.map_err(untrusted) {
+            Ok(messages) => messages,
+            Err(error) => return Err(self.why_not_made(error).await?),
+        };
+        let revocations: Vec<&str> = messages
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        if !revocations.is_empty() {
+            promptly(self.client()?.batch_execute(&revocations.join("; "))).await?;
         }
+        if let Some(client) = &mut self.client {
+            client.start.has_ledger = true;
+        }
+        Ok(())
+    }
+
+    /// Another session may have made the schema since, or hold its name in a transaction that goes on.
+    async fn why_not_made(&self, error: DatabaseError) -> Result<DatabaseError, DatabaseError> {
+        match error.sql().map(|refused| refused.sqlstate.as_str()) {
+            Some("42P06") => Ok(DatabaseError::LedgerAppeared),
+            Some("55P03") => {
+                let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
+                let sql = format!("ROLLBACK; {begin}{WRITERS}");
+                let messages = promptly(self.client()?.simple_query(&sql)).await?;
+                let writers = last_row(&messages).map(str::to_owned);
+                Ok(writers.map_or(error, DatabaseError::LedgerLocked))
+            }
+            _ => Ok(error),
+        }
+    }
+
+    fn check(&self) -> Result<String, DatabaseError> {
+        Ok(self.connection()?.start.check())
+    }
+
+    /// Writes and commits, where the ledger may be used still: one round trip.
+    async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
+        let sql = format!("{PIN}; {sql}{}; COMMIT", self.check()?);
+        let done = promptly(self.client()?.batch_execute(&sql)).await;
+        done.map_err(untrusted)?;
+        self.is_busy = false;
         Ok(())
     }
 
@@ -73,22 +120,16 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
-    pub async fn commit(mut self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql() + "COMMIT";
-        promptly(self.client()?.batch_execute(&sql)).await?;
-        self.is_busy = false;
-        Ok(())
+    pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
+        self.write_and_commit(&entry.sql()).await
     }
 
     /// Writes what a re-sync came to, and commits: one round trip.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn commit_resync(mut self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql() + "COMMIT";
-        promptly(self.client()?.batch_execute(&sql)).await?;
-        self.is_busy = false;
-        Ok(())
+    pub async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
+        self.write_and_commit(&entry.sql()).await
     }
 
     /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
@@ -96,7 +137,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn keep_response(
-        mut self,
+        self,
         resource: &ResourceKey,
         request_id: &str,
         published_at: DateTime<Utc>,
@@ -115,8 +156,7 @@ impl Session {
         ))
         .await?;
         let kept = row.try_get(0)?;
-        promptly(client.batch_execute("COMMIT")).await?;
-        self.is_busy = false;
+        self.write_and_commit("").await?;
         Ok(kept)
     }
 }

@@ -1,3 +1,6 @@
+-- Puts a ledger of version 3 back to version 1, as an earlier worker made it, with the same rows; but for the answers, which
+-- version 1 did not keep.
+DROP VIEW extension_worker.managed_extensions;
 -- From nothing to version 1. The version stands in the schema's comment: it is read without touching a table.
 CREATE SCHEMA IF NOT EXISTS extension_worker;
 COMMENT ON SCHEMA extension_worker IS
@@ -63,3 +66,17 @@ COMMENT ON VIEW extension_worker.managed_extensions IS
 
 GRANT USAGE ON SCHEMA extension_worker TO PUBLIC;
 GRANT SELECT ON extension_worker.managed_extensions TO PUBLIC;
+
+INSERT INTO extension_worker.resource
+SELECT stack_id, logical_resource_id, data ->> 'physical_resource_id', data ->> 'state', data -> 'declared',
+       data ->> 'request_type', data ->> 'request_id', requested_at
+FROM extension_worker.ledger WHERE kind = 'resource';
+INSERT INTO extension_worker.request
+SELECT stack_id, logical_resource_id, name, requested_at, data -> 'outcome'
+FROM extension_worker.ledger WHERE kind = 'request';
+INSERT INTO extension_worker.extension
+SELECT name, data ->> 'origin' FROM extension_worker.ledger WHERE kind = 'extension';
+INSERT INTO extension_worker.owner
+SELECT o.key, r.stack_id, r.logical_resource_id, o.value
+FROM extension_worker.ledger r, jsonb_each_text(r.owns) o WHERE r.kind = 'resource';
+DROP TABLE extension_worker.ledger;

@@ -1,0 +1,43 @@
+//! How the ledger is made, and brought to its newest form.
+
+/// The version that this worker writes.
+const NEWEST: u32 = 3;
+
+/// Without IF NOT EXISTS: a schema that appeared since the look is not taken for the worker's own.
+const SCHEMA: &str = "CREATE SCHEMA extension_worker;\n";
+/// Version 3 has a view of this name too.
+const DROP_VIEW: &str = "DROP VIEW IF EXISTS extension_worker.managed_extensions;\n";
+
+/// The roles that default privileges gave a right on what [`migration`] made: each row is a statement that takes it away.
+/// None in a database without such privileges.
+pub(crate) const FOREIGN_GRANTS: &str = "\
+SELECT DISTINCT format('REVOKE ALL ON SCHEMA extension_worker FROM %I', g.rolname)
+FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a JOIN pg_roles g ON g.oid = a.grantee
+WHERE n.nspname = 'extension_worker' AND a.grantee <> n.nspowner
+UNION ALL
+SELECT DISTINCT format('REVOKE ALL ON extension_worker.%I FROM %I', c.relname, g.rolname)
+FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles g ON g.oid = a.grantee
+WHERE c.relnamespace = 'extension_worker'::regnamespace AND a.grantee <> c.relowner";
+
+/// The version that this worker writes.
+pub fn newest_version() -> u32 {
+    NEWEST
+}
+
+/// The statements that lead from a version to the newest: `None` where there is no schema, 0 where it is empty.
+pub(crate) fn migration(from: Option<u32>) -> String {
+    let form = include_str!("3.sql");
+    match from {
+        None => format!("{SCHEMA}{form}"),
+        Some(0) => form.to_owned(),
+        Some(1) => {
+            format!(
+                "{}{DROP_VIEW}{form}{}",
+                include_str!("from_1.sql"),
+                include_str!("from_2.sql")
+            )
+        }
+        Some(2) => format!("{DROP_VIEW}{form}{}", include_str!("from_2.sql")),
+        Some(_) => String::new(),
+    }
+}

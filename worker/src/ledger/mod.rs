@@ -1,0 +1,17 @@
+//! The ledger: which resource owns which extension of a database, and what each request came to. It lives in the database
+//! itself, in the schema `extension_worker`, so that it changes in the transaction that changes the extensions, and
+//! travels with dumps and snapshots.
+//!
+//! Text of SQL alone: nothing here speaks to a server. [`trust`] says when what is there may be used.
+
+mod migrations;
+mod sql;
+mod trust;
+
+pub use sql::{Entry, ResyncEntry};
+
+pub use migrations::newest_version;
+
+pub(crate) use migrations::{FOREIGN_GRANTS, migration};
+pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
+pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};

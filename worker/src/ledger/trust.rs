@@ -1,0 +1,86 @@
+//! When the ledger that a database holds may be used: where everything in it belongs to the role of the session, or to a
+//! superuser, and nothing in it runs what others wrote.
+//!
+//! The server itself decides, in one query that raises an error: what was sent behind it meets an aborted transaction.
+//! Once [`LOCK`] is held, nobody can put a trigger, a rule or another owner there before the transaction ends.
+
+use postgres_protocol::escape::escape_literal;
+
+/// What the error's message holds before the sentence that says what is wrong.
+pub(crate) const UNTRUSTED: &str = "extension-worker ledger: ";
+
+/// One transaction at a time changes a database through its ledger. Only a role with rights on the table can hold this
+/// lock; it lets readers pass.
+pub(crate) const LOCK: &str = "LOCK TABLE extension_worker.ledger IN SHARE UPDATE EXCLUSIVE MODE";
+/// The same for a ledger of version 1 or 2.
+pub(crate) const LOCK_OLDER: &str =
+    "LOCK TABLE extension_worker.resource IN SHARE UPDATE EXCLUSIVE MODE";
+
+/// The columns of version 3.
+const COLUMNS: &str = "kind text,stack_id text,logical_resource_id text,name text,requested_at timestamp with time zone,\
+                       owns jsonb,data jsonb";
+
+/// The query: no error where there is no ledger, or one that may be used. `acts_as` is the role that a clone of it works
+/// as. Its names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
+///
+/// # Errors
+/// 22P02, with a message that holds [`UNTRUSTED`] and what is wrong.
+pub(crate) fn check(acts_as: Option<&str>) -> String {
+    let first = acts_as.map_or_else(|| "NULL".to_owned(), escape_literal);
+    format!(
+        "SELECT ('{UNTRUSTED}' || problem)::int FROM (
+WITH trusted AS (
+  SELECT oid FROM pg_roles WHERE rolsuper OR rolname = session_user OR rolname = {first}
+), schema AS (
+  SELECT n.oid, n.nspowner, n.nspacl, coalesce(
+    substring(obj_description(n.oid, 'pg_namespace') FROM 'version ([0-9]{{1,6}})')::int,
+    CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'ledger') THEN 3 ELSE 1 END
+  ) AS version
+  FROM pg_namespace n WHERE n.nspname = 'extension_worker'
+)
+SELECT format('the schema belongs to role \"%s\"', pg_get_userbyid(nspowner)) FROM schema
+WHERE nspowner NOT IN (SELECT oid FROM trusted)
+UNION ALL
+SELECT format('%s may create objects in the schema', {grantee}) FROM schema, aclexplode(nspacl) a
+WHERE a.privilege_type = 'CREATE' AND a.grantee NOT IN (SELECT oid FROM trusted)
+UNION ALL
+SELECT format('%s \"%s\" %s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'i' THEN 'index' ELSE 'relation' END, c.relname, fault)
+FROM schema s JOIN pg_class c ON c.relnamespace = s.oid CROSS JOIN LATERAL (SELECT CASE
+  WHEN c.relowner NOT IN (SELECT oid FROM trusted)
+    THEN format('belongs to role \"%s\"', pg_get_userbyid(c.relowner))
+  WHEN c.relkind || ' ' || c.relname <> ALL (CASE WHEN s.version >= 3
+      THEN ARRAY['r ledger', 'i ledger_pkey', 'v managed_extensions']
+      ELSE ARRAY['r resource', 'i resource_pkey', 'r request', 'i request_pkey', 'r extension', 'i extension_pkey',
+                 'r owner', 'i owner_pkey', 'v managed_extensions'] END)
+    THEN 'is no part of the ledger'
+  WHEN c.relpersistence <> 'p' THEN 'does not outlive a crash'
+  WHEN EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND (c.relkind <> 'v' OR r.rulename <> '_RETURN'))
+    THEN 'has a rule'
+  WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) THEN 'has a trigger'
+  WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
+    THEN 'has a row security policy'
+  WHEN c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
+    THEN 'has a parent or a child'
+  WHEN c.relkind = 'r' AND s.version = 3 AND '{COLUMNS}' IS DISTINCT FROM
+      (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum)
+       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)
+    THEN 'has other columns'
+  WHEN c.relkind <> 'v' AND EXISTS (
+      SELECT FROM pg_depend d
+      WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass,
+                             'pg_opfamily'::regclass, 'pg_am'::regclass, 'pg_collation'::regclass)
+        AND (d.classid = 'pg_class'::regclass AND d.objid = c.oid
+          OR d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = c.oid)
+          OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)))
+    THEN 'uses a function or a type that is not PostgreSQL''s own'
+  WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)
+    THEN 'grants rights on a column'
+  ELSE (SELECT format('grants %s to %s', a.privilege_type, {grantee}) FROM aclexplode(c.relacl) a
+        WHERE a.privilege_type <> 'SELECT' AND a.grantee NOT IN (SELECT oid FROM trusted) LIMIT 1)
+  END) AS found (fault)
+WHERE s.version <= 3 AND c.relkind <> 't' AND fault IS NOT NULL
+LIMIT 1) AS found (problem)",
+        grantee =
+            "CASE a.grantee WHEN 0 THEN 'every role' ELSE format('role \"%s\"', pg_get_userbyid(a.grantee)) END",
+    )
+}
