@@ -24,7 +24,7 @@ use extension_worker::resync::Resync;
 use extension_worker::secrets::Secrets;
 use extension_worker::settings::{
     ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, ResyncSettings,
-    RunSettings, SslSettings,
+    RunSettings, SslSettings, TrustSettings,
 };
 use extension_worker::signatures::Signatures;
 use extension_worker::topic::Topic;
@@ -73,6 +73,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let metrics = Metrics::default();
     let pools = pools(
         &settings.ssl,
+        settings.trust,
         settings.connections_per_database,
         settings.connections,
         &metrics,
@@ -209,6 +210,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     };
     let result = match pools(
         &settings.ssl,
+        settings.trust,
         CONNECTIONS_PER_DATABASE,
         CONNECTIONS,
         &Metrics::default(),
@@ -253,6 +255,7 @@ fn tell(fault: &(dyn std::error::Error + 'static)) -> ExitCode {
 
 fn pools(
     settings: &SslSettings,
+    trust: TrustSettings,
     per_database: u16,
     in_all: u16,
     metrics: &Metrics,
@@ -265,6 +268,8 @@ fn pools(
         per_database: usize::from(per_database),
         in_all: usize::from(in_all),
         open: metrics.database_connections.clone(),
+        schema_check: trust.schema_check,
+        publish_ledger: trust.publish_ledger,
     }))
 }
 

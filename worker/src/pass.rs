@@ -92,6 +92,9 @@ pub enum PassError {
     /// A newer request of the same resource was carried out already.
     #[error("superseded by a newer request")]
     Superseded,
+    /// The script of an extension would see what roles of lower rank wrote, under names that it uses: these objects.
+    #[error("objects of roles of lower rank stand where the script of an extension would see them")]
+    UntrustedObjects(Vec<String>),
     /// PostgreSQL did everything, and the database is not as declared.
     #[error("the database is not as declared")]
     NotConverged(Vec<Step>),
@@ -113,7 +116,9 @@ impl PassError {
             Self::ReadOnly => Class::TransientAtMost(3),
             // Somebody who does not take the lock was at it between the two looks.
             Self::NotConverged(_) => Class::Race,
-            Self::Obstacle { .. } | Self::Superseded => Class::Permanent,
+            Self::Obstacle { .. } | Self::Superseded | Self::UntrustedObjects(_) => {
+                Class::Permanent
+            },
         }
     }
 
@@ -125,6 +130,7 @@ impl PassError {
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
             Self::Obstacle { .. } => Cow::Borrowed("obstacle"),
             Self::Superseded => Cow::Borrowed("superseded"),
+            Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
         }
     }
 
@@ -138,6 +144,7 @@ impl PassError {
                 target.address
             ),
             Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
+            Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
             Self::NotConverged(steps) => {
                 let missing: Vec<String> = steps.iter().map(Step::sql).collect();
                 format!("{target}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))

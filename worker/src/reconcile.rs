@@ -4,6 +4,7 @@
 
 mod decided;
 mod keep;
+mod script_check;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, plan, settle};
 
 pub use self::keep::keep_response;
+pub(crate) use self::script_check::check_scripts;
 
 /// Makes one pass.
 ///
@@ -86,7 +88,9 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         obstacle: Box::new(obstacle),
         server_version: before.server_version.clone(),
     };
-    let plan = plan(&intent, &before, &ledger).map_err(blocked)?;
+    let mut plan = plan(&intent, &before, &ledger).map_err(blocked)?;
+    let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
+    plan.warnings.extend(warnings);
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
     if pass.dry_run && pass.goal == Goal::Live {
         session.roll_back().await?;
@@ -136,7 +140,9 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let after = if plan.steps.is_empty() {
         before.clone()
     } else {
-        session.observe(&scope).await?
+        let after = session.observe(&scope).await?;
+        check_scripts(&session, plan.steps.iter(), &after).await?;
+        after
     };
     let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed)?;

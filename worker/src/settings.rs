@@ -14,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::message::Origin;
+use crate::plan::SchemaCheck;
 use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::signatures::SignatureCheck;
@@ -153,6 +154,9 @@ pub struct RunSettings {
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
+    /// How a database is treated that roles of lower rank share.
+    #[command(flatten)]
+    pub trust: TrustSettings,
 }
 
 /// Connections to PostgreSQL at the most, where nothing else is said.
@@ -202,6 +206,17 @@ pub struct SslSettings {
     pub ssl_root_cert: Option<String>,
 }
 
+/// How a database is treated that roles of lower rank share.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TrustSettings {
+    /// Whether an extension is refused whose script would see objects of roles of lower rank under names that it uses.
+    #[arg(long, env = "WORKER_SCHEMA_CHECK", value_enum, default_value_t = SchemaCheck::Refuse)]
+    pub schema_check: SchemaCheck,
+    /// Whether the ledger may become a part of a publication FOR ALL TABLES, whose subscribers then need it too.
+    #[arg(long, env = "WORKER_PUBLISH_LEDGER", default_value_t = false, action = clap::ArgAction::Set)]
+    pub publish_ledger: bool,
+}
+
 /// The settings of `plan` and `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct ByHandSettings {
@@ -226,6 +241,9 @@ pub struct ByHandSettings {
     /// How the connection is secured.
     #[command(flatten)]
     pub ssl: SslSettings,
+    /// How a database is treated that roles of lower rank share.
+    #[command(flatten)]
+    pub trust: TrustSettings,
 }
 
 /// A database with its credentials, as a URL says them. Not printed.

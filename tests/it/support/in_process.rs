@@ -328,5 +328,7 @@ pub(crate) fn pools(per_database: usize, in_all: usize) -> Pools {
         per_database,
         in_all,
         open: Gauge::default(),
+        schema_check: extension_worker::plan::SchemaCheck::Refuse,
+        publish_ledger: false,
     })
 }

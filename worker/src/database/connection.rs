@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use deadpool::managed::{Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, RecyclingMethod};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use tokio::task::JoinHandle;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PoolSettings;
 use super::budget::{Budget, Permit};
-use super::transaction::{SESSION_START, SessionStart};
+use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
 use crate::causes::with_causes;
 use crate::fault::DatabaseError;
 use crate::metrics::{Gauge, Held};
@@ -174,7 +174,10 @@ impl deadpool::managed::Manager for Connections {
 }
 
 async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
-    let messages = client.simple_query(SESSION_START).await?;
+    let begin = client.batch_execute(SESSION_BEGIN);
+    let (begun, messages) = join(begin, client.simple_query(SESSION_START)).await;
+    begun?;
+    let messages = messages?;
     let document = messages.iter().find_map(|message| {
         if let SimpleQueryMessage::Row(row) = message {
             row.get(0)

@@ -27,6 +27,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 detail: refused.detail().map(str::to_owned),
                 hint: refused.hint().map(str::to_owned),
                 constraint: refused.constraint().map(str::to_owned),
+                context: refused.where_().map(str::to_owned),
             }));
         }
         // tokio-postgres' Display hides the cause.

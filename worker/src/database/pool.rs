@@ -13,6 +13,7 @@ use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
 use crate::fault::DatabaseError;
 use crate::metrics::Gauge;
+use crate::plan::SchemaCheck;
 use crate::secrets::Password;
 use crate::server::Target;
 use crate::tls::SslMode;
@@ -30,14 +31,19 @@ pub struct PoolSettings {
     pub in_all: usize,
     /// Counts the connections that are open.
     pub open: Gauge,
+    /// What becomes of a step whose script would see objects of roles of lower rank.
+    pub schema_check: SchemaCheck,
+    /// Whether the ledger may become a part of a publication of all tables.
+    pub publish_ledger: bool,
 }
 
 /// Databases that are not managed: what is in a template is copied to every new database, its ledger too, and `rdsadmin`
 /// is RDS's own.
 const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
 
-/// How long a pool stays that nobody uses.
-const REST: Duration = Duration::from_secs(600);
+/// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
+/// one costs some milliseconds.
+const REST: Duration = Duration::from_secs(10);
 /// How long a session waits for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
@@ -157,7 +163,12 @@ impl Pools {
             }
         })?;
         let tls = pool.manager().tls();
-        Ok(Session::new(connection, tls, self.budget.clone()))
+        Ok(Session::new(
+            connection,
+            tls,
+            self.budget.clone(),
+            &self.settings,
+        ))
     }
 
     /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an

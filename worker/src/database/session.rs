@@ -1,23 +1,30 @@
 //! One transaction on one connection. A session that is dropped before its end takes its connection with it.
 
+mod configuration;
 mod ledger;
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use futures_util::future::{join, try_join};
+use futures_util::future::{join, join3, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::PoolSettings;
 use super::budget::Budget;
 use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
 use super::observe::{self, Scope};
+use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
-use crate::extension::Observed;
+use crate::extension::{Observed, SchemaName};
 use crate::fault::DatabaseError;
-use crate::ledger::{UNTRUSTED, newest_version};
-use crate::plan::{DropMode, Ledger, ResourceKey, Step};
+use crate::ledger::{PUBLISHED, UNTRUSTED, newest_version};
+use crate::plan::{DropMode, Ledger, ResourceKey, SchemaCheck, Step};
+
+/// Fails outside a transaction: what follows does not run where its beginning failed.
+const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
 
 /// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
 const LOOKS: u32 = 3;
@@ -41,6 +48,8 @@ pub struct Session {
     /// The way to the server for a cancel request.
     tls: MakeRustlsConnect,
     budget: Budget,
+    schema_check: SchemaCheck,
+    publish_ledger: bool,
 }
 
 /// What a step came to.
@@ -53,12 +62,17 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(super) fn new(client: Object<Connections>, tls: MakeRustlsConnect, budget: Budget) -> Self {
+    pub(super) fn new(client: Object<Connections>, tls: MakeRustlsConnect,
+        budget: Budget,
+        settings: &PoolSettings,
+    ) -> Self {
         Self {
             client: Some(client),
             is_busy: false,
             tls,
             budget,
+            schema_check: settings.schema_check,
+            publish_ledger: settings.publish_ledger,
         }
     }
 
@@ -106,20 +120,24 @@ impl Session {
         for _ in 0..LOOKS {
             let start = &self.connection()?.start;
             let expected = start.has_ledger;
-            let sql = format!(
-                "{}{}; {}",
-                start.begin(statement_timeout),
-                start.lock_and_check(),
-                scope.sql()
-            );
-            let (observed, document) = match read.filter(|_| expected) {
+            // A timeout that is set in a message does not hold for the rest of that message: messages that are sent
+            // together.
+            let begin = start.begin(statement_timeout);
+            let begun = promptly(self.client()?.batch_execute(&begin));
+            let sql = format!("{IN_TRANSACTION}; {}; {}", start.lock_and_check(), scope.sql());
+            let (begun, observed, document) = match read.filter(|_| expected) {
                 Some((resource, request_id)) => {
                     let document = self.read_ledger(resource, request_id);
-                    let (observed, document) = join(self.observed(&sql), document).await;
-                    (observed, Some(document))
+                    let (begun, observed, document) =
+                        join3(begun, self.observed(&sql), document).await;
+                    (begun, observed, Some(document))
                 }
-                None => (self.observed(&sql).await, None),
+                None => {
+                    let (begun, observed) = join(begun, self.observed(&sql)).await;
+                    (begun, observed, None)
+                }
             };
+            begun?;
             let found = match observed {
                 Ok(observed) => {
                     let found = observed.ledger_version == Some(newest_version());
@@ -147,7 +165,7 @@ impl Session {
         let sqlstate = error.sql().map(|refused| refused.sqlstate.as_str());
         let has_ledger = self.connection()?.start.has_ledger;
         match sqlstate {
-            Some("42P01") if has_ledger => Ok(false),
+            Some("42P01" | "3F000") if has_ledger => Ok(false),
             // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
             Some("55P03" | "42501") if has_ledger => {
                 let start = &self.connection()?.start;
@@ -175,6 +193,28 @@ impl Session {
         self.observed(&format!("{PIN}; {}", scope.sql())).await
     }
 
+    /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
+    /// more of it there: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn inspect(
+        &self,
+        schemas: &BTreeSet<SchemaName>,
+        extensions: &BTreeSet<&str>,
+    ) -> Result<SchemaObjects, DatabaseError> {
+        let acts_as = self.connection()?.start.acts_as();
+        let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
+        let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
+        serde_json::from_str(last_row(&messages).unwrap_or_default())
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
+    /// Whether objects that [`Self::inspect`] finds are refused.
+    pub fn schema_check(&self) -> SchemaCheck {
+        self.schema_check
+    }
+
     /// Carries a step out, which may take as long as `budget`.
     ///
     /// # Errors
@@ -188,6 +228,18 @@ impl Session {
                 ..
             }
         );
+        if let Step::Drop {
+            mode: DropMode::IfUnused | DropMode::Restrict,
+            ..
+        } = step
+            && let Some(rows) = self.configuration_rows(step).await?
+        {
+            return if may_stay {
+                Ok(Applied::InUse(rows))
+            } else {
+                Err(DatabaseError::ConfigurationRows(rows))
+            };
+        }
         // What earlier steps took is not there for this one. A timeout that is set in a message does not hold for the
         // rest of that message: two messages, sent together.
         let client = self.client()?;
@@ -325,13 +377,20 @@ fn last_row(messages: &[SimpleQueryMessage]) -> Option<&str> {
     })
 }
 
-/// The server's decision that the ledger may not be used comes as an error of a conversion.
+/// The server's decision that the ledger may not be used, or made, comes as an error of a conversion.
 fn untrusted(error: DatabaseError) -> DatabaseError {
-    let problem = error.sql().and_then(|refused| {
-        let (_, problem) = refused.message.split_once(UNTRUSTED)?;
-        (refused.sqlstate == "22P02").then(|| problem.trim_end_matches('"').to_owned())
-    });
-    problem.map_or(error, DatabaseError::UntrustedLedger)
+    let said = |mark: &str| {
+        let refused = error.sql().filter(|refused| refused.sqlstate == "22P02")?;
+        let (_, problem) = refused.message.split_once(mark)?;
+        Some(problem.strip_suffix('"').unwrap_or(problem).to_owned())
+    };
+    if let Some(problem) = said(UNTRUSTED) {
+        return DatabaseError::UntrustedLedger(problem);
+    }
+    match said(PUBLISHED) {
+        Some(publication) => DatabaseError::PublishedLedger(publication),
+        None => error,
+    }
 }
 
 impl Drop for Session {

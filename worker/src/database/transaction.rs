@@ -41,16 +41,19 @@ const FIXED: &[(&str, &str)] = &[
     ("tcp_keepalives_count", "3"),
 ];
 
+/// What makes the answer to [`SESSION_START`] the server's own, in a message of its own: the time that a statement may take is
+/// that which held at the beginning of its message.
+pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
+    SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
+
 /// What a new session is asked once: nothing of it is trusted to be so in another session of the same pooler, but what
 /// belongs to the server.
 ///
-/// Its first statements make the answer the server's own. What a database, or the role itself, sets beside [`FIXED`] is
+/// What a database, or the role itself, sets beside [`FIXED`] is
 /// listed with PostgreSQL's own value for it, so that it can be set back; what only a superuser can set stays. The path of
 /// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
 /// role, or a superuser.
-pub(super) const SESSION_START: &str = "\
-BEGIN; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp;
-SELECT json_build_object(
+pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun; SELECT json_build_object(
   'in_recovery', pg_is_in_recovery(),
   'has_ledger', to_regclass('extension_worker.ledger') IS NOT NULL,
   'timeouts', (SELECT json_agg(s.name) FROM pg_settings s
@@ -93,6 +96,11 @@ pub(super) struct SessionStart {
 }
 
 impl SessionStart {
+    /// The role whose rotated clone the session's role is, and as which it works.
+    pub(super) fn acts_as(&self) -> Option<&str> {
+        self.acts_as.as_deref()
+    }
+
     /// Begins a transaction whose statements run for no longer than `statement_timeout`.
     pub(super) fn begin(&self, statement_timeout: Duration) -> String {
         // A replica refuses READ WRITE.

@@ -9,6 +9,9 @@ use std::fmt;
 
 pub use sqlstate::{Class, classify};
 
+/// Of PostgreSQL's CONTEXT: a Reason has room for its first lines.
+const MAX_CONTEXT_CHARACTERS: usize = 400;
+
 /// A fault of a connection or a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -49,6 +52,16 @@ pub enum DatabaseError {
     /// Another session made the ledger, or dropped it, since it was looked at.
     #[error("another session made or dropped the schema extension_worker meanwhile")]
     LedgerAppeared,
+    /// A publication of all tables would take up the ledger.
+    #[error(
+        "publication \"{0}\" is FOR ALL TABLES and would publish the ledger too: its subscribers stop until they have a table \
+         extension_worker.ledger. Make the schema there (docs/guarantees.md) and set WORKER_PUBLISH_LEDGER=true, or publish the tables \
+         by name or by schema"
+    )]
+    PublishedLedger(String),
+    /// An extension that is to be dropped holds rows of its users. The text names the tables.
+    #[error("{0}")]
+    ConfigurationRows(String),
     /// The database is a template, or RDS's own.
     #[error(
         "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
@@ -84,6 +97,8 @@ impl DatabaseError {
             | Self::NewerLedger(_)
             | Self::OlderLedger(_) => "ledger",
             Self::ReservedDatabase(_) => "reserved_database",
+            Self::PublishedLedger(_) => "published_ledger",
+            Self::ConfigurationRows(_) => "2BP01",
         })
     }
 
@@ -110,6 +125,8 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// The constraint that was hurt.
     pub constraint: Option<String>,
+    /// Where it happened: the function and its line, the statement inside it.
+    pub context: Option<String>,
 }
 
 impl fmt::Display for SqlError {
@@ -121,6 +138,11 @@ impl fmt::Display for SqlError {
                 ". {}",
                 addition.trim_end_matches('.').replace('\n', "; ")
             )?;
+        }
+        if let Some(context) = &self.context {
+            let context = context.replace('\n', "; ");
+            let shown: String = context.chars().take(MAX_CONTEXT_CHARACTERS).collect();
+            write!(formatter, ". Context: {shown}")?;
         }
         write!(formatter, " [{}]", self.sqlstate)
     }

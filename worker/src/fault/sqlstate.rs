@@ -89,6 +89,8 @@ pub fn classify(error: &DatabaseError) -> Class {
         | DatabaseError::Unreadable(_)
         | DatabaseError::UntrustedLedger(_)
         | DatabaseError::ReservedDatabase(_)
+        | DatabaseError::PublishedLedger(_)
+        | DatabaseError::ConfigurationRows(_)
         | DatabaseError::OlderLedger(_) => Class::Permanent,
         DatabaseError::LedgerLocked(_) => Class::Transient,
         DatabaseError::LedgerAppeared => Class::Race,
@@ -127,6 +129,7 @@ mod tests {
             detail: None,
             hint: None,
             constraint: None,
+            context: None,
         })
     }
 

@@ -8,6 +8,17 @@ const SCHEMA: &str = "CREATE SCHEMA extension_worker;\n";
 /// Version 3 has a view of this name too.
 const DROP_VIEW: &str = "DROP VIEW IF EXISTS extension_worker.managed_extensions;\n";
 
+/// What the error's message holds before the name of a publication that would take up the ledger's new table.
+pub(crate) const PUBLISHED: &str = "extension-worker publication: ";
+
+/// Raises an error where the new table would become a part of what is published: a subscriber without it stops.
+pub(crate) fn check_publications() -> String {
+    format!(
+        "SELECT ('{PUBLISHED}' || pubname)::int FROM pg_publication WHERE puballtables \
+         AND current_setting('wal_level') = 'logical' LIMIT 1; "
+    )
+}
+
 /// The roles that default privileges gave a right on what [`migration`] made: each row is a statement that takes it away.
 /// None in a database without such privileges.
 pub(crate) const FOREIGN_GRANTS: &str = "\

@@ -12,6 +12,6 @@ pub use sql::{Entry, ResyncEntry};
 
 pub use migrations::newest_version;
 
-pub(crate) use migrations::{FOREIGN_GRANTS, migration};
+pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
 pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
 pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};

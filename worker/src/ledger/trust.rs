@@ -48,7 +48,7 @@ SELECT format('%s \"%s\" %s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'i' THEN 
 FROM schema s JOIN pg_class c ON c.relnamespace = s.oid CROSS JOIN LATERAL (SELECT CASE
   WHEN c.relowner NOT IN (SELECT oid FROM trusted)
     THEN format('belongs to role \"%s\"', pg_get_userbyid(c.relowner))
-  WHEN c.relkind || ' ' || c.relname <> ALL (CASE WHEN s.version >= 3
+  WHEN format('%s %s', c.relkind, c.relname) <> ALL (CASE WHEN s.version >= 3
       THEN ARRAY['r ledger', 'i ledger_pkey', 'v managed_extensions']
       ELSE ARRAY['r resource', 'i resource_pkey', 'r request', 'i request_pkey', 'r extension', 'i extension_pkey',
                  'r owner', 'i owner_pkey', 'v managed_extensions'] END)

@@ -12,6 +12,7 @@ mod order;
 mod outcome;
 mod preflight;
 mod release;
+mod script;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use ledger::{
 pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;
 pub use release::{Kept, KeptBecause};
+pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};
 pub use version::compare_naturally;
 

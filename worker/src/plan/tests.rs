@@ -28,7 +28,7 @@ fn resource(logical: &str) -> ResourceKey {
 }
 
 /// A server that offers `name default_version: version version … [requires …]`, one a line; `a>b` is an update path.
-fn server(offers: &str) -> Observed {
+pub(super) fn server(offers: &str) -> Observed {
     let mut catalog = Catalog::default();
     for line in offers
         .lines()

@@ -8,6 +8,7 @@ use super::{outcome, statement_budget, unreadable};
 use crate::database::{Pools, Scope, Session};
 use crate::extension::Observed;
 use crate::failpoint;
+use crate::fault::DatabaseError;
 use crate::ledger::Entry;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{Ledger, Managed, PassOutcome, ResourceState};
@@ -70,9 +71,10 @@ pub(super) async fn remember_deletion(
         && let Err(error) = session.migrate_ledger(before.ledger_version).await
     {
         // Who may not make the ledger made nothing that could be deleted.
-        let forbidden = error
-            .sql()
-            .is_some_and(|refused| refused.sqlstate == "42501");
+        let forbidden = matches!(error, DatabaseError::PublishedLedger(_))
+            || error
+                .sql()
+                .is_some_and(|refused| refused.sqlstate == "42501");
         return if forbidden {
             Ok(PassEnd::Outcome(outcome))
         } else {

@@ -97,6 +97,25 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
     }
 }
 
+/// Why the script of an extension is not run: it would see these objects under names that it uses.
+pub fn of_untrusted_objects(objects: &[String], place: &Target) -> String {
+    format!(
+        "{place}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
+         the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \
+         (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
+        objects.join(", ")
+    )
+}
+
+/// What is said where roles of lower rank may put objects where the script of an extension sees them.
+pub fn of_open_schemas(schemas: &[String]) -> String {
+    format!(
+        "warning: in {} roles of lower rank may create functions and operators that the script of an extension would use; a \
+         schema of its own (Schema, CreateSchema) has none",
+        schemas.join(", ")
+    )
+}
+
 fn no_such_version(
     name: &ExtensionName,
     asked: &VersionRequest,
@@ -149,6 +168,10 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
             )
         }
         DatabaseError::NoSuchHost(_) | DatabaseError::Lost(..) => format!("{address}: {error}."),
+        DatabaseError::ConfigurationRows(rows) => format!(
+            "Extension \"{}\" cannot be dropped on {place}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
+            step.map_or("", Step::extension)
+        ),
         DatabaseError::Busy
         | DatabaseError::Exhausted(_)
         | DatabaseError::Unreadable(_)
@@ -156,6 +179,7 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         | DatabaseError::LedgerLocked(_)
         | DatabaseError::LedgerAppeared
         | DatabaseError::ReservedDatabase(_)
+        | DatabaseError::PublishedLedger(_)
         | DatabaseError::NewerLedger(_)
         | DatabaseError::OlderLedger(_) => {
             format!("{place}: {error}.")
@@ -225,6 +249,7 @@ mod tests {
             detail: detail.map(str::to_owned),
             hint: hint.map(str::to_owned),
             constraint: None,
+            context: None,
         }))
     }
 

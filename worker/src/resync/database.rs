@@ -14,6 +14,7 @@ use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::{Class, DatabaseError, classify};
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
+use crate::reconcile::check_scripts;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, Step, WholeLedger, drift, settle,
 };
@@ -106,10 +107,19 @@ pub(super) async fn resync(
             let mut work = drift(declarer, &observed, &ledger);
             let steps = std::mem::take(&mut work.steps);
             note(work, &mut findings, target, &observed);
-            let done = apply(&mut session, steps, target, last, &mut findings).await?;
+            let done = apply(
+                &mut session,
+                steps,
+                &observed,
+                target,
+                last,
+                &mut findings,
+            )
+            .await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;
+                check_scripts(&session, done.iter(), &observed).await?;
             }
             let is_baseline = order
                 .baseline
@@ -205,12 +215,21 @@ async fn keep(
 async fn apply(
     session: &mut Session,
     steps: Vec<Step>,
+    observed: &Observed,
     target: &Target,
     last: bool,
     findings: &mut Findings,
 ) -> Result<Vec<Step>, PassError> {
     let mut done = Vec::new();
     for step in steps {
+        match check_scripts(session, std::iter::once(&step), observed).await {
+            Ok(_) => {}
+            Err(refused @ PassError::UntrustedObjects(_)) => {
+                findings.fault(step.extension(), refused.reason(target));
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
         let error = match session.try_apply(&step, STATEMENT_TIME).await {
             Ok(Ok(())) => {
                 info!(database = target.database, sql = step.sql(), "{step}");

@@ -102,7 +102,23 @@ impl Worker {
             ));
         }
         let place = self.place(work).await?;
-        let Place { login, databases } = &place;
+        let end = self.attempt_at(work, &place, moved_from).await;
+        if work.deleted {
+            // A session at rest would keep the database from being dropped next.
+            for database in &place.databases {
+                self.pools.let_go(&place.login.target(database));
+            }
+        }
+        end
+    }
+
+    async fn attempt_at(
+        &self,
+        work: &Work<'_>,
+        place: &Place,
+        moved_from: Option<&Properties>,
+    ) -> Result<AttemptEnd, Trouble> {
+        let Place { login, databases } = place;
         let [home, others @ ..] = databases.as_slice() else {
             return Err(Trouble::permanent(
                 "Databases: the server has none to work on.".to_owned(),
@@ -133,12 +149,12 @@ impl Worker {
             return Ok(AttemptEnd::Answered(response));
         }
         if let Some(old) = moved_from {
-            self.leave_behind(work, old, &place)
+            self.leave_behind(work, old, place)
                 .await
                 .map_err(|trouble| trouble.after(&outcomes))?;
         }
         let Some(draft) = draft else {
-            return Ok(AttemptEnd::Done(place.login.address, outcomes));
+            return Ok(AttemptEnd::Done(place.login.address.clone(), outcomes));
         };
         let response = draft.success(&outcomes);
         if work.properties.dry_run && !work.deleted {

@@ -53,6 +53,7 @@ impl Worker {
                 ),
                 other => drop(other?),
             }
+            self.pools.let_go(&left.login.target(database));
         }
         Ok(())
     }

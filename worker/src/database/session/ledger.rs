@@ -66,7 +66,12 @@ impl Session {
             None | Some(0) => String::new(),
             Some(_) => format!("{}; {}; ", ledger::LOCK_OLDER, self.check()?),
         };
-        let sql = format!("{lock}{migration}{}", ledger::FOREIGN_GRANTS);
+        let publications = if self.publish_ledger {
+            String::new()
+        } else {
+            ledger::check_publications()
+        };
+        let sql = format!("{publications}{lock}{migration}{}", ledger::FOREIGN_GRANTS);
         let done = promptly(self.client()?.simple_query(&sql)).await;
         let messages = match done.map_err(untrusted) {
             Ok(messages) => messages,

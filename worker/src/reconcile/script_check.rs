@@ -1,0 +1,44 @@
+//! Whether the scripts of a plan's steps would see what roles of lower rank wrote.
+
+use std::collections::BTreeSet;
+
+use crate::database::Session;
+use crate::extension::{Observed, SchemaName};
+use crate::pass::PassError;
+use crate::plan::{SchemaCheck, Step, script_schemas};
+use crate::response::reason;
+
+/// Looks at the schemas that the scripts of `steps` see, before they run, and afterwards, when the extensions' own names are
+/// known too and nothing is committed yet. Returns warnings, each once.
+///
+/// # Errors
+/// [`PassError::UntrustedObjects`], where such objects are refused.
+pub(crate) async fn check_scripts<'a>(
+    session: &Session,
+    steps: impl Iterator<Item = &'a Step> + Clone,
+    observed: &Observed,
+) -> Result<Vec<String>, PassError> {
+    let schemas: BTreeSet<SchemaName> = steps
+        .clone()
+        .flat_map(|step| script_schemas(step, observed))
+        .collect();
+    if schemas.is_empty() {
+        return Ok(Vec::new());
+    }
+    let extensions: BTreeSet<&str> = steps.map(Step::extension).collect();
+    let found = session.inspect(&schemas, &extensions).await?;
+    let mut warnings = Vec::new();
+    if !found.shadowing.is_empty() {
+        match session.schema_check() {
+            SchemaCheck::Refuse => return Err(PassError::UntrustedObjects(found.shadowing)),
+            SchemaCheck::Warn => warnings.push(format!(
+                "warning: the script of an extension sees {}",
+                found.shadowing.join(", ")
+            )),
+        }
+    }
+    if !found.open.is_empty() {
+        warnings.push(reason::of_open_schemas(&found.open));
+    }
+    Ok(warnings)
+}
