@@ -28,9 +28,7 @@ async fn every_role_may_ask_who_has_what() {
     let row = client.query_one(told, &[]).await.unwrap();
     assert_eq!(
         row.get::<_, String>(0),
-        format!(
-            "cube 1.5 created dependency; earthdistance {version} created declared"
-        )
+        format!("cube 1.5 created dependency; earthdistance {version} created declared")
     );
     assert!(
         client

@@ -58,7 +58,7 @@ async fn what_is_in_use_stays_unless_told_otherwise() {
     stack.create(&properties, &[]).await;
     assert_eq!(stack.delete().await, "DELETE_FAILED");
     worker
-        .logged("column item of table public.shop depends on type public.hstore")
+        .logged("column item of table shop depends on type hstore")
         .await;
     properties["DeletionBehavior"] = json!("DropCascade");
     stack.update(&properties, &[]).await;

@@ -118,7 +118,7 @@ impl PassError {
             Self::NotConverged(_) => Class::Race,
             Self::Obstacle { .. } | Self::Superseded | Self::UntrustedObjects(_) => {
                 Class::Permanent
-            },
+            }
         }
     }
 

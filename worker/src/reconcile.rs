@@ -45,8 +45,8 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     if has_ledger && !before.in_recovery {
         session.migrate_ledger(before.ledger_version).await?;
     }
-    let is_readable = has_ledger
-        && (!before.in_recovery || before.ledger_version == Some(newest_version()));
+    let is_readable =
+        has_ledger && (!before.in_recovery || before.ledger_version == Some(newest_version()));
     let ledger = match read_along {
         Some(ledger) => ledger,
         None if is_readable => session.read_ledger(pass.resource, pass.request_id).await?,

@@ -117,7 +117,8 @@ async fn every_request_is_answered_in_one_way_and_carried_out_once_whoever_is_ki
     let (mut ddl, mut rows, mut statements) = (0, 0, 0);
     for database in &databases {
         statements += database.ddl().len();
-        let told = "SELECT count(*), sum(jsonb_array_length(data -> 'outcome' -> 'changes'))::bigint
+        let told =
+            "SELECT count(*), sum(jsonb_array_length(data -> 'outcome' -> 'changes'))::bigint
                     FROM extension_worker.ledger WHERE kind = 'request'";
         let row = connect(&database.name)
             .await

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::history::{Change, Delivery, EXTENSIONS, History, Turn, Version, Wish};
-use crate::support::{Answers, Asked, Database, Fixture, LOCK, connect, delivery, handler, variable};
+use crate::support::{
+    Answers, Asked, Database, Fixture, LOCK, connect, delivery, handler, variable,
+};
 
 /// What all histories of one test share.
 pub(super) struct World {

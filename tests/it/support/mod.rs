@@ -30,7 +30,7 @@ pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
     Answers, Asked, Put, delivery, handler, handler_settings, handler_with, pools, secret,
 };
-pub(crate) use postgres::{Database, Fixture, LOCK, connect};
+pub(crate) use postgres::{Database, Fixture, LOCK, connect, connect_as};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use proxy::{Proxy, Way};
 pub(crate) use rds::Rds;

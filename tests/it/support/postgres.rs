@@ -169,14 +169,19 @@ impl Fixture {
 
 /// A connection of the administrator's.
 pub(crate) async fn connect(database: &str) -> Client {
-    let config = format!(
-        "host={} port={} user={} password={} dbname={database}",
-        variable("PGHOST"),
-        variable("PGPORT"),
-        variable("PGUSER"),
-        variable("PGPASSWORD"),
-    );
-    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    connect_as(database, &variable("PGUSER"), &variable("PGPASSWORD")).await
+}
+
+/// A connection of a role's.
+pub(crate) async fn connect_as(database: &str, role: &str, password: &str) -> Client {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(variable("PGHOST"))
+        .port(variable("PGPORT").parse().unwrap())
+        .user(role)
+        .password(password)
+        .dbname(database);
+    let (client, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }

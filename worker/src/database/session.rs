@@ -62,7 +62,9 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(super) fn new(client: Object<Connections>, tls: MakeRustlsConnect,
+    pub(super) fn new(
+        client: Object<Connections>,
+        tls: MakeRustlsConnect,
         budget: Budget,
         settings: &PoolSettings,
     ) -> Self {
@@ -88,9 +90,7 @@ impl Session {
         scope: &Scope,
         statement_timeout: Duration,
     ) -> Result<Observed, DatabaseError> {
-        let (observed, _) = self
-            .begin_with(scope, statement_timeout, None)
-            .await?;
+        let (observed, _) = self.begin_with(scope, statement_timeout, None).await?;
         Ok(observed)
     }
 
@@ -124,7 +124,11 @@ impl Session {
             // together.
             let begin = start.begin(statement_timeout);
             let begun = promptly(self.client()?.batch_execute(&begin));
-            let sql = format!("{IN_TRANSACTION}; {}; {}", start.lock_and_check(), scope.sql());
+            let sql = format!(
+                "{IN_TRANSACTION}; {}; {}",
+                start.lock_and_check(),
+                scope.sql()
+            );
             let (begun, observed, document) = match read.filter(|_| expected) {
                 Some((resource, request_id)) => {
                     let document = self.read_ledger(resource, request_id);

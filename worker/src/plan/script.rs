@@ -67,9 +67,7 @@ fn add(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extension::{
-        AvailableVersion, Catalog, ExtensionName, InstalledExtension, Version,
-    };
+    use crate::extension::{AvailableVersion, Catalog, ExtensionName, InstalledExtension, Version};
 
     fn schema(name: &str) -> SchemaName {
         SchemaName::parse(name).unwrap()
@@ -129,7 +127,10 @@ mod tests {
             seen(&create("topology", Some("geo"), true), &nothing),
             "geo topology"
         );
-        let with = observed(offers, &[("postgis", "gis", &["plain"]), ("plain", "deep", &[])]);
+        let with = observed(
+            offers,
+            &[("postgis", "gis", &["plain"]), ("plain", "deep", &[])],
+        );
         assert_eq!(
             seen(&create("topology", None, false), &with),
             "deep gis topology"

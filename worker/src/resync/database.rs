@@ -14,10 +14,10 @@ use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::{Class, DatabaseError, classify};
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
-use crate::reconcile::check_scripts;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, Step, WholeLedger, drift, settle,
 };
+use crate::reconcile::check_scripts;
 use crate::response::reason;
 use crate::secrets::Password;
 use crate::server::Target;
@@ -107,15 +107,7 @@ pub(super) async fn resync(
             let mut work = drift(declarer, &observed, &ledger);
             let steps = std::mem::take(&mut work.steps);
             note(work, &mut findings, target, &observed);
-            let done = apply(
-                &mut session,
-                steps,
-                &observed,
-                target,
-                last,
-                &mut findings,
-            )
-            .await?;
+            let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::support::{
-    LOCK, Fixture, Follower, Mode, PrivateServer, Worker, World, eventually, worker_binary,
+    Fixture, Follower, LOCK, Mode, PrivateServer, Worker, World, eventually, worker_binary,
 };
 
 /// In `make test`; `make fleet` says how many it wants with `FLEET_DATABASES`.
@@ -203,7 +203,12 @@ impl<'a> Fleet<'a> {
     /// Waits until a worker stopped there.
     pub(super) async fn is_half_way(&self) {
         eventually("the wait for the locks", async || {
-            (self.sessions("wait_event IN ('relation', 'transactionid')").await.len() == AT_ONCE).then_some(())
+            (self
+                .sessions("wait_event IN ('relation', 'transactionid')")
+                .await
+                .len()
+                == AT_ONCE)
+                .then_some(())
         })
         .await;
     }

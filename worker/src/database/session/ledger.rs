@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use tokio_postgres::{Row, SimpleQueryMessage};
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::Session;
-use crate::database::connection::{SILENCE_TIMEOUT, promptly};
 use super::{last_row, untrusted};
+use crate::database::connection::{SILENCE_TIMEOUT, promptly};
 use crate::database::transaction::PIN;
 use crate::fault::DatabaseError;
 use crate::ledger::{self, Entry, ResyncEntry};

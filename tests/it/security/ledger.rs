@@ -1,0 +1,302 @@
+//! The ledger in a database that its owner controls.
+
+use serde_json::{Value, json};
+
+use super::master::{RANKS, Rank, Scene};
+use crate::support::{Worker, World, connect, eventually};
+
+/// The ledger's table and view as the worker makes them, but for who owns them.
+const FORGED: &str = "CREATE SCHEMA extension_worker; GRANT ALL ON SCHEMA extension_worker TO PUBLIC;
+    COMMENT ON SCHEMA extension_worker IS 'Ledger of extension-worker, version 3: forged';
+    CREATE TABLE extension_worker.ledger (kind text, stack_id text, logical_resource_id text, name text,
+      requested_at timestamptz, owns jsonb, data jsonb, PRIMARY KEY (kind, stack_id, logical_resource_id, name));
+    GRANT ALL ON extension_worker.ledger TO PUBLIC;";
+
+fn reason(answer: &Value) -> &str {
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    answer["Reason"].as_str().unwrap()
+}
+
+async fn a_forged_ledger_is_refused(set_role: bool, forged: &str, dry_run: bool) {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let attacker = scene.with_payload().await;
+        attacker.batch_execute(forged).await.unwrap();
+        if set_role {
+            let (name, role) = (&scene.database.name, &scene.attacker);
+            attacker
+                .batch_execute(&format!("ALTER DATABASE \"{name}\" SET role = {role}"))
+                .await
+                .unwrap();
+        }
+        let mut properties = scene.declare(&json!(["hstore"]));
+        properties["DryRun"] = json!(dry_run);
+        let answer = world.create(properties).await;
+        let expected = format!("the schema belongs to role \"{}\"", scene.attacker);
+        assert!(reason(&answer).contains(&expected), "{rank:?}: {answer}");
+        assert!(!reason(&answer).contains("give the schema"), "{answer}");
+        assert!(!scene.is_taken().await, "{rank:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_of_the_owner_of_the_database_does_not_run_as_the_worker() {
+    let trigger = "CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON extension_worker.ledger
+                   FOR EACH ROW EXECUTE FUNCTION evil.fire()";
+    a_forged_ledger_is_refused(true, &format!("{FORGED}{trigger}"), false).await;
+}
+
+#[tokio::test]
+async fn a_view_of_the_owner_of_the_database_is_not_read_in_a_dry_run() {
+    let view = "CREATE SCHEMA extension_worker; GRANT ALL ON SCHEMA extension_worker TO PUBLIC;
+        CREATE VIEW extension_worker.ledger AS SELECT evil.payload() AS kind, ''::text AS stack_id, ''::text AS logical_resource_id,
+          ''::text AS name, now() AS requested_at, '{}'::jsonb AS owns, '{}'::jsonb AS data;
+        GRANT ALL ON extension_worker.ledger TO PUBLIC";
+    a_forged_ledger_is_refused(true, view, true).await;
+    a_forged_ledger_is_refused(false, view, true).await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_an_older_form_that_the_owner_forged_is_not_brought_to_the_newest() {
+    let older = format!(
+        "{}CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON extension_worker.resource
+         FOR EACH ROW EXECUTE FUNCTION evil.fire()",
+        include_str!("../../testdata/ledger_1.sql")
+            .replace("DROP VIEW extension_worker.managed_extensions;", "")
+            .split("INSERT INTO")
+            .next()
+            .unwrap()
+    );
+    a_forged_ledger_is_refused(true, &older, false).await;
+}
+
+/// The attacker's schema appears after the look and before the worker makes its own.
+#[tokio::test]
+async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let attacker = scene.with_payload().await;
+        let trigger = "CREATE TRIGGER fire BEFORE INSERT ON extension_worker.ledger FOR EACH ROW EXECUTE FUNCTION evil.fire()";
+        attacker
+            .batch_execute(&format!("BEGIN; {FORGED}{trigger}"))
+            .await
+            .unwrap();
+        let request = world
+            .create_request(scene.declare(&json!(["hstore"])))
+            .await;
+        world.publish(&request).await;
+        eventually("the wait for the attacker", async || {
+            scene.database.is_waiting().await.then_some(())
+        })
+        .await;
+        attacker.batch_execute("COMMIT").await.unwrap();
+        let answer = world.answer(&request).await;
+        assert!(
+            reason(&answer).contains("the schema belongs to role"),
+            "{rank:?}: {answer}"
+        );
+        assert!(!scene.is_taken().await, "{rank:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_named_rds_superuser_has_no_rank_on_a_server_that_is_not_of_rds() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let scene = Scene::new(&world, Rank::RdsMaster).await;
+    let grant = format!("GRANT rds_superuser TO {}", scene.attacker);
+    scene.database.execute(&grant).await;
+    scene.attacker().await.batch_execute(FORGED).await.unwrap();
+    let answer = world.create(scene.declare(&json!(["hstore"]))).await;
+    assert!(
+        reason(&answer).contains("the schema belongs to role"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn default_privileges_give_no_right_on_a_new_ledger() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let app = format!("app_{}", scene.attacker);
+        // Default privileges are of a role in a database.
+        scene
+            .database
+            .execute(&format!(
+                "CREATE ROLE {app}; GRANT CREATE ON DATABASE \"{name}\" TO {role};
+                 ALTER DEFAULT PRIVILEGES FOR ROLE {role} GRANT ALL ON TABLES TO {app};
+                 ALTER DEFAULT PRIVILEGES FOR ROLE {role} GRANT ALL ON SCHEMAS TO {app}, PUBLIC",
+                name = scene.database.name,
+                role = scene.role,
+            ))
+            .await;
+        for extensions in [json!(["hstore"]), json!(["hstore", "pg_trgm"])] {
+            let answer = world.create(scene.declare(&extensions)).await;
+            assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        }
+        let rights = format!(
+            "SELECT concat_ws(',', has_table_privilege('{app}', 'extension_worker.ledger', 'TRIGGER, SELECT, INSERT'),
+                              has_schema_privilege('{app}', 'extension_worker', 'CREATE'))"
+        );
+        assert_eq!(scene.database.text(&rights).await, "f,f", "{rank:?}");
+    }
+}
+
+/// What was made the attacker's own, or was left for the worker to run, in a schema that is the worker's.
+#[tokio::test]
+async fn a_ledger_that_another_role_can_steer_is_not_used() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let scene = Scene::new(&world, Rank::Superuser).await;
+    drop(scene.with_payload().await);
+    let created = world.create(scene.declare(&json!(["hstore"]))).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    let attacker = &scene.attacker;
+    let ledger = "extension_worker.ledger";
+    for (steer, undo, expected) in [
+        (
+            format!("ALTER TABLE {ledger} OWNER TO {attacker}"),
+            format!("ALTER TABLE {ledger} OWNER TO postgres"),
+            "belongs to role",
+        ),
+        (
+            format!(
+                "CREATE TRIGGER fire BEFORE INSERT ON {ledger} FOR EACH ROW EXECUTE FUNCTION evil.fire()"
+            ),
+            format!("DROP TRIGGER fire ON {ledger}"),
+            "has a trigger",
+        ),
+        (
+            format!("CREATE RULE fire AS ON INSERT TO {ledger} DO ALSO SELECT evil.payload()"),
+            format!("DROP RULE fire ON {ledger}"),
+            "has a rule",
+        ),
+        (
+            format!("CREATE POLICY fire ON {ledger} USING (evil.payload() = '')"),
+            format!("DROP POLICY fire ON {ledger}"),
+            "has a row security policy",
+        ),
+        (
+            format!("CREATE TABLE evil.child () INHERITS ({ledger})"),
+            "DROP TABLE evil.child".to_owned(),
+            "has a parent or a child",
+        ),
+        (
+            format!("ALTER TABLE {ledger} ALTER COLUMN owns SET DEFAULT evil.payload()::jsonb"),
+            format!("ALTER TABLE {ledger} ALTER COLUMN owns DROP DEFAULT"),
+            "uses a function",
+        ),
+        (
+            format!(
+                "ALTER TABLE {ledger} ADD CONSTRAINT fire CHECK (evil.payload() = '') NOT VALID"
+            ),
+            format!("ALTER TABLE {ledger} DROP CONSTRAINT fire"),
+            "uses a function",
+        ),
+        (
+            format!("ALTER TABLE {ledger} ADD COLUMN more text"),
+            format!("ALTER TABLE {ledger} DROP COLUMN more"),
+            "has other columns",
+        ),
+        (
+            format!("GRANT TRIGGER ON {ledger} TO {attacker}"),
+            format!("REVOKE ALL ON {ledger} FROM {attacker}"),
+            "grants TRIGGER to role",
+        ),
+        (
+            format!("GRANT UPDATE (data) ON {ledger} TO {attacker}"),
+            format!("REVOKE UPDATE (data) ON {ledger} FROM {attacker}"),
+            "grants rights on a column",
+        ),
+        (
+            format!("GRANT CREATE ON SCHEMA extension_worker TO {attacker}"),
+            format!("REVOKE CREATE ON SCHEMA extension_worker FROM {attacker}"),
+            "may create objects in the schema",
+        ),
+        (
+            "CREATE TABLE extension_worker.more ()".to_owned(),
+            "DROP TABLE extension_worker.more".to_owned(),
+            "is no part of the ledger",
+        ),
+    ] {
+        scene.database.execute(&steer).await;
+        let answer = world.create(scene.declare(&json!(["pg_trgm"]))).await;
+        assert!(reason(&answer).contains(expected), "{steer}: {answer}");
+        if expected == "has other columns" {
+            // A column that was dropped leaves its place: only another ledger has the right ones again.
+            let again = "DROP SCHEMA extension_worker CASCADE; DROP EXTENSION hstore";
+            scene.database.execute(&format!("{undo}; {again}")).await;
+            let created = world.create(scene.declare(&json!(["hstore"]))).await;
+            assert_eq!(created["Status"], "SUCCESS", "{created}");
+        } else {
+            scene.database.execute(&undo).await;
+        }
+    }
+    assert!(!scene.is_taken().await);
+    let answer = world.create(scene.declare(&json!(["pg_trgm"]))).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+}
+
+#[tokio::test]
+async fn an_advisory_lock_that_any_role_may_take_holds_no_request_up() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let scene = Scene::new(&world, Rank::Superuser).await;
+    let attacker = scene.attacker().await;
+    // The key by which workers of before version 3 of the ledger waited for each other.
+    attacker
+        .batch_execute("SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)")
+        .await
+        .unwrap();
+    let mut properties = scene.declare(&json!(["hstore"]));
+    properties["ServiceTimeout"] = json!(8);
+    let answer = world.create(properties).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+}
+
+/// Takes as long as a worker waits for a lock.
+#[tokio::test]
+async fn who_holds_the_ledgers_lock_is_named() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let mut properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    world.create(properties.clone()).await;
+    let holder = world.database.lock().await;
+    let row = holder
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap();
+    let expected = format!(
+        "is locked by process {} of user \"postgres\"",
+        row.get::<_, i32>(0)
+    );
+    properties["ServiceTimeout"] = json!(10);
+    let answer = world.create(properties).await;
+    assert!(reason(&answer).contains(&expected), "{answer}");
+}
+
+#[tokio::test]
+async fn a_template_is_no_database_to_manage() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for name in ["template1", "template0", "rdsadmin"] {
+        let answer = world
+            .create(json!({"DBSecret": world.secret, "DBName": name, "Extensions": ["hstore"]}))
+            .await;
+        let expected = format!("database {name} is not managed");
+        assert!(reason(&answer).contains(&expected), "{answer}");
+    }
+    let there = "SELECT count(*)::text FROM pg_namespace WHERE nspname = 'extension_worker'";
+    let row = connect("template1")
+        .await
+        .query_one(there, &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "0");
+}

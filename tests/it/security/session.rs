@@ -1,0 +1,89 @@
+//! The session of the worker in a database whose owner, and whose role, set what they may.
+
+use serde_json::json;
+
+use super::master::{Rank, Scene};
+use crate::support::{Worker, World};
+
+/// What a database and a role may set for their sessions; what its owner can set, is set to something else than it is.
+const SET_ALL: &str = "DO $$ DECLARE s record; other text; BEGIN
+  FOR s IN SELECT * FROM pg_settings WHERE context = 'user' AND name NOT IN ('client_encoding') LOOP
+    other := CASE s.vartype
+      WHEN 'bool' THEN CASE s.setting WHEN 'on' THEN 'off' ELSE 'on' END
+      WHEN 'enum' THEN (SELECT v FROM unnest(s.enumvals) v WHERE v <> s.setting ORDER BY v LIMIT 1)
+      WHEN 'string' THEN CASE s.name
+        WHEN 'search_path' THEN 'evil, pg_catalog' WHEN 'role' THEN '{role}' WHEN 'TimeZone' THEN 'Asia/Tokyo'
+        WHEN 'DateStyle' THEN 'German' WHEN 'default_text_search_config' THEN 'pg_catalog.german'
+        ELSE 'pg_catalog' END
+      ELSE CASE WHEN s.setting = s.min_val THEN s.max_val
+                WHEN s.name LIKE '%timeout' THEN '{timeout}' ELSE s.min_val END END;
+    BEGIN
+      EXECUTE format('ALTER {whom} SET %I = %L', s.name, other);
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
+  END LOOP;
+  BEGIN ALTER {whom} SET role = {role}; EXCEPTION WHEN OTHERS THEN NULL; END;
+END $$";
+
+/// Says in which session a statement of the worker's runs: an event trigger of the administrator's keeps its settings.
+const WATCH: &str = "CREATE TABLE public.seen (name text, setting text);
+  CREATE FUNCTION public.watch() RETURNS event_trigger SECURITY DEFINER SET search_path = pg_catalog LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM public.seen;
+    INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE context = 'user';
+  END $$;
+  CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.watch();";
+
+/// The settings of the worker's session while it creates an extension. Those that name the moment or the test are left out.
+async fn seen(world: &World, scene: &Scene) -> String {
+    let mut properties = scene.declare(&json!(["hstore"]));
+    properties["ServiceTimeout"] = json!(60);
+    let answer = world.create(properties).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    scene
+        .database
+        .text(
+            "SELECT string_agg(concat(name, '=', setting), E'\\n' ORDER BY name) FROM public.seen
+             WHERE name NOT IN ('statement_timeout', 'lock_timeout', 'session_authorization', 'application_name')",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn no_setting_of_a_database_or_of_its_owner_reaches_the_session_of_the_worker() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in [Rank::Superuser, Rank::RdsMaster] {
+        let ordinary = Scene::new(&world, rank).await;
+        ordinary.database.execute(WATCH).await;
+        let expected = seen(&world, &ordinary).await;
+
+        let hostile = Scene::new(&world, rank).await;
+        hostile.database.execute(WATCH).await;
+        let client = hostile.attacker().await;
+        client.batch_execute("CREATE SCHEMA evil").await.unwrap();
+        let set = |whom: &str| {
+            SET_ALL
+                .replace("{whom}", whom)
+                .replace("{role}", &hostile.attacker)
+                .replace("{timeout}", "250")
+        };
+        let database = set(&format!("DATABASE \"{}\"", hostile.database.name));
+        client.batch_execute(&database).await.unwrap();
+        if rank == Rank::RdsMaster {
+            // The master's own: what the role sets for itself.
+            let role = set(&format!("ROLE {}", hostile.role));
+            hostile.database.execute(&role).await;
+        }
+        let count = "SELECT count(*)::text FROM pg_db_role_setting s, unnest(s.setconfig)
+                     WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let count: usize = hostile.database.text(count).await.parse().unwrap();
+        assert!(count > 80, "{count} settings");
+        let found = seen(&world, &hostile).await;
+        let differing: Vec<(&str, &str)> = expected
+            .lines()
+            .zip(found.lines())
+            .filter(|(expected, found)| expected != found)
+            .collect();
+        assert!(differing.is_empty(), "{rank:?}: {differing:#?}");
+    }
+}
