@@ -100,7 +100,9 @@ impl Rds {
     /// A worker that finds the server by its name, and trusts it.
     fn worker(&self, world: &World, settings: &[(&str, &str)]) -> Worker {
         let library = nss_wrapper();
+        let hosts = format!("127.0.0.1,{HOST}");
         let names = [
+            ("WORKER_HOSTS", hosts.as_str()),
             ("LD_PRELOAD", library),
             ("NSS_WRAPPER_HOSTS", self.hosts.to_str().unwrap()),
         ];

@@ -3,9 +3,12 @@
 mod budget;
 mod connection;
 mod error;
+mod guard;
+mod guarded_stream;
 mod ledger;
 mod observe;
 mod pool;
+mod resolve;
 mod session;
 
 pub use budget::Budget;

@@ -11,6 +11,7 @@ use super::Session;
 use super::budget::Budget;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use crate::credentials::{AuthMethod, HostPatterns};
 use crate::fault::DatabaseError;
 use crate::metrics::Gauge;
 use crate::secrets::Password;
@@ -24,6 +25,10 @@ pub struct PoolSettings {
     pub ssl_mode: SslMode,
     /// The TLS configuration that goes with it.
     pub tls: rustls::ClientConfig,
+    /// How a password may be given to a server.
+    pub auth_methods: Vec<AuthMethod>,
+    /// The patterns that allow local addresses; none where every address may be connected to.
+    pub hosts: Option<Arc<HostPatterns>>,
     /// Connections at the most, for each database and role.
     pub per_database: usize,
     /// Connections at the most, all databases together, those at rest included.
@@ -123,6 +128,7 @@ impl Pools {
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
         let connection = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
+            PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
             PoolError::Backend(ConnectError::TimedOut)
             | PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => timed_out(),
             PoolError::Backend(ConnectError::Exhausted) => {
@@ -135,8 +141,8 @@ impl Pools {
                 DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
             }
         })?;
-        let tls = pool.manager().tls();
-        Ok(Session::new(connection, tls, self.budget.clone()))
+        let streams = pool.manager().streams();
+        Ok(Session::new(connection, streams, self.budget.clone()))
     }
 
     /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an

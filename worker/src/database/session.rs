@@ -8,10 +8,10 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use futures_util::future::{join, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::budget::Budget;
 use super::connection::{Connections, SILENCE_TIMEOUT, promptly};
+use super::guarded_stream::Streams;
 use super::ledger::newest_version;
 use super::observe::{self, Scope};
 use crate::extension::Observed;
@@ -37,7 +37,7 @@ pub struct Session {
     /// A transaction is open, or a statement runs.
     is_busy: bool,
     /// The way to the server for a cancel request.
-    tls: MakeRustlsConnect,
+    streams: Streams,
     budget: Budget,
 }
 
@@ -51,11 +51,11 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(super) fn new(client: Object<Connections>, tls: MakeRustlsConnect, budget: Budget) -> Self {
+    pub(super) fn new(client: Object<Connections>, streams: Streams, budget: Budget) -> Self {
         Self {
             client: Some(client),
             is_busy: false,
-            tls,
+            streams,
             budget,
         }
     }
@@ -281,9 +281,9 @@ impl Drop for Session {
             // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
             // it would let the statement run on; and a cancel request that does not arrive is made up for by
             // client_connection_check_interval.
-            let (token, tls) = (client.cancel_token(), self.tls.clone());
+            let (token, streams) = (client.cancel_token(), self.streams.clone());
             tokio::spawn(async move {
-                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await);
+                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(streams)).await);
             });
             drop(Object::take(client));
         } else if self.budget.is_wanted() {
