@@ -143,6 +143,8 @@ def start_worker(outputs: Parameters) -> Path:
             "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"],
             "WORKER_ACCOUNTS": "000000000000",
             "WORKER_RESPONSE_ORIGIN": os.environ["AWS_ENDPOINT_URL"],
+            # RDS's instances are servers of this machine.
+            "WORKER_HOSTS": os.environ["PGHOST"],
             # A worker sees its last receive through before it stops: short, so that the demo ends soon.
             "WORKER_RECEIVE_WAIT_SECONDS": "2",
             "WORKER_LOG_FORMAT": "text",

@@ -47,6 +47,7 @@ impl Worker {
             .arg("run")
             .env("WORKER_QUEUE_URL", queue)
             .env("WORKER_RESPONSE_ORIGIN", world.answers_origin())
+            .env("WORKER_HOSTS", "127.0.0.1,localhost")
             .env("WORKER_HEALTH_ADDR", format!("127.0.0.1:{port}"))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

@@ -138,7 +138,10 @@ async fn servers_that_do_not_serve_are_named() {
         .await;
     for (secret, expected) in [
         (wrong_password, "password authentication failed for user"),
-        (down, "127.0.0.1:1 could not be reached (Connection refused"),
+        (
+            down,
+            "127.0.0.1:1 could not be reached. Does its security group",
+        ),
         (
             no_database,
             "database \"no_such_database\" does not exist [3D000]",

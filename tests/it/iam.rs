@@ -41,6 +41,24 @@ async fn a_token_that_the_worker_signs_is_sent_over_tls_in_the_place_of_a_passwo
 }
 
 #[tokio::test]
+async fn a_token_is_sent_in_clear_to_a_server_alone_that_proved_who_it_is() {
+    let world = World::new().await;
+    let rds = Rds::start(&world, |token| token.starts_with(HOST)).await;
+    // Not even where the operator lets passwords go out in clear.
+    let settings = [
+        ("PGSSLMODE", "verify-ca"),
+        ("WORKER_AUTH_METHODS", "password"),
+    ];
+    let _worker = rds.worker(&world, &settings);
+    let answer = world.create(rds.declare(&world, "hstore").await).await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    let reason = answer["Reason"].as_str().unwrap();
+    let expected = "the IAM token in clear text, which is sent with PGSSLMODE verify-full alone";
+    assert!(reason.contains(expected), "{reason}");
+    assert!(rds.directory.passwords().is_empty());
+}
+
+#[tokio::test]
 async fn a_token_that_is_refused_is_signed_anew_until_patience_ends() {
     let world = World::new().await;
     let rds = Rds::start(&world, |_| false).await;
@@ -100,7 +118,9 @@ impl Rds {
     /// A worker that finds the server by its name, and trusts it.
     fn worker(&self, world: &World, settings: &[(&str, &str)]) -> Worker {
         let library = nss_wrapper();
+        let hosts = format!("127.0.0.1,{HOST}");
         let names = [
+            ("WORKER_HOSTS", hosts.as_str()),
             ("LD_PRELOAD", library),
             ("NSS_WRAPPER_HOSTS", self.hosts.to_str().unwrap()),
         ];

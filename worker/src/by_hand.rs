@@ -69,7 +69,7 @@ pub async fn carry_out(
     let end = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
         .await
         .unwrap_or_else(|_| Err(Trouble::out_of_time(progress.waited_for().as_deref())))
-        .map_err(|trouble| ByHandError::Reason(trouble.reason))?;
+        .map_err(|trouble| ByHandError::Reason(trouble.in_full().to_owned()))?;
     let text = match &end {
         AttemptEnd::Done(address, outcomes) if settings.json => as_json(address, outcomes),
         AttemptEnd::Done(address, outcomes) => as_text(address, outcomes, properties.dry_run),

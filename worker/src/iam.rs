@@ -79,7 +79,7 @@ impl Tokens {
             .expiry()
             .and_then(|expiry| expiry.duration_since(SystemTime::now()).ok());
         let until = Instant::now() + lifetime.map_or(REUSED, |lifetime| REUSED.min(lifetime / 2));
-        let token = Password::new(sign_token(
+        let token = Password::token(sign_token(
             address,
             username,
             credentials,

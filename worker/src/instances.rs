@@ -18,6 +18,19 @@ pub struct Instance {
     pub secret: Option<String>,
 }
 
+/// An instance or a cluster with all endpoints that lead to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Its identifier.
+    pub id: String,
+    /// The ARN of the secret that RDS keeps of its master user.
+    pub secret: Option<String>,
+    /// The identifier of the cluster that an instance is a member of.
+    pub cluster: Option<String>,
+    /// Hosts with their ports.
+    pub endpoints: Vec<(String, u16)>,
+}
+
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Marker {
@@ -62,6 +75,48 @@ impl Instances {
             None => self.instances(tag, None).await,
             Some(Marker::Instances(marker)) => self.instances(tag, Some(marker)).await,
             Some(Marker::Clusters(marker)) => self.clusters(tag, marker).await,
+        }
+    }
+
+    /// Every instance of PostgreSQL, members of clusters included.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn reported_instances(&self) -> Result<Vec<Reported>, ListError> {
+        let mut reported = Vec::new();
+        let mut marker = None;
+        loop {
+            let call = self.0.describe_db_instances().set_marker(marker);
+            let sent = call.send().await;
+            let output = sent.map_err(|error| fault("DescribeDBInstances", &error))?;
+            let found = output.db_instances.unwrap_or_default().into_iter();
+            let meant = found.filter(|instance| is_postgres(instance.engine.as_deref()));
+            reported.extend(meant.filter_map(reported_instance));
+            marker = output.marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(reported);
+            }
+        }
+    }
+
+    /// Every cluster of PostgreSQL.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn reported_clusters(&self) -> Result<Vec<Reported>, ListError> {
+        let mut reported = Vec::new();
+        let mut marker = None;
+        loop {
+            let call = self.0.describe_db_clusters().set_marker(marker);
+            let sent = call.send().await;
+            let output = sent.map_err(|error| fault("DescribeDBClusters", &error))?;
+            let found = output.db_clusters.unwrap_or_default().into_iter();
+            let meant = found.filter(|cluster| is_postgres(cluster.engine.as_deref()));
+            reported.extend(meant.filter_map(reported_cluster));
+            marker = output.marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(reported);
+            }
         }
     }
 
@@ -134,6 +189,38 @@ fn cluster(cluster: DbCluster) -> Option<Instance> {
         secret: cluster
             .master_user_secret
             .and_then(|secret| secret.secret_arn),
+    })
+}
+
+fn reported_instance(instance: DbInstance) -> Option<Reported> {
+    let cluster = instance.db_cluster_identifier.clone();
+    let self::Instance {
+        id,
+        endpoint,
+        secret,
+    } = self::instance(instance)?;
+    Some(Reported {
+        id,
+        secret,
+        cluster,
+        endpoints: endpoint.into_iter().collect(),
+    })
+}
+
+fn reported_cluster(cluster: DbCluster) -> Option<Reported> {
+    let port = port(cluster.port);
+    let hosts = cluster
+        .endpoint
+        .into_iter()
+        .chain(cluster.reader_endpoint)
+        .chain(cluster.custom_endpoints.unwrap_or_default());
+    Some(Reported {
+        id: cluster.db_cluster_identifier?,
+        secret: cluster
+            .master_user_secret
+            .and_then(|secret| secret.secret_arn),
+        cluster: None,
+        endpoints: hosts.map(|host| (host, port)).collect(),
     })
 }
 

@@ -24,6 +24,7 @@
 // comes in at work. `fleet` is on the other side: it asks workers, and gathers what they tell.
 pub mod by_hand;
 pub mod consumer;
+pub mod credentials;
 pub mod fleet;
 pub mod handler;
 pub mod login;

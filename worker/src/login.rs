@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use crate::credentials::AllowedHosts;
 use crate::iam::Tokens;
 use crate::message::{Authentication, Properties};
 use crate::secrets::{Password, Secret, SecretError, Secrets};
-use crate::server::{Address, Host, Target};
+use crate::server::{Address, DEFAULT_PORT, Host, Target};
 use crate::trouble::Trouble;
-
-/// PostgreSQL's port.
-const DEFAULT_PORT: u16 = 5432;
 
 /// Where credentials come from.
 #[derive(Debug)]
 pub struct Logins {
     secrets: Secrets,
     tokens: Option<Tokens>,
+    /// None: a secret is sent wherever the properties say.
+    allowed_hosts: Option<AllowedHosts>,
 }
 
 /// A role that can log in to a server.
@@ -36,7 +36,18 @@ pub struct Login {
 impl Logins {
     /// Without tokens nobody authenticates with IAM.
     pub fn new(secrets: Secrets, tokens: Option<Tokens>) -> Self {
-        Self { secrets, tokens }
+        Self {
+            secrets,
+            tokens,
+            allowed_hosts: None,
+        }
+    }
+
+    /// Sends secrets to these servers alone. On the command line no rule applies: who runs it holds the credentials.
+    #[must_use]
+    pub fn restricted_to(mut self, allowed_hosts: AllowedHosts) -> Self {
+        self.allowed_hosts = Some(allowed_hosts);
+        self
     }
 
     /// Reads the secret, and signs a token where one is declared.
@@ -94,6 +105,10 @@ impl Logins {
             host: host.clone(),
             port,
         };
+        if let Some(allowed) = &self.allowed_hosts {
+            let checked = allowed.check(secret, &address).await;
+            checked.map_err(|error| Trouble::of_host(&error, id))?;
+        }
         let password = match properties.authentication {
             Authentication::Password => secret.password.clone().ok_or_else(|| {
                 Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))

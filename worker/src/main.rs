@@ -9,6 +9,7 @@ use clap::Parser;
 use extension_worker::aws::Caller;
 use extension_worker::causes::with_causes;
 use extension_worker::consumer::{self, ConsumerSettings};
+use extension_worker::credentials::{AllowedHosts, HostPatterns};
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::health::{self, Health, Heartbeat};
@@ -71,9 +72,11 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let turns = settings.turns();
     tls::install_provider();
     let metrics = Metrics::default();
+    let hosts = HostPatterns::new(settings.hosts);
     let pools = pools(
         &settings.ssl,
         settings.trust,
+        Some(Arc::new(hosts.clone())),
         settings.connections_per_database,
         settings.connections,
         &metrics,
@@ -105,7 +108,8 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         Logins::new(
             Secrets::new(&config, settings.secret_seconds),
             Tokens::new(&config),
-        ),
+        )
+        .restricted_to(AllowedHosts::new(hosts, Instances::new(&config))),
         pools,
         Turns::new(turns),
     );
@@ -211,6 +215,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     let result = match pools(
         &settings.ssl,
         settings.trust,
+        None,
         CONNECTIONS_PER_DATABASE,
         CONNECTIONS,
         &Metrics::default(),
@@ -256,6 +261,7 @@ fn tell(fault: &(dyn std::error::Error + 'static)) -> ExitCode {
 fn pools(
     settings: &SslSettings,
     trust: TrustSettings,
+    hosts: Option<Arc<HostPatterns>>,
     per_database: u16,
     in_all: u16,
     metrics: &Metrics,
@@ -265,6 +271,8 @@ fn pools(
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
+        auth_methods: settings.auth_methods.clone(),
+        hosts,
         per_database: usize::from(per_database),
         in_all: usize::from(in_all),
         open: metrics.database_connections.clone(),

@@ -134,6 +134,18 @@ impl PassError {
         }
     }
 
+    /// What the Reason leaves out, for the worker's operators.
+    pub fn detail(&self, target: &Target) -> Option<String> {
+        match self {
+            Self::Database { error, .. } => reason::of_connection(error, target),
+            Self::Obstacle { .. }
+            | Self::ReadOnly
+            | Self::Superseded
+            | Self::UntrustedObjects(_)
+            | Self::NotConverged(_) => None,
+        }
+    }
+
     /// The Reason.
     pub fn reason(&self, target: &Target) -> String {
         match self {

@@ -86,7 +86,7 @@ pub async fn persist(
             // Whoever gives the coordinates is given an answer.
             Ok(Ok(AttemptEnd::Done(..))) => break true,
             Ok(Err(trouble)) => {
-                info!(reason = trouble.reason, "the attempt failed");
+                info!(reason = trouble.in_full(), "the attempt failed");
                 let crowded = trouble.crowded;
                 if !crowded {
                     progress.note(!trouble.failing);
@@ -117,7 +117,7 @@ pub async fn persist(
     if may_wait {
         let pause = full_jitter(MAX_PAUSE.min(left / 2));
         warn!(
-            reason = trouble.reason,
+            reason = trouble.in_full(),
             ?pause,
             "given back, to be tried again"
         );
@@ -149,7 +149,10 @@ async fn keep(worker: &Worker, work: &Work<'_>, trouble: &Trouble, failed: Respo
     match tokio::time::timeout_at(until.into(), worker.keep_failure(&work, &failed)).await {
         Ok(Ok(kept)) => kept,
         Ok(Err(trouble)) => {
-            info!(reason = trouble.reason, "the failure is not in the ledger");
+            info!(
+                reason = trouble.in_full(),
+                "the failure is not in the ledger"
+            );
             failed
         }
         Err(_) => {

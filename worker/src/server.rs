@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// PostgreSQL's port.
+pub const DEFAULT_PORT: u16 = 5432;
+
 /// The longest name that DNS knows, in bytes.
 const MAX_HOST_BYTES: usize = 253;
 

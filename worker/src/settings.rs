@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::credentials::{AuthMethod, HostPattern};
 use crate::message::Origin;
 use crate::plan::SchemaCheck;
 use crate::secrets::{Password, Secret};
@@ -94,6 +95,15 @@ pub struct RunSettings {
     /// Accounts whose stacks are served, separated by commas; unset: any.
     #[arg(long, env = "WORKER_ACCOUNTS", value_delimiter = ',', value_parser = account)]
     pub accounts: Vec<String>,
+    /// Hosts that any secret may be sent to, separated by commas: names, addresses and patterns with *, as in
+    /// "*.example.com,10.0.0.7:5432". Others are its own, and those that RDS reports for it.
+    #[arg(
+        long,
+        env = "WORKER_HOSTS",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ','
+    )]
+    pub hosts: Vec<HostPattern>,
     /// Queue for messages that nobody can be answered about; unset: the queue's redrive policy moves them.
     #[arg(long, env = "WORKER_DEAD_LETTER_QUEUE_URL", value_parser = queue_url)]
     pub dead_letter_queue_url: Option<String>,
@@ -204,6 +214,15 @@ pub struct SslSettings {
     /// File of the CA certificates that PostgreSQL's are checked against, or "system"; unset: the system's.
     #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE")]
     pub ssl_root_cert: Option<String>,
+    /// How a password may be given to a server, separated by commas.
+    #[arg(
+        long,
+        env = "WORKER_AUTH_METHODS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "scram-sha-256"
+    )]
+    pub auth_methods: Vec<AuthMethod>,
 }
 
 /// How a database is treated that roles of lower rank share.
@@ -285,6 +304,7 @@ impl FromStr for DatabaseUrl {
                 .map_err(|fault| format!("its host {fault}"))?,
             port: url.port(),
             dbname: Some(dbname).filter(|name| !name.is_empty()),
+            arn: None,
         }))
     }
 }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::credentials::HostError;
 use crate::fault::{Class, DatabaseError};
 use crate::iam::IamError;
 use crate::pass::PassError;
 use crate::plan::PassOutcome;
+use crate::response::reason;
 use crate::secrets::SecretError;
 use crate::server::{Address, Target};
 
@@ -18,6 +20,8 @@ pub struct Trouble {
     pub code: Cow<'static, str>,
     /// The Reason.
     pub reason: String,
+    /// The same with what a stack's author is not to learn, where there is such.
+    pub detail: Option<String>,
     /// The secret, the host or the database does not exist: nothing of the resource is there.
     pub gone: bool,
     /// No connection can be made.
@@ -40,6 +44,7 @@ impl Trouble {
                 Some(what) => format!("{what}: there was no answer in time."),
                 None => "the request came when its time was nearly over.".to_owned(),
             },
+            detail: None,
             gone: false,
             unreachable: false,
             in_step: false,
@@ -54,6 +59,7 @@ impl Trouble {
             class: Class::Permanent,
             code: Cow::Borrowed("permanent"),
             reason,
+            detail: None,
             gone: false,
             unreachable: false,
             in_step: false,
@@ -86,11 +92,25 @@ impl Trouble {
             class,
             code: Cow::Borrowed("secret"),
             reason: format!("{error}."),
+            detail: None,
             gone,
             unreachable: false,
             in_step: false,
             failing: false,
             crowded: false,
+        }
+    }
+
+    /// The secret may not be sent to the server.
+    pub fn of_host(error: &HostError, secret: &str) -> Self {
+        let class = match error {
+            HostError::Refused(_) => Class::Permanent,
+            HostError::Unknown(_) => Class::Transient,
+        };
+        Self {
+            class,
+            code: Cow::Borrowed("host"),
+            ..Self::permanent(reason::of_host(error, secret))
         }
     }
 
@@ -120,6 +140,7 @@ impl Trouble {
             class,
             code: error.code(),
             reason: error.reason(target),
+            detail: error.detail(target),
             gone: class == Class::NoDatabase || no_host,
             unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
             in_step: matches!(error, PassError::Database { step: Some(_), .. }),
@@ -139,8 +160,17 @@ impl Trouble {
             .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
             .collect();
         if !done.is_empty() {
-            self.reason = format!("{} Done before: {}.", self.reason, done.join("; "));
+            let done = done.join("; ");
+            self.reason = format!("{} Done before: {done}.", self.reason);
+            self.detail = self
+                .detail
+                .map(|detail| format!("{detail} Done before: {done}."));
         }
         self
+    }
+
+    /// All that is known, for the log and the worker's operators.
+    pub fn in_full(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.reason)
     }
 }

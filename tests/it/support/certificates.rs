@@ -69,7 +69,8 @@ impl Certificates {
         fs::write(bundle, fs::read(self.path(file)).unwrap()).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// One of the files.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use chrono::{DateTime, Utc};
+use extension_worker::credentials::AuthMethod;
 use extension_worker::database::{PoolSettings, Pools};
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::http::Http;
@@ -271,6 +272,7 @@ pub(crate) fn secret() -> Secret {
         host: Some(Host::parse(&variable("PGHOST")).unwrap()),
         port: Some(variable("PGPORT").parse().unwrap()),
         dbname: None,
+        arn: None,
     }
 }
 
@@ -325,6 +327,8 @@ pub(crate) fn pools(per_database: usize, in_all: usize) -> Pools {
     Pools::new(PoolSettings {
         ssl_mode: SslMode::Disable,
         tls: tls::postgres_config(SslMode::Disable, None).unwrap(),
+        auth_methods: vec![AuthMethod::ScramSha256],
+        hosts: None,
         per_database,
         in_all,
         open: Gauge::default(),

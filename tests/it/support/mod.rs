@@ -7,6 +7,7 @@ mod counter;
 mod directory;
 mod follower;
 mod gate;
+mod hostile_server;
 mod http_proxy;
 mod in_process;
 mod postgres;
@@ -26,6 +27,7 @@ pub(crate) use counter::Counter;
 pub(crate) use directory::Directory;
 pub(crate) use follower::{Follower, Told};
 pub(crate) use gate::Gate;
+pub(crate) use hostile_server::HostileServer;
 pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
     Answers, Asked, Put, delivery, handler, handler_settings, handler_with, pools, secret,

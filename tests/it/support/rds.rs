@@ -79,6 +79,14 @@ impl Rds<'_> {
         instance.db_instance_class.unwrap()
     }
 
+    /// The ARN of the secret that RDS manages of an instance.
+    pub(crate) async fn secret_of(&self, id: &str) -> String {
+        let described = self.0.aws.rds.describe_db_instances();
+        let described = described.db_instance_identifier(id).send().await.unwrap();
+        let instance = described.db_instances.unwrap().pop().unwrap();
+        instance.master_user_secret.unwrap().secret_arn.unwrap()
+    }
+
     /// The snapshot that is there of an instance, which may be gone.
     pub(crate) async fn snapshot_of(&self, id: &str) -> String {
         let described = self.0.aws.rds.describe_db_snapshots().send().await.unwrap();

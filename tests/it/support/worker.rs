@@ -6,6 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::{World, eventually, variable};
 
+/// Where the servers of the tests are.
+const HOSTS: &str = "127.0.0.1,localhost";
+
 /// A running worker. It is killed when the test ends; a test that goes on after it stops it with SIGTERM, as a receive
 /// that is cut off can still be handed a message.
 pub(crate) struct Worker {
@@ -74,6 +77,7 @@ impl Worker {
             .env("WORKER_TOPIC_ARNS", &world.topic_arn)
             .env("WORKER_RESPONSE_ORIGIN", variable("AWS_ENDPOINT_URL"))
             .env("WORKER_RECEIVE_WAIT_SECONDS", "1")
+            .env("WORKER_HOSTS", HOSTS)
             .env("WORKER_LOG_FORMAT", "json")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

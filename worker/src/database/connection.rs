@@ -5,16 +5,18 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool::managed::{Metrics, RecycleError, RecycleResult};
-use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, RecyclingMethod};
-use futures_util::future::{BoxFuture, join};
-use tokio::task::JoinHandle;
+use deadpool_postgres::ClientWrapper;
+use futures_util::future::join;
 use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::config::SslNegotiation;
 
 use super::PoolSettings;
 use super::budget::{Budget, Permit};
+use super::guarded_stream::Streams;
+use super::resolve::{ResolveError, Resolver};
 use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
 use crate::causes::with_causes;
+use crate::credentials::AuthPolicy;
 use crate::fault::DatabaseError;
 use crate::metrics::{Gauge, Held};
 use crate::secrets::Password;
@@ -47,6 +49,8 @@ pub(super) enum ConnectError {
     #[error("connection timed out")]
     TimedOut,
     #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
@@ -72,8 +76,9 @@ impl Deref for Connection {
 
 /// Makes the connections of one pool: the driver's own way, within the budget.
 pub(super) struct Connections {
-    manager: Manager,
-    tls: MakeRustlsConnect,
+    config: tokio_postgres::Config,
+    resolver: Resolver,
+    streams: Streams,
     budget: Budget,
     open: Gauge,
     make_room: Box<dyn Fn() + Send + Sync>,
@@ -88,17 +93,15 @@ impl Connections {
         budget: Budget,
         make_room: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let tls = MakeRustlsConnect::new(settings.tls.clone());
-        let manager = Manager::from_connect(
-            postgres_config(settings, target, password),
-            Connector { tls: tls.clone() },
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Verified,
-            },
-        );
+        let policy = AuthPolicy {
+            methods: settings.auth_methods.clone(),
+            is_token: password.is_token(),
+            is_verified: settings.ssl_mode == SslMode::VerifyFull,
+        };
         Self {
-            manager,
-            tls,
+            config: postgres_config(target, password),
+            resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
+            streams: Streams::new(settings.tls.clone(), settings.ssl_mode, policy),
             budget,
             open: settings.open.clone(),
             make_room,
@@ -106,8 +109,30 @@ impl Connections {
     }
 
     /// The way to the server for a cancel request.
-    pub(super) fn tls(&self) -> MakeRustlsConnect {
-        self.tls.clone()
+    pub(super) fn streams(&self) -> Streams {
+        self.streams.clone()
+    }
+
+    /// Connects to an address that the host leads to now, once it was seen to be one that is allowed: no later answer of
+    /// DNS can lead elsewhere. Of several the first that serves is taken.
+    async fn connect(&self) -> Result<ClientWrapper, ConnectError> {
+        let mut config = self.config.clone();
+        let host = self.resolver.host();
+        for ip in self.resolver.resolve().await? {
+            config.host(host).hostaddr(ip);
+        }
+        // Boxed: what the driver awaits is deep.
+        let connecting = Box::pin(config.connect(self.streams()));
+        let (client, connection) = connecting.await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(
+                    error = with_causes(&error),
+                    "connection to PostgreSQL ended"
+                );
+            }
+        });
+        Ok(ClientWrapper::new(client, task))
     }
 }
 
@@ -138,7 +163,7 @@ impl deadpool::managed::Manager for Connections {
         let permit = self.budget.permit(&self.make_room).await;
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
-            let client = self.manager.create().await?;
+            let client = self.connect().await?;
             let start = begin_session(&client).await?;
             Ok((client, start))
         };
@@ -161,15 +186,12 @@ impl deadpool::managed::Manager for Connections {
         if metrics.last_used() < TRUSTED && !connection.client.is_closed() {
             return Ok(());
         }
-        let lives = self.manager.recycle(&mut connection.client, metrics).await;
-        lives.map_err(|error| match error {
-            RecycleError::Message(text) => RecycleError::Message(text),
-            RecycleError::Backend(error) => RecycleError::Backend(error.into()),
-        })
-    }
-
-    fn detach(&self, connection: &mut Connection) {
-        self.manager.detach(&mut connection.client);
+        if connection.client.is_closed() {
+            return Err(RecycleError::message("the connection was closed"));
+        }
+        let lives = connection.client.simple_query("").await;
+        lives.map_err(|error| RecycleError::Backend(error.into()))?;
+        Ok(())
     }
 }
 
@@ -189,14 +211,9 @@ async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, 
         .map_err(|error| ConnectError::Unreadable(error.to_string()))
 }
 
-fn postgres_config(
-    settings: &PoolSettings,
-    target: &Target,
-    password: &Password,
-) -> tokio_postgres::Config {
+fn postgres_config(target: &Target, password: &Password) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     config
-        .host(target.address.host.as_str())
         .port(target.address.port)
         .dbname(&target.database)
         .user(&target.username)
@@ -207,40 +224,8 @@ fn postgres_config(
         .keepalives_interval(KEEPALIVE_INTERVAL)
         .keepalives_retries(3)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
-        .ssl_mode(match settings.ssl_mode {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-                tokio_postgres::config::SslMode::Require
-            }
-        });
+        // What is negotiated is up to `Streams`.
+        .ssl_mode(tokio_postgres::config::SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct);
     config
-}
-
-/// The driver's own way, with the end of a connection in the log.
-struct Connector {
-    tls: MakeRustlsConnect,
-}
-
-impl Connect for Connector {
-    fn connect(
-        &self,
-        config: &tokio_postgres::Config,
-    ) -> BoxFuture<'_, Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>>
-    {
-        let config = config.clone();
-        let tls = self.tls.clone();
-        Box::pin(async move {
-            let (client, connection) = config.connect(tls).await?;
-            let task = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(
-                        error = with_causes(&error),
-                        "connection to PostgreSQL ended"
-                    );
-                }
-            });
-            Ok((client, task))
-        })
-    }
 }

@@ -7,6 +7,8 @@ use chrono::DateTime;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
+use super::guard::{GuardError, TOO_MUCH};
+use super::resolve::ResolveError;
 use crate::fault::{DatabaseError, SqlError};
 
 /// What `getaddrinfo` says of a name that does not exist, in glibc's, musl's and BSD's words. Anything else that it
@@ -21,6 +23,9 @@ const NO_SUCH_NAME: [&str; 4] = [
 impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(refused) = error.as_db_error() {
+            if refused.code().code() == TOO_MUCH {
+                return Self::TooMuchReceived;
+            }
             return Self::Sql(Box::new(SqlError {
                 sqlstate: refused.code().code().to_owned(),
                 message: refused.message().to_owned(),
@@ -39,17 +44,44 @@ impl From<tokio_postgres::Error> for DatabaseError {
         if let Some(refusal) = causes.iter().find_map(|cause| tls(*cause)) {
             return Self::Tls(refused(refusal), Box::new(error));
         }
+        if let Some(refusal) = causes.iter().find_map(|cause| guard(*cause)) {
+            return match refusal {
+                GuardError::Auth(_) => Self::Authentication(refusal.to_string(), Box::new(error)),
+                GuardError::Protocol => Self::Lost(refusal.to_string(), Some(Box::new(error))),
+            };
+        }
+        // What the driver refuses while it authenticates: a server that has no SCRAM, or knows nothing of the password.
+        if error.to_string().starts_with("authentication error") {
+            return Self::Authentication(innermost, Box::new(error));
+        }
         if innermost.contains("does not support TLS") {
             return Self::Tls(innermost, Box::new(error));
         }
-        // std gives a failed look-up no kind of its own.
-        let no_such_name = innermost.contains("failed to lookup address")
-            && NO_SUCH_NAME.iter().any(|words| innermost.contains(words));
-        if no_such_name {
-            return Self::NoSuchHost(Box::new(error));
-        }
         Self::Lost(innermost, Some(Box::new(error)))
     }
+}
+
+impl From<ResolveError> for DatabaseError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Lookup(error) => {
+                let text = error.to_string();
+                // std gives a failed look-up no kind of its own.
+                if NO_SUCH_NAME.iter().any(|words| text.contains(words)) {
+                    Self::NoSuchHost(Box::new(error))
+                } else {
+                    Self::Unreachable(text, Some(Box::new(error)))
+                }
+            }
+            ResolveError::Local => Self::LocalAddress,
+        }
+    }
+}
+
+/// What the guard of the stream refused.
+fn guard<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a GuardError> {
+    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    inner.downcast_ref()
 }
 
 /// A handshake that failed for its content; one that was cut off is an ordinary I/O error.

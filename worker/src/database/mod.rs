@@ -3,8 +3,11 @@
 mod budget;
 mod connection;
 mod error;
+mod guard;
+mod guarded_stream;
 mod observe;
 mod pool;
+mod resolve;
 mod schema_objects;
 mod session;
 mod transaction;

@@ -11,6 +11,7 @@ use super::Session;
 use super::budget::Budget;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use crate::credentials::{AuthMethod, HostPatterns};
 use crate::fault::DatabaseError;
 use crate::metrics::Gauge;
 use crate::plan::SchemaCheck;
@@ -25,6 +26,10 @@ pub struct PoolSettings {
     pub ssl_mode: SslMode,
     /// The TLS configuration that goes with it.
     pub tls: rustls::ClientConfig,
+    /// How a password may be given to a server.
+    pub auth_methods: Vec<AuthMethod>,
+    /// The patterns that allow local addresses; none where every address may be connected to.
+    pub hosts: Option<Arc<HostPatterns>>,
     /// Connections at the most, for each database and role.
     pub per_database: usize,
     /// Connections at the most, all databases together, those at rest included.
@@ -150,6 +155,7 @@ impl Pools {
         let connection = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
             PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
+            PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
             PoolError::Backend(ConnectError::TimedOut)
             | PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => timed_out(),
             PoolError::Backend(ConnectError::Exhausted) => {
@@ -162,10 +168,10 @@ impl Pools {
                 DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
             }
         })?;
-        let tls = pool.manager().tls();
+        let streams = pool.manager().streams();
         Ok(Session::new(
             connection,
-            tls,
+            streams,
             self.budget.clone(),
             &self.settings,
         ))

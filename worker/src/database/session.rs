@@ -10,11 +10,11 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use futures_util::future::{join, join3, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PoolSettings;
 use super::budget::Budget;
 use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
+use super::guarded_stream::Streams;
 use super::observe::{self, Scope};
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
@@ -46,7 +46,7 @@ pub struct Session {
     /// A transaction is open, or a statement runs.
     is_busy: bool,
     /// The way to the server for a cancel request.
-    tls: MakeRustlsConnect,
+    streams: Streams,
     budget: Budget,
     schema_check: SchemaCheck,
     publish_ledger: bool,
@@ -64,14 +64,14 @@ pub enum Applied {
 impl Session {
     pub(super) fn new(
         client: Object<Connections>,
-        tls: MakeRustlsConnect,
+        streams: Streams,
         budget: Budget,
         settings: &PoolSettings,
     ) -> Self {
         Self {
             client: Some(client),
             is_busy: false,
-            tls,
+            streams,
             budget,
             schema_check: settings.schema_check,
             publish_ledger: settings.publish_ledger,
@@ -406,9 +406,9 @@ impl Drop for Session {
             // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
             // it would let the statement run on; and a cancel request that does not arrive is made up for by
             // client_connection_check_interval.
-            let (token, tls) = (client.cancel_token(), self.tls.clone());
+            let (token, streams) = (client.cancel_token(), self.streams.clone());
             tokio::spawn(async move {
-                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await);
+                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(streams)).await);
             });
             drop(Object::take(client));
         } else if self.budget.is_wanted() {

@@ -33,6 +33,20 @@ pub enum DatabaseError {
     /// The server's certificate is not trusted, or TLS could not be agreed on.
     #[error("TLS: {0}")]
     Tls(String, #[source] Box<dyn StdError + Send + Sync>),
+    /// The server asks for a secret in a way in which it is not given, or knows nothing of it. The text says which.
+    #[error("{0}")]
+    Authentication(String, #[source] Box<dyn StdError + Send + Sync>),
+    /// The server sent more than any answer takes.
+    #[error(
+        "the server sent more than 8 MB in answer to one request, and was not listened to further"
+    )]
+    TooMuchReceived,
+    /// The host leads to this machine itself, or to its link.
+    #[error(
+        "the host leads to a loopback or link-local address, which is connected to only where a pattern of WORKER_HOSTS \
+         names the host without *, or the address"
+    )]
+    LocalAddress,
     /// PostgreSQL refused.
     #[error("{0}")]
     Sql(Box<SqlError>),
@@ -90,6 +104,9 @@ impl DatabaseError {
             Self::Lost(..) => "lost",
             Self::Busy | Self::Exhausted(_) => "busy",
             Self::Tls(..) => "tls",
+            Self::Authentication(..) => "authentication",
+            Self::TooMuchReceived => "too_much_received",
+            Self::LocalAddress => "local_address",
             Self::Unreadable(_) => "unreadable",
             Self::UntrustedLedger(_)
             | Self::LedgerLocked(_)

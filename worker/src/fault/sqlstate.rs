@@ -86,6 +86,9 @@ pub fn classify(error: &DatabaseError) -> Class {
         | DatabaseError::Exhausted(_) => Class::Transient,
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Tls(..)
+        | DatabaseError::Authentication(..)
+        | DatabaseError::TooMuchReceived
+        | DatabaseError::LocalAddress
         | DatabaseError::Unreadable(_)
         | DatabaseError::UntrustedLedger(_)
         | DatabaseError::ReservedDatabase(_)

@@ -1,6 +1,7 @@
 //! The Reason that CloudFormation shows, and nothing else does: what is wrong, what would be right, where to look, and
 //! the SQLSTATE. Never a secret, a URL or a `Debug` print.
 
+use crate::credentials::HostError;
 use crate::extension::{ExtensionName, Version, VersionRequest};
 use crate::fault::{Class, DatabaseError, SqlError, classify};
 use crate::plan::{Obstacle, Step};
@@ -152,26 +153,26 @@ fn join(versions: &[Version]) -> String {
         .join(", ")
 }
 
-/// Why a database could not be worked on; `step` is the one that was under way.
+/// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
+/// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
 pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -> String {
     let address = &place.address;
     match error {
         DatabaseError::Sql(refused) => of_sql(refused, classify(error), step, place),
-        DatabaseError::Unreachable(..) => {
+        DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
             format!(
-                "{address} could not be reached ({error}). Does its security group admit the worker's?"
+                "{address} could not be reached. Does its security group admit the worker's? The worker's log says more."
             )
         }
-        DatabaseError::Tls(..) => {
-            format!(
-                "{address}: {error}. PGSSLMODE and PGSSLROOTCERT of the worker say what it trusts."
-            )
-        }
-        DatabaseError::NoSuchHost(_) | DatabaseError::Lost(..) => format!("{address}: {error}."),
         DatabaseError::ConfigurationRows(rows) => format!(
             "Extension \"{}\" cannot be dropped on {place}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
             step.map_or("", Step::extension)
         ),
+        DatabaseError::NoSuchHost(_)
+        | DatabaseError::Lost(..)
+        | DatabaseError::Authentication(..)
+        | DatabaseError::TooMuchReceived
+        | DatabaseError::LocalAddress => format!("{address}: {error}."),
         DatabaseError::Busy
         | DatabaseError::Exhausted(_)
         | DatabaseError::Unreadable(_)
@@ -184,6 +185,35 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         | DatabaseError::OlderLedger(_) => {
             format!("{place}: {error}.")
         }
+    }
+}
+
+/// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
+pub fn of_connection(error: &DatabaseError, place: &Target) -> Option<String> {
+    let address = &place.address;
+    if matches!(error, DatabaseError::Unreachable(..)) {
+        let hint = "Does its security group admit the worker's?";
+        return Some(format!("{address} could not be reached ({error}). {hint}"));
+    }
+    if matches!(error, DatabaseError::Tls(..)) {
+        let hint = "PGSSLMODE and PGSSLROOTCERT of the worker say what it trusts.";
+        return Some(format!("{address}: {error}. {hint}"));
+    }
+    None
+}
+
+/// Why a secret is not sent to a server.
+pub fn of_host(error: &HostError, secret: &str) -> String {
+    match error {
+        HostError::Refused(address) => format!(
+            "DBHost, DBPort: secret \"{secret}\" may not be sent to {address}. A secret is sent to the host and port that it \
+             names itself, to an endpoint that RDS reports for the instance or cluster whose MasterUserSecret it is, and \
+             to hosts that WORKER_HOSTS of the worker names."
+        ),
+        HostError::Unknown(error) => format!(
+            "DBHost: the endpoints of RDS could not be listed ({}), of which it may be one.",
+            error.call
+        ),
     }
 }
 
@@ -260,15 +290,18 @@ mod tests {
             schema: None,
             cascade: false,
         };
-        let place = Target {
+        of_database(error, Some(&step), &place())
+    }
+
+    fn place() -> Target {
+        Target {
             address: Address {
                 host: Host::parse("demo1").unwrap(),
                 port: 5432,
             },
             database: "app".to_owned(),
             username: "app".to_owned(),
-        };
-        of_database(error, Some(&step), &place)
+        }
     }
 
     #[test]
@@ -285,8 +318,13 @@ mod tests {
             told(&sql("2BP01", "cannot drop", Some("column a of table t depends on type hstore\ncolumn b of table t depends on type hstore"), None)),
             @r#"Extension "hstore" cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it. [2BP01]"#
         );
+        let unreachable = DatabaseError::Unreachable("connection refused".to_owned(), None);
         assert_snapshot!(
-            told(&DatabaseError::Unreachable("connection refused".to_owned(), None)),
+            told(&unreachable),
+            @"demo1:5432 could not be reached. Does its security group admit the worker's? The worker's log says more."
+        );
+        assert_snapshot!(
+            of_connection(&unreachable, &place()).unwrap(),
             @"demo1:5432 could not be reached (connection refused). Does its security group admit the worker's?"
         );
     }

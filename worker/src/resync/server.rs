@@ -86,7 +86,7 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         Err(trouble) => {
             let failed = DatabaseResult {
                 server: trouble.1,
-                ..order.failed(None, trouble.0.reason, since)
+                ..order.failed(None, trouble.0.in_full().to_owned(), since)
             };
             // Whoever no longer listens gets the message again.
             drop(tell.send(failed).await);
@@ -177,7 +177,7 @@ async fn one(
         let target = login.map(|login| login.target(&database));
         return DatabaseResult {
             database: Some(database),
-            ..order.failed(target.as_ref(), trouble.reason, since)
+            ..order.failed(target.as_ref(), trouble.in_full().to_owned(), since)
         };
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Secret, String> {
             .transpose()?,
         port: document.port.0,
         dbname: given(document.dbname),
+        arn: None,
     })
 }
 

@@ -86,6 +86,7 @@ mod tests {
             host: None,
             port: None,
             dbname: None,
+            arn: None,
         })
     }
 

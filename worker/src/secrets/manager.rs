@@ -107,7 +107,11 @@ impl Manager {
         let text = output
             .secret_string()
             .ok_or_else(|| unusable("must be a JSON text, not binary".to_owned()))?;
-        parse(text).map_err(unusable)
+        let secret = parse(text).map_err(unusable)?;
+        Ok(Secret {
+            arn: output.arn().map(str::to_owned),
+            ..secret
+        })
     }
 }
 

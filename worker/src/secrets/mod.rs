@@ -19,18 +19,43 @@ use crate::server::Host;
 
 /// A password. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Password(String);
+#[serde(from = "String")]
+pub struct Password {
+    text: String,
+    is_token: bool,
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
 
 impl Password {
     /// Takes a password.
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self {
+            text,
+            is_token: false,
+        }
+    }
+
+    /// Takes an IAM token, which stands in the place of a password.
+    pub fn token(text: String) -> Self {
+        Self {
+            text,
+            is_token: true,
+        }
+    }
+
+    /// Whether it is an IAM token.
+    pub fn is_token(&self) -> bool {
+        self.is_token
     }
 
     /// The password, for the connection alone.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -54,6 +79,8 @@ pub struct Secret {
     pub port: Option<u16>,
     /// The database.
     pub dbname: Option<String>,
+    /// The ARN under which Secrets Manager has it; none of one that the command line gives.
+    pub arn: Option<String>,
 }
 
 /// Why there are no credentials.

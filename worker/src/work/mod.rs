@@ -231,7 +231,7 @@ impl Worker {
             Err(trouble) if trouble.gone => {
                 warn!(
                     database,
-                    reason = trouble.reason,
+                    reason = trouble.in_full(),
                     "what the resource managed here is gone"
                 );
                 Ok(match draft {

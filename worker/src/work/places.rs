@@ -48,7 +48,7 @@ impl Worker {
             match self.release(work, &left.login, database, None).await {
                 Err(trouble) if may_be_left(&trouble, is_here) => warn!(
                     database,
-                    reason = trouble.reason,
+                    reason = trouble.in_full(),
                     "what was declared here before is left alone"
                 ),
                 other => drop(other?),
@@ -69,7 +69,7 @@ impl Worker {
             Ok(login) => login,
             Err(trouble) if may_be_left(&trouble, true) => {
                 warn!(
-                    reason = trouble.reason,
+                    reason = trouble.in_full(),
                     "what was declared before cannot be found, and is left alone"
                 );
                 return Ok(None);
@@ -91,7 +91,7 @@ impl Worker {
             }
             Err(trouble) if may_be_left(&trouble, is_here) => {
                 warn!(
-                    reason = trouble.reason,
+                    reason = trouble.in_full(),
                     "what was declared before cannot be found, and is left alone"
                 );
                 Ok(None)

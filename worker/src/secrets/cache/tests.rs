@@ -36,6 +36,7 @@ impl Service {
                 host: None,
                 port: None,
                 dbname: None,
+                arn: None,
             };
             fault.map_or(Ok(answer), Err)
         }

@@ -1,0 +1,85 @@
+//! What a server sends that the worker takes for PostgreSQL.
+
+use serde_json::json;
+
+use super::{reason, secret_of_server};
+use crate::support::{Fixture, HostileServer, Worker, World};
+
+/// What a worker at rest takes, in a debug build, and some 8 MB with all that the driver makes of them.
+const MEMORY_KIB: u64 = 160 * 1024;
+/// What may be under way in sockets when a connection ends.
+const SENT_BYTES: u64 = 64 << 20;
+
+#[tokio::test]
+async fn a_server_that_never_stops_sending_is_left() {
+    let world = World::new().await;
+    let worker = Worker::start(&world, &[]);
+    for deed in ["notices", "rows", "parameters", "message"] {
+        let server = HostileServer::start(deed);
+        let secret = secret_of_server(&world, server.port).await;
+        let told = reason(
+            &world,
+            json!({"DBSecret": secret, "Extensions": ["hstore"]}),
+        )
+        .await;
+        let expected = format!(
+            "127.0.0.1:{}: the server sent more than 8 MB in answer to one request, and was not listened to further.",
+            server.port
+        );
+        assert_eq!(told, expected, "{deed}");
+        assert!(server.sent_bytes().await < SENT_BYTES, "{deed}");
+        let peak = worker.peak_memory_kib();
+        assert!(peak < MEMORY_KIB, "{deed}: {peak} KiB");
+    }
+    let log = worker.log();
+    assert!(log.len() < 100_000, "{}", log.len());
+    assert!(!log.contains("on purpose"), "{log}");
+}
+
+#[tokio::test]
+async fn notices_of_a_database_reach_no_log() {
+    let world = World::new().await;
+    let worker = Worker::start(&world, &[]);
+    let talkative = Fixture::install(
+        &format!("{}_talkative", world.name),
+        "default_version = '1'\n",
+        &[(
+            "1",
+            "DO $$ BEGIN FOR i IN 1 .. 2000 LOOP RAISE WARNING 'on purpose %', i; END LOOP; END $$;",
+        )],
+    );
+    let level = format!(
+        "ALTER DATABASE {} SET client_min_messages = debug5",
+        world.database.name
+    );
+    world.database.execute(&level).await;
+    let answer = world
+        .create(json!({"DBSecret": world.secret, "Extensions": [talkative.name]}))
+        .await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    let log = worker.log();
+    assert!(!log.contains("on purpose"), "{log}");
+    assert!(log.len() < 100_000, "{}", log.len());
+}
+
+#[tokio::test]
+async fn a_stacks_author_cannot_look_for_servers_and_the_log_says_what_happened() {
+    let world = World::new().await;
+    let worker = Worker::start(&world, &[("PGSSLMODE", "require")]);
+    let without_tls = HostileServer::start("password");
+    for (port, happened) in [
+        (1, "Connection refused"),
+        (without_tls.port, "does not support TLS"),
+    ] {
+        let secret = secret_of_server(&world, port).await;
+        let properties = json!({"DBSecret": secret, "ServiceTimeout": 2, "Extensions": ["hstore"]});
+        let told = reason(&world, properties).await;
+        let same = format!(
+            "127.0.0.1:{port} could not be reached. Does its security group admit the worker's? The worker's log says \
+             more."
+        );
+        assert!(told.starts_with(&same), "{told}");
+        assert!(!told.contains(happened), "{told}");
+        worker.logged(happened).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! The rule for where a secret may be sent: to its own server, to the one that RDS says it is of, and to `WORKER_HOSTS`.
+
+use super::host_rule::HostPatterns;
+use super::managed_endpoints::ManagedEndpoints;
+use crate::instances::{Instances, ListError};
+use crate::secrets::Secret;
+use crate::server::{Address, DEFAULT_PORT};
+
+/// Why a secret is not sent to a server.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HostError {
+    /// The server is none of those that the secret may be sent to.
+    #[error("the secret may not be sent to {0}")]
+    Refused(Address),
+    /// RDS could not be asked.
+    #[error("the endpoints of RDS could not be listed")]
+    Unknown(#[source] ListError),
+}
+
+/// The servers that secrets may be sent to.
+#[derive(Debug)]
+pub struct AllowedHosts {
+    patterns: HostPatterns,
+    endpoints: ManagedEndpoints,
+}
+
+impl AllowedHosts {
+    /// Beside what `patterns` allow, asks RDS which endpoints a secret is for.
+    pub fn new(patterns: HostPatterns, instances: Instances) -> Self {
+        Self {
+            patterns,
+            endpoints: ManagedEndpoints::new(instances),
+        }
+    }
+
+    /// Checks the server that a secret is to be sent to.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn check(&self, secret: &Secret, address: &Address) -> Result<(), HostError> {
+        if is_own(secret, address) || self.patterns.match_host(address) {
+            return Ok(());
+        }
+        let Some(arn) = &secret.arn else {
+            return Err(HostError::Refused(address.clone()));
+        };
+        match self.endpoints.report(arn, address).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(HostError::Refused(address.clone())),
+            Err(error) => Err(HostError::Unknown(error)),
+        }
+    }
+}
+
+/// Whether the secret itself names the host, and with it the port.
+fn is_own(secret: &Secret, address: &Address) -> bool {
+    secret.host.as_ref() == Some(&address.host)
+        && secret.port.unwrap_or(DEFAULT_PORT) == address.port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Host;
+
+    #[test]
+    fn the_own_server_is_the_secrets_host_at_its_port() {
+        let host = Host::parse("db.example.com").unwrap();
+        let secret = |host: Option<&Host>, port| Secret {
+            username: "u".to_owned(),
+            password: None,
+            host: host.cloned(),
+            port,
+            dbname: None,
+            arn: None,
+        };
+        let at = |port| Address {
+            host: host.clone(),
+            port,
+        };
+        assert!(is_own(&secret(Some(&host), Some(5433)), &at(5433)));
+        assert!(!is_own(&secret(Some(&host), Some(5433)), &at(5432)));
+        assert!(is_own(&secret(Some(&host), None), &at(5432)));
+        assert!(!is_own(&secret(Some(&host), None), &at(5433)));
+        assert!(!is_own(&secret(None, Some(5432)), &at(5432)));
+        let other = Host::parse("db.example.org").unwrap();
+        assert!(!is_own(&secret(Some(&other), None), &at(5432)));
+    }
+}

@@ -1,0 +1,284 @@
+//! Looks at a server's messages before the driver has them: what authentication it asks for, and how much it sends.
+//! Pure.
+
+use std::io;
+
+use crate::credentials::{AuthPolicy, AuthRefusal};
+
+/// How much a server may send in one exchange, from the client's statements to the server being ready for more. What is
+/// read of the catalog is below 1 MB with every extension of RDS, and a ledger of thousands of resources is a few MB.
+pub(super) const EXCHANGE_BYTES: usize = 8 << 20;
+/// What a message counts beside its own bytes: what the driver keeps of each, so that small ones fill no memory either.
+const MESSAGE_BYTES: usize = 128;
+/// The largest AuthenticationRequest: SCRAM's are below 1 kB.
+const MAX_AUTH_BYTES: usize = 4096;
+
+/// The SQLSTATE of the error that ends an exchange in which the server sent too much. PostgreSQL has none that begins
+/// with a letter behind I but HV, P0 and XX.
+pub(super) const TOO_MUCH: &str = "WX001";
+
+/// A byte for the kind, four for the length.
+const HEAD_BYTES: usize = 5;
+
+const AUTHENTICATION: u8 = b'R';
+const READY_FOR_QUERY: u8 = b'Z';
+const NOTICE: u8 = b'N';
+const NOTIFICATION: u8 = b'A';
+const PARAMETER_STATUS: u8 = b'S';
+
+/// Why a connection is not gone on with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GuardError {
+    /// The server asks for what it is not given.
+    #[error(transparent)]
+    Auth(#[from] AuthRefusal),
+    /// What it says is not PostgreSQL's protocol.
+    #[error("the server does not speak PostgreSQL's protocol")]
+    Protocol,
+}
+
+impl From<GuardError> for io::Error {
+    fn from(error: GuardError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+/// What was seen of one connection.
+#[derive(Debug)]
+pub(super) struct Guard {
+    policy: AuthPolicy,
+    /// The beginning of a message, until it can be decided on.
+    head: Vec<u8>,
+    /// What is still to come of the message that was decided on, and whether the driver gets it.
+    rest: usize,
+    is_passed_on: bool,
+    /// What may still be sent in this exchange.
+    left: usize,
+    /// The server is ready: what the client sends begins the next exchange.
+    is_answered: bool,
+    has_ended: bool,
+}
+
+impl Guard {
+    pub(super) fn new(policy: AuthPolicy) -> Self {
+        Self {
+            policy,
+            head: Vec::with_capacity(HEAD_BYTES),
+            rest: 0,
+            is_passed_on: false,
+            left: EXCHANGE_BYTES,
+            is_answered: false,
+            has_ended: false,
+        }
+    }
+
+    /// The client sends something.
+    pub(super) fn send(&mut self) {
+        if self.is_answered {
+            self.is_answered = false;
+            self.left = EXCHANGE_BYTES;
+        }
+    }
+
+    /// Whether the server is listened to no longer.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Takes what the server sent, and adds to `passed_on` what the driver is to have of it. Notices and changed settings,
+    /// which the driver would log or keep, count and are left out. Once the server sent too much, an error of the server
+    /// stands in the place of the message with which it did: the driver has no other way to say why a statement failed.
+    ///
+    /// # Errors
+    /// [`GuardError`].
+    pub(super) fn receive(
+        &mut self,
+        mut bytes: &[u8],
+        passed_on: &mut Vec<u8>,
+    ) -> Result<(), GuardError> {
+        while !bytes.is_empty() && !self.has_ended {
+            if self.rest > 0 {
+                let (part, others) = bytes.split_at(self.rest.min(bytes.len()));
+                if self.is_passed_on {
+                    passed_on.extend_from_slice(part);
+                }
+                self.rest -= part.len();
+                bytes = others;
+                continue;
+            }
+            let wanted = self.wanted()?;
+            let missing = wanted - self.head.len();
+            let (part, others) = bytes.split_at(missing.min(bytes.len()));
+            self.head.extend_from_slice(part);
+            bytes = others;
+            if self.head.len() == wanted && wanted == self.wanted()? {
+                self.decide(passed_on)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much of a message's beginning is needed to decide on it: of an AuthenticationRequest all.
+    fn wanted(&self) -> Result<usize, GuardError> {
+        match self.head_parts() {
+            Some((AUTHENTICATION, length)) if length <= MAX_AUTH_BYTES => Ok(1 + length),
+            Some((AUTHENTICATION, _)) => Err(GuardError::Protocol),
+            Some(_) | None => Ok(HEAD_BYTES),
+        }
+    }
+
+    /// The kind of a message, and its length without it; none while they have not arrived.
+    fn head_parts(&self) -> Option<(u8, usize)> {
+        let (kind, rest) = self.head.split_first()?;
+        let (length, _) = rest.split_first_chunk()?;
+        Some((*kind, usize::try_from(u32::from_be_bytes(*length)).ok()?))
+    }
+
+    fn decide(&mut self, passed_on: &mut Vec<u8>) -> Result<(), GuardError> {
+        let (kind, length) = self.head_parts().ok_or(GuardError::Protocol)?;
+        let body = length.checked_sub(4).ok_or(GuardError::Protocol)?;
+        let cost = length + MESSAGE_BYTES;
+        let Some(left) = self.left.checked_sub(cost) else {
+            self.has_ended = true;
+            passed_on.extend(too_much());
+            return Ok(());
+        };
+        self.left = left;
+        self.rest = body;
+        if kind == AUTHENTICATION {
+            let (_, content) = self.head.split_at(HEAD_BYTES);
+            let (code, rest) = content.split_first_chunk().ok_or(GuardError::Protocol)?;
+            self.policy.check(u32::from_be_bytes(*code), rest)?;
+            self.rest = 0;
+        }
+        self.is_answered |= kind == READY_FOR_QUERY;
+        self.is_passed_on = !matches!(kind, NOTICE | NOTIFICATION | PARAMETER_STATUS);
+        if self.is_passed_on {
+            passed_on.append(&mut self.head);
+        }
+        self.head.clear();
+        Ok(())
+    }
+}
+
+/// An ErrorResponse.
+fn too_much() -> Vec<u8> {
+    let text = "the server sent too much";
+    let fields = format!("SFATAL\0VFATAL\0C{TOO_MUCH}\0M{text}\0\0");
+    let length = u32::try_from(fields.len() + 4).unwrap_or_default();
+    [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::AuthMethod;
+
+    fn guard() -> Guard {
+        Guard::new(AuthPolicy {
+            methods: vec![AuthMethod::ScramSha256],
+            is_token: false,
+            is_verified: true,
+        })
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind][..], &length, body].concat()
+    }
+
+    /// What the driver gets of it, in whatever parts it arrives.
+    fn passed(sent: &[u8]) -> Vec<u8> {
+        let passed = [1, 3, 7, sent.len()].map(|at_once| {
+            let (mut guard, mut passed) = (guard(), Vec::new());
+            for part in sent.chunks(at_once) {
+                guard.receive(part, &mut passed).unwrap();
+            }
+            passed
+        });
+        assert!(passed.iter().all(|each| *each == passed[0]));
+        passed[0].clone()
+    }
+
+    #[test]
+    fn the_driver_gets_what_it_needs_and_no_notices() {
+        let (ok, row) = (message(b'R', &[0; 4]), message(b'D', b"\0\0"));
+        let (ready, empty) = (message(b'Z', b"I"), message(b'I', b""));
+        let sent = [
+            ok.clone(),
+            message(b'S', b"a\0b\0"),
+            ready.clone(),
+            message(b'N', b"M notice\0\0"),
+            row.clone(),
+            message(b'A', b"1234channel\0\0"),
+            empty.clone(),
+        ];
+        assert_eq!(passed(&sent.concat()), [ok, ready, row, empty].concat());
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_allowed_does_not_reach_the_driver() {
+        for code in [3, 5, 7] {
+            let (mut guard, mut passed) = (guard(), Vec::new());
+            let request = message(b'R', &[0, 0, 0, code, 1, 2, 3, 4]);
+            let (last, first) = request.split_last().unwrap();
+            guard.receive(first, &mut passed).unwrap();
+            guard.receive(&[*last], &mut passed).unwrap_err();
+            assert_eq!(passed, b"");
+        }
+        for wrong in [
+            &b"R\0\0\0\x04"[..],
+            b"R\0\x10\0\0",
+            b"D\0\0\0\x03",
+            b"HTTP/1.1 400",
+        ] {
+            let outcome = guard().receive(wrong, &mut Vec::new());
+            let is_large = wrong.starts_with(b"HTTP");
+            assert_eq!(outcome.is_ok(), is_large, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_refused_by_its_head() {
+        let (mut guard, mut passed) = (guard(), Vec::new());
+        guard.receive(b"D\x7f\xff\xff\xff", &mut passed).unwrap();
+        assert!(guard.has_ended());
+        assert!(passed.starts_with(b"E") && passed.ends_with(b"too much\0\0"));
+        let before = passed.len();
+        guard.receive(&[0; 100], &mut passed).unwrap();
+        assert_eq!(passed.len(), before);
+    }
+
+    #[test]
+    fn small_messages_end_it_too_whatever_they_are() {
+        for kind in [b'D', b'N', b'S', b'A', b'Z'] {
+            let (mut guard, mut passed) = (guard(), Vec::new());
+            let flood = message(kind, b"x").repeat(1000);
+            let mut sent = 0;
+            while !guard.has_ended() {
+                guard.receive(&flood, &mut passed).unwrap();
+                sent += 1000;
+                assert!(sent < 100_000, "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_client_sends_after_an_answer_begins_anew() {
+        let (mut guard, mut passed) = (guard(), Vec::new());
+        let half = message(b'D', &vec![0; EXCHANGE_BYTES / 2]);
+        let ready = message(b'Z', b"I");
+        for _ in 0..4 {
+            guard.send();
+            guard.receive(&half, &mut passed).unwrap();
+            guard.receive(&ready, &mut passed).unwrap();
+        }
+        assert!(!guard.has_ended());
+        guard.send();
+        // Of one exchange.
+        guard.receive(&half, &mut passed).unwrap();
+        guard.send();
+        guard.receive(&half, &mut passed).unwrap();
+        assert!(guard.has_ended());
+    }
+}
