@@ -17,6 +17,7 @@ use extension_worker::iam::Tokens;
 use extension_worker::instances::Instances;
 use extension_worker::login::Logins;
 use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
+use extension_worker::plan::Policy;
 use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
@@ -107,7 +108,11 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         ),
         pools,
         Turns::new(turns),
-    );
+    )
+    .with_policy(Policy {
+        extensions: settings.extensions,
+        allow_drop_cascade: settings.allow_drop_cascade,
+    });
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::message::Origin;
+use crate::plan::ExtensionPattern;
 use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::signatures::SignatureCheck;
@@ -150,6 +151,19 @@ pub struct RunSettings {
     /// Connections to one database at the most, for each role.
     #[arg(long, env = "WORKER_CONNECTIONS_PER_DATABASE", default_value_t = CONNECTIONS_PER_DATABASE, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections_per_database: u16,
+    /// Extensions that stacks and re-syncs may create, those included that CASCADE creates; names separated by commas, in
+    /// which * stands for any text.
+    #[arg(
+        long,
+        env = "WORKER_EXTENSIONS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "*"
+    )]
+    pub extensions: Vec<ExtensionPattern>,
+    /// Whether DeletionBehavior DropCascade is carried out.
+    #[arg(long, env = "WORKER_ALLOW_DROP_CASCADE", value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    pub allow_drop_cascade: bool,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,

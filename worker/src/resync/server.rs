@@ -79,6 +79,7 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         key: &server.key,
         target: &server.target,
         baseline: baseline.as_ref(),
+        policy: &worker.policy,
         is_named: !server.databases.is_empty(),
     };
     let databases = match databases(worker, &properties).await {
