@@ -35,6 +35,7 @@ pub mod resync;
 pub mod signatures;
 pub mod trouble;
 pub mod turns;
+pub mod verification;
 pub mod work;
 
 // Pure.

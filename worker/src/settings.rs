@@ -19,6 +19,7 @@ use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::signatures::SignatureCheck;
 use crate::tls::SslMode;
+use crate::verification::StackCheck;
 
 pub use resync::{Baseline, EXIT_CODES, ResyncSettings, Tag};
 
@@ -91,6 +92,13 @@ pub struct RunSettings {
     /// ARNs of the topics that are served, separated by commas; unset: any.
     #[arg(long, env = "WORKER_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
     pub topic_arns: Vec<String>,
+    /// ARNs of the topics that re-syncs may come by, separated by commas; unset: any that is served.
+    #[arg(long, env = "WORKER_RESYNC_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
+    pub resync_topic_arns: Vec<String>,
+    /// Whether CloudFormation is asked, before anything is changed, if the resource is in just the operation that the
+    /// request says.
+    #[arg(long, env = "WORKER_VERIFY_STACKS", value_enum, default_value_t = StackCheck::Off)]
+    pub verify_stacks: StackCheck,
     /// Accounts whose stacks are served, separated by commas; unset: any.
     #[arg(long, env = "WORKER_ACCOUNTS", value_delimiter = ',', value_parser = account)]
     pub accounts: Vec<String>,

@@ -258,5 +258,6 @@ fn server(message: &ResyncMessage, key: String, target: String, secret: String) 
             .clone()
             .filter(|written| *written != Value::Null),
         baseline: message.baseline.clone(),
+        hops: 0,
     }
 }
