@@ -36,10 +36,7 @@ const MAX_REASON_CHARACTERS: usize = 1000;
 /// How long CloudFormation may take to show an operation, from the first receive of its request on: what it shows may lag
 /// behind.
 const LAG_RECEIVES: u32 = 3;
-const LAG_PAUSE: Duration = Duration::from_secs(10);
-
-/// How long at the most a request waits that cannot be verified now.
-const UNVERIFIED_PAUSE: Duration = Duration::from_secs(60);
+const LAG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the handler goes by.
 #[derive(Debug, Clone, Default)]
@@ -176,7 +173,7 @@ impl Handler {
                 Ok(()) => Ok(()),
                 Err(error @ UnverifiedSender::NoIdentity(_)) => {
                     warn!(error = with_causes(&error), "not verified");
-                    Err(give_back(full_jitter(UNVERIFIED_PAUSE)))
+                    Err(give_back(unverified_pause(message.receive_count)))
                 }
                 Err(
                     error @ (UnverifiedSender::ThroughTopic(_) | UnverifiedSender::Foreign(_)),
@@ -233,7 +230,7 @@ impl Handler {
                 if last_chance {
                     return answer(format!("{error}. Nothing was changed."));
                 }
-                Err(give_back(full_jitter(UNVERIFIED_PAUSE)))
+                Err(give_back(unverified_pause(receive_count)))
             }
             UnverifiedRequest::Unverifiable(_) => answer(format!("{error}. Nothing was changed.")),
             UnverifiedRequest::Over(_) | UnverifiedRequest::Contradicted(_)

@@ -28,6 +28,7 @@ class CustomResourceProviderPlugin(CloudFormationResourceProviderPlugin):
 @hooks.on_infra_start()
 def correct_engine_endings() -> None:
     """At start, for the engine is already at work when it looks for the first provider."""
-    from sns_custom_resources import engine_endings
+    from sns_custom_resources import engine_endings, shown
 
     engine_endings.correct()
+    shown.correct()

@@ -23,7 +23,7 @@ use crate::retry::{Policy, Retry};
 pub const ROLE_NAME: &str = "extension-worker-verify";
 
 /// How long one delivery waits for CloudFormation to show what a request says; what it shows may lag behind.
-const LAG: Duration = Duration::from_secs(5);
+const LAG: Duration = Duration::from_secs(3);
 const LAG_PAUSES: Policy = Policy {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(2),
