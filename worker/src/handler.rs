@@ -175,9 +175,9 @@ impl Handler {
                     warn!(error = with_causes(&error), "not verified");
                     Err(give_back(unverified_pause(message.receive_count)))
                 }
-                Err(
-                    error @ (UnverifiedSender::ThroughTopic(_) | UnverifiedSender::Foreign(_)),
-                ) => Err(dead_letter(&error)),
+                Err(error @ (UnverifiedSender::ThroughTopic(_) | UnverifiedSender::Foreign(_))) => {
+                    Err(dead_letter(&error))
+                }
             };
         }
         match self.signatures.check(&message.id, envelope).await {

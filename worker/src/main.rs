@@ -121,7 +121,9 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
     }
     if settings.resync_topic_arns.is_empty() {
-        warn!("re-syncs are accepted from every topic that is served (WORKER_RESYNC_TOPIC_ARNS is not set)");
+        warn!(
+            "re-syncs are accepted from every topic that is served (WORKER_RESYNC_TOPIC_ARNS is not set)"
+        );
     }
     if settings.connections < settings.concurrency {
         warn!("messages wait for connections: WORKER_CONNECTIONS is less than WORKER_CONCURRENCY");

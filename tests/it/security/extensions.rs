@@ -10,7 +10,10 @@ async fn an_extension_that_is_not_allowed_is_not_created_not_even_by_cascade() {
     let _worker = Worker::start(&world, &[("WORKER_EXTENSIONS", "earth*,hstore")]);
     let refused = [
         (json!(["citext"]), "WORKER_EXTENSIONS"),
-        (json!(["hstore", "earthdistance"]), "\"cube\", which it requires"),
+        (
+            json!(["hstore", "earthdistance"]),
+            "\"cube\", which it requires",
+        ),
     ];
     for (extensions, named) in refused {
         let answer = world

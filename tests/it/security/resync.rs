@@ -73,7 +73,11 @@ async fn a_message_between_workers_is_read_as_strictly_as_a_re_sync() {
     let _worker = Worker::start(&world, &[]);
     for (field, value, named) in [
         ("Host", json!("a b"), "Host"),
-        ("Extensions", json!([{"Name": "hstore", "Colour": "red"}]), "Colour"),
+        (
+            "Extensions",
+            json!([{"Name": "hstore", "Colour": "red"}]),
+            "Colour",
+        ),
         ("ResyncId", json!("a b"), "ResyncId"),
     ] {
         let mut message = between_workers(&world);

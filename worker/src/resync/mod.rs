@@ -164,7 +164,8 @@ impl Resync {
     /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
     async fn later(&self, server: Box<Server>) -> ResyncEnd {
         if server.hops >= MAX_HOPS {
-            let reason = format!("no worker had room for the server, and it was sent {MAX_HOPS} times.");
+            let reason =
+                format!("no worker had room for the server, and it was sent {MAX_HOPS} times.");
             warn!(server = server.key, resync = server.resync_id, "{reason}");
             return match server::publish_failure(&server, reason, &self.results).await {
                 Ok(()) => ResyncEnd::Done,

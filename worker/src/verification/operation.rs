@@ -99,12 +99,18 @@ fn delete(status: &str, id: Id, stack_status: Option<&str>) -> Finding {
         ("DELETE_IN_PROGRESS", Id::Same | Id::Unset, _) => Finding::Verified,
         // The cleanup after an update deletes what was replaced: an id that is not the resource's any more.
         (
-            "DELETE_IN_PROGRESS" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "CREATE_COMPLETE",
+            "DELETE_IN_PROGRESS"
+            | "UPDATE_COMPLETE"
+            | "UPDATE_ROLLBACK_COMPLETE"
+            | "CREATE_COMPLETE",
             Id::Other,
             None,
         ) => Finding::AskStack,
         (
-            "DELETE_IN_PROGRESS" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "CREATE_COMPLETE",
+            "DELETE_IN_PROGRESS"
+            | "UPDATE_COMPLETE"
+            | "UPDATE_ROLLBACK_COMPLETE"
+            | "CREATE_COMPLETE",
             Id::Other,
             Some(
                 "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"

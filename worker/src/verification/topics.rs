@@ -13,10 +13,14 @@ pub struct Topics {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WrongTopic {
     /// A re-sync.
-    #[error("a re-sync came by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)")]
+    #[error(
+        "a re-sync came by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
+    )]
     Resync(String),
     /// A re-sync, of which nothing says by which topic it came.
-    #[error("a re-sync came without its topic's envelope: turn raw delivery off (WORKER_RESYNC_TOPIC_ARNS)")]
+    #[error(
+        "a re-sync came without its topic's envelope: turn raw delivery off (WORKER_RESYNC_TOPIC_ARNS)"
+    )]
     RawResync,
     /// A stack's request.
     #[error("a stack's request came by topic {0}, which is not one for stacks (WORKER_TOPIC_ARNS)")]

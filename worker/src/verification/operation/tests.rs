@@ -40,7 +40,14 @@ fn a_request_is_verified_in_just_its_operation() {
     // Request, its id; the resource's status, its id; the stack's status; what is found.
     for (kind, id, status, shown_id, stack, expected) in [
         (CREATE, "", "CREATE_IN_PROGRESS", "", None, Verified),
-        (CREATE, "", "CREATE_IN_PROGRESS", "placeholder", None, Verified),
+        (
+            CREATE,
+            "",
+            "CREATE_IN_PROGRESS",
+            "placeholder",
+            None,
+            Verified,
+        ),
         (CREATE, "", "CREATE_COMPLETE", "a", None, Over),
         // A sibling failed, and the Create is no longer waited for.
         (CREATE, "", "CREATE_FAILED", "", None, Over),
@@ -50,11 +57,32 @@ fn a_request_is_verified_in_just_its_operation() {
         (CREATE, "", "UPDATE_COMPLETE", "a", None, Contradicted),
         (CREATE, "", "", "", None, Contradicted),
         (UPDATE, "a", "UPDATE_IN_PROGRESS", "a", None, Verified),
-        (UPDATE, "a", "UPDATE_ROLLBACK_IN_PROGRESS", "a", None, Verified),
+        (
+            UPDATE,
+            "a",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "a",
+            None,
+            Verified,
+        ),
         // The way back from a replacement.
         (UPDATE, "b", "UPDATE_IN_PROGRESS", "a", None, AskStack),
-        (UPDATE, "b", "UPDATE_IN_PROGRESS", "a", Some("UPDATE_ROLLBACK_IN_PROGRESS"), Verified),
-        (UPDATE, "b", "UPDATE_IN_PROGRESS", "a", Some("UPDATE_IN_PROGRESS"), Contradicted),
+        (
+            UPDATE,
+            "b",
+            "UPDATE_IN_PROGRESS",
+            "a",
+            Some("UPDATE_ROLLBACK_IN_PROGRESS"),
+            Verified,
+        ),
+        (
+            UPDATE,
+            "b",
+            "UPDATE_IN_PROGRESS",
+            "a",
+            Some("UPDATE_IN_PROGRESS"),
+            Contradicted,
+        ),
         (UPDATE, "a", "UPDATE_IN_PROGRESS", "", None, Contradicted),
         (UPDATE, "a", "UPDATE_COMPLETE", "a", None, Over),
         (UPDATE, "a", "UPDATE_FAILED", "a", None, Over),
@@ -63,7 +91,14 @@ fn a_request_is_verified_in_just_its_operation() {
         (UPDATE, "a", "CREATE_IN_PROGRESS", "a", None, Contradicted),
         (DELETE, "a", "DELETE_IN_PROGRESS", "a", None, Verified),
         // After a Create without an answer, whatever placeholder the Delete names.
-        (DELETE, "placeholder", "DELETE_IN_PROGRESS", "", None, Verified),
+        (
+            DELETE,
+            "placeholder",
+            "DELETE_IN_PROGRESS",
+            "",
+            None,
+            Verified,
+        ),
         (DELETE, "a", "DELETE_COMPLETE", "a", None, Over),
         (DELETE, "a", "DELETE_FAILED", "a", None, Over),
         (DELETE, "a", "CREATE_COMPLETE", "a", None, Contradicted),
@@ -72,16 +107,68 @@ fn a_request_is_verified_in_just_its_operation() {
         (DELETE, "a", "CREATE_FAILED", "a", None, Contradicted),
         // What was replaced goes in the cleanup.
         (DELETE, "a", "UPDATE_COMPLETE", "b", None, AskStack),
-        (DELETE, "a", "UPDATE_COMPLETE", "b", Some("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Verified),
-        (DELETE, "a", "UPDATE_COMPLETE", "b", Some("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"), Verified),
-        (DELETE, "a", "UPDATE_COMPLETE", "b", Some("UPDATE_COMPLETE"), Contradicted),
-        (DELETE, "a", "UPDATE_COMPLETE", "b", Some("UPDATE_IN_PROGRESS"), Contradicted),
-        (DELETE, "a", "DELETE_IN_PROGRESS", "b", Some("DELETE_IN_PROGRESS"), Contradicted),
-        (DELETE, "a", "UPDATE_COMPLETE", "a", Some("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Contradicted),
-        ("Nonsense", "a", "UPDATE_IN_PROGRESS", "a", None, Contradicted),
+        (
+            DELETE,
+            "a",
+            "UPDATE_COMPLETE",
+            "b",
+            Some("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+            Verified,
+        ),
+        (
+            DELETE,
+            "a",
+            "UPDATE_COMPLETE",
+            "b",
+            Some("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"),
+            Verified,
+        ),
+        (
+            DELETE,
+            "a",
+            "UPDATE_COMPLETE",
+            "b",
+            Some("UPDATE_COMPLETE"),
+            Contradicted,
+        ),
+        (
+            DELETE,
+            "a",
+            "UPDATE_COMPLETE",
+            "b",
+            Some("UPDATE_IN_PROGRESS"),
+            Contradicted,
+        ),
+        (
+            DELETE,
+            "a",
+            "DELETE_IN_PROGRESS",
+            "b",
+            Some("DELETE_IN_PROGRESS"),
+            Contradicted,
+        ),
+        (
+            DELETE,
+            "a",
+            "UPDATE_COMPLETE",
+            "a",
+            Some("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+            Contradicted,
+        ),
+        (
+            "Nonsense",
+            "a",
+            "UPDATE_IN_PROGRESS",
+            "a",
+            None,
+            Contradicted,
+        ),
     ] {
         let found = find(&request(kind, id), Some(&shown(status, shown_id)), stack);
-        assert_eq!(found, expected, "{kind} {id}: {status} {shown_id} {stack:?}");
+        assert_eq!(
+            found, expected,
+            "{kind} {id}: {status} {shown_id} {stack:?}"
+        );
     }
 }
 
