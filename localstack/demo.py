@@ -39,7 +39,8 @@ def main() -> int:
     server = Server()
 
     heading("Deploying the worker's stack (templates/worker.yaml)")
-    outputs = stacks.deploy(WORKER_STACK, WORKER_TEMPLATE, {"Image": "extension-worker"} | stacks.network())
+    wanted = {"Image": "extension-worker", "DatabaseCidr": stacks.cidr(), "ReadRdsManagedSecrets": "true"}
+    outputs = stacks.deploy(WORKER_STACK, WORKER_TEMPLATE, wanted | stacks.network())
     log = start_worker(outputs)
     say(f"the worker runs beside ECS, which this LocalStack lacks; its log is {log}" if KEEP else "worker started")
 
