@@ -48,11 +48,12 @@ async fn a_re_sync_creates_no_extension_that_is_not_allowed() {
 #[tokio::test]
 async fn drop_cascade_is_refused_by_the_name_of_its_setting() {
     let world = World::new().await;
-    let worker = Worker::start(&world, &[("WORKER_ALLOW_DROP_CASCADE", "true")]);
+    let mut worker = Worker::start(&world, &[("WORKER_ALLOW_DROP_CASCADE", "true")]);
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"], "DeletionBehavior": "DropCascade"});
     let created = world.create(properties.clone()).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
-    drop(worker);
+    worker.signal("TERM");
+    worker.exit().await;
     world
         .database
         .execute("CREATE TABLE shop (item hstore)")
