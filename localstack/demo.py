@@ -39,7 +39,8 @@ def main() -> int:
     server = Server()
 
     heading("Deploying the worker's stack (templates/worker.yaml)")
-    outputs = stacks.deploy(WORKER_STACK, WORKER_TEMPLATE, {"Image": "extension-worker"} | stacks.network())
+    wanted = {"Image": "extension-worker", "DatabaseCidr": stacks.cidr(), "ReadRdsManagedSecrets": "true"}
+    outputs = stacks.deploy(WORKER_STACK, WORKER_TEMPLATE, wanted | stacks.network())
     log = start_worker(outputs)
     say(f"the worker runs beside ECS, which this LocalStack lacks; its log is {log}" if KEEP else "worker started")
 
@@ -121,7 +122,7 @@ def keep(outputs: Parameters) -> None:
 def resync(outputs: Parameters, mode: str) -> None:
     """Has the worker compare all databases of the demo's server with what their stacks declared."""
     command = [os.environ["WORKER_BINARY"], "resync", "--instances", mode, "--wait", "--timeout-seconds", "60"]
-    topics = {"WORKER_TOPIC_ARN": outputs["TopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
+    topics = {"WORKER_TOPIC_ARN": outputs["ResyncTopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
     done = subprocess.run(command, env=os.environ | topics, stdout=subprocess.PIPE, text=True, check=False)
     for line in done.stdout.splitlines():
         say(line)
@@ -140,6 +141,10 @@ def start_worker(outputs: Parameters) -> Path:
             "WORKER_QUEUE_URL": outputs["QueueUrl"],
             "WORKER_DEAD_LETTER_QUEUE_URL": outputs["DeadLetterQueueUrl"],
             "WORKER_TOPIC_ARNS": outputs["TopicArn"],
+            "WORKER_RESYNC_TOPIC_ARNS": outputs["ResyncTopicArn"],
+            "WORKER_VERIFY_STACKS": "enforce",
+            # The databases of LocalStack are on this machine.
+            "WORKER_HOSTS": "*.rds.amazonaws.com,127.0.0.1,localhost",
             "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"],
             "WORKER_ACCOUNTS": "000000000000",
             "WORKER_RESPONSE_ORIGIN": os.environ["AWS_ENDPOINT_URL"],

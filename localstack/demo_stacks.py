@@ -40,6 +40,10 @@ class Stacks:
         subnets = self._ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
         return {"VpcId": vpc, "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets[:2])}
 
+    def cidr(self) -> str:
+        """The addresses of the default VPC."""
+        return str(self._ec2.describe_vpcs()["Vpcs"][0]["CidrBlock"])
+
     def instance_class(self, name: str) -> str:
         """What a stack's instance is."""
         return self._rds.describe_db_instances(DBInstanceIdentifier=self._instances[name])["DBInstances"][0][

@@ -25,6 +25,11 @@ def _without_denials(policy: dict[str, Any]) -> None:
     document["Statement"] = [each for each in document["Statement"] if each.get("Effect") != "Deny"]
 
 
+def _without_closing(policy: dict[str, Any]) -> None:
+    document = policy["Properties"]["PolicyDocument"]
+    document["Statement"] = [each for each in document["Statement"] if "ArnNotLike" not in each["Condition"]]
+
+
 def _container(resources: Resources) -> dict[str, Any]:
     return resources["TaskDefinition"]["Properties"]["ContainerDefinitions"][0]
 
@@ -41,6 +46,13 @@ def _attribute(name: str, attribute: str, value: str) -> Callable[[Resources], N
     return lambda resources: resources[name].update({attribute: value})
 
 
+def _default(name: str, value: str) -> Callable[[Resources], None]:
+    return lambda resources: resources[PARAMETERS][name].update({"Default": value})
+
+
+# Where a break finds the template's parameters, beside its resources.
+PARAMETERS = "$parameters"
+
 OPEN_TO_ALL = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "CidrIp": "0.0.0.0/0"}
 
 # The template, what is done to it, and the rule that this breaks.
@@ -51,6 +63,14 @@ BREAKS: list[tuple[str, Callable[[Resources], Any], str]] = [
     ("worker", _without("ResultsTopic", "KmsMasterKeyId"), "topics_can_be_encrypted"),
     ("worker", lambda all: _without_denials(all["QueuePolicy"]), "queue_policies_refuse_plain_text"),
     ("worker", lambda all: _without_denials(all["TopicPolicy"]), "topic_policies_refuse_plain_text"),
+    ("worker", lambda all: _without_closing(all["ResyncTopicPolicy"]), "resync_topics_are_closed_to_others"),
+    ("worker", _default("VerifyStacks", "off"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("AllowDropCascade", "true"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("AuthMethods", "password"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("SchemaCheck", "warn"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("ReadRdsManagedSecrets", "true"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("Hosts", "*"), "defaults_of_the_worker_are_safe"),
+    ("worker", _default("DatabaseCidr", "0.0.0.0/0"), "defaults_of_the_worker_are_safe"),
     ("worker", lambda all: _policy(all).append(_statement("sqs:*", "arn")), "roles_allow_no_action_by_wildcard"),
     ("worker", lambda all: _policy(all).append(_statement(["a:B", "*"], "arn")), "roles_allow_no_action_by_wildcard"),
     ("worker", lambda all: _policy(all).append(_statement("kms:Decrypt", "*")), "roles_name_their_resources"),
@@ -91,7 +111,8 @@ class Rules(unittest.TestCase):
         broken = {}
         for number, (name, change, _) in enumerate(BREAKS):
             broken[str(number)] = copy.deepcopy(self.templates[name])
-            change(broken[str(number)]["Resources"])
+            template = broken[str(number)]
+            change(template["Resources"] | {PARAMETERS: template.get("Parameters", {})})
         verdicts = check.judge(broken)
         for number, (name, _, rule) in enumerate(BREAKS):
             with self.subTest(number=number, template=name, rule=rule):

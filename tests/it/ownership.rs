@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::support::{Worker, World};
 
+/// DropCascade is carried out.
+const CASCADING: &[(&str, &str)] = &[("WORKER_ALLOW_DROP_CASCADE", "true")];
+
 #[tokio::test]
 async fn what_was_there_before_stays() {
     let world = World::new().await;
@@ -36,7 +39,7 @@ async fn what_another_stack_declares_stays_until_that_is_deleted_too() {
 #[tokio::test]
 async fn what_is_in_use_stays_unless_told_otherwise() {
     let world = World::new().await;
-    let worker = Worker::start(&world, &[]);
+    let worker = Worker::start(&world, CASCADING);
     let stack = world.stack("app");
     stack
         .create(
@@ -86,7 +89,7 @@ async fn retain_leaves_everything_and_forgets_it() {
 #[tokio::test]
 async fn what_another_stacks_extension_requires_stays_with_it() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, CASCADING);
     let (first, second) = (world.stack("first"), world.stack("second"));
     let cascade = json!({"DBSecret": world.secret, "Extensions": ["earthdistance"], "DeletionBehavior": "DropCascade"});
     first.create(&cascade, &[]).await;

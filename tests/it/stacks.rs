@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Worker, World};
 
+/// CloudFormation confirms each request.
+const VERIFYING: &[(&str, &str)] = &[("WORKER_VERIFY_STACKS", "enforce")];
+
 fn installed(extensions: &[(&str, &str)]) -> BTreeMap<String, String> {
     extensions
         .iter()
@@ -16,7 +19,7 @@ fn installed(extensions: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[tokio::test]
 async fn a_stack_creates_updates_and_drops_its_extensions() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
     let properties =
         |extensions: Value| json!({"DBSecret": world.secret, "Extensions": extensions});
@@ -67,7 +70,7 @@ async fn a_stack_creates_updates_and_drops_its_extensions() {
 #[tokio::test]
 async fn the_older_resource_type_works_as_it_is_in_any_letter_case() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app").execute_sql();
     let created = stack
         .create(
@@ -86,7 +89,7 @@ async fn the_older_resource_type_works_as_it_is_in_any_letter_case() {
 #[tokio::test]
 async fn a_failed_create_leaves_nothing_behind() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore", {"Name": "pgcrypto", "Version": "9.9"}]});
     let failed = world.stack("app").create(&properties, &[]).await;
     assert_eq!(failed.status, "CREATE_FAILED");
@@ -108,7 +111,7 @@ async fn a_failed_create_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_failed_update_leaves_the_database_as_it_was() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
     let properties =
         |extensions: Value| json!({"DBSecret": world.secret, "Extensions": extensions});
@@ -141,7 +144,7 @@ async fn a_failed_update_leaves_the_database_as_it_was() {
 #[tokio::test]
 async fn what_an_extension_requires_comes_and_goes_with_it() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
     let version = world.database.default_version("earthdistance").await;
     stack
@@ -161,7 +164,7 @@ async fn what_an_extension_requires_comes_and_goes_with_it() {
 #[tokio::test]
 async fn an_extension_goes_to_the_schema_that_is_asked_for_and_moves_with_it() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
     let in_schema = |schema: &str| json!({"DBSecret": world.secret, "Extensions": [{"Name": "hstore", "Schema": schema, "CreateSchema": true}]});
     let schema =
@@ -181,7 +184,7 @@ async fn an_extension_goes_to_the_schema_that_is_asked_for_and_moves_with_it() {
 #[tokio::test]
 async fn a_database_is_created_in_one_round_of_ddl_and_the_same_request_again_runs_none() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
+    let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
     stack.create(&properties, &[]).await;

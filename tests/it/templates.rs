@@ -164,6 +164,7 @@ impl<'a> Platform<'a> {
             ("Image", "extension-worker"),
             ("VpcId", &network[0].1),
             ("SubnetIds", &network[1].1),
+            ("DatabaseCidr", "10.0.0.0/16"),
         ];
         let Outcome {
             status, outputs, ..
@@ -173,9 +174,11 @@ impl<'a> Platform<'a> {
             ("WORKER_QUEUE_URL", "QueueUrl"),
             ("WORKER_DEAD_LETTER_QUEUE_URL", "DeadLetterQueueUrl"),
             ("WORKER_TOPIC_ARNS", "TopicArn"),
+            ("WORKER_RESYNC_TOPIC_ARNS", "ResyncTopicArn"),
             ("WORKER_RESULTS_TOPIC_ARN", "ResultsTopicArn"),
         ];
         let settings = settings.map(|(setting, output)| (setting, outputs[output].as_str()));
+        let settings = [&settings[..], &[("WORKER_VERIFY_STACKS", "enforce")]].concat();
         Self {
             _worker: Worker::start(world, &settings),
             world,

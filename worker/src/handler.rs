@@ -19,10 +19,12 @@ use crate::patience::{full_jitter, instant, persist};
 use crate::queue::Message;
 use crate::recent::Recent;
 use crate::responder::{Responder, ResponderError};
-use crate::response::{Response, Verdict, own_id};
+use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::resync::{Resync, ResyncEnd, is_errand, is_of_resync};
 use crate::retry::{POLICY, Retry};
 use crate::signatures::Signatures;
+use crate::verification::topics::{Topics, WrongTopic};
+use crate::verification::{UnverifiedRequest, UnverifiedSender, Verification};
 use crate::work::Worker;
 
 /// CloudFormation waits no longer for any answer.
@@ -31,11 +33,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Of the reason why a message is in the dead-letter queue.
 const MAX_REASON_CHARACTERS: usize = 1000;
 
+/// How long CloudFormation may take to show an operation, from the first receive of its request on: what it shows may lag
+/// behind.
+const LAG_RECEIVES: u32 = 3;
+const LAG_PAUSE: Duration = Duration::from_secs(5);
+
 /// What the handler goes by.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
     /// The topics that are served; empty: any.
     pub topics: Vec<String>,
+    /// The topics that re-syncs may come by; empty: the same.
+    pub resync_topics: Vec<String>,
     /// The accounts whose stacks are served; empty: any.
     pub accounts: Vec<String>,
     /// The one origin beside CloudFormation's that may be answered.
@@ -66,7 +75,10 @@ type End = (Disposition, Outcome);
 #[derive(Debug)]
 pub struct Handler {
     settings: HandlerSettings,
+    topics: Topics,
+    served_topics: Vec<String>,
     signatures: Signatures,
+    verification: Verification,
     worker: Worker,
     resync: Resync,
     responder: Responder,
@@ -79,14 +91,22 @@ impl Handler {
     pub fn new(
         settings: HandlerSettings,
         signatures: Signatures,
+        verification: Verification,
         worker: Worker,
         resync: Resync,
         responder: Responder,
         metrics: Metrics,
     ) -> Self {
+        let topics = Topics {
+            stacks: settings.topics.clone(),
+            resyncs: settings.resync_topics.clone(),
+        };
         Self {
             settings,
+            served_topics: topics.all(),
+            topics,
             signatures,
+            verification,
             worker,
             resync,
             responder,
@@ -105,23 +125,12 @@ impl Handler {
     }
 
     async fn see_through(&self, message: &Message) -> End {
-        let envelope = match Envelope::open(&message.body, &self.settings.topics) {
+        let envelope = match Envelope::open(&message.body, &self.served_topics) {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
         };
-        // What workers send each other goes through the queue alone, which signs nothing.
-        let is_errand = envelope.signed.is_none() && is_errand(&envelope.message);
-        let checked = if is_errand {
-            Ok(())
-        } else {
-            self.signatures.check(&message.id, &envelope).await
-        };
-        match checked {
-            Ok(()) => {}
-            Err(unverified) if unverified.is_temporary() => {
-                return give_back(unverified_pause(message.receive_count));
-            }
-            Err(unverified) => return dead_letter(&unverified),
+        if let Err(end) = self.check_origin(message, &envelope).await {
+            return end;
         }
         if is_of_resync(&envelope.message) {
             return match self.resync.handle(&self.worker, envelope.message).await {
@@ -149,6 +158,89 @@ impl Handler {
             message.receive_count,
         )
         .await
+    }
+
+    /// Whether the message comes from where its kind may come from.
+    async fn check_origin(&self, message: &Message, envelope: &Envelope) -> Result<(), End> {
+        let topic_arn = envelope.topic_arn.as_deref();
+        // What workers send each other goes through the queue alone, which signs nothing: SQS names the sender.
+        if is_errand(&envelope.message) {
+            let checked = self
+                .verification
+                .check_sender(topic_arn, message.sender_id.as_deref())
+                .await;
+            return match checked {
+                Ok(()) => Ok(()),
+                Err(error @ UnverifiedSender::NoIdentity(_)) => {
+                    warn!(error = with_causes(&error), "not verified");
+                    Err(give_back(unverified_pause(message.receive_count)))
+                }
+                Err(error @ (UnverifiedSender::ThroughTopic(_) | UnverifiedSender::Foreign(_))) => {
+                    Err(dead_letter(&error))
+                }
+            };
+        }
+        match self.signatures.check(&message.id, envelope).await {
+            Ok(()) => {}
+            Err(unverified) if unverified.is_temporary() => {
+                return Err(give_back(unverified_pause(message.receive_count)));
+            }
+            Err(unverified) => return Err(dead_letter(&unverified)),
+        }
+        let checked: Result<(), WrongTopic> = if is_of_resync(&envelope.message) {
+            self.topics.check_resync(topic_arn)
+        } else {
+            self.topics.check_request(topic_arn)
+        };
+        checked.map_err(|error| dead_letter(&error))
+    }
+
+    /// Whether CloudFormation shows what the request says. Otherwise what becomes of the message, or the answer.
+    ///
+    /// An answer reaches CloudFormation with the signature alone that it made itself: a forged request fails nothing. It
+    /// is given where nothing says that the request is forged; where CloudFormation contradicts it, nobody is answered.
+    async fn check_request(
+        &self,
+        coordinates: &Coordinates,
+        receive_count: u32,
+        last_chance: bool,
+    ) -> Result<Option<Response>, End> {
+        let Err(error) = self.verification.check_request(coordinates).await else {
+            return Ok(None);
+        };
+        self.metrics.unverified_requests.inc();
+        warn!(error = with_causes(&error), "the request is not verified");
+        let answer = |reason: String| {
+            // What was refused when it was to be created left nothing behind.
+            let verdict = if was_never_created(coordinates)
+                && coordinates.request_type == RequestType::Delete
+            {
+                Verdict::Success(BTreeMap::new())
+            } else {
+                Verdict::Failed(reason)
+            };
+            Ok(Some(Response::new(
+                coordinates,
+                &own_id(coordinates),
+                verdict,
+            )))
+        };
+        match &error {
+            UnverifiedRequest::Unavailable(_) | UnverifiedRequest::NoIdentity(_) => {
+                if last_chance {
+                    return answer(format!("{error}. Nothing was changed."));
+                }
+                Err(give_back(unverified_pause(receive_count)))
+            }
+            UnverifiedRequest::Unverifiable(_) => answer(format!("{error}. Nothing was changed.")),
+            UnverifiedRequest::Over(_) | UnverifiedRequest::Contradicted(_)
+                if receive_count < LAG_RECEIVES && !last_chance =>
+            {
+                Err(give_back(LAG_PAUSE))
+            }
+            UnverifiedRequest::Over(_) => Err((Disposition::Done, Outcome::Stale)),
+            UnverifiedRequest::Contradicted(_) => Err(dead_letter(&error)),
+        }
     }
 
     fn coordinates(&self, envelope: &Envelope) -> Result<(Coordinates, ResponseUrl), Unanswerable> {
@@ -184,7 +276,15 @@ impl Handler {
         let last_chance = receive_count >= self.settings.max_receives;
         let response = match Request::read(coordinates.clone(), message, timing) {
             Ok(request) => {
-                let decided = match self.recent.find(&coordinates) {
+                let mut decided = self.recent.find(&coordinates);
+                if decided.is_none() {
+                    let checked = self.check_request(&coordinates, receive_count, last_chance);
+                    decided = match checked.await {
+                        Ok(answer) => answer,
+                        Err(end) => return end,
+                    };
+                }
+                let decided = match decided {
                     Some(response) => Ok(response),
                     None => {
                         let patience = self.settings.patience;

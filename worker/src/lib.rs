@@ -6,7 +6,9 @@
 //! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`ledger`], [`server`],
 //!   [`response`] and [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's
 //!   store, read once.
-//! - [`queue`], [`topic`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one
+//! - Nothing is changed in a database for a request that [`verification`] does not confirm, where it is asked to; its
+//!   `operation` and `topics` are pure.
+//! - [`queue`], [`topic`], [`aws`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one
 //!   service through one vendor crate, which no other module knows. [`responder`] and [`certificates`] go through [`http`].
 //! - No connection goes back to its pool with a transaction open or a statement under way, and none is made beyond
 //!   [`database::Budget`]. No secret serves after PostgreSQL refused it, where Secrets Manager has a newer one.
@@ -36,6 +38,7 @@ pub mod resync;
 pub mod signatures;
 pub mod trouble;
 pub mod turns;
+pub mod verification;
 pub mod work;
 
 // Pure.

@@ -18,6 +18,7 @@ use extension_worker::iam::Tokens;
 use extension_worker::instances::Instances;
 use extension_worker::login::Logins;
 use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
+use extension_worker::plan::Policy;
 use extension_worker::protection::Protection;
 use extension_worker::queue::Queue;
 use extension_worker::responder::Responder;
@@ -30,6 +31,7 @@ use extension_worker::settings::{
 use extension_worker::signatures::Signatures;
 use extension_worker::topic::Topic;
 use extension_worker::turns::Turns;
+use extension_worker::verification::Verification;
 use extension_worker::work::Worker;
 use extension_worker::{aws, by_hand, fleet, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,12 +114,21 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         .restricted_to(AllowedHosts::new(hosts, Instances::new(&config))),
         pools,
         Turns::new(turns),
-    );
+    )
+    .with_policy(Policy {
+        extensions: settings.extensions,
+        allow_drop_cascade: settings.allow_drop_cascade,
+    });
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
     if let Some(origin) = &settings.sns_certificate_origin {
         warn!(%origin, "SNS's certificate may come from an origin that is not SNS's (WORKER_SNS_CERTIFICATE_ORIGIN)");
+    }
+    if settings.resync_topic_arns.is_empty() {
+        warn!(
+            "re-syncs are accepted from every topic that is served (WORKER_RESYNC_TOPIC_ARNS is not set)"
+        );
     }
     if settings.connections < settings.concurrency {
         warn!("messages wait for connections: WORKER_CONNECTIONS is less than WORKER_CONCURRENCY");
@@ -148,12 +159,14 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let handler = Handler::new(
         HandlerSettings {
             topics: settings.topic_arns,
+            resync_topics: settings.resync_topic_arns,
             accounts: settings.accounts,
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
             patience: settings.patience_seconds,
         },
         signatures,
+        Verification::new(settings.verify_stacks, &config),
         worker,
         resync,
         Responder::new(http, metrics.clone()),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::extension::{Declaration, DeletionBehavior};
 use crate::fault::{Class, DatabaseError, classify};
-use crate::plan::{Obstacle, PassOutcome, ResourceKey, Step};
+use crate::plan::{Obstacle, PassOutcome, Policy, ResourceKey, Step};
 use crate::response::{Draft, Response, reason};
 use crate::secrets::Password;
 use crate::server::Target;
@@ -27,6 +27,8 @@ pub struct Pass<'a> {
     pub declared: &'a serde_json::Value,
     /// What becomes of what it owns and no longer declares.
     pub deletion_behavior: DeletionBehavior,
+    /// What the operator allows.
+    pub policy: &'a Policy,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
     /// The id of the resource on this server.

@@ -93,6 +93,7 @@ impl Queue {
             .visibility_timeout(whole_seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
+            .message_system_attribute_names(MessageSystemAttributeName::SenderId)
             .message_attribute_names(TRACEPARENT)
             .customize()
             .config_override(

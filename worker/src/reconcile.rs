@@ -83,6 +83,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         resource: pass.resource,
         declarations: pass.declarations,
         deletion_behavior: pass.deletion_behavior,
+        policy: pass.policy,
     };
     let blocked = |obstacle| PassError::Obstacle {
         obstacle: Box::new(obstacle),
@@ -145,7 +146,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         after
     };
     let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
-    verify(&intent, &after, &managed)?;
+    verify(&intent, &after, &managed, &ledger)?;
     if !plan.steps.is_empty() {
         info!(
             database = pass.target.database,
@@ -187,9 +188,11 @@ fn verify(
     intent: &Intent<'_>,
     after: &Observed,
     managed: &BTreeMap<String, Managed>,
+    before: &Ledger,
 ) -> Result<(), PassError> {
     let ledger = Ledger {
         managed: managed.clone(),
+        resource: before.resource.clone(),
         ..Ledger::default()
     };
     let rest = plan(intent, after, &ledger).map_err(|_| PassError::NotConverged(Vec::new()))?;

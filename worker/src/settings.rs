@@ -9,17 +9,18 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::credentials::{AuthMethod, HostPattern};
 use crate::message::Origin;
-use crate::plan::SchemaCheck;
+use crate::plan::{ExtensionPattern, SchemaCheck};
 use crate::secrets::{Password, Secret};
 use crate::server::Host;
 use crate::signatures::SignatureCheck;
 use crate::tls::SslMode;
+use crate::verification::StackCheck;
 
 pub use resync::{Baseline, EXIT_CODES, ResyncSettings, Tag};
 
@@ -92,6 +93,13 @@ pub struct RunSettings {
     /// ARNs of the topics that are served, separated by commas; unset: any.
     #[arg(long, env = "WORKER_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
     pub topic_arns: Vec<String>,
+    /// ARNs of the topics that re-syncs may come by, separated by commas; unset: any that is served.
+    #[arg(long, env = "WORKER_RESYNC_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
+    pub resync_topic_arns: Vec<String>,
+    /// Whether CloudFormation is asked, before anything is changed, if the resource is in just the operation that the
+    /// request says.
+    #[arg(long, env = "WORKER_VERIFY_STACKS", value_enum, default_value_t = StackCheck::Off)]
+    pub verify_stacks: StackCheck,
     /// Accounts whose stacks are served, separated by commas; unset: any.
     #[arg(long, env = "WORKER_ACCOUNTS", value_delimiter = ',', value_parser = account)]
     pub accounts: Vec<String>,
@@ -161,6 +169,19 @@ pub struct RunSettings {
     /// Connections to one database at the most, for each role.
     #[arg(long, env = "WORKER_CONNECTIONS_PER_DATABASE", default_value_t = CONNECTIONS_PER_DATABASE, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections_per_database: u16,
+    /// Extensions that stacks and re-syncs may create, those included that CASCADE creates; names separated by commas, in
+    /// which * stands for any text.
+    #[arg(
+        long,
+        env = "WORKER_EXTENSIONS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "*"
+    )]
+    pub extensions: Vec<ExtensionPattern>,
+    /// Whether DeletionBehavior DropCascade is carried out.
+    #[arg(long, env = "WORKER_ALLOW_DROP_CASCADE", value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    pub allow_drop_cascade: bool,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,

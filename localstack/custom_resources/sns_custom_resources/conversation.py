@@ -19,6 +19,7 @@ from sns_custom_resources.request import (
     service_token,
 )
 from sns_custom_resources.response import InvalidResponse, Response, read_response
+from sns_custom_resources.shown import Shown, showing
 
 LOG = logging.getLogger(__name__)
 
@@ -51,10 +52,21 @@ class Conversation:
         request_type: str,
         properties: dict[str, Any],
         *,
+        shown: Shown,
         physical_resource_id: str | None = None,
         old_properties: dict[str, Any] | None = None,
     ) -> tuple[Request, Response]:
-        """Publishes one request and waits for a SUCCESS. Raises NotSent, or Failed."""
+        """Publishes one request and waits for a SUCCESS, while CloudFormation shows `shown`. Raises NotSent, or Failed."""
+        with showing(self.resource, shown):
+            return self._ask(request_type, properties, physical_resource_id, old_properties)
+
+    def _ask(
+        self,
+        request_type: str,
+        properties: dict[str, Any],
+        physical_resource_id: str | None,
+        old_properties: dict[str, Any] | None,
+    ) -> tuple[Request, Response]:
         try:
             request = Request(
                 resource=self.resource,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sns_custom_resources.conversation import Conversation, Failed, NotSent
+from sns_custom_resources.shown import Shown
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ class ResourceFailed(Exception):
 def create(conversation: Conversation, properties: dict[str, Any]) -> Live:
     """Creates the resource; a failed Create is followed by a Delete, so that a half-made one goes."""
     try:
-        request, response = conversation.ask("Create", properties)
+        request, response = conversation.ask(
+            "Create", properties, shown=Shown("CREATE_IN_PROGRESS")
+        )
     except NotSent as error:
         raise ResourceFailed(str(error)) from error
     except Failed as error:
@@ -61,40 +64,64 @@ def update(conversation: Conversation, live: Live, properties: dict[str, Any]) -
         reason = str(error)
         remaining = live
         try:
-            remaining = _change(conversation, Live(live.physical_resource_id, properties), live.properties)
+            remaining = _change(
+                conversation, Live(live.physical_resource_id, properties), live.properties, is_rollback=True
+            )
         except (NotSent, Failed) as rollback:
             reason = f"{reason}; the rollback failed too: {rollback}"
         half_made_id = error.physical_resource_id
         if half_made_id not in (None, live.physical_resource_id, remaining.physical_resource_id):
-            _clean_up(conversation, Live(half_made_id, properties))
+            _clean_up(
+                conversation,
+                Live(half_made_id, properties),
+                remaining.physical_resource_id,
+                is_rollback=True,
+            )
         raise ResourceFailed(reason, remaining) from error
 
 
-def delete(conversation: Conversation, live: Live) -> None:
+def delete(conversation: Conversation, live: Live, shown: Shown | None = None) -> None:
     """Deletes the resource. Raises ResourceFailed, and then it remains."""
     try:
-        conversation.ask("Delete", live.properties, physical_resource_id=live.physical_resource_id)
+        conversation.ask(
+            "Delete",
+            live.properties,
+            shown=shown or Shown("DELETE_IN_PROGRESS", live.physical_resource_id),
+            physical_resource_id=live.physical_resource_id,
+        )
     except (NotSent, Failed) as error:
         raise ResourceFailed(str(error), live) from error
 
 
-def _change(conversation: Conversation, live: Live, properties: dict[str, Any]) -> Live:
+def _change(
+    conversation: Conversation, live: Live, properties: dict[str, Any], *, is_rollback: bool = False
+) -> Live:
     """One Update; an answer with another physical id has replaced the resource, so the old one is deleted."""
     request, response = conversation.ask(
         "Update",
         properties,
+        shown=Shown(
+            "UPDATE_IN_PROGRESS",
+            live.physical_resource_id,
+            "UPDATE_ROLLBACK_IN_PROGRESS" if is_rollback else None,
+        ),
         physical_resource_id=live.physical_resource_id,
         old_properties=live.properties,
     )
     if response.physical_resource_id != live.physical_resource_id:
-        _clean_up(conversation, live)
+        _clean_up(conversation, live, response.physical_resource_id, is_rollback=is_rollback)
     return Live(response.physical_resource_id, properties, response.data, request.response_key)
 
 
-def _clean_up(conversation: Conversation, replaced: Live) -> None:
+def _clean_up(
+    conversation: Conversation, replaced: Live, current_id: str, *, is_rollback: bool
+) -> None:
     """Deletes what is no longer part of the stack. CloudFormation abandons what cannot be deleted here, and so does this."""
+    cleanup = "UPDATE_ROLLBACK_COMPLETE_CLEANUP" if is_rollback else "UPDATE_COMPLETE_CLEANUP"
+    # The resource is complete, under the id that it has now.
+    shown = Shown("UPDATE_COMPLETE", current_id, f"{cleanup}_IN_PROGRESS")
     try:
-        delete(conversation, replaced)
+        delete(conversation, replaced, shown)
     except ResourceFailed as error:
         LOG.warning("%s is abandoned: %s", replaced.physical_resource_id, error)
 

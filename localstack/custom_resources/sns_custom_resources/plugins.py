@@ -25,9 +25,11 @@ class CustomResourceProviderPlugin(CloudFormationResourceProviderPlugin):
         self.factory = CustomResourceProvider
 
 
-@hooks.on_infra_start()
+# Before services are loaded, where that is done at start: what is wrapped later is not called.
+@hooks.on_infra_start(priority=100)
 def correct_engine_endings() -> None:
     """At start, for the engine is already at work when it looks for the first provider."""
-    from sns_custom_resources import engine_endings
+    from sns_custom_resources import engine_endings, shown
 
     engine_endings.correct()
+    shown.correct()

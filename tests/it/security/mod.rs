@@ -1,12 +1,15 @@
 //! Attacks by people of lower rank than the worker, each carried out as the attacker would: all of them succeeded once.
 
 mod auth;
+mod extensions;
 mod hosts;
 mod ledger;
 mod master;
+mod resync;
 mod schemas;
 mod server;
 mod session;
+mod stacks;
 
 use serde_json::{Value, json};
 

@@ -23,6 +23,7 @@ use extension_worker::server::Host;
 use extension_worker::signatures::{SignatureCheck, Signatures};
 use extension_worker::tls::{self, SslMode};
 use extension_worker::turns::Turns;
+use extension_worker::verification::{StackCheck, Verification};
 use extension_worker::work::Worker;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -259,6 +260,7 @@ pub(crate) fn delivery(body: String) -> Message {
         receipt_handle: "r".to_owned(),
         body,
         receive_count: 1,
+        sender_id: None,
         trace: None,
     }
 }
@@ -310,6 +312,7 @@ pub(crate) fn handler_with(
             ..settings
         },
         Signatures::new(SignatureCheck::Off, None, http.clone()).unwrap(),
+        Verification::new(StackCheck::Off, &config),
         Worker::new(
             Logins::new(Secrets::given(secret), None),
             pools,

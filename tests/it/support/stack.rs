@@ -36,6 +36,11 @@ impl Stack {
         self.finish().await
     }
 
+    /// The stack's ARN.
+    pub(crate) async fn id(&self) -> String {
+        self.stack.id().await
+    }
+
     /// Creates the stack and does not wait.
     pub(crate) async fn submit_create(&self, properties: &Value, attributes: &[&str]) {
         let template = self.template(properties, attributes);
@@ -101,6 +106,10 @@ impl TemplateStack {
     pub(crate) async fn create(&self, template: &str, parameters: &[(&str, &str)]) -> Outcome {
         self.submit_create(template, parameters).await;
         self.finish().await
+    }
+
+    async fn id(&self) -> String {
+        self.describe(&self.name).await.stack_id.unwrap()
     }
 
     async fn submit_create(&self, template: &str, parameters: &[(&str, &str)]) {

@@ -195,6 +195,16 @@ impl World {
             "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/1",
             self.name
         );
+        self.request_of(&stack_id, logical_id, properties).await
+    }
+
+    /// A Create of a resource of this stack, which need not be there.
+    pub(crate) async fn request_of(
+        &self,
+        stack_id: &str,
+        logical_id: &str,
+        properties: Value,
+    ) -> Request {
         let request_id = Uuid::new_v4().to_string();
         let key = format!("{stack_id}|{logical_id}|{request_id}");
         let created = self
@@ -239,6 +249,43 @@ impl World {
             .topic_arn(&self.topic_arn)
             .attribute_name("SignatureVersion")
             .attribute_value(version)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// One more topic that leads to the queue; its ARN.
+    pub(crate) async fn create_further_topic(&self) -> String {
+        let name = format!("{}-further", self.name);
+        let topic = self.aws.sns.create_topic().name(&name).send().await;
+        let topic_arn = topic.unwrap().topic_arn.unwrap();
+        self.aws
+            .sns
+            .subscribe()
+            .topic_arn(&topic_arn)
+            .protocol("sqs")
+            .endpoint(queue_arn(&self.aws, &self.queue_url).await)
+            .send()
+            .await
+            .unwrap();
+        topic_arn
+    }
+
+    /// Publishes a text to a topic.
+    pub(crate) async fn publish_to(&self, topic_arn: &str, text: &str) {
+        let published = self.aws.sns.publish().topic_arn(topic_arn).message(text);
+        published.send().await.unwrap();
+    }
+
+    /// Sends a text straight to the queue, from another account.
+    pub(crate) async fn send_raw_from_another_account(&self, text: &str) {
+        let config = self.aws.sqs.config().to_builder();
+        // LocalStack's account is the access key.
+        let theirs = Credentials::new("111111111111", "theirs", None, None, "another account");
+        aws_sdk_sqs::Client::from_conf(config.credentials_provider(theirs).build())
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(text)
             .send()
             .await
             .unwrap();

@@ -97,6 +97,8 @@ instruments! {
     lease_losses: Counter = "LeaseLosses", Count;
     /// Requests that came after their deadline: nothing is changed, and nobody waits for an answer.
     stale_requests: Counter = "StaleRequests", Count;
+    /// Receives of requests that CloudFormation did not confirm, or could not be asked about.
+    unverified_requests: Counter = "UnverifiedRequests", Count;
     /// Messages that were put in the dead-letter queue.
     dead_letters: Counter = "DeadLetters", Count;
     /// Calls of SQS, by operation; the SDK's own retries are not counted.

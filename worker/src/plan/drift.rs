@@ -1,6 +1,6 @@
 //! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is ever dropped here.
 
-use super::{Intent, Ledger, Obstacle, Plan, ResourceKey, Step, plan};
+use super::{Intent, Ledger, Obstacle, Plan, Policy, ResourceKey, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
 
 /// Who declares extensions of a database.
@@ -33,7 +33,7 @@ pub struct Fault {
 }
 
 /// Compares. One declaration that cannot be met keeps no other from being met.
-pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger) -> Drift {
+pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger, policy: &Policy) -> Drift {
     let is_unwanted = |name: &&String| {
         declarer
             .declarations
@@ -60,6 +60,7 @@ pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger) -> Drift
             resource: &declarer.key,
             declarations: &declarations,
             deletion_behavior: DeletionBehavior::Retain,
+            policy,
         };
         let obstacle = match plan(&intent, observed, ledger) {
             Ok(plan) => break plan,

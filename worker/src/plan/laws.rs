@@ -256,9 +256,10 @@ proptest! {
     ) {
         let mut observed = start.clone();
         let mut ledger = Ledger::default();
+        let policy = Policy::unrestricted();
         for (number, declarations, deletion_behavior) in requests {
             let key = resource(number);
-            let intent = Intent { resource: &key, declarations: &declarations, deletion_behavior };
+            let intent = Intent { resource: &key, declarations: &declarations, deletion_behavior, policy: &policy };
             let Ok(plan) = plan(&intent, &observed, &ledger) else { continue };
             let Some(after) = apply(&plan.steps, &observed) else { continue };
             let managed = settle(&intent, &plan.steps, &observed, &after, &ledger);

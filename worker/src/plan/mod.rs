@@ -10,6 +10,7 @@ mod ledger;
 mod obstacle;
 mod order;
 mod outcome;
+mod policy;
 mod preflight;
 mod release;
 mod script;
@@ -25,6 +26,7 @@ pub use ledger::{
 };
 pub use obstacle::Obstacle;
 pub use outcome::PassOutcome;
+pub use policy::{ExtensionPattern, Policy};
 pub use release::{Kept, KeptBecause};
 pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};
@@ -43,6 +45,8 @@ pub struct Intent<'a> {
     pub declarations: &'a [Declaration],
     /// What becomes of what it owns and no longer declares.
     pub deletion_behavior: DeletionBehavior,
+    /// What the operator allows.
+    pub policy: &'a Policy,
 }
 
 /// What is to be done, in order, and what is left although the resource no longer declares it.
@@ -72,6 +76,8 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     order::by_requirements(&mut present, observed);
 
     let mut plan = Plan::default();
+    plan.warnings
+        .extend(release::check_behavior(intent, ledger)?);
     let mut drops = release::absences(intent, &absent, &present, observed, ledger)?;
     release::release(
         intent,
@@ -81,6 +87,7 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
         &mut drops,
         &mut plan.kept,
     );
+    release::check_drops(intent, &drops)?;
     for (name, version) in
         order::dependents_first(&drops.keys().map(String::as_str).collect(), observed)
     {
@@ -95,7 +102,7 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     for (declaration, offer) in &present {
         plan.warnings
             .extend(preflight::check(offer.name.as_str(), observed)?);
-        install(declaration, offer, &present, observed, &mut plan)?;
+        install(intent, declaration, offer, &present, observed, &mut plan)?;
     }
     Ok(plan)
 }
@@ -122,6 +129,7 @@ fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableEx
 
 /// `Ensure: present`.
 fn install(
+    intent: &Intent<'_>,
     declaration: &Declaration,
     offer: &AvailableExtension,
     present: &[(&Declaration, AvailableExtension)],
@@ -130,7 +138,7 @@ fn install(
 ) -> Result<(), Obstacle> {
     let name = offer.name.as_str();
     let Some(installed) = observed.installed.get(name) else {
-        return create(declaration, offer, present, observed, plan);
+        return create(intent, declaration, offer, present, observed, plan);
     };
     let target = version::to_update_to(declaration, offer, &installed.version, &observed.catalog)?;
     if let Some(target) = target {
@@ -163,6 +171,7 @@ fn install(
 }
 
 fn create(
+    intent: &Intent<'_>,
     declaration: &Declaration,
     offer: &AvailableExtension,
     present: &[(&Declaration, AvailableExtension)],
@@ -200,6 +209,18 @@ fn create(
         return Err(Obstacle::MissingRequirements {
             name: declaration.name.clone(),
             missing: undeclared,
+        });
+    }
+    let name_to_create = offer.name.as_str();
+    if let Some(forbidden) =
+        intent
+            .policy
+            .forbidden_by(name_to_create, !undeclared.is_empty(), observed)
+    {
+        return Err(Obstacle::NotInPolicy {
+            name: declaration.name.clone(),
+            forbidden: forbidden.to_owned(),
+            patterns: intent.policy.patterns(),
         });
     }
     let fixed = script.and_then(|row| row.schema.clone());

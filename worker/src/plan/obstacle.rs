@@ -25,6 +25,20 @@ pub enum Obstacle {
         /// What the setting says.
         allowed: String,
     },
+    /// The operator does not allow it to be created (`WORKER_EXTENSIONS`).
+    NotInPolicy {
+        /// As declared.
+        name: ExtensionName,
+        /// Itself, or what `CASCADE` would create with it.
+        forbidden: String,
+        /// What the setting says.
+        patterns: String,
+    },
+    /// The operator does not allow `DeletionBehavior: DropCascade` (`WORKER_ALLOW_DROP_CASCADE`).
+    NoDropCascade {
+        /// What would be dropped; none where the resource is new.
+        extension: Option<String>,
+    },
     /// pg_cron runs in one database of the server, and this is another.
     OtherCronDatabase {
         /// `cron.database_name`.
@@ -115,6 +129,7 @@ impl Obstacle {
         match self {
             Self::NotAvailable { name, .. }
             | Self::NotAllowed { name, .. }
+            | Self::NotInPolicy { name, .. }
             | Self::NoSuchVersion { name, .. }
             | Self::NoPath { name, .. }
             | Self::Downgrade { name, .. }
@@ -124,6 +139,7 @@ impl Obstacle {
             | Self::NoSchema { name, .. }
             | Self::AbsentButRequired { name, .. } => name.as_str(),
             Self::OwnedByAnother { name, .. } => name,
+            Self::NoDropCascade { extension } => extension.as_deref().unwrap_or_default(),
             Self::OtherCronDatabase { .. } => "pg_cron",
         }
     }

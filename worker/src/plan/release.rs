@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{DropMode, Intent, Ledger, Obstacle, Origin, ResourceKey, order};
+use super::{DropMode, Intent, Ledger, Obstacle, Origin, ResourceKey, ResourceState, order};
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Observed};
 
 /// An extension that stays although the resource no longer declares it.
@@ -39,6 +39,46 @@ impl fmt::Display for Kept {
             KeptBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
             KeptBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
         }
+    }
+}
+
+/// `DropCascade` where the operator does not allow it: refused for a new resource. One that is there already may have it
+/// since the time before the setting, and its rollbacks must not fail for it: it is warned of, until something would be
+/// dropped ([`check_drops`]).
+pub(super) fn check_behavior(
+    intent: &Intent<'_>,
+    ledger: &Ledger,
+) -> Result<Option<String>, Obstacle> {
+    let is_forbidden = intent.deletion_behavior == DeletionBehavior::DropCascade
+        && !intent.policy.allow_drop_cascade
+        && !intent.declarations.is_empty();
+    if !is_forbidden {
+        return Ok(None);
+    }
+    let is_known = ledger
+        .resource
+        .as_ref()
+        .is_some_and(|resource| resource.state == ResourceState::Live);
+    if is_known {
+        let warning = "warning: DeletionBehavior DropCascade is not allowed by the worker's WORKER_ALLOW_DROP_CASCADE: \
+                       nothing is dropped so";
+        Ok(Some(warning.to_owned()))
+    } else {
+        Err(Obstacle::NoDropCascade { extension: None })
+    }
+}
+
+/// Nothing is dropped with `CASCADE` where the operator does not allow it.
+pub(super) fn check_drops(
+    intent: &Intent<'_>,
+    drops: &BTreeMap<String, DropMode>,
+) -> Result<(), Obstacle> {
+    let cascading = drops.iter().find(|(_, mode)| **mode == DropMode::Cascade);
+    match cascading {
+        Some((name, _)) if !intent.policy.allow_drop_cascade => Err(Obstacle::NoDropCascade {
+            extension: Some(name.clone()),
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the planner answers, as one text a case.
 
+mod policy;
+
 use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
@@ -100,8 +102,13 @@ fn planned(declarations: &[Declaration], observed: &Observed, ledger: &Ledger) -
         resource: &resource,
         declarations,
         deletion_behavior: DeletionBehavior::DropUnused,
+        policy: &Policy::unrestricted(),
     };
-    match plan(&intent, observed, ledger) {
+    planned_as(&intent, observed, ledger)
+}
+
+fn planned_as(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> String {
+    match plan(intent, observed, ledger) {
         Ok(plan) => {
             let steps = plan.steps.iter().map(Step::sql);
             let kept = plan.kept.iter().map(Kept::to_string);

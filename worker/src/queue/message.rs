@@ -15,6 +15,8 @@ pub struct Message {
     pub body: String,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// Who sent it, as SQS says: a sender cannot choose it. Of a role its id and the session's name, of a service its own.
+    pub sender_id: Option<String>,
     /// The trace that it belongs to.
     pub trace: Option<Traceparent>,
 }
@@ -32,6 +34,7 @@ pub(super) fn message(message: SqsMessage) -> Option<Message> {
         receive_count: of_system(MessageSystemAttributeName::ApproximateReceiveCount)
             .and_then(|count| count.parse().ok())
             .unwrap_or(1),
+        sender_id: of_system(MessageSystemAttributeName::SenderId).map(str::to_owned),
         trace: Traceparent::find(
             traceparent,
             &body,

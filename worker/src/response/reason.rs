@@ -27,6 +27,31 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             "Extension \"{name}\": user \"{role}\" may not create it on {place}: it is not in rds.allowed_extensions \
              ({allowed}). Add it in the DB parameter group. [42501]"
         ),
+        Obstacle::NotInPolicy {
+            name,
+            forbidden,
+            patterns,
+        } => {
+            let what = if name.means(forbidden) {
+                "it".to_owned()
+            } else {
+                format!("\"{forbidden}\", which it requires,")
+            };
+            format!(
+                "Extension \"{name}\" cannot be created on {place}: {what} is not among the extensions that the worker \
+                 creates (WORKER_EXTENSIONS: {patterns}). Leave it out, or ask the worker's operator to allow it."
+            )
+        }
+        Obstacle::NoDropCascade { extension: None } => "DeletionBehavior: DropCascade is not allowed by the worker \
+             (WORKER_ALLOW_DROP_CASCADE is false). Use DropUnused, Drop or Retain, or ask the worker's operator to allow it."
+            .to_owned(),
+        Obstacle::NoDropCascade {
+            extension: Some(name),
+        } => format!(
+            "Extension \"{name}\" is not dropped on {place}: DeletionBehavior DropCascade is not allowed by the worker \
+             (WORKER_ALLOW_DROP_CASCADE is false). Change DeletionBehavior to DropUnused, Drop or Retain, or ask the \
+             worker's operator to allow it."
+        ),
         Obstacle::OtherCronDatabase { cron_database } => format!(
             "Extension \"pg_cron\" can only be in database {cron_database} (cron.database_name), not on {place}. Declare it \
              there, or set the parameter in the DB parameter group and reboot the instance."

@@ -15,7 +15,7 @@ use crate::fault::{Class, DatabaseError, classify};
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
 use crate::plan::{
-    Declarer, Drift, Intent, Ledger, LiveResource, Step, WholeLedger, drift, settle,
+    Declarer, Drift, Intent, Ledger, LiveResource, Policy, Step, WholeLedger, drift, settle,
 };
 use crate::reconcile::check_scripts;
 use crate::response::reason;
@@ -93,7 +93,7 @@ pub(super) async fn resync(
     if !order.is_repair() || observed.in_recovery {
         for declarer in &declarers {
             note(
-                drift(declarer, &observed, &ledger),
+                drift(declarer, &observed, &ledger, order.policy),
                 &mut findings,
                 target,
                 &observed,
@@ -104,7 +104,7 @@ pub(super) async fn resync(
         }
     } else {
         for declarer in &declarers {
-            let mut work = drift(declarer, &observed, &ledger);
+            let mut work = drift(declarer, &observed, &ledger, order.policy);
             let steps = std::mem::take(&mut work.steps);
             note(work, &mut findings, target, &observed);
             let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
@@ -122,13 +122,21 @@ pub(super) async fn resync(
                     declarations: &declarer.declarations,
                     // Nothing is dropped; what was created for it stays known, to be dropped with it.
                     deletion_behavior: DeletionBehavior::DropUnused,
+                    policy: order.policy,
                 };
                 ledger.managed = settle(&intent, &done, &before, &observed, &ledger);
             }
             findings.done.extend(done);
         }
         if !findings.done.is_empty() {
-            note_disputes(&declarers, &observed, &ledger, target, &mut findings);
+            note_disputes(
+                &declarers,
+                &observed,
+                &ledger,
+                order.policy,
+                target,
+                &mut findings,
+            );
         }
     }
     let state = findings.state(&declarers, order.is_repair());
@@ -254,11 +262,12 @@ fn note_disputes(
     declarers: &[Declarer],
     observed: &Observed,
     ledger: &Ledger,
+    policy: &Policy,
     target: &Target,
     findings: &mut Findings,
 ) {
     for declarer in declarers {
-        let mut left = drift(declarer, observed, ledger);
+        let mut left = drift(declarer, observed, ledger, policy);
         for step in std::mem::take(&mut left.steps) {
             let name = step.extension();
             if !findings.faults.iter().any(|(fault, _)| fault == name) {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::is_errand;
 use crate::events::Mode;
 use crate::instances::Marker;
+use crate::message::{InvalidProperties, RESYNC, ResyncMessage};
 use crate::server::Host;
 
 /// A message of a worker to another.
@@ -69,9 +70,28 @@ pub(super) struct Server {
     pub(super) extensions: Option<Value>,
     #[serde(default)]
     pub(super) baseline: String,
+    /// How often it was sent anew, as no worker had room for it.
+    #[serde(default)]
+    pub(super) hops: u32,
 }
 
 impl Server {
+    /// Whether each field is what an expansion may have put there: read as the re-sync's own message is.
+    pub(super) fn check(&self) -> Result<(), InvalidProperties> {
+        let mut target = json!({"Secret": self.secret, "Databases": self.databases});
+        if let Some(host) = &self.host {
+            target["Host"] = json!(host);
+        }
+        if let Some(port) = self.port {
+            target["Port"] = json!(port);
+        }
+        let message = json!({
+            "Type": RESYNC, "ResyncId": self.resync_id, "Mode": self.mode, "Targets": [target],
+            "Extensions": self.extensions, "Baseline": self.baseline,
+        });
+        ResyncMessage::parse(&message).map(drop)
+    }
+
     /// The host that stands in the place of the secret's.
     pub(super) fn host(&self) -> Option<Host> {
         Host::parse(self.host.as_deref()?).ok()

@@ -20,6 +20,7 @@ use crate::events::{DatabaseResult, Event, ServerEnd, TargetsPage};
 use crate::instances::Instances;
 use crate::login::Logins;
 use crate::message::{ResyncMessage, ResyncTarget};
+use crate::plan::Policy;
 use crate::queue::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::secrets::SecretError;
 
@@ -180,6 +181,8 @@ fn lost_result(
         key,
         target: key,
         baseline: None,
+        // Nothing is planned.
+        policy: &Policy::unrestricted(),
         is_named: false,
     };
     order.failed(None, reason, since)
@@ -255,5 +258,6 @@ fn server(message: &ResyncMessage, key: String, target: String, secret: String) 
             .clone()
             .filter(|written| *written != Value::Null),
         baseline: message.baseline.clone(),
+        hops: 0,
     }
 }

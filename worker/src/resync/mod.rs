@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use self::errand::{Errand, Page};
+use self::errand::{Errand, Page, Server};
 use self::expand::{Means, expand};
 use self::results::Results;
 use crate::instances::Instances;
@@ -35,6 +35,12 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// How long, to twice that, a server waits for a place.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often a server is sent anew at the most: every 5 to 10 s, so about ten hours.
+const MAX_HOPS: u32 = 5000;
+
+/// How many pages an expansion has at the most.
+const MAX_PAGES: u32 = 10_000;
 
 /// What a message of a re-sync came to.
 #[derive(Debug)]
@@ -53,6 +59,9 @@ pub enum InvalidResync {
     /// A field is wrong.
     #[error("the re-sync is not valid: {0}")]
     Message(InvalidProperties),
+    /// An expansion does not end.
+    #[error("the re-sync has more than {MAX_PAGES} pages of targets")]
+    Endless,
     /// A message between workers is wrong.
     #[error("the message between workers cannot be read")]
     Errand(#[source] serde_json::Error),
@@ -106,10 +115,16 @@ impl Resync {
                 has_found: false,
                 sent: BTreeSet::new(),
             },
+            Some(Ok(Errand::ResyncPage(page))) if page.page > MAX_PAGES => {
+                return ResyncEnd::Invalid(InvalidResync::Endless);
+            }
             Some(Ok(Errand::ResyncPage(page))) => *page,
             Some(Ok(Errand::ResyncWork(server))) => {
+                if let Err(invalid) = server.check() {
+                    return ResyncEnd::Invalid(InvalidResync::Message(invalid));
+                }
                 let Ok(_place) = self.places.try_acquire() else {
-                    return self.later(Errand::ResyncWork(server)).await;
+                    return self.later(server).await;
                 };
                 info!(
                     server = server.key,
@@ -146,9 +161,22 @@ impl Resync {
         }
     }
 
-    /// Sends an errand anew: to be given back would count as a failure of it.
-    async fn later(&self, errand: Errand) -> ResyncEnd {
-        let body = match serde_json::to_string(&errand) {
+    /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
+    async fn later(&self, server: Box<Server>) -> ResyncEnd {
+        if server.hops >= MAX_HOPS {
+            let reason =
+                format!("no worker had room for the server, and it was sent {MAX_HOPS} times.");
+            warn!(server = server.key, resync = server.resync_id, "{reason}");
+            return match server::publish_failure(&server, reason, &self.results).await {
+                Ok(()) => ResyncEnd::Done,
+                Err(error) => give_back(&error),
+            };
+        }
+        let next = Server {
+            hops: server.hops + 1,
+            ..*server
+        };
+        let body = match serde_json::to_string(&Errand::ResyncWork(Box::new(next))) {
             Ok(body) => body,
             Err(error) => return ResyncEnd::Invalid(InvalidResync::Errand(error)),
         };

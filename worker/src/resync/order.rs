@@ -5,7 +5,7 @@ use std::time::Instant;
 use chrono::Utc;
 
 use crate::events::{DatabaseResult, Mode, State};
-use crate::plan::Declarer;
+use crate::plan::{Declarer, Policy};
 use crate::server::Target;
 
 /// What a re-sync is to do in each database of a server.
@@ -18,6 +18,8 @@ pub(super) struct Order<'a> {
     /// The secret or instance, as it was given.
     pub(super) target: &'a str,
     pub(super) baseline: Option<&'a Baseline>,
+    /// What the operator allows.
+    pub(super) policy: &'a Policy,
     /// Whether the database was named: the baseline is for those that have a ledger, and for these.
     pub(super) is_named: bool,
 }

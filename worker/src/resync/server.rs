@@ -14,7 +14,7 @@ use crate::events::{DatabaseResult, Event, ServerEnd};
 use crate::login::Login;
 use crate::message::{Authentication, Databases, Properties};
 use crate::patience::{Attempts, Next};
-use crate::plan::{Declarer, ResourceKey};
+use crate::plan::{Declarer, Policy, ResourceKey};
 use crate::retry::{POLICY, Retry};
 use crate::topic::{MAX_BATCH, TopicError};
 use crate::trouble::Trouble;
@@ -52,6 +52,37 @@ pub(super) async fn resync_server(
     results.publish(&[end]).await
 }
 
+/// Publishes the one result of a server that was not worked on.
+///
+/// # Errors
+/// [`TopicError`].
+pub(super) async fn publish_failure(
+    server: &Server,
+    reason: String,
+    results: &Results,
+) -> Result<(), TopicError> {
+    let order = Order {
+        resync_id: &server.resync_id,
+        mode: server.mode,
+        key: &server.key,
+        target: &server.target,
+        baseline: None,
+        // Nothing is planned.
+        policy: &Policy::unrestricted(),
+        is_named: false,
+    };
+    let failed = order.failed(None, reason, Instant::now());
+    results.note(&failed);
+    let end = ServerEnd {
+        resync_id: server.resync_id.clone(),
+        mode: server.mode,
+        key: server.key.clone(),
+        results: 1,
+    };
+    let events = [Event::ResyncResult(failed), Event::ResyncServer(end)];
+    results.publish(&events).await
+}
+
 /// Publishes what there is while more is worked on.
 async fn tell(
     results: &Results,
@@ -79,6 +110,7 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         key: &server.key,
         target: &server.target,
         baseline: baseline.as_ref(),
+        policy: &worker.policy,
         is_named: !server.databases.is_empty(),
     };
     let databases = match databases(worker, &properties).await {

@@ -74,7 +74,7 @@ pub struct ResyncSettings {
     /// Write the report as a page to this file, too.
     #[arg(long, value_name = "FILE", requires = "wait")]
     pub html: Option<String>,
-    /// ARN of the topic that the workers' queue is subscribed to.
+    /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
     #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub topic: String,
     /// ARN of the topic that the workers tell their results on.

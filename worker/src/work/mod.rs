@@ -19,7 +19,7 @@ use crate::fault::Class;
 use crate::login::{Login, Logins};
 use crate::message::{Coordinates, Properties};
 use crate::pass::{Goal, Pass, PassEnd, PassError};
-use crate::plan::{PassOutcome, ResourceKey};
+use crate::plan::{PassOutcome, Policy, ResourceKey};
 use crate::reconcile::{keep_response, reconcile};
 use crate::response::{Draft, Response, own_id, physical_resource_id};
 use crate::server::{Address, Target};
@@ -35,6 +35,7 @@ pub struct Worker {
     pub(crate) logins: Logins,
     pub(crate) pools: Pools,
     pub(crate) turns: Turns,
+    pub(crate) policy: Policy,
 }
 
 /// What is to be done.
@@ -82,7 +83,13 @@ impl Worker {
             logins,
             pools,
             turns,
+            policy: Policy::unrestricted(),
         }
+    }
+
+    /// The same, for requests that may do no more than the operator allows.
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// Makes an attempt. The first database keeps the answer: it comes before the others, which nothing is done in where
@@ -189,7 +196,7 @@ impl Worker {
     ) -> Result<Response, Trouble> {
         let target = login.target(home);
         let id = physical_resource_id(&login.address, work.resource);
-        let pass = work.pass(&target, login, &id, work.deleted, None);
+        let pass = work.pass(&self.policy, &target, login, &id, work.deleted, None);
         let kept = keep_response(&self.pools, &pass, response).await;
         kept.map_err(|error| self.trouble(&error, &target, login))
     }
@@ -254,7 +261,7 @@ impl Worker {
         let target = login.target(database);
         work.progress.waits_for(target.to_string());
         let id = physical_resource_id(&login.address, work.resource);
-        let pass = work.pass(&target, login, &id, deleted, draft);
+        let pass = work.pass(&self.policy, &target, login, &id, deleted, draft);
         let result = reconcile(&self.pools, &pass).await;
         result.map_err(|error| self.trouble(&error, &target, login))
     }
@@ -280,6 +287,7 @@ impl<'a> Work<'a> {
     /// The pass over one of the databases. `id` is the resource's on that server.
     fn pass(
         &self,
+        policy: &'a Policy,
         target: &'a Target,
         login: &'a Login,
         id: &'a str,
@@ -299,6 +307,7 @@ impl<'a> Work<'a> {
             },
             declared: self.declared,
             deletion_behavior: self.properties.deletion_behavior,
+            policy,
             goal: if deleted {
                 Goal::Deleted {
                     physical_resource_id: named.unwrap_or(id),

@@ -1,4 +1,7 @@
-//! The SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
+//! AWS: what each module speaks to, and here the SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
+
+mod caller_identity;
+mod cloudformation;
 
 use std::time::Duration;
 
@@ -7,6 +10,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+pub use caller_identity::{CallerIdentity, CallerIdentityError, Identities};
+pub use cloudformation::{CloudFormation, CloudFormationError, ResourceOfStack};
 
 /// The SDK sets no read timeout: a silent peer would block it for ever. A receive, which waits up to 20 s by itself, has
 /// a longer one of its own.

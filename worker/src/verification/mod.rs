@@ -1,0 +1,222 @@
+//! Whether a message comes from where it says: a request from CloudFormation, a re-sync from those who may start one, a
+//! message between workers from a worker. Nothing is changed in a database before.
+//!
+//! What a message says of itself is its publisher's text. What counts is what its author cannot choose: what
+//! CloudFormation shows of the stack, the topic, and the sender that SQS names.
+
+pub mod operation;
+pub mod topics;
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use tracing::info;
+
+use self::operation::{Finding, find};
+use crate::aws::{
+    CallerIdentityError, CloudFormation, CloudFormationError, Identities, ResourceOfStack,
+};
+use crate::message::Coordinates;
+use crate::retry::{Policy, Retry};
+
+/// The role of this name in a stack's account lets the worker ask CloudFormation there.
+pub const ROLE_NAME: &str = "extension-worker-verify";
+
+/// How long one delivery waits for CloudFormation to show what a request says; what it shows may lag behind.
+const LAG: Duration = Duration::from_secs(3);
+const LAG_PAUSES: Policy = Policy {
+    first: Duration::from_millis(200),
+    longest: Duration::from_secs(2),
+};
+
+/// Whether CloudFormation is asked about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum StackCheck {
+    /// A request is believed.
+    #[default]
+    Off,
+    /// Nothing is changed unless CloudFormation shows the resource in just the operation of the request.
+    Enforce,
+}
+
+/// Why a request is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum UnverifiedRequest {
+    /// CloudFormation, or STS, could not be asked: later it may answer.
+    #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
+    Unavailable(#[source] CloudFormationError),
+    /// STS did not say in which account the worker is.
+    #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
+    NoIdentity(#[source] CallerIdentityError),
+    /// It cannot be verified here, and never will be.
+    #[error("the request cannot be verified (WORKER_VERIFY_STACKS): {0}")]
+    Unverifiable(String),
+    /// The operation has ended.
+    #[error(
+        "the operation of this request is over (WORKER_VERIFY_STACKS): the resource is in {0} already"
+    )]
+    Over(String),
+    /// CloudFormation shows no such operation.
+    #[error("CloudFormation shows no such operation (WORKER_VERIFY_STACKS): {0}")]
+    Contradicted(String),
+}
+
+/// Why a message between workers is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum UnverifiedSender {
+    /// It came through a topic.
+    #[error("a message between workers does not come through a topic ({0})")]
+    ThroughTopic(String),
+    /// Somebody else sent it.
+    #[error("a message between workers was sent by {0}, which is not the worker's own role")]
+    Foreign(String),
+    /// STS did not say who the worker is.
+    #[error("the sender of a message between workers could not be verified")]
+    NoIdentity(#[source] CallerIdentityError),
+}
+
+/// Verifies requests and messages between workers.
+#[derive(Debug)]
+pub struct Verification {
+    identities: Identities,
+    /// None where requests are believed.
+    cloudformation: Option<CloudFormation>,
+}
+
+impl Verification {
+    /// Calls STS and CloudFormation with the SDK's configuration.
+    pub fn new(check: StackCheck, config: &aws_config::SdkConfig) -> Self {
+        Self {
+            identities: Identities::new(config),
+            cloudformation: (check == StackCheck::Enforce).then(|| CloudFormation::new(config)),
+        }
+    }
+
+    /// Verifies that the worker's own role sent a message between workers, through the queue itself.
+    ///
+    /// # Errors
+    /// [`UnverifiedSender`].
+    pub async fn check_sender(
+        &self,
+        topic_arn: Option<&str>,
+        sender_id: Option<&str>,
+    ) -> Result<(), UnverifiedSender> {
+        if let Some(topic) = topic_arn {
+            return Err(UnverifiedSender::ThroughTopic(topic.to_owned()));
+        }
+        let own = self.identities.own().await;
+        let own = own.map_err(UnverifiedSender::NoIdentity)?;
+        let sender_id = sender_id.unwrap_or_default();
+        if own.is_sender(sender_id) {
+            Ok(())
+        } else {
+            Err(UnverifiedSender::Foreign(crate::message::printable(
+                sender_id, 200,
+            )))
+        }
+    }
+
+    /// Verifies that CloudFormation itself shows the resource in the operation of a request.
+    ///
+    /// # Errors
+    /// [`UnverifiedRequest`].
+    pub async fn check_request(&self, request: &Coordinates) -> Result<(), UnverifiedRequest> {
+        let Some(cloudformation) = &self.cloudformation else {
+            return Ok(());
+        };
+        let role = self.role(cloudformation, request).await?;
+        let mut pauses = Retry::new(LAG_PAUSES, Instant::now() + LAG);
+        loop {
+            let (finding, shown) = look(cloudformation, role.as_deref(), request).await?;
+            let unverified = match finding {
+                Finding::Verified => return Ok(()),
+                Finding::Over => UnverifiedRequest::Over(status(shown.as_ref()).to_owned()),
+                Finding::AskStack | Finding::Contradicted => {
+                    UnverifiedRequest::Contradicted(contradiction(request, shown.as_ref()))
+                }
+            };
+            info!(shown = status(shown.as_ref()), "not verified yet");
+            if !pauses.pause().await {
+                return Err(unverified);
+            }
+        }
+    }
+
+    /// The role to assume; none in the worker's own account.
+    async fn role(
+        &self,
+        cloudformation: &CloudFormation,
+        request: &Coordinates,
+    ) -> Result<Option<String>, UnverifiedRequest> {
+        let stack = &request.stack_id;
+        let region = cloudformation.region().unwrap_or_default();
+        if stack.region != region {
+            return Err(UnverifiedRequest::Unverifiable(format!(
+                "the stack is in region {}, and the worker in {region}",
+                stack.region
+            )));
+        }
+        let own = self.identities.own().await;
+        let own = own.map_err(UnverifiedRequest::NoIdentity)?;
+        if stack.partition != own.partition() {
+            return Err(UnverifiedRequest::Unverifiable(format!(
+                "the stack is not in the worker's partition {}",
+                own.partition()
+            )));
+        }
+        let is_own = stack.account == own.account;
+        Ok((!is_own).then(|| {
+            format!(
+                "arn:{}:iam::{}:role/{ROLE_NAME}",
+                stack.partition, stack.account
+            )
+        }))
+    }
+}
+
+/// One look at the resource, and where it matters at the stack.
+async fn look(
+    cloudformation: &CloudFormation,
+    role: Option<&str>,
+    request: &Coordinates,
+) -> Result<(Finding, Option<ResourceOfStack>), UnverifiedRequest> {
+    let stack_arn = &request.stack_id.arn;
+    let shown = cloudformation
+        .resource(role, stack_arn, &request.logical_resource_id)
+        .await
+        .map_err(unverified)?;
+    let mut finding = find(request, shown.as_ref(), None);
+    if finding == Finding::AskStack {
+        let stack = cloudformation.stack_status(role, stack_arn).await;
+        let stack = stack.map_err(unverified)?.unwrap_or_default();
+        finding = find(request, shown.as_ref(), Some(&stack));
+    }
+    Ok((finding, shown))
+}
+
+fn unverified(error: CloudFormationError) -> UnverifiedRequest {
+    match error {
+        CloudFormationError::Unavailable(_) => UnverifiedRequest::Unavailable(error),
+        CloudFormationError::Denied(reason) => UnverifiedRequest::Unverifiable(reason),
+    }
+}
+
+fn status(shown: Option<&ResourceOfStack>) -> &str {
+    shown.map_or("nothing", |shown| &shown.status)
+}
+
+fn contradiction(request: &Coordinates, shown: Option<&ResourceOfStack>) -> String {
+    let kind = request.request_type.as_str();
+    let name = &request.logical_resource_id;
+    match shown {
+        None => format!("{kind} of {name}, which the stack does not have"),
+        Some(shown) if Some(&shown.resource_type) != request.resource_type.as_ref() => {
+            format!("{kind} of {name}, which is a {}", shown.resource_type)
+        }
+        Some(shown) => format!(
+            "{kind} of {name}, which is in {} under the id \"{}\"",
+            shown.status,
+            shown.physical_resource_id.as_deref().unwrap_or_default()
+        ),
+    }
+}
