@@ -3,7 +3,7 @@
 //! A message goes one way: receive → parse → observe → plan → apply → respond → acknowledge.
 //!
 //! What is absent, on purpose:
-//! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`],
+//! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`server`], [`shape`],
 //!   [`response`] and [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's
 //!   store, read once.
 //! - [`queue`], [`topic`], [`secrets`], [`database`] and [`http`] do not know what a request is for: each speaks to one
@@ -46,6 +46,7 @@ pub mod plan;
 pub mod report;
 pub mod response;
 pub mod server;
+pub mod shape;
 pub mod signing_certificate;
 pub mod trust;
 

@@ -141,7 +141,7 @@ mod tests {
     fn made(arguments: &[&str], file: Option<&str>) -> Result<Value, String> {
         let topic = "arn:aws:sns:us-east-1:000000000000:requests";
         let given = ["extension-worker", "resync", "--topic", topic];
-        let told = CommandLine::try_parse_from(given.iter().chain(arguments)).unwrap();
+        let told = CommandLine::try_read_from(given.iter().chain(arguments)).unwrap();
         let Command::Resync(settings) = told.command else {
             panic!("resync")
         };

@@ -6,11 +6,15 @@ mod tests;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::properties::{Databases, InvalidProperties, Properties, databases, explain, invalid};
+use super::explain::explain;
+use super::properties::{
+    Databases, InvalidProperties, Properties, databases, invalid, secret as secret_id, without_nulls,
+};
 use super::property_types::{DatabaseList, Port, Text};
 use crate::events::Mode;
 use crate::extension::Declaration;
 use crate::server::Host;
+use crate::shape::is_name;
 
 /// The message's `Type`.
 pub const RESYNC: &str = "Resync";
@@ -155,7 +159,7 @@ pub fn resync_id(text: &str) -> Result<String, String> {
 /// What would be right.
 pub fn baseline(text: &str) -> Result<String, String> {
     match text.len() {
-        1..=MAX_BASELINE_BYTES if !text.contains(char::is_control) => Ok(text.to_owned()),
+        1..=MAX_BASELINE_BYTES if is_name(text) => Ok(text.to_owned()),
         _ => Err(format!(
             "must be a name of up to {MAX_BASELINE_BYTES} bytes"
         )),
@@ -194,9 +198,9 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
             "must have one of Secret, SecretPrefix, SecretTag, Instances",
         ));
     }
-    if let Some(secret) = target.secret {
+    if let Some(id) = target.secret {
         return Ok(ResyncTarget::Secret {
-            id: not_empty(format!("{path}.Secret"), secret)?,
+            id: secret_id(&format!("{path}.Secret"), id)?,
             databases: databases(target.databases).map_err(|fault| fault.below(path))?,
             host: target
                 .host
@@ -217,7 +221,7 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
         }
     }
     if let Some(prefix) = target.secret_prefix {
-        let prefix = not_empty(format!("{path}.SecretPrefix"), prefix)?;
+        let prefix = secret_id(&format!("{path}.SecretPrefix"), prefix)?;
         return Ok(ResyncTarget::SecretPrefix(prefix));
     }
     if let Some(written) = target.secret_tag {
@@ -239,12 +243,19 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
 
 fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), InvalidProperties> {
     let tag: WrittenTag = read(path, written)?;
-    Ok((not_empty(format!("{path}.Key"), tag.key)?, tag.value))
+    let is_value = |value: &String| value.is_empty() || is_name(value);
+    if !tag.value.as_ref().is_none_or(is_value) {
+        return Err(invalid(format!("{path}.Value"), "must be the value of a tag"));
+    }
+    Ok((tag_key(format!("{path}.Key"), tag.key)?, tag.value))
 }
 
-fn not_empty(path: String, text: String) -> Result<String, InvalidProperties> {
+fn tag_key(path: String, text: String) -> Result<String, InvalidProperties> {
     if text.is_empty() {
         return Err(invalid(path, "must not be empty"));
+    }
+    if !is_name(&text) {
+        return Err(invalid(path, "must be the key of a tag"));
     }
     Ok(text)
 }
@@ -267,5 +278,6 @@ fn read<T: serde::de::DeserializeOwned>(
         let path = if path.is_empty() { "Message" } else { path };
         return Err(invalid(path, "must be an object"));
     }
-    serde_path_to_error::deserialize(written).map_err(|error| explain(error).below(path))
+    serde_path_to_error::deserialize(&without_nulls(written))
+        .map_err(|error| explain(error).below(path))
 }

@@ -4,7 +4,7 @@ fn fault(arguments: &[&str]) -> String {
     let arguments = ["extension-worker", "run"]
         .into_iter()
         .chain(arguments.iter().copied());
-    CommandLine::try_parse_from(arguments)
+    CommandLine::try_read_from(arguments)
         .unwrap_err()
         .to_string()
 }
@@ -43,7 +43,7 @@ fn settings_that_do_not_go_together_are_named() {
     let check = |arguments: &[&str]| {
         let queue = ["extension-worker", "run", "--queue-url", "http://h/q"];
         let arguments = queue.iter().chain(arguments);
-        let told = CommandLine::try_parse_from(arguments).unwrap();
+        let told = CommandLine::try_read_from(arguments).unwrap();
         let Command::Run(settings) = told.command else {
             panic!("run")
         };
