@@ -122,7 +122,10 @@ impl Asked {
 fn override_place(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
     for (field, is_said) in [
         ("DBHost", url.secret.host.is_some()),
-        ("DBPort", url.secret.host.is_some() || url.secret.port.is_some()),
+        (
+            "DBPort",
+            url.secret.host.is_some() || url.secret.port.is_some(),
+        ),
         ("DBName", url.secret.dbname.is_some()),
     ] {
         if is_said {

@@ -32,6 +32,7 @@ pub mod patience;
 pub mod recent;
 pub mod reconcile;
 pub mod resync;
+pub mod shares;
 pub mod signatures;
 pub mod trouble;
 pub mod turns;

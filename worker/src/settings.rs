@@ -277,8 +277,7 @@ pub struct Flags {
 
 impl Flags {
     fn of(matches: &ArgMatches) -> Self {
-        let is_given =
-            |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         Self {
             url: is_given("url"),
             ssl_mode: is_given("ssl_mode"),
@@ -302,7 +301,10 @@ impl ByHandSettings {
     fn check(&self) -> Result<(), clap::Error> {
         let usage = clap::error::ErrorKind::ArgumentConflict;
         if self.flags.url && self.secret.is_some() {
-            return Err(clap::Error::raw(usage, "--secret cannot be used with --url"));
+            return Err(clap::Error::raw(
+                usage,
+                "--secret cannot be used with --url",
+            ));
         }
         Ok(())
     }

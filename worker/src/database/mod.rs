@@ -6,10 +6,12 @@ mod error;
 mod ledger;
 mod observe;
 mod pool;
+mod reached;
 mod session;
 
 pub use budget::Budget;
 pub use ledger::{Entry, ResyncEntry, newest_version as newest_ledger_version};
 pub use observe::Scope;
 pub use pool::{PoolSettings, Pools};
+pub use reached::Reached;
 pub use session::{Applied, Session};

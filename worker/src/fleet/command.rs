@@ -132,7 +132,6 @@ fn extension(Baseline { name, version }: &Baseline) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
 
     use super::*;
     use crate::causes::with_causes;

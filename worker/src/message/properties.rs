@@ -288,8 +288,8 @@ fn declarations(
 }
 
 fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProperties> {
-    let name = ExtensionName::parse(text)
-        .map_err(|fault| invalid(path, format!("the name {fault}")))?;
+    let name =
+        ExtensionName::parse(text).map_err(|fault| invalid(path, format!("the name {fault}")))?;
     if !is_name(text) {
         return Err(invalid(path, "must be the name of an extension"));
     }

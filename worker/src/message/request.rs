@@ -127,7 +127,9 @@ impl Request {
         }
         let resource_type = coordinates.resource_type.as_deref().unwrap_or_default();
         if !RESOURCE_TYPES.contains(&resource_type) {
-            return Err(UnusableRequest::ResourceType(word(resource_type).to_owned()));
+            return Err(UnusableRequest::ResourceType(
+                word(resource_type).to_owned(),
+            ));
         }
         // Documented as optional, required by the crate's types.
         for field in ["ResourceProperties", "OldResourceProperties"] {

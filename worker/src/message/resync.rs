@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::explain::explain;
 use super::properties::{
-    Databases, InvalidProperties, Properties, databases, invalid, secret as secret_id, without_nulls,
+    Databases, InvalidProperties, Properties, databases, invalid, secret as secret_id,
+    without_nulls,
 };
 use super::property_types::{DatabaseList, Port, Text};
 use crate::events::Mode;
@@ -245,7 +246,10 @@ fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), InvalidP
     let tag: WrittenTag = read(path, written)?;
     let is_value = |value: &String| value.is_empty() || is_name(value);
     if !tag.value.as_ref().is_none_or(is_value) {
-        return Err(invalid(format!("{path}.Value"), "must be the value of a tag"));
+        return Err(invalid(
+            format!("{path}.Value"),
+            "must be the value of a tag",
+        ));
     }
     Ok((tag_key(format!("{path}.Key"), tag.key)?, tag.value))
 }

@@ -88,7 +88,11 @@ impl SignedFields {
         let version = match self.required("SignatureVersion")? {
             "1" => SignatureVersion::One,
             "2" => SignatureVersion::Two,
-            other => return Err(SignatureFault::Version(printable(word(other), 20))),
+            other => {
+                return Err(SignatureFault::Version(
+                    word(&printable(other, 20)).to_owned(),
+                ));
+            }
         };
         let bytes = STANDARD
             .decode(self.required("Signature")?)

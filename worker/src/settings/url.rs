@@ -229,11 +229,23 @@ mod tests {
             ("postgres://h/hunter2", FORM),
             ("postgres://u:hunter2@h:port/d", FORM),
             ("postgres://u:hunter2@a,b/d", "its host must be a host name"),
-            ("postgres://u:hunter2@h/d?sslmode=hunter2", "its sslmode must be one of disable,"),
-            ("postgres://u:hunter2@h/d?sslmode=allow", "its sslmode must be one of disable,"),
+            (
+                "postgres://u:hunter2@h/d?sslmode=hunter2",
+                "its sslmode must be one of disable,",
+            ),
+            (
+                "postgres://u:hunter2@h/d?sslmode=allow",
+                "its sslmode must be one of disable,",
+            ),
             ("postgres://u:hunter2@h/d?port=hunter2", "its port must be"),
-            ("postgres://u:p@h/d?sslkey=hunter2", "its parameter sslkey is not supported"),
-            ("postgres://u:p@h/d?Hunter2=1", "one of its parameters is not"),
+            (
+                "postgres://u:p@h/d?sslkey=hunter2",
+                "its parameter sslkey is not supported",
+            ),
+            (
+                "postgres://u:p@h/d?Hunter2=1",
+                "one of its parameters is not",
+            ),
         ] {
             let told = read(text).unwrap_err();
             assert!(told.contains(fault), "{text}: {told}");
