@@ -141,6 +141,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
             patience: settings.patience_seconds,
+            places: usize::from(settings.concurrency),
         },
         signatures,
         worker,

@@ -65,6 +65,7 @@ pub(super) fn message(
     ResyncMessage::parse(&message).map_err(|fault| {
         let flag = match fault.path() {
             path if path.starts_with("Extensions") => "--extension:",
+            "Targets" => "--secret, --tag, --prefix, --instances-tag, --targets:",
             _ => "--databases:",
         };
         CommandError::Flag(flag, fault)

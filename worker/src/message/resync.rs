@@ -25,6 +25,8 @@ pub const DEFAULT_BASELINE: &str = "baseline";
 /// The ledger's bound of an owner's name.
 const MAX_BASELINE_BYTES: usize = 255;
 const MAX_ID_BYTES: usize = 64;
+/// Targets of one message: each may become a message of its own.
+const MAX_TARGETS: usize = 500;
 
 /// Have databases compared with what is declared for them, or made so.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,6 +178,15 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, InvalidProperties
         return Err(invalid(
             "Targets",
             "must name one at least: Secret, SecretPrefix, SecretTag or Instances",
+        ));
+    }
+    if written.len() > MAX_TARGETS {
+        return Err(invalid(
+            "Targets",
+            format!(
+                "must be {MAX_TARGETS} at most: publish several re-syncs, or name targets by SecretPrefix, SecretTag or \
+                 Instances"
+            ),
         ));
     }
     written
