@@ -206,11 +206,15 @@ mod tests {
             fault(&twice, None),
             "--extension: Extensions[1]: \"A\" is declared twice, also at Extensions[0]"
         );
-        let many = format!(
-            "[{}]",
-            vec![r#"{"Secret": "a-rather-long-name"}"#; 10_000].join(",")
+        let many = |name: &str, count| {
+            let target = format!(r#"{{"Secret": "{name}"}}"#);
+            format!("[{}]", vec![target; count].join(","))
+        };
+        assert!(of_file(&many(&"n".repeat(600), 500)).contains("SNS takes 262144"));
+        assert_eq!(
+            of_file(&many("s", 501)).split(':').nth(2),
+            Some(" must be 500 at most")
         );
-        assert!(of_file(&many).contains("SNS takes 262144"));
     }
 
     #[test]
