@@ -23,6 +23,7 @@ mod report_page;
 mod resync;
 mod resync_cli;
 mod rotation;
+mod security;
 mod signatures;
 mod sqlstates;
 mod stacks;
