@@ -151,13 +151,14 @@ async fn a_wrong_setting_is_named_with_its_variable_and_not_quoted() {
             let output = worker_binary()
                 .arg("run")
                 .env("WORKER_QUEUE_URL", "http://127.0.0.1:1/q")
-                .env("WORKER_RECEIVE_WAIT_SECONDS", "x")
+                // What is taken for a setting all the same ends here.
+                .env("PGSSLROOTCERT", "/no/such/file")
                 .env(variable, &secret)
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
             let told = text(&output);
-            assert_eq!(output.status.code(), Some(2), "{variable}: {told}");
+            assert_ne!(output.status.code(), Some(0), "{variable}: {told}");
             assert!(!told.contains(MARKER), "{variable}: {told}");
         }
     }
