@@ -60,11 +60,14 @@ impl CommandLine {
                 (&mut settings.command, matches.subcommand())
             {
                 by_hand.flags = Flags::of(matches);
-                by_hand.check()?;
             }
             Ok(settings)
         });
-        read.map_err(|error| usage::without_values(error, &command))
+        let settings = read.map_err(|error| usage::without_values(error, &command))?;
+        if let Command::Plan(by_hand) | Command::Apply(by_hand) = &settings.command {
+            by_hand.check()?;
+        }
+        Ok(settings)
     }
 
     /// Which logs are written.
@@ -299,14 +302,18 @@ pub enum Credentials {
 
 impl ByHandSettings {
     fn check(&self) -> Result<(), clap::Error> {
-        let usage = clap::error::ErrorKind::ArgumentConflict;
-        if self.flags.url && self.secret.is_some() {
-            return Err(clap::Error::raw(
-                usage,
-                "--secret cannot be used with --url",
-            ));
+        if !self.flags.url {
+            return Ok(());
         }
-        Ok(())
+        let wrong = |kind, fault| Err(clap::Error::raw(kind, format!("{fault}\n")));
+        if self.secret.is_some() {
+            let fault = "--secret cannot be used with --url: give one of them".to_owned();
+            return wrong(clap::error::ErrorKind::ArgumentConflict, fault);
+        }
+        match self.credentials(false) {
+            Err(fault) => wrong(clap::error::ErrorKind::ValueValidation, fault),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Whose credentials are used: those of a flag, else of the file, where it names a secret, else of DATABASE_URL.

@@ -57,10 +57,6 @@ fn text(error: &Error, command: &Command) -> String {
         }
         ErrorKind::MissingSubcommand => "a command is required".to_owned(),
         ErrorKind::ArgumentConflict => {
-            // Our own have no more than a text.
-            if setting.is_empty() {
-                return "--secret cannot be used with --url: give one of them".to_owned();
-            }
             let others = all_named(&given(ContextKind::PriorArg), command);
             match others.is_empty() || others == setting {
                 true => format!("{setting}: may be given once"),
