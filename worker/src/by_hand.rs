@@ -4,12 +4,12 @@ use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
 
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::message::Properties;
 use crate::plan::{PassOutcome, ResourceKey};
 use crate::server::Address;
-use crate::settings::ByHandSettings;
+use crate::settings::{ByHandSettings, Credentials, DatabaseUrl};
 use crate::trouble::Trouble;
 use crate::work::{AttemptEnd, Progress, Work, Worker};
 
@@ -25,12 +25,113 @@ pub enum ByHandError {
     /// The file is not JSON, or not an object.
     #[error("{0} is not a JSON object of properties, as a template has them")]
     NotProperties(String, #[source] Option<serde_json::Error>),
-    /// A property is wrong, or what it asks for cannot be had. The Reason.
+    /// The URL is wrong. Not quoted.
+    #[error("{0}")]
+    Url(String),
+    /// A property is wrong. The Reason.
     #[error("{0}")]
     Reason(String),
+    /// What is declared cannot be had.
+    #[error("{reason}\ncredentials: {credentials}")]
+    Failed {
+        /// The Reason.
+        reason: String,
+        /// Whose were used.
+        credentials: String,
+    },
     /// The result cannot be written.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
+}
+
+impl ByHandError {
+    /// With what the process ends: a setting that is wrong is wrong usage.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Url(_) => 2,
+            Self::File(..)
+            | Self::NotProperties(..)
+            | Self::Reason(_)
+            | Self::Failed { .. }
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// What a file declares, and whose credentials are used.
+#[derive(Debug)]
+pub struct Asked {
+    declared: Value,
+    properties: Properties,
+    url: Option<Box<DatabaseUrl>>,
+    /// Where the credentials come from, for the output.
+    credentials: String,
+}
+
+impl Asked {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`ByHandError`].
+    pub fn read(settings: &ByHandSettings) -> Result<Self, ByHandError> {
+        let mut fields = object(&settings.properties)?;
+        let is_given =
+            |value: &Value| !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty());
+        let file_has_secret = fields.get("DBSecret").is_some_and(is_given);
+        let credentials = settings
+            .credentials(file_has_secret)
+            .map_err(ByHandError::Url)?;
+        let (url, credentials) = match credentials {
+            Credentials::Secret(secret) => {
+                fields.insert("DBSecret".to_owned(), json!(secret));
+                (None, format!("secret \"{secret}\" (--secret)"))
+            }
+            Credentials::Url(url) => {
+                fields.insert("DBSecret".to_owned(), json!("--url"));
+                if settings.flags.url {
+                    override_place(&mut fields, &url);
+                    (Some(url), "--url".to_owned())
+                } else {
+                    (Some(url), "DATABASE_URL".to_owned())
+                }
+            }
+            Credentials::File => (None, String::new()),
+        };
+        let declared = Value::Object(fields);
+        let properties = Properties::parse(&declared)
+            .map_err(|invalid| ByHandError::Reason(invalid.to_string()))?;
+        let credentials = match credentials.is_empty() {
+            true => format!("secret \"{}\" (DBSecret of the file)", properties.db_secret),
+            false => credentials,
+        };
+        Ok(Self {
+            declared,
+            properties,
+            url,
+            credentials,
+        })
+    }
+
+    /// The URL, where its credentials are used.
+    pub fn url(&self) -> Option<&DatabaseUrl> {
+        self.url.as_deref()
+    }
+}
+
+/// A flag goes before the file: of what the URL says, the file says nothing else.
+fn override_place(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
+    for (field, is_said) in [
+        ("DBHost", url.secret.host.is_some()),
+        (
+            "DBPort",
+            url.secret.host.is_some() || url.secret.port.is_some(),
+        ),
+        ("DBName", url.secret.dbname.is_some()),
+    ] {
+        if is_said {
+            fields.remove(field);
+        }
+    }
 }
 
 /// Carries out what a file declares; with `dry_run` says what that would be. The result goes to standard output.
@@ -39,12 +140,11 @@ pub enum ByHandError {
 /// [`ByHandError`].
 pub async fn carry_out(
     settings: &ByHandSettings,
+    asked: &Asked,
     worker: &Worker,
     dry_run: bool,
 ) -> Result<(), ByHandError> {
-    let declared = read(settings)?;
-    let mut properties =
-        Properties::parse(&declared).map_err(|invalid| ByHandError::Reason(invalid.to_string()))?;
+    let mut properties = asked.properties.clone();
     properties.dry_run |= dry_run;
     let now = Utc::now();
     let resource = ResourceKey {
@@ -57,7 +157,7 @@ pub async fn carry_out(
         physical_resource_id: None,
         properties: &properties,
         old: None,
-        declared: &declared,
+        declared: &asked.declared,
         request_type: "Update",
         request_id: &now.timestamp_micros().to_string(),
         published_at: now,
@@ -69,10 +169,19 @@ pub async fn carry_out(
     let end = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
         .await
         .unwrap_or_else(|_| Err(Trouble::out_of_time(progress.waited_for().as_deref())))
-        .map_err(|trouble| ByHandError::Reason(trouble.in_full().to_owned()))?;
+        .map_err(|trouble| ByHandError::Failed {
+            reason: trouble.in_full().to_owned(),
+            credentials: asked.credentials.clone(),
+        })?;
     let text = match &end {
-        AttemptEnd::Done(address, outcomes) if settings.json => as_json(address, outcomes),
-        AttemptEnd::Done(address, outcomes) => as_text(address, outcomes, properties.dry_run),
+        AttemptEnd::Done(address, outcomes) if settings.json => {
+            as_json(address, outcomes, &asked.credentials)
+        }
+        AttemptEnd::Done(address, outcomes) => format!(
+            "credentials: {}\n{}",
+            asked.credentials,
+            as_text(address, outcomes, properties.dry_run)
+        ),
         // Nobody is answered: there are no coordinates.
         AttemptEnd::Answered(_) => String::new(),
     };
@@ -81,10 +190,9 @@ pub async fn carry_out(
         .map_err(ByHandError::Output)
 }
 
-/// The properties, with the secret of the command line.
-fn read(settings: &ByHandSettings) -> Result<Value, ByHandError> {
-    let file = &settings.properties;
-    let unreadable = |error| ByHandError::File(file.clone(), error);
+/// The properties as the file has them.
+fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
+    let unreadable = |error| ByHandError::File(file.to_owned(), error);
     let text = if file == "-" {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map_err(unreadable)?;
@@ -92,26 +200,23 @@ fn read(settings: &ByHandSettings) -> Result<Value, ByHandError> {
     } else {
         std::fs::read_to_string(file).map_err(unreadable)?
     };
-    let mut properties: Value = serde_json::from_str(&text)
-        .map_err(|error| ByHandError::NotProperties(file.clone(), Some(error)))?;
-    let object = properties
-        .as_object_mut()
-        .ok_or_else(|| ByHandError::NotProperties(file.clone(), None))?;
-    let secret = settings
-        .secret
-        .as_deref()
-        .or(settings.url.as_ref().map(|_| "--url"));
-    if let Some(secret) = secret {
-        object.insert("DBSecret".to_owned(), json!(secret));
+    // Editors write the mark of the byte order.
+    let properties = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| ByHandError::NotProperties(file.to_owned(), Some(error)))?;
+    match properties {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(ByHandError::NotProperties(file.to_owned(), None))
+        }
     }
-    Ok(properties)
 }
 
-fn as_json(address: &Address, outcomes: &[(String, PassOutcome)]) -> String {
+fn as_json(address: &Address, outcomes: &[(String, PassOutcome)], credentials: &str) -> String {
     let databases: Vec<Value> = outcomes
         .iter()
         .map(|(database, outcome)| {
             json!({
+                "Credentials": credentials,
                 "Server": address.to_string(),
                 "Database": database,
                 "Before": outcome.before,

@@ -15,13 +15,14 @@ use crate::message::{
     printable,
 };
 use crate::metrics::{Metrics, Outcome};
-use crate::patience::{full_jitter, instant, persist};
+use crate::patience::{Delivery, full_jitter, instant, persist};
 use crate::queue::Message;
 use crate::recent::Recent;
 use crate::responder::{Responder, ResponderError};
 use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::resync::{Resync, ResyncEnd, is_errand, is_of_resync};
 use crate::retry::{POLICY, Retry};
+use crate::shares::{OverShare, Share, Shares};
 use crate::signatures::Signatures;
 use crate::verification::topics::{Topics, WrongTopic};
 use crate::verification::{UnverifiedRequest, UnverifiedSender, Verification};
@@ -29,6 +30,9 @@ use crate::work::Worker;
 
 /// CloudFormation waits no longer for any answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Whose share of the places re-syncs have.
+const RESYNC: &str = "re-sync";
 
 /// Of the reason why a message is in the dead-letter queue.
 const MAX_REASON_CHARACTERS: usize = 1000;
@@ -55,6 +59,8 @@ pub struct HandlerSettings {
     /// fill every slot; and how long a wrong password may still turn out right, as rotation changes the database before
     /// the secret.
     pub patience: Duration,
+    /// Messages that are worked on at the same time; 0: any number.
+    pub places: usize,
 }
 
 /// What becomes of a message.
@@ -83,6 +89,7 @@ pub struct Handler {
     resync: Resync,
     responder: Responder,
     recent: Recent,
+    shares: Shares,
     metrics: Metrics,
 }
 
@@ -97,12 +104,17 @@ impl Handler {
         responder: Responder,
         metrics: Metrics,
     ) -> Self {
+        let places = match settings.places {
+            0 => usize::MAX,
+            places => places,
+        };
         let topics = Topics {
             stacks: settings.topics.clone(),
             resyncs: settings.resync_topics.clone(),
         };
         Self {
             settings,
+            shares: Shares::new(places),
             served_topics: topics.all(),
             topics,
             signatures,
@@ -133,6 +145,9 @@ impl Handler {
             return end;
         }
         if is_of_resync(&envelope.message) {
+            let Ok(_share) = self.take_share(RESYNC, RESYNC, message.receive_count).await else {
+                return give_back(over_share_pause(message.receive_count));
+            };
             return match self.resync.handle(&self.worker, envelope.message).await {
                 ResyncEnd::Done => (Disposition::Done, Outcome::Succeeded),
                 ResyncEnd::GiveBack(pause) => give_back(pause),
@@ -150,12 +165,20 @@ impl Handler {
             resource = coordinates.logical_resource_id,
             request = coordinates.request_id,
         );
+        // Before any slow work: a stack or account that has its share keeps no other waiting.
+        let stack = &coordinates.stack_id;
+        let share = self.take_share(&stack.arn, &stack.account, message.receive_count);
+        let Ok(share) = share.await else {
+            info!("given back: the places of its stack or account are taken");
+            return give_back(over_share_pause(message.receive_count));
+        };
         self.answer(
             coordinates,
             &url,
             envelope.message,
             envelope.timestamp,
             message.receive_count,
+            &share,
         )
         .await
     }
@@ -243,6 +266,16 @@ impl Handler {
         }
     }
 
+    async fn take_share(
+        &self,
+        stack: &str,
+        account: &str,
+        receive_count: u32,
+    ) -> Result<Share, OverShare> {
+        let is_last = receive_count >= self.settings.max_receives;
+        self.shares.take(stack, account, is_last).await
+    }
+
     fn coordinates(&self, envelope: &Envelope) -> Result<(Coordinates, ResponseUrl), Unanswerable> {
         let coordinates = Coordinates::read(&envelope.message)?;
         let account = &coordinates.stack_id.account;
@@ -261,6 +294,7 @@ impl Handler {
         message: Map<String, Value>,
         timestamp: Option<DateTime<Utc>>,
         receive_count: u32,
+        share: &Share,
     ) -> End {
         let resource_properties = message
             .get("ResourceProperties")
@@ -292,8 +326,12 @@ impl Handler {
                             &self.worker,
                             &request,
                             &resource_properties,
-                            patience,
-                            last_chance,
+                            Delivery {
+                                patience,
+                                receive_count,
+                                last_chance,
+                                share,
+                            },
                             &self.metrics,
                         )
                         .await
@@ -374,6 +412,12 @@ impl Handler {
 /// Longer with each receive: the twelve that a message has by default last for eight minutes without certificates.
 fn unverified_pause(receive_count: u32) -> Duration {
     full_jitter(Duration::from_secs(15) * receive_count.min(20))
+}
+
+/// Short, and longer with each receive: the twelve that a message has by default last for some minutes.
+fn over_share_pause(receive_count: u32) -> Duration {
+    let longest = Duration::from_secs(4) * receive_count.min(15);
+    longest / 2 + full_jitter(longest / 2)
 }
 
 fn give_back(pause: Duration) -> End {

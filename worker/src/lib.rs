@@ -4,6 +4,7 @@
 //!
 //! What is absent, on purpose:
 //! - [`message`], [`events`], [`signing_certificate`], [`trust`], [`extension`], [`plan`], [`fault`], [`ledger`], [`server`],
+//!   [`shape`],
 //!   [`response`] and [`report`] do no I/O and read no clock, environment or randomness; but for the roots of the machine's
 //!   store, read once.
 //! - Nothing is changed in a database for a request that [`verification`] does not confirm, where it is asked to; its
@@ -35,6 +36,7 @@ pub mod patience;
 pub mod recent;
 pub mod reconcile;
 pub mod resync;
+pub mod shares;
 pub mod signatures;
 pub mod trouble;
 pub mod turns;
@@ -51,6 +53,7 @@ pub mod plan;
 pub mod report;
 pub mod response;
 pub mod server;
+pub mod shape;
 pub mod signing_certificate;
 pub mod trust;
 

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
 use extension_worker::aws::Caller;
 use extension_worker::causes::with_causes;
 use extension_worker::consumer::{self, ConsumerSettings};
@@ -41,16 +40,11 @@ use tracing::{error, info, warn};
 // One thread: the work is waiting, and switching threads costs more than it gains. The binary of src/bin runs it too.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
-    if let Err(fault) = telemetry::start(command_line.log_format, command_line.log_filter()) {
-        // There is no log to write to yet.
-        drop(
-            clap::Error::raw(
-                clap::error::ErrorKind::InvalidValue,
-                format!("--log (RUST_LOG): {fault}\n"),
-            )
-            .print(),
-        );
+    let command_line = CommandLine::read();
+    if telemetry::start(command_line.log_format, command_line.log_filter()).is_err() {
+        // There is no log to write to yet. The fault would quote what was given.
+        let fault = "--log (RUST_LOG): must be levels, as in \"info,extension_worker=debug\"\n";
+        drop(clap::Error::raw(clap::error::ErrorKind::InvalidValue, fault).print());
         return ExitCode::from(2);
     }
     let result = match command_line.command {
@@ -164,6 +158,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
             patience: settings.patience_seconds,
+            places: usize::from(settings.concurrency),
         },
         signatures,
         Verification::new(settings.verify_stacks, &config),
@@ -216,8 +211,15 @@ fn report(
 /// Tells a person in plain words what a running worker would log.
 async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     tls::install_provider();
-    let (secrets, tokens) = match &settings.url {
-        Some(url) => (Secrets::given(url.0.clone()), None),
+    let asked = match by_hand::Asked::read(settings) {
+        Ok(asked) => asked,
+        Err(fault) => {
+            tell(&fault);
+            return ExitCode::from(fault.exit_code());
+        }
+    };
+    let (secrets, tokens) = match asked.url() {
+        Some(url) => (Secrets::given(url.secret.clone()), None),
         None => {
             let config = aws::load(Caller::Command).await;
             // One request: what is read serves it to its end, unless it is refused.
@@ -226,7 +228,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         }
     };
     let result = match pools(
-        &settings.ssl,
+        &settings.ssl(asked.url()),
         settings.trust,
         None,
         CONNECTIONS_PER_DATABASE,
@@ -235,6 +237,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     ) {
         Ok(pools) => by_hand::carry_out(
             settings,
+            &asked,
             &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
             dry_run,
         )

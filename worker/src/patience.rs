@@ -2,6 +2,7 @@
 //! of the next one.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::plan::ResourceKey;
 use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::retry::{POLICY, Retry};
+use crate::shares::Share;
 use crate::trouble::Trouble;
 use crate::work::{AttemptEnd, Progress, Work, Worker};
 
@@ -30,6 +32,37 @@ const RACE_TIME: Duration = Duration::from_secs(15);
 /// How long at the most to wait before that look: nobody is overloaded.
 const RACE_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a server that this process never reached has for a connection, before the message goes back to the queue.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
+/// How often it is looked whether it was reached.
+const LOOK: Duration = Duration::from_millis(250);
+/// The bound of the first pause in the queue after that; doubled with each receive up to [`MAX_PAUSE`].
+const UNREACHED_PAUSE: Duration = Duration::from_secs(2);
+/// With less than this left until the deadline, a message does not go back for it: it might come too late.
+const TIME_TO_COME_AGAIN: Duration = Duration::from_secs(30);
+
+/// What one delivery of a message may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// How long it is worked on, where trying again may help.
+    pub patience: Duration,
+    /// How often the message was delivered.
+    pub receive_count: u32,
+    /// Whether there is no later delivery.
+    pub last_chance: bool,
+    /// Its place.
+    pub share: &'a Share,
+}
+
+/// Why a message goes back before its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// The server was never reached, and does not answer now.
+    Unreached,
+    /// Its place is wanted by another whose share is not taken.
+    Wanted,
+}
+
 /// Works on a request until it is answered, or for as long as one message may take: `patience`.
 ///
 /// # Errors
@@ -38,10 +71,10 @@ pub async fn persist(
     worker: &Worker,
     request: &Request,
     resource_properties: &Value,
-    patience: Duration,
-    last_chance: bool,
+    delivery: Delivery<'_>,
     metrics: &Metrics,
 ) -> Result<Response, Duration> {
+    let last_chance = delivery.last_chance;
     let coordinates = &request.coordinates;
     let resource = ResourceKey::of(coordinates);
     let (properties, old) = match &request.operation {
@@ -54,7 +87,7 @@ pub async fn persist(
     };
     let deleted = matches!(request.operation, Operation::Delete(_));
     let last_moment = instant(request.deadline);
-    let patience = last_moment.min(Instant::now() + patience);
+    let patience = last_moment.min(Instant::now() + delivery.patience);
     let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_PATIENCE);
     let progress = Progress::new(last_chance);
     let work = Work {
@@ -73,12 +106,25 @@ pub async fn persist(
     };
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, patience);
+    let may_come_again = |now: Instant| {
+        !last_chance && last_moment.saturating_duration_since(now) > TIME_TO_COME_AGAIN
+    };
+    let mut unreached = pin!(never_reached(worker, &progress));
+    let mut cut = None;
     let out_of_time = loop {
         if let Some(last) = &attempts.last {
             metrics.retries.inc(&last.code);
         }
         // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
-        match tokio::time::timeout_at(last_moment.into(), worker.attempt(&work)).await {
+        let attempt = tokio::time::timeout_at(last_moment.into(), worker.attempt(&work));
+        let ended = tokio::select! {
+            ended = attempt => ended,
+            () = &mut unreached, if may_come_again(Instant::now()) => {
+                cut = Some(Cut::Unreached);
+                break true;
+            }
+        };
+        match ended {
             Ok(Ok(AttemptEnd::Answered(response))) => {
                 progress.note(true);
                 return Ok(response);
@@ -104,10 +150,29 @@ pub async fn persist(
             }
             Err(_) => break true,
         }
-        if !pauses.pause().await {
+        let may_cut = may_come_again(Instant::now());
+        tokio::select! {
+            is_left = pauses.pause() => if !is_left { break true },
+            () = &mut unreached, if may_cut => cut = Some(Cut::Unreached),
+            () = delivery.share.wanted(), if may_cut => cut = Some(Cut::Wanted),
+        }
+        if cut.is_some() {
             break true;
         }
     };
+    if let Some(cut) = cut {
+        progress.note(false);
+        let left = last_moment.saturating_duration_since(Instant::now());
+        let pause = pause_after(cut, delivery.receive_count).min(left / 3);
+        let reason = attempts.into_trouble(progress.waited_for()).reason;
+        info!(
+            reason,
+            ?cut,
+            ?pause,
+            "given back, so that others have its place"
+        );
+        return Err(pause);
+    }
     let trouble = attempts.into_trouble(progress.waited_for());
     let left = last_moment.saturating_duration_since(Instant::now());
     let may_wait = out_of_time
@@ -128,6 +193,34 @@ pub async fn persist(
     };
     let failed = Response::new(coordinates, &own_id(coordinates), Verdict::Failed(reason));
     Ok(keep(worker, &work, &trouble, failed).await)
+}
+
+/// Returns when the server that an attempt turned to was never reached, and is not for [`FIRST_ATTEMPT`]; never for one
+/// that was.
+async fn never_reached(worker: &Worker, progress: &Progress) {
+    let mut since = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(address) = progress.address() else {
+            continue;
+        };
+        if worker.has_reached(&address) {
+            return std::future::pending().await;
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() >= FIRST_ATTEMPT - LOOK {
+            return;
+        }
+    }
+}
+
+/// How long the message waits in the queue.
+fn pause_after(cut: Cut, receive_count: u32) -> Duration {
+    let longest = match cut {
+        Cut::Unreached => UNREACHED_PAUSE * 2_u32.saturating_pow(receive_count.min(10)),
+        Cut::Wanted => UNREACHED_PAUSE * receive_count.min(15),
+    };
+    let longest = longest.min(MAX_PAUSE);
+    longest / 2 + full_jitter(longest / 2)
 }
 
 fn nothing_to_delete(coordinates: &Coordinates) -> Response {

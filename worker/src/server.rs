@@ -1,6 +1,7 @@
 //! Where databases are. Values only.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// PostgreSQL's port.
 pub const DEFAULT_PORT: u16 = 5432;
@@ -15,8 +16,17 @@ pub struct Host(String);
 
 /// Why a text is no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a host name or an IP address")]
-pub struct InvalidHost;
+pub enum InvalidHost {
+    /// It is none.
+    #[error("must be a host name or an IP address")]
+    Form,
+    /// A port stands behind it.
+    #[error(
+        "must be a host name or an IP address alone: give the port as DBPort, as Port of a target, or as \"port\" in \
+         the secret"
+    )]
+    Port,
+}
 
 impl Host {
     /// Takes a host name or an IP address.
@@ -24,15 +34,31 @@ impl Host {
     /// # Errors
     /// [`InvalidHost`].
     pub fn parse(text: &str) -> Result<Self, InvalidHost> {
-        let is_host = !text.is_empty()
-            && text.len() <= MAX_HOST_BYTES
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c));
-        if is_host {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(InvalidHost)
+        // As a URL writes an address of IPv6.
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+        if let Some(address) = bare.or(Some(text)).filter(|text| is_ipv6(text)) {
+            return Ok(Self(address.to_ascii_lowercase()));
+        }
+        let is_host = |text: &str| {
+            (1..=MAX_HOST_BYTES).contains(&text.len())
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        if is_host(text) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port))
+                if port.bytes().all(|byte| byte.is_ascii_digit())
+                    && (is_host(host) || host.starts_with('[') && host.ends_with(']')) =>
+            {
+                Err(InvalidHost::Port)
+            }
+            _ => Err(InvalidHost::Form),
         }
     }
 
@@ -78,5 +104,28 @@ pub struct Target {
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.address.host, self.database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_without_a_port() {
+        for (text, host) in [
+            ("DB.example", "db.example"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(Host::parse(text).unwrap().as_str(), host);
+        }
+        for text in ["db.example:5432", "127.0.0.1:1", "[::1]:5432", "h:"] {
+            assert_eq!(Host::parse(text), Err(InvalidHost::Port), "{text}");
+        }
+        for text in ["", "a,b", "/tmp", "a b", "[h]", "1:2:3", "u:p@h"] {
+            assert_eq!(Host::parse(text), Err(InvalidHost::Form), "{text}");
+        }
     }
 }

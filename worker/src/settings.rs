@@ -3,25 +3,28 @@
 mod resync;
 #[cfg(test)]
 mod tests;
+mod url;
+mod usage;
 
-use std::fmt;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use percent_encoding::percent_decode_str;
-use url::Url;
+use ::url::Url;
+use clap::parser::ValueSource;
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
 use crate::credentials::{AuthMethod, HostPattern};
 use crate::message::Origin;
 use crate::plan::{ExtensionPattern, SchemaCheck};
-use crate::secrets::{Password, Secret};
-use crate::server::Host;
+use crate::shape::{is_name, path, word};
 use crate::signatures::SignatureCheck;
 use crate::tls::SslMode;
 use crate::verification::StackCheck;
 
+pub use self::url::{DatabaseUrl, UrlText};
 pub use resync::{Baseline, EXIT_CODES, ResyncSettings, Tag};
 
 /// Installs PostgreSQL extensions that CloudFormation stacks declare.
@@ -40,6 +43,38 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    /// The settings of this process. Where they are wrong, or help is asked for, that is printed, and the process ends.
+    pub fn read() -> Self {
+        Self::try_read_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Reads arguments, and the environment for what they leave out.
+    ///
+    /// # Errors
+    /// What is wrong, named by flag and variable; what was given is not quoted.
+    pub fn try_read_from<I, T>(arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let command = Self::command();
+        let read = command.clone().try_get_matches_from(arguments);
+        let read = read.and_then(|matches| {
+            let mut settings = Self::from_arg_matches(&matches)?;
+            if let (Command::Plan(by_hand) | Command::Apply(by_hand), Some((_, matches))) =
+                (&mut settings.command, matches.subcommand())
+            {
+                by_hand.flags = Flags::of(matches);
+            }
+            Ok(settings)
+        });
+        let settings = read.map_err(|error| usage::without_values(error, &command))?;
+        if let Command::Plan(by_hand) | Command::Apply(by_hand) = &settings.command {
+            by_hand.check()?;
+        }
+        Ok(settings)
+    }
+
     /// Which logs are written.
     pub fn log_filter(&self) -> &str {
         match (&self.log, &self.command) {
@@ -233,7 +268,7 @@ pub struct SslSettings {
     #[arg(long, env = "PGSSLMODE", value_enum, default_value_t = SslMode::VerifyFull)]
     pub ssl_mode: SslMode,
     /// File of the CA certificates that PostgreSQL's are checked against, or "system"; unset: the system's.
-    #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE")]
+    #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE", value_parser = file)]
     pub ssl_root_cert: Option<String>,
     /// How a password may be given to a server, separated by commas.
     #[arg(
@@ -261,14 +296,16 @@ pub struct TrustSettings {
 #[derive(Debug, Clone, Args)]
 pub struct ByHandSettings {
     /// File with the properties as JSON, as a template has them; "-" is standard input.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file)]
     pub properties: String,
-    /// Name or ARN of the secret; overrides the file's DBSecret.
-    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    /// Name or ARN of the secret; overrides the file's DBSecret, which overrides DATABASE_URL.
+    #[arg(long, value_name = "NAME", value_parser = secret)]
     pub secret: Option<String>,
-    /// The database instead of a secret: postgres://user:password@host:port/database.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub url: Option<DatabaseUrl>,
+    /// The database instead of a secret: postgres://user:password@host:port/database. The flag overrides DBSecret, DBHost,
+    /// DBPort and DBName of the file; the variable does not, and is not seen in the list of processes. Of its parameters
+    /// sslmode and sslrootcert are heeded before PGSSLMODE and PGSSLROOTCERT, but not before their flags.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub url: Option<UrlText>,
     /// Under which name the ledger remembers who declared the extensions.
     #[arg(long, default_value = "command-line", value_parser = owner)]
     pub owner: String,
@@ -284,55 +321,105 @@ pub struct ByHandSettings {
     /// How a database is treated that roles of lower rank share.
     #[command(flatten)]
     pub trust: TrustSettings,
+    /// What came by a flag rather than from the environment.
+    #[arg(skip)]
+    pub flags: Flags,
 }
 
-/// A database with its credentials, as a URL says them. Not printed.
-#[derive(Clone)]
-pub struct DatabaseUrl(pub Secret);
+/// Which of the settings of `plan` and `apply` came by a flag: it goes before what the file says, and that before the
+/// environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// `--url`.
+    pub url: bool,
+    /// `--ssl-mode`.
+    pub ssl_mode: bool,
+    /// `--ssl-root-cert`.
+    pub ssl_root_cert: bool,
+}
 
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
+impl Flags {
+    fn of(matches: &ArgMatches) -> Self {
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        Self {
+            url: is_given("url"),
+            ssl_mode: is_given("ssl_mode"),
+            ssl_root_cert: is_given("ssl_root_cert"),
+        }
     }
 }
 
-impl FromStr for DatabaseUrl {
-    type Err = String;
+/// Whose credentials are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Those of a secret that the command line names.
+    Secret(String),
+    /// Those of the file's DBSecret; or none.
+    File,
+    /// Those of a URL.
+    Url(Box<DatabaseUrl>),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be postgres://user:password@host:port/database".to_owned();
-        let url = Url::parse(text).map_err(|_| wrong())?;
-        let decoded = |text: &str| {
-            percent_decode_str(text)
-                .decode_utf8()
-                .map(Into::into)
-                .map_err(|_| wrong())
-        };
-        if !matches!(url.scheme(), "postgres" | "postgresql") || url.username().is_empty() {
-            return Err(wrong());
+impl ByHandSettings {
+    fn check(&self) -> Result<(), clap::Error> {
+        if !self.flags.url {
+            return Ok(());
         }
-        if url.query().is_some() {
-            return Err("takes no parameters: use --ssl-mode and --ssl-root-cert".to_owned());
+        let wrong = |kind, fault| Err(clap::Error::raw(kind, format!("{fault}\n")));
+        if self.secret.is_some() {
+            let fault = "--secret cannot be used with --url: give one of them".to_owned();
+            return wrong(clap::error::ErrorKind::ArgumentConflict, fault);
         }
-        let dbname: String = decoded(url.path().trim_start_matches('/'))?;
-        Ok(Self(Secret {
-            username: decoded(url.username())?,
-            password: Some(Password::new(decoded(url.password().unwrap_or_default())?)),
-            host: url
-                .host_str()
-                .map(Host::parse)
-                .transpose()
-                .map_err(|fault| format!("its host {fault}"))?,
-            port: url.port(),
-            dbname: Some(dbname).filter(|name| !name.is_empty()),
-            arn: None,
-        }))
+        match self.credentials(false) {
+            Err(fault) => wrong(clap::error::ErrorKind::ValueValidation, fault),
+            Ok(_) => Ok(()),
+        }
     }
+
+    /// Whose credentials are used: those of a flag, else of the file, where it names a secret, else of DATABASE_URL.
+    ///
+    /// # Errors
+    /// What is wrong with the URL that is used.
+    pub fn credentials(&self, file_has_secret: bool) -> Result<Credentials, String> {
+        match (&self.secret, &self.url) {
+            (Some(secret), _) => Ok(Credentials::Secret(secret.clone())),
+            (None, Some(url)) if self.flags.url || !file_has_secret => url
+                .read()
+                .map(|url| Credentials::Url(Box::new(url)))
+                .map_err(|fault| format!("--url (DATABASE_URL): {fault}")),
+            (None, Some(_) | None) => Ok(Credentials::File),
+        }
+    }
+
+    /// How the connection is secured: by a flag, else as the URL says, else as the environment does.
+    pub fn ssl(&self, url: Option<&DatabaseUrl>) -> SslSettings {
+        let mut ssl = self.ssl.clone();
+        let Some(url) = url else { return ssl };
+        if !self.flags.ssl_mode {
+            ssl.ssl_mode = url.ssl_mode.unwrap_or(ssl.ssl_mode);
+        }
+        if !self.flags.ssl_root_cert {
+            ssl.ssl_root_cert = url.ssl_root_cert.clone().or(ssl.ssl_root_cert);
+        }
+        ssl
+    }
+}
+
+fn secret(text: &str) -> Result<String, String> {
+    crate::shape::secret_id(text).map_err(|fault| fault.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn file(text: &str) -> Result<String, String> {
+    if text.is_empty() || path(text) != text {
+        return Err("must be the path of a file".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn owner(text: &str) -> Result<String, String> {
     match text.len() {
-        1..=255 if !text.contains(char::is_control) => Ok(text.to_owned()),
+        1..=255 if is_name(text) => Ok(text.to_owned()),
         _ => Err("must be a name of up to 255 bytes".to_owned()),
     }
 }
@@ -359,7 +446,15 @@ fn seconds_from_1_to_3600(text: &str) -> Result<Duration, String> {
 
 fn queue_url(text: &str) -> Result<String, String> {
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+        // It is logged: there is no password in it.
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none() =>
+        {
             Ok(text.to_owned())
         }
         _ => Err(
@@ -372,7 +467,7 @@ fn queue_url(text: &str) -> Result<String, String> {
 fn topic_arn(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split(':').collect();
     match parts.as_slice() {
-        ["arn", _, "sns", _, _, _] => Ok(text.to_owned()),
+        ["arn", _, "sns", _, _, _] if word(text) == text => Ok(text.to_owned()),
         _ => Err("must be the ARN of a topic: arn:aws:sns:<region>:<account>:<name>".to_owned()),
     }
 }

@@ -1,15 +1,32 @@
 //! Logs, on standard error: one span a message.
+//!
+//! Whatever the filter asks for, other crates than this one write nothing below [`OTHERS`]: what they write there holds
+//! signatures, tokens, presigned URLs, headers and the texts of secrets (aws_sigv4 its canonical requests, aws_smithy and
+//! hyper requests and answers, reqwest URLs, tokio_postgres statements).
 
 use std::io::{self, IsTerminal};
 
 use tracing::field::{self, Empty};
-use tracing::{Span, error_span};
+use tracing::{Level, Span, error_span};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::message::Traceparent;
 use crate::queue::Message;
 use crate::settings::LogFormat;
+
+/// Whose logs may be as detailed as the filter asks for: the library's and the binaries'.
+const OURS: &str = "extension_worker";
+/// The most detailed level of all others.
+const OTHERS: Level = Level::INFO;
+
+/// Whether a line of this target and level may be written at all.
+fn may_be_written(target: &str, level: Level) -> bool {
+    let name = target.split("::").next().unwrap_or_default();
+    level <= OTHERS || name == OURS || name == "extension_worker_failpoints"
+}
 
 /// Begins to log.
 ///
@@ -25,16 +42,21 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
+    let cap = filter_fn(|metadata| may_be_written(metadata.target(), *metadata.level()));
     if json {
         builder
             .json()
             .flatten_event(true)
             .with_span_list(false)
+            .finish()
+            .with(cap)
             .init();
     } else {
         builder
             .with_target(false)
             .with_ansi(io::stderr().is_terminal())
+            .finish()
+            .with(cap)
             .init();
     }
     Ok(())
@@ -57,4 +79,29 @@ pub fn message_span(message: &Message) -> Span {
         resource = Empty,
         request = Empty,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_write_nothing_that_is_more_detailed_than_info() {
+        for other in [
+            "aws_sigv4::http_request::sign",
+            "aws_smithy_runtime::client::orchestrator",
+            "hyper::proto::h1::io",
+            "reqwest::connect",
+            "h2::codec",
+            "rustls::client::hs",
+            "tokio_postgres::query",
+            "extension_workers",
+            "log",
+        ] {
+            assert!(!may_be_written(other, Level::TRACE), "{other}");
+            assert!(!may_be_written(other, Level::DEBUG), "{other}");
+            assert!(may_be_written(other, Level::INFO), "{other}");
+        }
+        assert!(may_be_written("extension_worker::handler", Level::TRACE));
+    }
 }

@@ -125,7 +125,7 @@ async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
     world.publish_text(&message.to_string()).await;
     let (_, reason) = world.dead_letter().await;
     assert!(
-        reason.contains("Mode: \"Fix\" is not one of Report, Repair"),
+        reason.contains("Mode: must be one of Report, Repair"),
         "{reason}"
     );
 }

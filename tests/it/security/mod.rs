@@ -2,8 +2,10 @@
 
 mod auth;
 mod extensions;
+mod fairness;
 mod hosts;
 mod ledger;
+mod markers;
 mod master;
 mod resync;
 mod schemas;

@@ -1,6 +1,7 @@
 //! Takes messages from the queue as long as there is room for them, and sees each through or gives it back.
 //!
-//! No message is held that cannot be started at once. The receive call is never cut short: a long poll that is
+//! Few messages are held that cannot be started at once: those that wait for their share of the places, see
+//! [`crate::shares`]. The receive call is never cut short: a long poll that is
 //! cancelled can still be handed a message, which would then be hidden until its visibility ends.
 
 mod batches;

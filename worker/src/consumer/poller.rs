@@ -11,6 +11,7 @@ use tracing::error;
 use super::ConsumerSettings;
 use crate::health::Heartbeat;
 use crate::queue::{MAX_BATCH, Message, Queue, QueueError};
+use crate::shares::waiting_room;
 
 /// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -49,7 +50,10 @@ impl Poller {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(settings.concurrency)),
+            // Those that wait for a place are received too, so that it is known who waits.
+            room: Arc::new(Semaphore::new(
+                settings.concurrency + waiting_room(settings.concurrency),
+            )),
             settings,
             queue,
             heartbeat,

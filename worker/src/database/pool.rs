@@ -11,6 +11,7 @@ use super::Session;
 use super::budget::Budget;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use super::reached::Reached;
 use crate::credentials::{AuthMethod, HostPatterns};
 use crate::fault::DatabaseError;
 use crate::metrics::Gauge;
@@ -60,6 +61,7 @@ pub struct Pools {
     settings: PoolSettings,
     budget: Budget,
     pools: Arc<Shelf>,
+    reached: Reached,
 }
 
 /// Pools by what they lead to.
@@ -117,12 +119,18 @@ impl Pools {
             budget: Budget::new(settings.in_all),
             settings,
             pools,
+            reached: Reached::default(),
         }
     }
 
     /// The connections that there may be, to be asked how many there are.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Which servers this process has had a connection to.
+    pub fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// A connection to a database that is to be managed, kept or new.
@@ -168,6 +176,7 @@ impl Pools {
                 DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
             }
         })?;
+        self.reached.note(&target.address);
         let streams = pool.manager().streams();
         Ok(Session::new(
             connection,

@@ -65,6 +65,7 @@ pub(super) fn message(
     ResyncMessage::parse(&message).map_err(|fault| {
         let flag = match fault.path() {
             path if path.starts_with("Extensions") => "--extension:",
+            "Targets" => "--secret, --tag, --prefix, --instances-tag, --targets:",
             _ => "--databases:",
         };
         CommandError::Flag(flag, fault)
@@ -132,7 +133,6 @@ fn extension(Baseline { name, version }: &Baseline) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
 
     use super::*;
     use crate::causes::with_causes;
@@ -141,7 +141,7 @@ mod tests {
     fn made(arguments: &[&str], file: Option<&str>) -> Result<Value, String> {
         let topic = "arn:aws:sns:us-east-1:000000000000:requests";
         let given = ["extension-worker", "resync", "--topic", topic];
-        let told = CommandLine::try_parse_from(given.iter().chain(arguments)).unwrap();
+        let told = CommandLine::try_read_from(given.iter().chain(arguments)).unwrap();
         let Command::Resync(settings) = told.command else {
             panic!("resync")
         };
@@ -206,11 +206,13 @@ mod tests {
             fault(&twice, None),
             "--extension: Extensions[1]: \"A\" is declared twice, also at Extensions[0]"
         );
-        let many = format!(
-            "[{}]",
-            vec![r#"{"Secret": "a-rather-long-name"}"#; 10_000].join(",")
-        );
-        assert!(of_file(&many).contains("SNS takes 262144"));
+        let many = |name: &str, count| {
+            let target = format!(r#"{{"Secret": "{name}"}}"#);
+            format!("[{}]", vec![target; count].join(","))
+        };
+        let (long, many) = (many(&"n".repeat(600), 500), many("s", 501));
+        assert!(of_file(&long).contains("SNS takes 262144"));
+        assert!(of_file(&many).contains("Targets: must be 500 at most"));
     }
 
     #[test]

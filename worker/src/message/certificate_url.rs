@@ -3,8 +3,8 @@
 
 use url::Url;
 
-use super::signature::printable;
 use super::{Origin, partition};
+use crate::shape::word;
 
 /// Why a certificate is not fetched. Says which rule, never more of the URL than its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ impl CertificateUrl {
             return Err(ForbiddenCertificateUrl::Form);
         }
         let (region, domain) = place(topic_arn)
-            .ok_or_else(|| ForbiddenCertificateUrl::Topic(printable(topic_arn, 256)))?;
+            .ok_or_else(|| ForbiddenCertificateUrl::Topic(word(topic_arn).to_owned()))?;
         let expected = format!("sns.{region}.{domain}");
         let found = url.host_str().unwrap_or_default();
         if found != expected {

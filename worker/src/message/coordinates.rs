@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Unanswerable, printable};
+use crate::shape::word;
 
 /// CloudFormation's own default and upper bound of `ServiceTimeout`.
 const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -82,7 +83,11 @@ impl StackId {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
-        (is_region && is_account && resource.starts_with("stack/")).then(|| Self {
+        let is_partition = !partition.is_empty()
+            && partition
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        (is_partition && is_region && is_account && resource.starts_with("stack/")).then(|| Self {
             arn: arn.to_owned(),
             partition: partition.to_owned(),
             region: region.to_owned(),
@@ -155,10 +160,10 @@ impl Coordinates {
                     "Create" => RequestType::Create,
                     "Update" => RequestType::Update,
                     "Delete" => RequestType::Delete,
-                    other => RequestType::Unknown(printable(other, MAX_KIND_CHARACTERS)),
+                    other => RequestType::Unknown(printable(word(other), MAX_KIND_CHARACTERS)),
                 },
                 Some(other) => {
-                    RequestType::Unknown(printable(&other.to_string(), MAX_KIND_CHARACTERS))
+                    RequestType::Unknown(printable(word(&other.to_string()), MAX_KIND_CHARACTERS))
                 }
                 None => RequestType::Unknown(String::new()),
             },
@@ -220,7 +225,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             coordinates.request_type,
-            RequestType::Unknown("[\"Create\"]".to_owned())
+            RequestType::Unknown("(not shown)".to_owned())
         );
         assert_eq!(coordinates.stack_id.stack_name(), "app-db");
     }

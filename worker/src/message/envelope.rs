@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::SignedFields;
+use crate::shape::word;
 
 /// Subject of a subscription's first message, which a topic sends of itself.
 const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
@@ -62,7 +63,7 @@ impl Envelope {
             return Err(Undeliverable::SubscriptionConfirmation);
         }
         if !topics.is_empty() && !topics.contains(topic_arn) {
-            return Err(Undeliverable::ForeignTopic(topic_arn.clone()));
+            return Err(Undeliverable::ForeignTopic(word(topic_arn).to_owned()));
         }
         let topic_arn = Some(topic_arn.clone());
         let timestamp = outer

@@ -6,6 +6,7 @@
 mod certificate_url;
 mod coordinates;
 mod envelope;
+mod explain;
 mod origin;
 mod partition;
 mod properties;

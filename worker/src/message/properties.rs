@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::explain::explain;
 use super::property_types::{DatabaseList, ExtensionObject, ResourceProperties};
 use crate::extension::{Declaration, DeletionBehavior, ExtensionName, SchemaName, VersionRequest};
 use crate::server::Host;
+use crate::shape::{is_key, is_name, secret_id};
 
 /// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +38,7 @@ impl InvalidProperties {
 }
 
 /// How a fault of the properties as a whole is named.
-const TOP: &str = "ResourceProperties";
+pub(super) const TOP: &str = "ResourceProperties";
 
 /// What a stack asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,12 +110,9 @@ impl Properties {
             return Err(invalid(TOP, "must be an object"));
         }
         let properties: ResourceProperties =
-            serde_path_to_error::deserialize(resource_properties).map_err(explain)?;
-        let db_secret = properties
-            .db_secret
-            .given()
-            .ok_or_else(|| invalid("DBSecret", "must not be empty"))?
-            .to_owned();
+            serde_path_to_error::deserialize(&without_nulls(resource_properties))
+                .map_err(explain)?;
+        let db_secret = secret("DBSecret", properties.db_secret.0)?;
         if properties.plugins_map.is_none() && properties.extensions.is_none() {
             return Err(invalid(
                 "Extensions",
@@ -125,13 +124,14 @@ impl Properties {
             db_host: properties
                 .db_host
                 .given()
-                .map(|host| {
-                    Host::parse(host)
-                        .map_err(|fault| invalid("DBHost", format!("\"{host}\" {fault}")))
-                })
+                .map(|host| Host::parse(host).map_err(|fault| invalid("DBHost", fault.to_string())))
                 .transpose()?,
             db_port: properties.db_port.0,
-            db_name: properties.db_name.given().map(str::to_owned),
+            db_name: properties
+                .db_name
+                .given()
+                .map(|name| database("DBName", name))
+                .transpose()?,
             authentication: properties.authentication,
             databases: databases(properties.databases)?,
             declarations: declarations(
@@ -211,12 +211,7 @@ pub(super) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, 
         };
     }
     for (index, name) in names.iter().enumerate() {
-        if name.is_empty() || name.contains('\0') {
-            return Err(invalid(
-                format!("Databases[{index}]"),
-                "must be the name of a database",
-            ));
-        }
+        database(&format!("Databases[{index}]"), name)?;
         if names.iter().take(index).any(|earlier| earlier == name) {
             return Err(invalid(
                 format!("Databases[{index}]"),
@@ -248,7 +243,10 @@ fn declarations(
         Ok(())
     };
     for (name, version) in plugins_map {
-        let path = format!("PluginsMap.{name}");
+        let path = match is_key(&name) {
+            true => format!("PluginsMap.{name}"),
+            false => "PluginsMap".to_owned(),
+        };
         let declaration = Declaration {
             version: version_request(&path, &version)?,
             ..Declaration::named(extension_name(&path, &name)?)
@@ -261,9 +259,11 @@ fn declarations(
             .schema
             .given()
             .map(|schema| {
-                SchemaName::parse(schema).map_err(|fault| {
-                    invalid(format!("{path}.Schema"), format!("\"{schema}\" {fault}"))
-                })
+                let fault = |fault: String| invalid(format!("{path}.Schema"), fault);
+                if !is_name(schema) {
+                    return Err(fault("must be the name of a schema".to_owned()));
+                }
+                SchemaName::parse(schema).map_err(|error| fault(error.to_string()))
             })
             .transpose()?;
         if extension.create_schema.0 && schema.is_none() {
@@ -289,7 +289,10 @@ fn declarations(
 
 fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProperties> {
     let name =
-        ExtensionName::parse(text).map_err(|fault| invalid(path, format!("\"{text}\" {fault}")))?;
+        ExtensionName::parse(text).map_err(|fault| invalid(path, format!("the name {fault}")))?;
+    if !is_name(text) {
+        return Err(invalid(path, "must be the name of an extension"));
+    }
     if name.means("plpgsql") {
         return Err(invalid(
             path,
@@ -300,8 +303,44 @@ fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProper
 }
 
 fn version_request(path: &str, text: &str) -> Result<VersionRequest, InvalidProperties> {
-    VersionRequest::parse(text)
-        .map_err(|fault| invalid(path, format!("version \"{text}\" {fault}")))
+    if !text.is_empty() && !is_name(text) {
+        return Err(invalid(path, "must be a version"));
+    }
+    VersionRequest::parse(text).map_err(|fault| invalid(path, format!("the version {fault}")))
+}
+
+fn database(path: &str, name: &str) -> Result<String, InvalidProperties> {
+    if is_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(invalid(path, "must be the name of a database"))
+    }
+}
+
+/// The name or the ARN of a secret; nothing else that may stand there is quoted later.
+pub(super) fn secret(path: &str, text: String) -> Result<String, InvalidProperties> {
+    if text.is_empty() {
+        return Err(invalid(path, "must not be empty"));
+    }
+    secret_id(&text).map_err(|fault| invalid(path, fault.to_string()))?;
+    Ok(text)
+}
+
+/// The same without the fields that are null, which are absent; so are those of the elements of Extensions. In PluginsMap
+/// null stands for a version, and the name counts.
+pub(super) fn without_nulls(object: &Value) -> Value {
+    let Value::Object(fields) = object else {
+        return object.clone();
+    };
+    let kept = fields.iter().filter(|(_, value)| !value.is_null());
+    let kept = kept.map(|(name, value)| {
+        let value = match value {
+            Value::Array(elements) => elements.iter().map(without_nulls).collect(),
+            other => other.clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::Object(kept.collect())
 }
 
 pub(super) fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperties {
@@ -309,49 +348,6 @@ pub(super) fn invalid(path: impl Into<String>, fault: impl Into<String>) -> Inva
         path: path.into(),
         fault: fault.into(),
     }
-}
-
-/// Turns serde's words into a template author's.
-pub(super) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidProperties {
-    let path = error.path().to_string();
-    let fault = error.into_inner().to_string();
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
-    // serde_path_to_error writes "." for the top.
-    let below = |field: &str| match path.as_str() {
-        "." => field.to_owned(),
-        path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
-        path => format!("{path}.{field}"),
-    };
-    if let Some(rest) = fault.strip_prefix("unknown field ") {
-        let mut names = quoted(rest).into_iter();
-        let field = names.next().unwrap_or_default();
-        let mut known: Vec<String> = names.collect();
-        known.sort();
-        return invalid(
-            below(&field),
-            format!("unknown property. Known: {}", known.join(", ")),
-        );
-    }
-    if let Some(rest) = fault.strip_prefix("missing field ") {
-        return invalid(below(&quoted(rest).concat()), "required");
-    }
-    if let Some(rest) = fault.strip_prefix("unknown variant ") {
-        let mut names = quoted(rest).into_iter();
-        let given = names.next().unwrap_or_default();
-        let known: Vec<String> = names.collect();
-        return invalid(
-            path,
-            format!("\"{given}\" is not one of {}", known.join(", ")),
-        );
-    }
-    let path = if path == "." { TOP.to_owned() } else { path };
-    invalid(path, fault)
 }
 
 #[cfg(test)]

@@ -286,6 +286,10 @@ impl<'de> Visitor<'de> for ListVisitor {
         Ok(DatabaseList(given.into_iter().collect()))
     }
 
+    fn visit_unit<E: serde::de::Error>(self) -> Result<DatabaseList, E> {
+        Ok(DatabaseList::default())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<DatabaseList, A::Error> {
         let mut names = Vec::new();
         while let Some(name) = list.next_element()? {
@@ -348,6 +352,11 @@ impl Visitor<'_> for ScalarVisitor {
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<String, E> {
         Ok(value.to_owned())
+    }
+
+    /// null is absent, as an empty text is.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<String, E> {
+        Ok(String::new())
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<String, E> {

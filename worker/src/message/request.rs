@@ -6,7 +6,9 @@ use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
+use super::explain::without_value;
 use super::{Coordinates, ForbiddenUrl, InvalidProperties, Properties, RequestType, ResponseUrl};
+use crate::shape::word;
 
 /// The resource types that this worker serves.
 const RESOURCE_TYPES: [&str; 3] = [
@@ -125,7 +127,9 @@ impl Request {
         }
         let resource_type = coordinates.resource_type.as_deref().unwrap_or_default();
         if !RESOURCE_TYPES.contains(&resource_type) {
-            return Err(UnusableRequest::ResourceType(resource_type.to_owned()));
+            return Err(UnusableRequest::ResourceType(
+                word(resource_type).to_owned(),
+            ));
         }
         // Documented as optional, required by the crate's types.
         for field in ["ResourceProperties", "OldResourceProperties"] {
@@ -134,7 +138,7 @@ impl Request {
                 .or_insert_with(|| Value::Object(Map::new()));
         }
         let request = serde_json::from_value(Value::Object(message))
-            .map_err(|error| UnusableRequest::Shape(error.to_string()))?;
+            .map_err(|error| UnusableRequest::Shape(without_value(&error.to_string())))?;
         let operation = match request {
             CloudFormationCustomResourceRequest::<Value, Value>::Create(create) => {
                 Operation::Create(Properties::parse(&create.resource_properties)?)

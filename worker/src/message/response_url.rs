@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{Coordinates, Origin, partition};
+use crate::shape::word;
 
 /// How long CloudFormation's presigned URLs are valid, in seconds.
 const PRESIGNED_SECONDS: i64 = 7200;
@@ -90,7 +91,7 @@ impl ResponseUrl {
         {
             return Err(ForbiddenUrl::Region {
                 stack: stack.region.clone(),
-                topic: topic.to_owned(),
+                topic: word(topic).to_owned(),
             });
         }
         let key = format!(

@@ -6,11 +6,16 @@ mod tests;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::properties::{Databases, InvalidProperties, Properties, databases, explain, invalid};
+use super::explain::explain;
+use super::properties::{
+    Databases, InvalidProperties, Properties, databases, invalid, secret as secret_id,
+    without_nulls,
+};
 use super::property_types::{DatabaseList, Port, Text};
 use crate::events::Mode;
 use crate::extension::Declaration;
 use crate::server::Host;
+use crate::shape::is_name;
 
 /// The message's `Type`.
 pub const RESYNC: &str = "Resync";
@@ -20,6 +25,8 @@ pub const DEFAULT_BASELINE: &str = "baseline";
 /// The ledger's bound of an owner's name.
 const MAX_BASELINE_BYTES: usize = 255;
 const MAX_ID_BYTES: usize = 64;
+/// Targets of one message: each may become a message of its own.
+const MAX_TARGETS: usize = 500;
 
 /// Have databases compared with what is declared for them, or made so.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,7 +162,7 @@ pub fn resync_id(text: &str) -> Result<String, String> {
 /// What would be right.
 pub fn baseline(text: &str) -> Result<String, String> {
     match text.len() {
-        1..=MAX_BASELINE_BYTES if !text.contains(char::is_control) => Ok(text.to_owned()),
+        1..=MAX_BASELINE_BYTES if is_name(text) => Ok(text.to_owned()),
         _ => Err(format!(
             "must be a name of up to {MAX_BASELINE_BYTES} bytes"
         )),
@@ -171,6 +178,15 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, InvalidProperties
         return Err(invalid(
             "Targets",
             "must name one at least: Secret, SecretPrefix, SecretTag or Instances",
+        ));
+    }
+    if written.len() > MAX_TARGETS {
+        return Err(invalid(
+            "Targets",
+            format!(
+                "must be {MAX_TARGETS} at most: publish several re-syncs, or name targets by SecretPrefix, SecretTag or \
+                 Instances"
+            ),
         ));
     }
     written
@@ -194,9 +210,9 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
             "must have one of Secret, SecretPrefix, SecretTag, Instances",
         ));
     }
-    if let Some(secret) = target.secret {
+    if let Some(id) = target.secret {
         return Ok(ResyncTarget::Secret {
-            id: not_empty(format!("{path}.Secret"), secret)?,
+            id: secret_id(&format!("{path}.Secret"), id)?,
             databases: databases(target.databases).map_err(|fault| fault.below(path))?,
             host: target
                 .host
@@ -217,7 +233,7 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
         }
     }
     if let Some(prefix) = target.secret_prefix {
-        let prefix = not_empty(format!("{path}.SecretPrefix"), prefix)?;
+        let prefix = secret_id(&format!("{path}.SecretPrefix"), prefix)?;
         return Ok(ResyncTarget::SecretPrefix(prefix));
     }
     if let Some(written) = target.secret_tag {
@@ -239,12 +255,22 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
 
 fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), InvalidProperties> {
     let tag: WrittenTag = read(path, written)?;
-    Ok((not_empty(format!("{path}.Key"), tag.key)?, tag.value))
+    let is_value = |value: &String| value.is_empty() || is_name(value);
+    if !tag.value.as_ref().is_none_or(is_value) {
+        return Err(invalid(
+            format!("{path}.Value"),
+            "must be the value of a tag",
+        ));
+    }
+    Ok((tag_key(format!("{path}.Key"), tag.key)?, tag.value))
 }
 
-fn not_empty(path: String, text: String) -> Result<String, InvalidProperties> {
+fn tag_key(path: String, text: String) -> Result<String, InvalidProperties> {
     if text.is_empty() {
         return Err(invalid(path, "must not be empty"));
+    }
+    if !is_name(&text) {
+        return Err(invalid(path, "must be the key of a tag"));
     }
     Ok(text)
 }
@@ -267,5 +293,6 @@ fn read<T: serde::de::DeserializeOwned>(
         let path = if path.is_empty() { "Message" } else { path };
         return Err(invalid(path, "must be an object"));
     }
-    serde_path_to_error::deserialize(written).map_err(|error| explain(error).below(path))
+    serde_path_to_error::deserialize(&without_nulls(written))
+        .map_err(|error| explain(error).below(path))
 }

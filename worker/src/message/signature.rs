@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{CertificateUrl, ForbiddenCertificateUrl, Origin};
+use crate::shape::word;
 
 /// In this order they are signed, each as its name and its value, a line feed behind both.
 const FIELDS: [&str; 6] = [
@@ -87,7 +88,11 @@ impl SignedFields {
         let version = match self.required("SignatureVersion")? {
             "1" => SignatureVersion::One,
             "2" => SignatureVersion::Two,
-            other => return Err(SignatureFault::Version(printable(other, 20))),
+            other => {
+                return Err(SignatureFault::Version(
+                    word(&printable(other, 20)).to_owned(),
+                ));
+            }
         };
         let bytes = STANDARD
             .decode(self.required("Signature")?)

@@ -74,6 +74,8 @@ pub struct Resync {
     queue: Queue,
     results: Results,
     places: Semaphore,
+    /// One message is expanded at a time.
+    expanding: Semaphore,
 }
 
 /// Whether a message is of a re-sync.
@@ -102,6 +104,7 @@ impl Resync {
             queue,
             results: Results::new(topic, metrics),
             places: Semaphore::new(at_once),
+            expanding: Semaphore::new(1),
         }
     }
 
@@ -153,6 +156,9 @@ impl Resync {
             instances: &self.instances,
             queue: &self.queue,
             results: &self.results,
+        };
+        let Ok(_turn) = self.expanding.try_acquire() else {
+            return ResyncEnd::GiveBack(full_jitter(FULL_PAUSE));
         };
         let expanded = expand(&page, &message, means);
         match expanded.await {

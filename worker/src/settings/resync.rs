@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::{seconds, topic_arn};
+use super::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::message::{DEFAULT_BASELINE, baseline, resync_id};
+use crate::shape::is_name;
 
 /// What `resync --help` ends with.
 pub const EXIT_CODES: &str = "\
@@ -33,16 +34,16 @@ pub struct ResyncSettings {
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub tag: Vec<Tag>,
     /// The servers of the secrets whose names begin so.
-    #[arg(long, group = "what", value_name = "PREFIX", value_parser = not_empty)]
+    #[arg(long, group = "what", value_name = "PREFIX", value_parser = secret)]
     pub prefix: Vec<String>,
     /// The server of a secret, by its name or ARN.
-    #[arg(long, group = "what", value_name = "NAME", value_parser = not_empty)]
+    #[arg(long, group = "what", value_name = "NAME", value_parser = secret)]
     pub secret: Vec<String>,
     /// File with a JSON list of targets, as the message has them in Targets; "-" is standard input.
-    #[arg(long, group = "what", value_name = "FILE")]
+    #[arg(long, group = "what", value_name = "FILE", value_parser = file)]
     pub targets: Option<String>,
     /// Which databases of each --secret, separated by commas.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = not_empty)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
     pub databases: Vec<String>,
     /// Say how it stands, and change nothing; the default.
     #[arg(long, conflicts_with = "repair")]
@@ -72,7 +73,7 @@ pub struct ResyncSettings {
     #[arg(long, requires = "wait", conflicts_with = "json")]
     pub csv: bool,
     /// Write the report as a page to this file, too.
-    #[arg(long, value_name = "FILE", requires = "wait")]
+    #[arg(long, value_name = "FILE", requires = "wait", value_parser = file)]
     pub html: Option<String>,
     /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
     #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
@@ -96,7 +97,7 @@ impl FromStr for Tag {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = halves(text);
-        if key.is_empty() {
+        if !is_name(key) || value.is_some_and(|value| !value.is_empty() && !is_name(value)) {
             return Err("must be a tag: key or key=value".to_owned());
         }
         Ok(Self {
@@ -121,6 +122,9 @@ impl FromStr for Baseline {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, version) = halves(text);
         ExtensionName::parse(name).map_err(|fault| format!("its name {fault}"))?;
+        if !is_name(name) || !is_name(version.unwrap_or("-")) && version != Some("") {
+            return Err("must be name or name=version".to_owned());
+        }
         if let Some(version) = version {
             if version.is_empty() {
                 return Err("must be name or name=version".to_owned());
@@ -139,9 +143,9 @@ fn halves(text: &str) -> (&str, Option<&str>) {
         .map_or((text, None), |(left, right)| (left, Some(right)))
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Err("must not be empty".to_owned());
+fn database(text: &str) -> Result<String, String> {
+    if !is_name(text) {
+        return Err("must be the name of a database".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -152,8 +156,6 @@ fn seconds_from_1_to_43200(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use crate::settings::CommandLine;
 
     const TOPICS: [&str; 4] = [
@@ -170,7 +172,7 @@ mod tests {
             .filter(|topic| !arguments.contains(&topic[0]));
         let topics = topics.flatten();
         let given = ["extension-worker", "resync"].iter().chain(topics);
-        CommandLine::try_parse_from(given.chain(arguments))
+        CommandLine::try_read_from(given.chain(arguments))
             .unwrap_err()
             .to_string()
     }
@@ -195,8 +197,8 @@ mod tests {
         for (flag, value, right) in [
             ("--instances-tag", "=v", "key or key=value"),
             ("--tag", "", "key or key=value"),
-            ("--prefix", "", "must not be empty"),
-            ("--secret", "", "must not be empty"),
+            ("--prefix", "", "the name or the ARN of a secret"),
+            ("--secret", "", "the name or the ARN of a secret"),
             ("--extension", "a--b", "its name must not contain"),
             ("--extension", "a=", "name or name=version"),
             ("--extension", "a=1--2", "its version must not contain"),
@@ -226,7 +228,7 @@ mod tests {
             assert!(told.contains(named), "{arguments:?}: {told}");
         }
         let [topic, arn, ..] = TOPICS;
-        let told = CommandLine::try_parse_from([
+        let told = CommandLine::try_read_from([
             "extension-worker",
             "resync",
             topic,

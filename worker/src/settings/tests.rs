@@ -4,7 +4,7 @@ fn fault(arguments: &[&str]) -> String {
     let arguments = ["extension-worker", "run"]
         .into_iter()
         .chain(arguments.iter().copied());
-    CommandLine::try_parse_from(arguments)
+    CommandLine::try_read_from(arguments)
         .unwrap_err()
         .to_string()
 }
@@ -43,7 +43,7 @@ fn settings_that_do_not_go_together_are_named() {
     let check = |arguments: &[&str]| {
         let queue = ["extension-worker", "run", "--queue-url", "http://h/q"];
         let arguments = queue.iter().chain(arguments);
-        let told = CommandLine::try_parse_from(arguments).unwrap();
+        let told = CommandLine::try_read_from(arguments).unwrap();
         let Command::Run(settings) = told.command else {
             panic!("run")
         };
@@ -58,4 +58,125 @@ fn settings_that_do_not_go_together_are_named() {
     ] {
         assert!(told.contains(setting), "{told}");
     }
+}
+
+/// Every flag of every command: from clap itself, so that a new one is looked at too.
+fn every_flag() -> Vec<(String, String, Option<String>)> {
+    let command = CommandLine::command();
+    let commands = command.get_subcommands();
+    let of = |command: &clap::Command| {
+        let name = command.get_name().to_owned();
+        let flags = command.get_arguments().filter_map(|argument| {
+            let variable = argument
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned());
+            Some((format!("--{}", argument.get_long()?), variable))
+        });
+        let flags: Vec<_> = flags.collect();
+        flags
+            .into_iter()
+            .map(move |(flag, variable)| (name.clone(), flag, variable))
+    };
+    commands.flat_map(of).collect()
+}
+
+#[test]
+fn no_setting_is_quoted_that_is_wrong_and_its_variable_is_named() {
+    let mut refused = 0;
+    for secret in [
+        r#"{"username": "u", "password": "hunter2"}"#,
+        "postgres://u:hunter2@h:5432/d?wrong=1",
+        "host=h password=hunter2",
+    ] {
+        for (command, flag, variable) in every_flag() {
+            for given in [
+                vec![flag.clone(), secret.to_owned()],
+                vec![format!("{flag}={secret}")],
+            ] {
+                let arguments = ["extension-worker", &command];
+                let arguments = arguments.into_iter().map(str::to_owned).chain(given);
+                let Err(error) = CommandLine::try_read_from(arguments) else {
+                    continue;
+                };
+                let told = error.to_string();
+                assert!(!told.contains("hunter2"), "{command} {flag}: {told}");
+                assert_eq!(error.exit_code(), 2);
+                let is_about_it =
+                    told.contains(&format!("{flag} (")) || told.contains(&format!("{flag}:"));
+                if let Some(variable) = variable.as_ref().filter(|_| is_about_it) {
+                    refused += 1;
+                    assert!(told.contains(variable.as_str()), "{told}");
+                }
+            }
+        }
+        for arguments in [
+            vec![secret],
+            vec!["plan", "f", secret],
+            vec!["run", secret],
+            vec!["plan", secret],
+        ] {
+            let arguments = std::iter::once("extension-worker").chain(arguments);
+            let told = CommandLine::try_read_from(arguments)
+                .unwrap_err()
+                .to_string();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+    assert!(refused > 60, "{refused}");
+    let told = fault(&["--queue-url", "http://h/q", "--ssl-mode", "sometimes"]);
+    assert!(
+        told.contains("--ssl-mode (PGSSLMODE): must be one of disable, prefer, require, verify-ca, verify-full"),
+        "{told}"
+    );
+}
+
+fn by_hand(arguments: &[&str]) -> Result<ByHandSettings, String> {
+    let arguments = ["extension-worker", "plan", "f.json"]
+        .iter()
+        .chain(arguments);
+    match CommandLine::try_read_from(arguments)
+        .map_err(|error| error.to_string())?
+        .command
+    {
+        Command::Plan(settings) => Ok(settings),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_the_file_before_the_environment() {
+    let text = "postgres://u:p@h/d?sslmode=require";
+    let secret = by_hand(&["--secret", "s"]).unwrap();
+    assert_eq!(
+        secret.credentials(true),
+        Ok(Credentials::Secret("s".to_owned()))
+    );
+    let flag = by_hand(&["--url", text]).unwrap();
+    let url = || Credentials::Url(Box::new(text.parse().unwrap()));
+    assert_eq!(flag.credentials(true), Ok(url()));
+    // As clap has it of DATABASE_URL.
+    let variable = ByHandSettings {
+        flags: Flags::default(),
+        ..flag
+    };
+    assert_eq!(variable.credentials(true), Ok(Credentials::File));
+    assert_eq!(variable.credentials(false), Ok(url()));
+    let both = ByHandSettings {
+        secret: Some("s".to_owned()),
+        ..variable.clone()
+    };
+    assert_eq!(
+        both.credentials(false),
+        Ok(Credentials::Secret("s".to_owned()))
+    );
+    assert!(
+        by_hand(&["--url", text, "--secret", "s"])
+            .unwrap_err()
+            .contains("--secret cannot be used with --url")
+    );
+
+    let read = text.parse().unwrap();
+    assert_eq!(variable.ssl(Some(&read)).ssl_mode, SslMode::Require);
+    let given = by_hand(&["--url", text, "--ssl-mode", "disable"]).unwrap();
+    assert_eq!(given.ssl(Some(&read)).ssl_mode, SslMode::Disable);
 }

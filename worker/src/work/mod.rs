@@ -92,6 +92,11 @@ impl Worker {
         Self { policy, ..self }
     }
 
+    /// Whether this process has had a connection to the server.
+    pub fn has_reached(&self, address: &Address) -> bool {
+        self.pools.reached().has(address)
+    }
+
     /// Makes an attempt. The first database keeps the answer: it comes before the others, which nothing is done in where
     /// the request was answered before, is superseded or fails for good.
     ///
@@ -269,6 +274,10 @@ impl Worker {
     /// Why a pass failed; what led to it is looked at anew the next time.
     pub(crate) fn trouble(&self, error: &PassError, target: &Target, login: &Login) -> Trouble {
         let class = error.class();
+        if matches!(error, PassError::Database { error, .. } if error.sql().is_some()) {
+            // It answered, if only to refuse.
+            self.pools.reached().note(&target.address);
+        }
         if class == Class::Credentials {
             self.logins.refused(login);
         } else {

@@ -33,6 +33,13 @@ impl Progress {
         lock(&self.waiting).clone()
     }
 
+    /// The server at which there is a turn.
+    pub fn address(&self) -> Option<Address> {
+        lock(&self.turn)
+            .as_ref()
+            .map(|(address, _)| address.clone())
+    }
+
     /// Notes whether the server answered the attempt.
     pub fn note(&self, answered: bool) {
         if let Some((_, turn)) = &*lock(&self.turn) {

@@ -98,16 +98,16 @@ fn a_baseline_need_not_be_there() {
 
 #[test]
 fn a_fault_names_the_field_and_what_would_be_right() {
-    assert_snapshot!(fault(json!({"Mode": "Fix"})), @r#"Mode: "Fix" is not one of Report, Repair"#);
+    assert_snapshot!(fault(json!({"Mode": "Fix"})), @"Mode: must be one of Report, Repair");
     assert_snapshot!(fault(json!({"Type": "resync"})), @r#"Type: must be "Resync""#);
     assert_snapshot!(fault(json!({"ResyncId": "a b"})), @"ResyncId: must be 1 to 64 of A-Z a-z 0-9 . _ : -");
     assert_snapshot!(fault(json!({"ResyncId": "x".repeat(65)})), @"ResyncId: must be 1 to 64 of A-Z a-z 0-9 . _ : -");
     assert_snapshot!(fault(json!({"Baselin": "b"})), @"Baselin: unknown property. Known: Baseline, Extensions, Mode, ResyncId, Targets, Type");
     assert_snapshot!(fault(json!({"Baseline": "a\nb"})), @"Baseline: must be a name of up to 255 bytes");
     assert_snapshot!(fault(json!({"Targets": []})), @"Targets: must name one at least: Secret, SecretPrefix, SecretTag or Instances");
-    assert_snapshot!(fault(json!({"Targets": {}})), @"Targets: invalid type: map, expected a sequence");
-    assert_snapshot!(fault(json!({"Extensions": ["a", {"Name": "b", "Version": "1--2"}]})), @r#"Extensions[1].Version: version "1--2" must not contain "--", "/", "\" or control characters, nor begin or end with "-""#);
-    assert_snapshot!(fault(json!({"Extensions": "a"})), @r#"Extensions: invalid type: string "a", expected a sequence"#);
+    assert_snapshot!(fault(json!({"Targets": {}})), @"Targets: must be a list");
+    assert_snapshot!(fault(json!({"Extensions": ["a", {"Name": "b", "Version": "1--2"}]})), @r#"Extensions[1].Version: the version must not contain "--", "/", "\" or control characters, nor begin or end with "-""#);
+    assert_snapshot!(fault(json!({"Extensions": "a"})), @"Extensions: must be a list");
     assert_snapshot!(ResyncMessage::parse(&json!([])).unwrap_err().to_string(), @"Message: must be an object");
     assert_snapshot!(ResyncMessage::parse(&json!({"Type": "Resync", "ResyncId": "r"})).unwrap_err().to_string(), @"Mode: required");
 }
@@ -118,11 +118,11 @@ fn a_fault_of_a_target_names_it() {
     assert_snapshot!(fault_of(json!({})), @"Targets[1]: must have one of Secret, SecretPrefix, SecretTag, Instances");
     assert_snapshot!(fault_of(json!({"Secret": "s", "Instances": "*"})), @"Targets[1]: must have one of Secret, SecretPrefix, SecretTag, Instances");
     assert_snapshot!(fault_of(json!({"Secret": ""})), @"Targets[1].Secret: must not be empty");
-    assert_snapshot!(fault_of(json!({"Secret": 7})), @"Targets[1].Secret: invalid type: integer `7`, expected a string");
+    assert_snapshot!(fault_of(json!({"Secret": 7})), @"Targets[1].Secret: must be a text");
     assert_snapshot!(fault_of(json!({"Secrt": "s"})), @"Targets[1].Secrt: unknown property. Known: Databases, Host, Instances, Port, Secret, SecretPrefix, SecretTag");
     assert_snapshot!(fault_of(json!({"Secret": "s", "Databases": ["a", "a"]})), @r#"Targets[1].Databases[1]: "a" is listed twice"#);
     assert_snapshot!(fault_of(json!({"Secret": "s", "Host": "a,b"})), @"Targets[1].Host: must be a host name or an IP address");
-    assert_snapshot!(fault_of(json!({"Secret": "s", "Port": 0})), @r#"Targets[1].Port: invalid value: string "0", expected a port from 1 to 65535"#);
+    assert_snapshot!(fault_of(json!({"Secret": "s", "Port": 0})), @"Targets[1].Port: must be a port from 1 to 65535");
     assert_snapshot!(fault_of(json!({"SecretPrefix": ""})), @"Targets[1].SecretPrefix: must not be empty");
     assert_snapshot!(fault_of(json!({"SecretPrefix": "a/", "Databases": ["a"]})), @"Targets[1].Databases: goes with Secret alone");
     assert_snapshot!(fault_of(json!({"SecretTag": "k"})), @"Targets[1].SecretTag: must be an object");

@@ -1,0 +1,63 @@
+//! Nobody keeps others waiting who has a lot to ask.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::support::{Worker, World};
+
+/// Takes longer than 5 seconds: each place is held for some seconds by a server that says nothing.
+#[tokio::test]
+async fn many_requests_to_silent_servers_keep_no_other_stack_waiting() {
+    let world = World::new().await;
+    let mut worker = Worker::start(&world, &[("WORKER_CONCURRENCY", "8")]);
+    // Servers that take connections and never say a word, so that no two requests are of one server.
+    let mut silent = Vec::new();
+    let mut messages = Vec::new();
+    for index in 0..60 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        silent.push(listener);
+        let secret = json!({"DBSecret": world.secret, "DBPort": port, "Extensions": ["hstore"]});
+        let mut request = world.create_request_of(&format!("R{index}"), secret).await;
+        let stack = request.message["StackId"].as_str().unwrap();
+        assert!(stack.ends_with("/1"));
+        request.message["ServiceTimeout"] = json!("600");
+        messages.push(request.message.to_string());
+    }
+    for batch in messages.chunks(10) {
+        world.send_raw_batch(batch.to_vec()).await;
+    }
+    worker
+        .logged("the places of its stack or account are taken")
+        .await;
+    let begun = Instant::now();
+    // The stack of another test is another stack.
+    let other = World::new().await;
+    let properties = json!({"DBSecret": other.secret, "Extensions": ["hstore"]});
+    let honest = other.create_request(properties).await;
+    world.send_raw(&honest.message.to_string()).await;
+    assert_eq!(world.answer(&honest).await["Status"], "SUCCESS");
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    worker.signal("KILL");
+    worker.exit().await;
+}
+
+#[tokio::test]
+async fn a_resync_has_a_bounded_number_of_targets() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let targets: Vec<_> = (0..501)
+        .map(|index| json!({"Secret": format!("s{index}")}))
+        .collect();
+    let resync = json!({"Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": targets});
+    world.publish_text(&resync.to_string()).await;
+    let (_, reason) = world.dead_letter().await;
+    assert!(reason.contains("Targets: must be 500 at most"), "{reason}");
+    assert_eq!(world.depths().await.0, 0);
+}

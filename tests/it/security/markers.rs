@@ -1,0 +1,229 @@
+//! No secret is printed: a marker goes through every property, every setting, the secret and the URL, each fails, and the
+//! marker is in no answer, log, metric, dead letter or report.
+
+use std::process::{Output, Stdio};
+
+use extension_worker::message::reference::json_schema;
+use serde_json::{Value, json};
+
+use crate::support::{Worker, World, eventually, variable, worker_binary};
+
+const MARKER: &str = "hunter2marker";
+
+/// What stands where something else belongs.
+fn secrets() -> [String; 3] {
+    [
+        json!({"username": "u", "password": MARKER}).to_string(),
+        format!("postgres://u:{MARKER}@127.0.0.1:1/d"),
+        format!("host=127.0.0.1 user=u password={MARKER}"),
+    ]
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8(both).unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
+    let world = World::new().await;
+    let mut worker = Worker::start(
+        &world,
+        &[("RUST_LOG", "trace"), ("WORKER_METRICS_SECONDS", "1")],
+    );
+    let schema = json_schema();
+    let mut requests = Vec::new();
+    for secret in secrets() {
+        for name in schema["properties"].as_object().unwrap().keys() {
+            // SNS delivers by it; CloudFormation alone heeds the other.
+            if ["ServiceToken", "ServiceTimeout"].contains(&name.as_str()) {
+                continue;
+            }
+            let mut properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+            properties[name] = match name.as_str() {
+                "Extensions" => json!([secret]),
+                "PluginsMap" => json!({&secret: ""}),
+                _ => json!(secret),
+            };
+            requests.push(world.create_request(properties).await);
+        }
+        for field in ["Name", "Version", "Schema", "Ensure", "Cascade"] {
+            let mut extension = json!({"Name": "hstore"});
+            extension[field] = json!(secret);
+            let properties = json!({"DBSecret": world.secret, "Extensions": [extension]});
+            requests.push(world.create_request(properties).await);
+        }
+    }
+    for request in &requests {
+        world.publish(request).await;
+    }
+    for request in &requests {
+        let answer = world.answer(request).await;
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        assert!(!answer.to_string().contains(MARKER), "{answer}");
+    }
+    world
+        .publish_text(
+            &json!({"Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": [{"Secret": secrets()[0]}]})
+                .to_string(),
+        )
+        .await;
+    let (_, reason) = world.dead_letter().await;
+    assert!(reason.contains("Targets[0].Secret"), "{reason}");
+    assert!(!reason.contains(MARKER), "{reason}");
+    worker.signal("TERM");
+    assert!(worker.exit().await.success());
+    assert!(!worker.log().contains(MARKER));
+    assert!(!worker.output().contains(MARKER));
+}
+
+#[tokio::test]
+async fn a_log_at_trace_level_has_no_password_and_no_signature() {
+    let world = World::new().await;
+    let mut secret = world.credentials();
+    secret["password"] = json!(MARKER);
+    let wrong = format!("{}-wrong", world.name);
+    world.create_secret(&wrong, &secret.to_string()).await;
+    let mut worker = Worker::start(&world, &[("RUST_LOG", "trace")]);
+    let request = world
+        .create_request(json!({"DBSecret": wrong, "ServiceTimeout": "4", "Extensions": ["hstore"]}))
+        .await;
+    world.publish(&request).await;
+    let answer = world.answer(&request).await;
+    assert!(!answer.to_string().contains(MARKER), "{answer}");
+    let right = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    assert_eq!(world.create(right).await["Status"], "SUCCESS");
+    worker.signal("TERM");
+    assert!(worker.exit().await.success());
+    let log = worker.log();
+    for secret in [
+        MARKER,
+        "X-Amz-Signature=",
+        "Signature=",
+        "AWS4-HMAC",
+        "SecretString",
+    ] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn the_fields_of_a_secret_are_in_no_answer() {
+    let world = World::new().await;
+    let mut worker = Worker::start(&world, &[("RUST_LOG", "trace")]);
+    let mut requests = Vec::new();
+    for field in ["username", "dbname", "host", "port", "engine"] {
+        let hidden = json!({"password": MARKER}).to_string();
+        let secret = world.secret_with(&json!({field: hidden})).await;
+        let properties = json!({"DBSecret": secret, "Extensions": ["hstore"]});
+        requests.push(world.create_request(properties).await);
+    }
+    let text = format!("{}-text", world.name);
+    world.create_secret(&text, MARKER).await;
+    let properties = json!({"DBSecret": text, "Extensions": ["hstore"]});
+    requests.push(world.create_request(properties).await);
+    for request in &requests {
+        world.publish(request).await;
+    }
+    for request in &requests {
+        let answer = world.answer(request).await;
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        assert!(!answer.to_string().contains(MARKER), "{answer}");
+    }
+    worker.signal("TERM");
+    assert!(worker.exit().await.success());
+    assert!(!worker.log().contains(MARKER));
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_with_its_variable_and_not_quoted() {
+    let help = worker_binary().args(["run", "--help"]).output().unwrap();
+    let help = text(&help);
+    // As clap shows them: "[env: WORKER_QUEUE_URL=]".
+    let variables: Vec<&str> = help
+        .split("[env: ")
+        .skip(1)
+        .filter_map(|rest| rest.split(['=', ']']).next())
+        .collect();
+    assert!(variables.len() > 20, "{help}");
+    for secret in secrets() {
+        for variable in &variables {
+            let output = worker_binary()
+                .arg("run")
+                .env("WORKER_QUEUE_URL", "http://127.0.0.1:1/q")
+                // What is taken for a setting all the same ends here.
+                .env("PGSSLROOTCERT", "/no/such/file")
+                .env(variable, &secret)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let told = text(&output);
+            assert_ne!(output.status.code(), Some(0), "{variable}: {told}");
+            assert!(!told.contains(MARKER), "{variable}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_not_quoted_and_a_right_one_is_of_every_form() {
+    let world = World::new().await;
+    let file = std::path::PathBuf::from(variable("RUN_DIR")).join(format!("{}.json", world.name));
+    std::fs::write(&file, "\u{feff}{\"Extensions\": [\"hstore\"]}").unwrap();
+    let plan = |url: &str, by_flag: bool| {
+        let mut command = worker_binary();
+        command.arg("plan").arg(&file).stdin(Stdio::null());
+        match by_flag {
+            true => command.args(["--url", url]),
+            false => command.env("DATABASE_URL", url),
+        };
+        command.output().unwrap()
+    };
+    for url in [
+        format!("postgres://u:{MARKER}@h:port/d"),
+        format!("mysql://u:{MARKER}@h/d"),
+        format!("u:{MARKER}@h/d"),
+        format!("postgres://u:{MARKER}@h/d?sslmode={MARKER}"),
+        format!("postgres://u:{MARKER}@h/d?{MARKER}=1"),
+    ] {
+        for by_flag in [true, false] {
+            let output = plan(&url, by_flag);
+            let told = text(&output);
+            assert_eq!(output.status.code(), Some(2), "{told}");
+            assert!(told.contains("--url (DATABASE_URL)"), "{told}");
+            assert!(!told.contains(MARKER), "{told}");
+        }
+    }
+    let url = format!(
+        "postgres://{}:{}@{}:{}/{}?sslmode=disable&connect_timeout=10&application_name=psql",
+        variable("PGUSER"),
+        variable("PGPASSWORD"),
+        variable("PGHOST"),
+        variable("PGPORT"),
+        world.database.name
+    );
+    let told = text(&plan(&url, false));
+    assert!(told.starts_with("credentials: DATABASE_URL\n"), "{told}");
+    // The flag goes before the variable.
+    let by_secret = worker_binary()
+        .args(["plan", "--secret", &world.secret])
+        .arg(&file)
+        .env("DATABASE_URL", format!("postgres://u:{MARKER}@h:port/d"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = text(&by_secret);
+    assert!(by_secret.status.success(), "{told}");
+    assert!(
+        told.contains("(--secret)") && !told.contains(MARKER),
+        "{told}"
+    );
+    // And so does the file.
+    let declared: Value = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    std::fs::write(&file, declared.to_string()).unwrap();
+    let told = text(&plan("postgres://nobody:p@127.0.0.1:1/d", false));
+    assert!(told.contains("(DBSecret of the file)"), "{told}");
+    eventually("the file's removal", async || {
+        std::fs::remove_file(&file).ok()
+    })
+    .await;
+}

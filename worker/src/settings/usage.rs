@@ -1,0 +1,155 @@
+//! Errors of the command line. clap quotes what it was given, and that may be a password: here a setting that is wrong is
+//! named by its flag and its variable, with what would be right, and never quoted.
+
+use std::error::Error as _;
+use std::num::{IntErrorKind, ParseIntError};
+
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{Arg, Command};
+
+/// The longest flag that is named.
+const MAX_FLAG_BYTES: usize = 40;
+
+/// The same error without what was given. Help and version stay as they are, and so does the exit code.
+pub(super) fn without_values(error: Error, command: &Command) -> Error {
+    let kind = error.kind();
+    let text = match kind {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::DisplayVersion => return error,
+        _ => text(&error, command),
+    };
+    Error::raw(
+        kind,
+        format!("{text}\n\nFor more information, try '--help'.\n"),
+    )
+}
+
+fn text(error: &Error, command: &Command) -> String {
+    let given = |kind| texts(error, kind);
+    let setting = given(ContextKind::InvalidArg)
+        .first()
+        .map(|argument| named(argument, command))
+        .unwrap_or_default();
+    let right = given(ContextKind::ValidValue).join(", ");
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "clap may add to them: what is not known is not quoted"
+    )]
+    match error.kind() {
+        ErrorKind::InvalidValue if right.is_empty() => format!("{setting}: needs a value"),
+        ErrorKind::InvalidValue => format!("{setting}: must be one of {right}"),
+        ErrorKind::ValueValidation => format!("{setting}: {}", fault(error)),
+        ErrorKind::UnknownArgument if setting.is_empty() => {
+            "an argument was given that is not expected here".to_owned()
+        }
+        ErrorKind::UnknownArgument => {
+            let similar = given(ContextKind::SuggestedArg);
+            let hint = similar
+                .first()
+                .map(|flag| format!(". Is {flag} meant?"))
+                .unwrap_or_default();
+            format!("{setting}: no such setting{hint}")
+        }
+        ErrorKind::InvalidSubcommand => {
+            let commands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            format!("the command must be one of {}", commands.join(", "))
+        }
+        ErrorKind::MissingSubcommand => "a command is required".to_owned(),
+        ErrorKind::ArgumentConflict => {
+            let others = all_named(&given(ContextKind::PriorArg), command);
+            match others.is_empty() || others == setting {
+                true => format!("{setting}: may be given once"),
+                false => format!("{setting}: cannot be used with {others}"),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = all_named(&given(ContextKind::InvalidArg), command);
+            format!("required, and not given: {missing}")
+        }
+        ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            format!("{setting}: takes another number of values")
+        }
+        ErrorKind::NoEquals => format!("{setting}: needs = before its value"),
+        ErrorKind::InvalidUtf8 => "a setting is not UTF-8".to_owned(),
+        _ => format!("{setting}: cannot be used like this"),
+    }
+}
+
+fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other value holds what is named here"
+    )]
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the parser of the value says, without the value.
+fn fault(error: &Error) -> String {
+    let Some(source) = error.source() else {
+        return "is not of the form that is expected here".to_owned();
+    };
+    if let Some(number) = source.downcast_ref::<ParseIntError>() {
+        return match number.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "is out of range".to_owned(),
+            _ => "must be a whole number".to_owned(),
+        };
+    }
+    let text = source.to_string();
+    let values = texts(error, ContextKind::InvalidValue);
+    let Some(value) = values.first().filter(|value| !value.is_empty()) else {
+        return text;
+    };
+    // clap's own: "0 is not in 1..=1000".
+    if let Some(rest) = text.strip_prefix(&format!("{value} is not in ")) {
+        return format!("must be in {rest}");
+    }
+    if text.contains(value.as_str()) && value.len() > 2 {
+        return "is not of the form that is expected here".to_owned();
+    }
+    text
+}
+
+fn all_named(arguments: &[String], command: &Command) -> String {
+    let named: Vec<String> = arguments
+        .iter()
+        .map(|argument| named(argument, command))
+        .collect();
+    named.join(", ")
+}
+
+/// The flag with its variable, or a positional argument; empty where it is none that may be named.
+fn named(argument: &str, command: &Command) -> String {
+    if argument.starts_with('<') {
+        return argument.to_owned();
+    }
+    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    let is_flag = flag.len() <= MAX_FLAG_BYTES
+        && flag.strip_prefix("--").is_some_and(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        });
+    if !is_flag {
+        return String::new();
+    }
+    match find(flag.trim_start_matches('-'), command).and_then(Arg::get_env) {
+        Some(variable) => format!("{flag} ({})", variable.to_string_lossy()),
+        None => flag.to_owned(),
+    }
+}
+
+/// A flag of the command or of one below it: a flag of one name has the same variable in each.
+fn find<'a>(long: &str, command: &'a Command) -> Option<&'a Arg> {
+    command
+        .get_arguments()
+        .find(|argument| argument.get_long() == Some(long))
+        .or_else(|| {
+            command
+                .get_subcommands()
+                .find_map(|command| find(long, command))
+        })
+}

@@ -1,0 +1,245 @@
+//! Places for messages that are worked on, shared fairly: while another waits, no stack and no account holds more than
+//! half of them.
+//!
+//! A message that is received has to wait here until there is a place for it. One whose stack or account has its share
+//! waits for a moment only, and then goes back to the queue: the consumer holds few messages beyond those that are worked
+//! on, see [`waiting_room`]. Between two attempts a message whose stack or account holds more than its share gives its
+//! place to one that waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+/// How long a message waits whose stack or account has its share already.
+const WAIT_OVER_SHARE: Duration = Duration::from_millis(500);
+/// How long any other does, before another worker may have it.
+const WAIT: Duration = Duration::from_secs(10);
+/// The most messages that are held without being worked on.
+const MAX_WAITING_ROOM: usize = 10;
+
+/// How many messages may wait for one of so many places: without any, the queue would not be seen while all are taken.
+pub fn waiting_room(places: usize) -> usize {
+    (places / 2).min(MAX_WAITING_ROOM)
+}
+
+/// The places, and who has them.
+#[derive(Debug, Clone)]
+pub struct Shares {
+    places: usize,
+    state: Arc<Mutex<State>>,
+    /// Something changed that those who may have to give their places up look at.
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: usize,
+    stacks: HashMap<String, usize>,
+    accounts: HashMap<String, usize>,
+    /// In the order of their arrival.
+    waiting: Vec<Waiting>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    owner: Owner,
+    granted: oneshot::Sender<Share>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    stack: String,
+    account: String,
+}
+
+/// A place; free again when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    shares: Shares,
+    owner: Owner,
+}
+
+/// The stack or the account has its share, or there was no place in time: the message goes back to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the places of its stack or account are taken")]
+pub struct OverShare;
+
+impl Shares {
+    /// So many places.
+    pub fn new(places: usize) -> Self {
+        Self {
+            places: places.max(1),
+            state: Arc::default(),
+            changed: Arc::default(),
+        }
+    }
+
+    /// A place for a message of a stack. `insistent` waits as long as it takes: there is no later delivery.
+    ///
+    /// # Errors
+    /// [`OverShare`].
+    pub async fn take(
+        &self,
+        stack: &str,
+        account: &str,
+        insistent: bool,
+    ) -> Result<Share, OverShare> {
+        let owner = Owner {
+            stack: stack.to_owned(),
+            account: account.to_owned(),
+        };
+        let (id, mut granted, wait) = {
+            let mut state = self.state();
+            if state.held < self.places && !self.must_yield(&state, &owner, 1) {
+                state.add(&owner);
+                return Ok(self.share(owner));
+            }
+            let is_over =
+                self.must_yield(&state, &owner, 1) || state.of_stack(&owner) >= self.half();
+            let (grant, granted) = oneshot::channel();
+            let id = state.next_id;
+            state.next_id += 1;
+            state.waiting.push(Waiting {
+                id,
+                owner: owner.clone(),
+                granted: grant,
+            });
+            let wait = if is_over { WAIT_OVER_SHARE } else { WAIT };
+            (id, granted, wait)
+        };
+        // Cancelled or not, it waits no longer than this.
+        let _leaving = Leaving { shares: self, id };
+        self.changed.notify_waiters();
+        let share = if insistent {
+            (&mut granted).await.ok()
+        } else {
+            let share = tokio::time::timeout(wait, &mut granted).await;
+            share.ok().and_then(Result::ok)
+        };
+        // It may have come in the last moment.
+        share.or_else(|| granted.try_recv().ok()).ok_or(OverShare)
+    }
+
+    fn share(&self, owner: Owner) -> Share {
+        Share {
+            shares: self.clone(),
+            owner,
+        }
+    }
+
+    fn half(&self) -> usize {
+        (self.places / 2).max(1)
+    }
+
+    /// Whether an owner who would hold so many places `more` has too many for others who wait.
+    fn must_yield(&self, state: &State, owner: &Owner, more: usize) -> bool {
+        let half = self.half();
+        let waits = |other: &dyn Fn(&Owner) -> bool| {
+            state.waiting.iter().any(|waiting| other(&waiting.owner))
+        };
+        let stack_has_more = state.of_stack(owner) + more > half;
+        let account_has_more =
+            state.accounts.get(&owner.account).copied().unwrap_or(0) + more > half;
+        stack_has_more && waits(&|other| other.stack != owner.stack)
+            || account_has_more && waits(&|other| other.account != owner.account)
+    }
+
+    /// Gives what is free to those who wait, below their share, in the order of their arrival. Returns what could not be
+    /// given, to be dropped when the state is free.
+    #[must_use]
+    fn grant(&self, state: &mut State) -> Vec<Share> {
+        let mut left = Vec::new();
+        while state.held < self.places {
+            let next = state
+                .waiting
+                .iter()
+                .position(|waiting| !self.must_yield(state, &waiting.owner, 1));
+            let Some(next) = next else { break };
+            let waiting = state.waiting.remove(next);
+            state.add(&waiting.owner);
+            left.extend(waiting.granted.send(self.share(waiting.owner)).err());
+        }
+        left
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of_stack(&self, owner: &Owner) -> usize {
+        self.stacks.get(&owner.stack).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, owner: &Owner) {
+        self.held += 1;
+        *self.stacks.entry(owner.stack.clone()).or_default() += 1;
+        *self.accounts.entry(owner.account.clone()).or_default() += 1;
+    }
+
+    fn remove(&mut self, owner: &Owner) {
+        self.held = self.held.saturating_sub(1);
+        lower(&mut self.stacks, &owner.stack);
+        lower(&mut self.accounts, &owner.account);
+    }
+}
+
+fn lower(counts: &mut HashMap<String, usize>, key: &str) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+impl Share {
+    /// Returns when another waits, and this one's stack or account holds more than its share.
+    pub async fn wanted(&self) {
+        loop {
+            let changed = self.shares.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if self.shares.must_yield(&self.shares.state(), &self.owner, 0) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut state = self.shares.state();
+        state.remove(&self.owner);
+        let left = self.shares.grant(&mut state);
+        drop(state);
+        drop(left);
+    }
+}
+
+/// Takes one that no longer waits off the list.
+struct Leaving<'a> {
+    shares: &'a Shares,
+    id: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shares.state();
+        state.waiting.retain(|waiting| waiting.id != self.id);
+        // Those who yielded to it alone need yield no longer.
+        let left = self.shares.grant(&mut state);
+        drop(state);
+        drop(left);
+    }
+}
+
+#[cfg(test)]
+mod tests;
