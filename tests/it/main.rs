@@ -20,6 +20,7 @@ mod races;
 mod rds;
 mod reconciler;
 mod report_page;
+mod reported;
 mod resync;
 mod resync_cli;
 mod rotation;

@@ -121,7 +121,8 @@ impl Trouble {
             code: error.code(),
             reason: error.reason(target),
             gone: class == Class::NoDatabase || no_host,
-            unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
+            unreachable: class == Class::ClosedDatabase
+                || matches!(fault, Some(DatabaseError::Unreachable(..))),
             in_step: matches!(error, PassError::Database { step: Some(_), .. }),
             failing: matches!(
                 fault,

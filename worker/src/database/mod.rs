@@ -12,4 +12,4 @@ pub use budget::Budget;
 pub use ledger::{Entry, ResyncEntry, newest_version as newest_ledger_version};
 pub use observe::Scope;
 pub use pool::{PoolSettings, Pools};
-pub use session::{Applied, Session};
+pub use session::{Applied, DatabaseNames, Session};

@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::connection::{Connections, SILENCE_TIMEOUT, promptly};
 use super::ledger::newest_version;
 use super::observe::{self, Scope};
-use crate::extension::Observed;
+use crate::extension::{Observed, TleFunction};
 use crate::fault::DatabaseError;
 use crate::plan::{DropMode, Ledger, ResourceKey, Step};
 
@@ -48,6 +48,15 @@ pub enum Applied {
     Done,
     /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
     InUse(String),
+}
+
+/// The databases of a server, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatabaseNames {
+    /// Those that a client of this worker's kind can name.
+    pub usable: Vec<String>,
+    /// Those whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
+    pub not_utf8: Vec<String>,
 }
 
 impl Session {
@@ -202,6 +211,39 @@ impl Session {
         }
     }
 
+    /// Takes back what [`Self::try_apply`] did last; the transaction goes on.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn take_back(&mut self) -> Result<(), DatabaseError> {
+        let back = "ROLLBACK TO SAVEPOINT before_step";
+        promptly(self.client()?.batch_execute(back)).await
+    }
+
+    /// The functions in which pg_tle keeps extensions; none where its schema is not its own. They are read and not
+    /// called.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tle_functions(&mut self) -> Result<Vec<TleFunction>, DatabaseError> {
+        let row = promptly(self.client()?.query_typed_one(
+            "SELECT coalesce(json_agg(json_build_object('name', p.proname, \
+                 'body', CASE WHEN p.proname LIKE '%.control' THEN p.prosrc END)), '[]')::text \
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+             JOIN pg_catalog.pg_extension e ON e.extname = 'pg_tle' AND (e.extnamespace = n.oid OR EXISTS (\
+                 SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass \
+                 AND d.objid = n.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
+                 AND d.refobjid = e.oid AND d.deptype = 'e')) \
+             WHERE n.nspname = 'pgtle' AND p.pronargs = 0 \
+             AND (p.proname LIKE '%.control' OR p.proname LIKE '%.sql')",
+            &[],
+        ))
+        .await?;
+        let document: String = row.try_get(0)?;
+        serde_json::from_str(&document)
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
     /// Gives up what was done. The connection can be used again.
     ///
     /// # Errors
@@ -222,22 +264,35 @@ impl Session {
 
     /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
     ///
+    /// A name is kept in the encoding of the database that it was given in, and a client finds it by just its bytes: they
+    /// are read without a conversion.
+    ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
+    pub async fn databases(&mut self) -> Result<DatabaseNames, DatabaseError> {
         self.is_busy = true;
-        promptly(self.client()?.batch_execute(PIN)).await?;
+        let as_they_are = format!("{PIN}; SET client_encoding = 'SQL_ASCII'");
+        promptly(self.client()?.batch_execute(&as_they_are)).await?;
         let rows = promptly(self.client()?.query_typed(
-            "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+            "SELECT namesend(datname) FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
                  AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
             &[],
         ))
         .await?;
+        promptly(self.client()?.batch_execute("SET client_encoding = 'UTF8'")).await?;
         self.is_busy = false;
-        rows.iter()
-            .map(|row| Ok(row.try_get::<_, String>(0)?))
-            .collect()
+        let mut names = DatabaseNames::default();
+        for row in &rows {
+            match String::from_utf8(row.try_get(0)?) {
+                Ok(name) => names.usable.push(name),
+                // Plain ASCII: the ledger of a database in any encoding takes it.
+                Err(other) => names
+                    .not_utf8
+                    .push(other.as_bytes().escape_ascii().to_string()),
+            }
+        }
+        Ok(names)
     }
 
     async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
@@ -245,12 +300,14 @@ impl Session {
         // Several statements, of which the last one's row is wanted.
         let document = messages.iter().rev().find_map(|message| {
             if let SimpleQueryMessage::Row(row) = message {
-                row.get(0)
+                Some(row.try_get(0))
             } else {
                 None
             }
         });
-        observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
+        let no_row = || DatabaseError::Unreadable("no row".to_owned());
+        // A database of encoding SQL_ASCII converts nothing: what it holds may be no UTF-8.
+        observe::read(document.ok_or_else(no_row)??.ok_or_else(no_row)?)
     }
 
     fn client(&self) -> Result<&Client, DatabaseError> {
