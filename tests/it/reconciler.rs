@@ -416,6 +416,12 @@ async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
         database.name
     );
     world.database.execute(&allow).await;
+    // RDS refuses what its list leaves out; here somebody has to.
+    let refuse = "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+                  RAISE EXCEPTION 'not allowed' USING ERRCODE = '42501'; END $$; \
+                  CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') \
+                  EXECUTE FUNCTION refuse()";
+    database.execute(refuse).await;
     // A parameter group takes effect with a reboot; here new connections see it.
     worker.signal("TERM");
     assert!(worker.exit().await.success());

@@ -1,6 +1,6 @@
 //! Each row of the SQLSTATE table that a server can be brought to, through the real driver.
 
-use extension_worker::fault::{Class, DatabaseError, classify};
+use extension_worker::fault::{Class, DatabaseError, Statement, classify};
 
 use crate::support::{Fixture, World, connect};
 
@@ -110,7 +110,8 @@ async fn what_postgresql_says_is_told_apart() {
         (
             raised("55000", "database is not currently accepting connections"),
             "55000",
-            Class::Transient,
+            // Of a log-in alone it is one of the database.
+            Class::Permanent,
         ),
         (
             raised(
@@ -169,12 +170,16 @@ async fn what_postgresql_says_is_told_apart() {
             Some(sqlstate),
             "{sql}: {fault}"
         );
-        let same = match (classify(&fault), class) {
+        let same = match (classify(&fault, Statement::Create), class) {
             // The remedy's words are the table's own affair.
             (Class::Prerequisite(remedy), Class::Prerequisite(_)) => !remedy.is_empty(),
             (found, expected) => found == expected,
         };
-        assert!(same, "{sql}: {fault} is {:?}", classify(&fault));
+        assert!(
+            same,
+            "{sql}: {fault} is {:?}",
+            classify(&fault, Statement::Create)
+        );
         client.batch_execute("RESET ALL; RESET ROLE").await.unwrap();
     }
 }
@@ -195,5 +200,5 @@ async fn two_sessions_that_create_the_same_extension_meet_in_a_race() {
     };
     let (refused, ()) = futures_util::future::join(waits, commits).await;
     let fault = DatabaseError::from(refused.unwrap_err());
-    assert_eq!(classify(&fault), Class::Race, "{fault}");
+    assert_eq!(classify(&fault, Statement::Create), Class::Race, "{fault}");
 }

@@ -1,13 +1,17 @@
 //! `plan` and `apply`: one request made on the command line, carried out as the worker carries out a stack's.
 
 use std::io::{self, Read as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
-use crate::message::Properties;
+use crate::fault::Class;
+use crate::message::{Properties, read_with_numbers_as_text};
+use crate::patience::{Attempts, Next, RACE_PAUSE, full_jitter};
 use crate::plan::{PassOutcome, ResourceKey};
+use crate::retry::{POLICY, Retry};
 use crate::server::Address;
 use crate::settings::{ByHandSettings, Credentials, DatabaseUrl};
 use crate::trouble::Trouble;
@@ -15,6 +19,9 @@ use crate::work::{AttemptEnd, Progress, Work, Worker};
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
+
+/// How long a secret's password that is refused may still turn out right, as in a worker by default.
+const ROTATION_TIME: Duration = Duration::from_secs(90);
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
@@ -166,9 +173,8 @@ pub async fn carry_out(
         coordinates: None,
         progress: &progress,
     };
-    let end = tokio::time::timeout_at(work.until.into(), worker.attempt(&work))
+    let end = run_with_retries(worker, &work, settings.url.is_some())
         .await
-        .unwrap_or_else(|_| Err(Trouble::out_of_time(progress.waited_for().as_deref())))
         .map_err(|trouble| ByHandError::Failed {
             reason: trouble.in_full().to_owned(),
             credentials: asked.credentials.clone(),
@@ -190,6 +196,40 @@ pub async fn carry_out(
         .map_err(ByHandError::Output)
 }
 
+/// Attempts until one succeeds, fails for good, or time is up: what may pass is waited for as in a worker. A password of
+/// the command line's own stays as it is, and one of a secret may be in the middle of its rotation.
+async fn run_with_retries(
+    worker: &Worker,
+    work: &Work<'_>,
+    has_own_password: bool,
+) -> Result<AttemptEnd, Trouble> {
+    let started = Instant::now();
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, work.until);
+    loop {
+        let attempt = tokio::time::timeout_at(work.until.into(), worker.attempt(work)).await;
+        let Ok(attempt) = attempt else {
+            return Err(attempts.into_trouble(work.progress.waited_for()));
+        };
+        let trouble = match attempt {
+            Ok(end) => return Ok(end),
+            Err(trouble) => trouble,
+        };
+        let is_refused = trouble.class == Class::Credentials
+            && (has_own_password || started.elapsed() >= ROTATION_TIME);
+        let reason = trouble.reason.clone();
+        let may_help = attempts.note(trouble, None) == Next::Again && !is_refused;
+        let is_overtaken = may_help && attempts.is_in_a_race();
+        if is_overtaken {
+            tokio::time::sleep(full_jitter(RACE_PAUSE)).await;
+        }
+        if !may_help || !is_overtaken && !pauses.pause().await {
+            return Err(attempts.into_trouble(None));
+        }
+        warn!(reason, "the attempt failed, and is made again");
+    }
+}
+
 /// The properties as the file has them.
 fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
     let unreadable = |error| ByHandError::File(file.to_owned(), error);
@@ -201,7 +241,7 @@ fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
         std::fs::read_to_string(file).map_err(unreadable)?
     };
     // Editors write the mark of the byte order.
-    let properties = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+    let properties = read_with_numbers_as_text(text.trim_start_matches('\u{feff}'))
         .map_err(|error| ByHandError::NotProperties(file.to_owned(), Some(error)))?;
     match properties {
         Value::Object(object) => Ok(object),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use crate::extension::{Declaration, DeletionBehavior};
-use crate::fault::{Class, DatabaseError, classify};
+use crate::fault::{Class, DatabaseError, Statement, classify};
 use crate::plan::{Obstacle, PassOutcome, Policy, ResourceKey, Step};
 use crate::response::{Draft, Response, reason};
 use crate::secrets::Password;
@@ -106,15 +106,12 @@ impl PassError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            // A look reads every extension's files: what it trips over may be another's that is being replaced.
-            Self::Database { error, step: None }
-                if error
-                    .sql()
-                    .is_some_and(|refused| refused.sqlstate == "0A000") =>
-            {
-                Class::TransientAtMost(3)
+            Self::Database { error, step } => {
+                let statement = step
+                    .as_ref()
+                    .map_or(Statement::Own, |step| step.statement());
+                classify(error, statement)
             }
-            Self::Database { error, .. } => classify(error),
             Self::ReadOnly => Class::TransientAtMost(3),
             // Somebody who does not take the lock was at it between the two looks.
             Self::NotConverged(_) => Class::Race,
@@ -154,8 +151,7 @@ impl PassError {
             Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
             Self::ReadOnly => format!(
-                "{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
-                target.address
+                "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
             ),
             Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
             Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),

@@ -13,7 +13,7 @@ use crate::fault::Class;
 use crate::message::{Coordinates, OnUnreachableDelete, Operation, Properties, Request};
 use crate::metrics::Metrics;
 use crate::plan::ResourceKey;
-use crate::response::{Response, Verdict, own_id, was_never_created};
+use crate::response::{Response, Verdict, own_id, reason, was_never_created};
 use crate::retry::{POLICY, Retry};
 use crate::shares::Share;
 use crate::trouble::Trouble;
@@ -30,7 +30,7 @@ const KEEP_TIMEOUT: Duration = Duration::from_secs(15);
 const RACES: u32 = 30;
 const RACE_TIME: Duration = Duration::from_secs(15);
 /// How long at the most to wait before that look: nobody is overloaded.
-const RACE_PAUSE: Duration = Duration::from_millis(200);
+pub const RACE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a server that this process never reached has for a connection, before the message goes back to the queue.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
@@ -188,8 +188,16 @@ pub async fn persist(
         );
         return Err(pause);
     }
-    let Some(reason) = why_failed(request, properties, &trouble, out_of_time) else {
-        return Ok(nothing_to_delete(coordinates));
+    let reason = match why_failed(request, properties, &trouble, out_of_time) {
+        Ok(reason) => reason,
+        Err(why) => {
+            let why = reason::of_left_behind(&why);
+            return Ok(Response::deleted_but(
+                coordinates,
+                &own_id(coordinates),
+                why,
+            ));
+        }
     };
     let failed = Response::new(coordinates, &own_id(coordinates), Verdict::Failed(reason));
     Ok(keep(worker, &work, &trouble, failed).await)
@@ -296,6 +304,7 @@ impl Attempts {
             | Class::TransientAtMost(_)
             | Class::Permanent
             | Class::Prerequisite(_)
+            | Class::ClosedDatabase
             | Class::NoDatabase => Next::Never,
         };
         self.last = Some(trouble);
@@ -316,20 +325,23 @@ impl Attempts {
     }
 }
 
-/// The Reason; none where a Delete has nothing to delete.
+/// The Reason.
+///
+/// # Errors
+/// Where a Delete has nothing that it could delete: why.
 fn why_failed(
     request: &Request,
     properties: &Properties,
     trouble: &Trouble,
     out_of_time: bool,
-) -> Option<String> {
+) -> Result<String, String> {
     let mut reason = trouble.reason.clone();
     if out_of_time {
         let waited = (Utc::now() - request.published_at).num_seconds();
         reason = format!("{reason} Gave up after {waited} s.");
     }
     if !matches!(request.operation, Operation::Delete(_)) {
-        return Some(reason);
+        return Ok(reason);
     }
     let unreachable_is_gone =
         trouble.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
@@ -340,6 +352,7 @@ fn why_failed(
             trouble.class,
             Class::Permanent
                 | Class::Prerequisite(_)
+                | Class::ClosedDatabase
                 | Class::Credentials
                 // A replica, most likely.
                 | Class::TransientAtMost(_)
@@ -349,9 +362,9 @@ fn why_failed(
             reason,
             "what the resource managed is gone, cannot be reached, or never was: it counts as deleted"
         );
-        return None;
+        return Err(reason);
     }
-    Some(reason)
+    Ok(reason)
 }
 
 /// The monotonic clock's reading at an instant of the calendar; where it cannot reach back so far, now.

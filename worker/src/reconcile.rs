@@ -5,14 +5,16 @@
 mod decided;
 mod keep;
 mod script_check;
+mod server_decides;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use self::decided::{decided, is_meant, is_newer};
 use self::keep::{keep, remember_deletion};
+use self::server_decides::{Ruling, ask, is_of_directory};
 use crate::database::{Applied, Pools, Scope};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
@@ -20,6 +22,7 @@ use crate::fault::DatabaseError;
 use crate::ledger::newest_version;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, plan, settle};
+use crate::response::reason;
 
 pub use self::keep::keep_response;
 pub(crate) use self::script_check::check_scripts;
@@ -30,16 +33,25 @@ pub(crate) use self::script_check::check_scripts;
 /// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
 pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
-    let scope = Scope::of(pass.declarations);
+    let mut scope = Scope::of(pass.declarations);
     failpoint::at("before-transaction");
-    let (before, read_along) = session
-        .begin_and_read(
-            &scope,
-            statement_budget(pass.until),
-            pass.resource,
-            pass.request_id,
-        )
-        .await?;
+    let budget = statement_budget(pass.until);
+    let begun = session
+        .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+        .await;
+    let mut unread = None;
+    let (mut before, read_along) = match begun {
+        Err(error) if scope.reads_directory() && is_of_directory(&error) => {
+            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+            unread = Some(error);
+            scope = scope.without_directory();
+            session = pools.session(pass.target, pass.password).await?;
+            session
+                .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+                .await?
+        }
+        begun => begun?,
+    };
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if has_ledger && !before.in_recovery {
@@ -85,11 +97,38 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         deletion_behavior: pass.deletion_behavior,
         policy: pass.policy,
     };
-    let blocked = |obstacle| PassError::Obstacle {
-        obstacle: Box::new(obstacle),
-        server_version: before.server_version.clone(),
+    if pass.goal == Goal::Live && before.installed.contains_key("pg_tle") {
+        let functions = session.tle_functions().await?;
+        before.catalog.add_tle(&functions);
+    }
+    let mut asked = 0..=pass.declarations.len();
+    let mut plan = loop {
+        let obstacle = match plan(&intent, &before, &ledger) {
+            Ok(plan) => break plan,
+            Err(obstacle) => obstacle,
+        };
+        let budget = statement_budget(pass.until);
+        let ruling = match asked.next() {
+            Some(_) => {
+                ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?
+            }
+            None => Ruling::Agreed,
+        };
+        match (ruling, unread.take()) {
+            (Ruling::Overruled, why) => unread = why,
+            (Ruling::NotAsked, Some(error)) if !obstacle.sqlstates().is_empty() => {
+                return Err(error.into());
+            }
+            (Ruling::Agreed | Ruling::NotAsked, _) => {
+                return Err(PassError::Obstacle {
+                    obstacle: Box::new(obstacle),
+                    server_version: before.server_version.clone(),
+                });
+            }
+        }
     };
-    let mut plan = plan(&intent, &before, &ledger).map_err(blocked)?;
+    plan.warnings
+        .extend(unread.map(|error| reason::of_unread_list(&error)));
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
     plan.warnings.extend(warnings);
     // A Delete is carried out all the same: nothing else would ever undo what was done before.

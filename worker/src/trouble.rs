@@ -142,7 +142,8 @@ impl Trouble {
             reason: error.reason(target),
             detail: error.detail(target),
             gone: class == Class::NoDatabase || no_host,
-            unreachable: matches!(fault, Some(DatabaseError::Unreachable(..))),
+            unreachable: class == Class::ClosedDatabase
+                || matches!(fault, Some(DatabaseError::Unreachable(..))),
             in_step: matches!(error, PassError::Database { step: Some(_), .. }),
             failing: matches!(
                 fault,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use extension_worker::database::{Pools, Session};
-use extension_worker::fault::{Class, DatabaseError, classify};
+use extension_worker::fault::{Class, DatabaseError, Statement, classify};
 use extension_worker::secrets::Password;
 use extension_worker::server::{Address, Host, Target};
 use futures_util::future::{join, join_all};
@@ -85,7 +85,9 @@ async fn there_are_never_more_connections_than_that() {
             let mut session = eventually("a session", async || {
                 let answer = session(&pools, target).await;
                 answer
-                    .inspect_err(|error| assert_eq!(classify(error), Class::Transient, "{error}"))
+                    .inspect_err(|error| {
+                        assert_eq!(classify(error, Statement::Own), Class::Transient, "{error}")
+                    })
                     .ok()
             })
             .await;
@@ -135,7 +137,7 @@ async fn who_finds_all_connections_in_use_waits_and_is_told_in_time() {
     let _second = session(&pools, &targets[1]).await.unwrap();
     let begun = Instant::now();
     let error = session(&pools, &targets[2]).await.err().unwrap();
-    assert_eq!(classify(&error), Class::Transient);
+    assert_eq!(classify(&error, Statement::Own), Class::Transient);
     assert_eq!(
         error.to_string(),
         "all 2 connections of the worker are in use (WORKER_CONNECTIONS)"

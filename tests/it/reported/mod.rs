@@ -1,3 +1,10 @@
 //! What people who do this job have reported, each as the first of its kind.
 
+mod closed_databases;
+mod command_line;
 mod database;
+mod database_names;
+mod deletes;
+mod offers;
+mod refusals;
+mod version_numbers;

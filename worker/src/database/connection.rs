@@ -202,7 +202,7 @@ async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, 
     let messages = messages?;
     let document = messages.iter().find_map(|message| {
         if let SimpleQueryMessage::Row(row) = message {
-            row.get(0)
+            row.try_get(0).ok().flatten()
         } else {
             None
         }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::str::Utf8Error;
 
 use chrono::DateTime;
 use rustls::CertificateError;
@@ -56,6 +57,12 @@ impl From<tokio_postgres::Error> for DatabaseError {
         }
         if innermost.contains("does not support TLS") {
             return Self::Tls(innermost, Box::new(error));
+        }
+        // What arrived whole and is no text breaks no connection: it arrives so again.
+        let is_no_text = causes.iter().any(|cause| cause.is::<Utf8Error>())
+            || error.to_string().starts_with("error deserializing");
+        if is_no_text {
+            return Self::Unreadable(innermost);
         }
         Self::Lost(innermost, Some(Box::new(error)))
     }
@@ -156,8 +163,9 @@ fn date(time: UnixTime) -> String {
 /// The same fault where a connection was to be made.
 pub(super) fn unreachable(error: tokio_postgres::Error) -> DatabaseError {
     let fault = DatabaseError::from(error);
-    if let DatabaseError::Lost(text, source) = fault {
-        return DatabaseError::Unreachable(text, source);
+    match fault {
+        DatabaseError::Lost(text, source) => DatabaseError::Unreachable(text, source),
+        DatabaseError::Sql(refused) => DatabaseError::LogIn(refused),
+        other => other,
     }
-    fault
 }

@@ -18,4 +18,4 @@ pub use observe::Scope;
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
-pub use session::{Applied, Session};
+pub use session::{Applied, DatabaseNames, Session};

@@ -17,6 +17,8 @@ pub struct Scope {
     schemas: Vec<String>,
     /// Whether the default versions of what is installed are wanted too.
     installed: bool,
+    /// Whether the server's directory of extensions is left alone.
+    skips_directory: bool,
 }
 
 impl Scope {
@@ -46,7 +48,22 @@ impl Scope {
                 .collect(),
             schemas: declarations.iter().filter_map(schema).collect(),
             installed: false,
+            skips_directory: false,
         }
+    }
+
+    /// Without the server's directory of extensions, all of whose control files PostgreSQL reads at once: a broken one
+    /// fails the look at every other.
+    pub fn without_directory(self) -> Self {
+        Self {
+            skips_directory: true,
+            ..self
+        }
+    }
+
+    /// Whether the server's directory of extensions is read for it.
+    pub fn reads_directory(&self) -> bool {
+        !self.skips_directory && (self.installed || !self.names.is_empty())
     }
 
     /// And what is to be known of whatever is installed.
@@ -63,14 +80,19 @@ impl Scope {
     /// it is read only where a declared extension is not installed, or not in the one version that is declared. Update
     /// paths are many: they are read only where there may be somewhere to go.
     pub fn sql(&self) -> String {
-        let names = text_array(self.names.iter().map(Some));
-        let versions = text_array(self.versions.iter().map(Option::as_ref));
-        let chosen = text_array(self.chosen.iter().map(Some));
+        let sought = |names: &[String]| {
+            let names = names.iter().filter(|_| !self.skips_directory);
+            text_array(names.map(Some))
+        };
+        let names = sought(&self.names);
+        let versions = self.versions.iter().filter(|_| !self.skips_directory);
+        let versions = text_array(versions.map(Option::as_ref));
+        let chosen = sought(&self.chosen);
         let schemas = text_array(self.schemas.iter().map(Some));
         // Nothing is read of the directory where nothing is asked.
-        let has_names = !self.names.is_empty();
-        let names_any = self.installed || has_names;
-        let installed = self.installed;
+        let has_names = !self.names.is_empty() && !self.skips_directory;
+        let installed = self.installed && !self.skips_directory;
+        let names_any = installed || has_names;
         format!(
             "SELECT json_build_object(
   'server_version', split_part(current_setting('server_version'), ' ', 1),

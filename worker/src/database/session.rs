@@ -18,7 +18,7 @@ use super::guarded_stream::Streams;
 use super::observe::{self, Scope};
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
-use crate::extension::{Observed, SchemaName};
+use crate::extension::{Observed, SchemaName, TleFunction};
 use crate::fault::DatabaseError;
 use crate::ledger::{PUBLISHED, UNTRUSTED, newest_version};
 use crate::plan::{DropMode, Ledger, ResourceKey, SchemaCheck, Step};
@@ -59,6 +59,15 @@ pub enum Applied {
     Done,
     /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
     InUse(String),
+}
+
+/// The databases of a server, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatabaseNames {
+    /// Those that a client of this worker's kind can name.
+    pub usable: Vec<String>,
+    /// Those whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
+    pub not_utf8: Vec<String>,
 }
 
 impl Session {
@@ -180,7 +189,7 @@ impl Session {
                 );
                 let messages = promptly(self.client()?.simple_query(&sql)).await;
                 let messages = messages.map_err(untrusted)?;
-                match last_row(&messages) {
+                match last_row(&messages)? {
                     Some(holders) => Err(DatabaseError::LedgerLocked(holders.to_owned())),
                     None => Err(error),
                 }
@@ -210,7 +219,7 @@ impl Session {
         let acts_as = self.connection()?.start.acts_as();
         let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
         let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
-        serde_json::from_str(last_row(&messages).unwrap_or_default())
+        serde_json::from_str(last_row(&messages)?.unwrap_or_default())
             .map_err(|error| DatabaseError::Unreadable(error.to_string()))
     }
 
@@ -312,6 +321,39 @@ impl Session {
         }
     }
 
+    /// Takes back what [`Self::try_apply`] did last; the transaction goes on.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn take_back(&mut self) -> Result<(), DatabaseError> {
+        let back = "ROLLBACK TO SAVEPOINT before_step";
+        promptly(self.client()?.batch_execute(back)).await
+    }
+
+    /// The functions in which pg_tle keeps extensions; none where its schema is not its own. They are read and not
+    /// called.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tle_functions(&mut self) -> Result<Vec<TleFunction>, DatabaseError> {
+        let row = promptly(self.client()?.query_typed_one(
+            "SELECT coalesce(json_agg(json_build_object('name', p.proname, \
+                 'body', CASE WHEN p.proname LIKE '%.control' THEN p.prosrc END)), '[]')::text \
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+             JOIN pg_catalog.pg_extension e ON e.extname = 'pg_tle' AND (e.extnamespace = n.oid OR EXISTS (\
+                 SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass \
+                 AND d.objid = n.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
+                 AND d.refobjid = e.oid AND d.deptype = 'e')) \
+             WHERE n.nspname = 'pgtle' AND p.pronargs = 0 \
+             AND (p.proname LIKE '%.control' OR p.proname LIKE '%.sql')",
+            &[],
+        ))
+        .await?;
+        let document: String = row.try_get(0)?;
+        serde_json::from_str(&document)
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
     /// Gives up what was done. The connection can be used again.
     ///
     /// # Errors
@@ -332,14 +374,18 @@ impl Session {
 
     /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
     ///
+    /// A name is kept in the encoding of the database that it was given in, and a client finds it by just its bytes: they
+    /// are read without a conversion.
+    ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn databases(&mut self) -> Result<Vec<String>, DatabaseError> {
+    pub async fn databases(&mut self) -> Result<DatabaseNames, DatabaseError> {
         self.is_busy = true;
         let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
+        let begin = format!("{begin}SET LOCAL client_encoding = 'SQL_ASCII'");
         promptly(self.client()?.batch_execute(&begin)).await?;
         let rows = promptly(self.client()?.query_typed(
-            "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+            "SELECT namesend(datname) FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
                  AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
             &[],
@@ -347,15 +393,23 @@ impl Session {
         .await?;
         promptly(self.client()?.batch_execute("ROLLBACK")).await?;
         self.is_busy = false;
-        rows.iter()
-            .map(|row| Ok(row.try_get::<_, String>(0)?))
-            .collect()
+        let mut names = DatabaseNames::default();
+        for row in &rows {
+            match String::from_utf8(row.try_get(0)?) {
+                Ok(name) => names.usable.push(name),
+                // Plain ASCII: the ledger of a database in any encoding takes it.
+                Err(other) => names
+                    .not_utf8
+                    .push(other.as_bytes().escape_ascii().to_string()),
+            }
+        }
+        Ok(names)
     }
 
     async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
         let messages = promptly(self.client()?.simple_query(sql)).await;
         let messages = messages.map_err(untrusted)?;
-        let document = last_row(&messages);
+        let document = last_row(&messages)?;
         observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
     }
 
@@ -370,15 +424,18 @@ impl Session {
     }
 }
 
-/// Of several statements the last one's row is wanted.
-fn last_row(messages: &[SimpleQueryMessage]) -> Option<&str> {
-    messages.iter().rev().find_map(|message| {
+/// Of several statements the last one's row is wanted. A database of encoding SQL_ASCII converts nothing: what it holds may
+/// be no UTF-8.
+fn last_row(messages: &[SimpleQueryMessage]) -> Result<Option<&str>, DatabaseError> {
+    let row = messages.iter().rev().find_map(|message| {
         if let SimpleQueryMessage::Row(row) = message {
-            row.get(0)
+            Some(row)
         } else {
             None
         }
-    })
+    });
+    let text = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(text.flatten())
 }
 
 /// The server's decision that the ledger may not be used, or made, comes as an error of a conversion.

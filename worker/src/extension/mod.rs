@@ -6,6 +6,7 @@
 mod declaration;
 mod name;
 mod observed;
+mod tle;
 mod version;
 
 pub use declaration::{Declaration, DeletionBehavior, Ensure};
@@ -13,4 +14,5 @@ pub use name::{ExtensionName, InvalidName, SchemaName};
 pub use observed::{
     AvailableExtension, AvailableVersion, Catalog, InstalledExtension, Observed, UpdatePath,
 };
+pub use tle::TleFunction;
 pub use version::{InvalidVersion, Version, VersionPattern, VersionRequest};

@@ -2,12 +2,14 @@
 //! errors.
 
 mod sqlstate;
+mod statement;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
 pub use sqlstate::{Class, classify};
+pub use statement::Statement;
 
 /// Of PostgreSQL's CONTEXT: a Reason has room for its first lines.
 const MAX_CONTEXT_CHARACTERS: usize = 400;
@@ -47,9 +49,12 @@ pub enum DatabaseError {
          names the host without *, or the address"
     )]
     LocalAddress,
-    /// PostgreSQL refused.
+    /// PostgreSQL refused a statement.
     #[error("{0}")]
     Sql(Box<SqlError>),
+    /// PostgreSQL refused the log-in.
+    #[error("{0}")]
+    LogIn(Box<SqlError>),
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
@@ -98,7 +103,7 @@ impl DatabaseError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Sql(error) => return Cow::Owned(error.sqlstate.clone()),
+            Self::Sql(error) | Self::LogIn(error) => return Cow::Owned(error.sqlstate.clone()),
             Self::NoSuchHost(_) => "no_such_host",
             Self::Unreachable(..) => "unreachable",
             Self::Lost(..) => "lost",
@@ -121,7 +126,7 @@ impl DatabaseError {
 
     /// PostgreSQL's error fields, where it was PostgreSQL that refused.
     pub fn sql(&self) -> Option<&SqlError> {
-        if let Self::Sql(error) = self {
+        if let Self::Sql(error) | Self::LogIn(error) = self {
             Some(error)
         } else {
             None

@@ -1,6 +1,13 @@
 //! SQLSTATE → what to do: one table. A new row goes here and nowhere else.
+//!
+//! Read against `errcodes.txt` of PostgreSQL 13 to 18, class by class. A state that has no row is permanent: a quick
+//! FAILED is better than an hour of silence. Classes 00 to 02 are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39,
+//! 42, 44, 54, F0, HV and P0 speak of the statement or of the server's configuration, and say the same again.
+//!
+//! Texts are those of `lc_messages` C or en, which RDS has. Where the statement decides, or a name that is never
+//! translated, no text is asked for.
 
-use super::{DatabaseError, SqlError};
+use super::{DatabaseError, SqlError, Statement};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,66 +26,145 @@ pub enum Class {
     Credentials,
     /// The database does not exist: done for a Delete, else permanent.
     NoDatabase,
+    /// The database is there and takes no connections: for a Delete it is unreachable, else permanent.
+    ClosedDatabase,
 }
 
 const PRELOAD: &str = "add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack";
-const CRON_DATABASE: &str =
-    "set the parameter in the DB parameter group and reboot the instance, then update the stack";
+const PARAMETER: &str = "add the extension's library to shared_preload_libraries in the DB parameter group, set the parameter \
+                         there where it has no default, and reboot the instance, then update the stack";
+const WAL_LEVEL: &str = "set rds.logical_replication to 1 in the DB parameter group (elsewhere wal_level to logical) and reboot \
+                         the instance, then update the stack";
 const DISK: &str = "give the server more storage, then update the stack";
 
-/// `(SQLSTATE or its class, text that the message or the constraint holds, what to do)`; the first row that fits counts.
-const TABLE: &[(&str, &str, Class)] = &[
-    ("23505", "pg_extension_name_index", Class::Race),
-    ("23505", "pg_namespace_nspname_index", Class::Race),
-    ("42710", "extension", Class::Race),
-    // Two sessions that update the same extension at the same time.
-    ("42710", "operator family", Class::Race),
-    ("XX000", "tuple concurrently", Class::Race),
+/// What an error must say for a row to fit.
+#[derive(Debug, Clone, Copy)]
+enum Says {
+    Anything,
+    /// The message, the detail or the hint holds it.
+    This(&'static str),
+    /// The message begins so.
+    First(&'static str),
+    /// The constraint's name begins so.
+    Constraint(&'static str),
+}
+
+use Says::{Anything, Constraint, First, This};
+use Statement::{Create, CreateSchema, Drop, LogIn, SetSchema, Update};
+
+const ANY: &[Statement] = &[];
+/// An installed extension is what they are about.
+const OF_INSTALLED: &[Statement] = &[SetSchema, Drop];
+
+/// `(statements, or none for any; SQLSTATE or its class; what the error says; what to do)`; the first row that fits counts.
+const TABLE: &[(&[Statement], &str, Says, Class)] = &[
+    // Whatever the state and the words are: the setting's name is never translated.
     (
-        "XX000",
-        "can only be loaded via shared_preload_libraries",
+        ANY,
+        "",
+        This("shared_preload_libraries"),
         Class::Prerequisite(PRELOAD),
     ),
-    ("XX000", "", Class::TransientAtMost(3)),
-    ("42704", "extension", Class::Race),
+    // 08, connection exceptions: PostgreSQL's own and a pooler's. The protocol's are for good, but where a pooler has no
+    // state of its own for what passes.
+    (ANY, "08P01", This("query_wait_timeout"), Class::Transient),
+    (ANY, "08P01", This("server_login_retry"), Class::Transient),
+    (ANY, "08P01", This("server login"), Class::Transient),
+    (ANY, "08P01", This("connect to server"), Class::Transient),
+    (ANY, "08P01", This("server conn crashed"), Class::Transient),
+    (ANY, "08P01", This("connection"), Class::TransientAtMost(3)),
+    (ANY, "08P01", This("shut"), Class::Transient),
+    (ANY, "08P01", Anything, Class::Permanent),
+    // The server, or what is before it, rejected the connection.
+    (ANY, "08004", Anything, Class::TransientAtMost(3)),
+    // A script's own connection, by dblink.
     (
-        "42704",
-        "unrecognized configuration parameter",
-        Class::Prerequisite(CRON_DATABASE),
+        &[Create, Update, SetSchema, Drop],
+        "08003",
+        Anything,
+        Class::Permanent,
     ),
+    (ANY, "08", Anything, Class::Transient),
+    // 0A, not supported.
     (
+        ANY,
         "0A000",
-        "old version has already been loaded",
+        This("old version has already been loaded"),
         Class::TransientAtMost(1),
     ),
+    // A look reads every extension's files: what it trips over may be another's that is being replaced.
     (
-        "55000",
-        "must be loaded via shared_preload_libraries",
-        Class::Prerequisite(PRELOAD),
+        &[Statement::Own],
+        "0A000",
+        Anything,
+        Class::TransientAtMost(3),
     ),
+    // 23, integrity: catalogs have unique indexes, at which two sessions meet.
+    (ANY, "23505", Constraint("pg_"), Class::Race),
+    // 25, transaction state: a replica; the session's and, from 17, the transaction's own timeouts.
+    (ANY, "25006", Anything, Class::TransientAtMost(3)),
+    (ANY, "25P03", Anything, Class::Transient),
+    (ANY, "25P04", Anything, Class::Transient),
+    // 28, authorization, and 3D: of the log-in alone. A script's dblink says the same of another database.
+    (&[LogIn], "28", Anything, Class::Credentials),
+    (&[LogIn], "3D000", Anything, Class::NoDatabase),
+    // 40, rollback.
+    (ANY, "40001", Anything, Class::Transient),
+    (ANY, "40003", Anything, Class::Transient),
+    (ANY, "40P01", Anything, Class::Transient),
+    // 42, what is there and what is not.
+    (&[CreateSchema], "42P06", Anything, Class::Race),
+    (ANY, "42710", First("extension \""), Class::Race),
+    // Two sessions that update the same extension at the same time.
+    (&[Update], "42710", This("operator family"), Class::Race),
+    (OF_INSTALLED, "42704", First("extension"), Class::Race),
+    (ANY, "42704", First("extension \""), Class::Race),
     (
-        "55000",
-        "not currently accepting connections",
-        Class::Transient,
+        ANY,
+        "42704",
+        This("unrecognized configuration parameter"),
+        Class::Prerequisite(PARAMETER),
     ),
-    ("25006", "", Class::TransientAtMost(3)),
-    ("25P03", "", Class::Transient),
-    ("55P03", "", Class::Transient),
-    ("57014", "", Class::Transient),
-    ("40001", "", Class::Transient),
-    ("40P01", "", Class::Transient),
-    ("57P04", "", Class::NoDatabase),
-    ("57P", "", Class::Transient),
-    ("08", "", Class::Transient),
-    ("53100", "", Class::Prerequisite(DISK)),
-    ("53", "", Class::Transient),
-    ("28P01", "", Class::Credentials),
-    ("28000", "", Class::Credentials),
-    ("3D000", "", Class::NoDatabase),
+    // 53, resources.
+    (ANY, "53100", Anything, Class::Prerequisite(DISK)),
+    // A bound of the configuration's, such as temp_file_limit; others may be what fills it.
+    (ANY, "53400", Anything, Class::TransientAtMost(3)),
+    (ANY, "53", Anything, Class::Transient),
+    // 55, prerequisites. At a log-in 55000 is ALLOW_CONNECTIONS false, template0, or what a DROP DATABASE left invalid.
+    (&[LogIn], "55000", Anything, Class::ClosedDatabase),
+    (
+        ANY,
+        "55000",
+        This("wal_level"),
+        Class::Prerequisite(WAL_LEVEL),
+    ),
+    // What this very transaction holds is held again.
+    (ANY, "55006", This("pending trigger"), Class::Permanent),
+    (ANY, "55006", This("in this session"), Class::Permanent),
+    (ANY, "55006", Anything, Class::TransientAtMost(3)),
+    (ANY, "55P03", Anything, Class::Transient),
+    // 57, operator intervention. A standby that takes no connections at all says 57P03 for as long as it is one.
+    (
+        &[LogIn],
+        "57P03",
+        This("Hot standby mode is disabled"),
+        Class::Permanent,
+    ),
+    (ANY, "57014", Anything, Class::Transient),
+    (ANY, "57P04", Anything, Class::NoDatabase),
+    (ANY, "57P", Anything, Class::Transient),
+    // 58, system errors: a disk that stumbles; a file that is missing stays so.
+    (ANY, "58000", Anything, Class::TransientAtMost(3)),
+    (ANY, "58030", Anything, Class::TransientAtMost(3)),
+    // 72, up to 16.
+    (ANY, "72000", Anything, Class::Transient),
+    // XX, internal errors; XX001 and XX002 are damage.
+    (ANY, "XX000", This("tuple concurrently"), Class::Race),
+    (ANY, "XX000", Anything, Class::TransientAtMost(3)),
 ];
 
-/// What to do about an error.
-pub fn classify(error: &DatabaseError) -> Class {
+/// What to do about an error of a statement. A refused log-in is one of [`Statement::LogIn`] whatever was to be run.
+pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
     match error {
         DatabaseError::Unreachable(..)
         | DatabaseError::Lost(..)
@@ -99,80 +185,35 @@ pub fn classify(error: &DatabaseError) -> Class {
         DatabaseError::LedgerAppeared => Class::Race,
         // While workers are replaced by newer ones: one of these takes it.
         DatabaseError::NewerLedger(_) => Class::Transient,
-        DatabaseError::Sql(error) => of_sql(error),
+        DatabaseError::LogIn(error) => of_sql(error, LogIn),
+        DatabaseError::Sql(error) => of_sql(error, statement),
     }
 }
 
-fn of_sql(error: &SqlError) -> Class {
-    // "required extension … is not installed" bears the state of an extension that vanished, and is none.
-    if error.sqlstate == "42704" && error.message.starts_with("required extension") {
-        return Class::Permanent;
-    }
+fn of_sql(error: &SqlError, statement: Statement) -> Class {
+    let holds =
+        |part: &Option<String>, text: &str| part.as_deref().is_some_and(|part| part.contains(text));
     TABLE
         .iter()
-        .find(|(state, text, _)| {
-            error.sqlstate.starts_with(state)
-                && (error.message.contains(text)
-                    || error
+        .find(|(statements, state, says, _)| {
+            (statements.is_empty() || statements.contains(&statement))
+                && error.sqlstate.starts_with(state)
+                && match says {
+                    Anything => true,
+                    This(text) => {
+                        error.message.contains(text)
+                            || holds(&error.detail, text)
+                            || holds(&error.hint, text)
+                    }
+                    First(text) => error.message.starts_with(text),
+                    Constraint(text) => error
                         .constraint
-                        .as_ref()
-                        .is_some_and(|constraint| constraint.contains(text)))
+                        .as_deref()
+                        .is_some_and(|constraint| constraint.starts_with(text)),
+                }
         })
-        .map_or(Class::Permanent, |(_, _, class)| *class)
+        .map_or(Class::Permanent, |(_, _, _, class)| *class)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn class(sqlstate: &str, message: &str) -> Class {
-        of_sql(&SqlError {
-            sqlstate: sqlstate.to_owned(),
-            message: message.to_owned(),
-            detail: None,
-            hint: None,
-            constraint: None,
-            context: None,
-        })
-    }
-
-    #[test]
-    fn the_text_decides_where_one_state_means_several_things() {
-        assert_eq!(
-            class("42710", "extension \"hstore\" already exists"),
-            Class::Race
-        );
-        assert_eq!(
-            class("42710", "type \"hstore\" already exists"),
-            Class::Permanent
-        );
-        assert_eq!(
-            class("42704", "extension \"hstore\" does not exist"),
-            Class::Race
-        );
-        assert_eq!(
-            class("42704", "required extension \"cube\" is not installed"),
-            Class::Permanent
-        );
-        assert_eq!(
-            class(
-                "55000",
-                "pg_cron must be loaded via shared_preload_libraries"
-            ),
-            Class::Prerequisite(PRELOAD)
-        );
-        assert_eq!(class("XX000", "tuple concurrently updated"), Class::Race);
-        assert_eq!(
-            class("XX000", "cache lookup failed"),
-            Class::TransientAtMost(3)
-        );
-        assert_eq!(
-            class("0A000", "extension \"x\" is not available"),
-            Class::Permanent
-        );
-        assert_eq!(class("57P01", "terminating connection"), Class::Transient);
-        assert_eq!(class("57P04", "database is gone"), Class::NoDatabase);
-        assert_eq!(class("42501", "permission denied"), Class::Permanent);
-        assert_eq!(class("P0001", "anything"), Class::Permanent);
-    }
-}
+mod tests;

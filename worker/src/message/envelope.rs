@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::SignedFields;
+use super::{RESYNC, SignedFields, read_with_numbers_as_text};
 use crate::shape::word;
 
 /// Subject of a subscription's first message, which a topic sends of itself.
@@ -53,7 +53,7 @@ impl Envelope {
             (outer.get("Type"), outer.get("TopicArn"))
         else {
             return Ok(Self {
-                message: outer,
+                message: published(outer, body).map_err(Undeliverable::BodyNotJson)?,
                 topic_arn: None,
                 timestamp: None,
                 signed: None,
@@ -72,17 +72,39 @@ impl Envelope {
             .and_then(|text| text.parse().ok());
         let message = match outer.get("Message") {
             Some(Value::String(text)) => {
-                serde_json::from_str(text).map_err(Undeliverable::MessageNotJson)?
+                let message = serde_json::from_str(text).map_err(Undeliverable::MessageNotJson)?;
+                published(object(message)?, text).map_err(Undeliverable::MessageNotJson)?
             }
             _ => return Err(Undeliverable::NotAnObject),
         };
         Ok(Self {
-            message: object(message)?,
+            message,
             topic_arn,
             timestamp,
             signed: Some(SignedFields::new(outer)),
         })
     }
+}
+
+/// What people publish, with its numbers as they are written; what workers send each other has numbers that are meant as
+/// such.
+fn published(
+    message: Map<String, Value>,
+    text: &str,
+) -> Result<Map<String, Value>, serde_json::Error> {
+    let is_internal = message
+        .get("Type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind != RESYNC);
+    if is_internal {
+        return Ok(message);
+    }
+    Ok(match read_with_numbers_as_text(text)? {
+        Value::Object(object) => object,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            message
+        }
+    })
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, Undeliverable> {

@@ -7,6 +7,7 @@ mod certificate_url;
 mod coordinates;
 mod envelope;
 mod explain;
+mod numbers;
 mod origin;
 mod partition;
 mod properties;
@@ -23,6 +24,7 @@ mod trace;
 pub use certificate_url::{CertificateUrl, ForbiddenCertificateUrl};
 pub use coordinates::{Coordinates, RequestType, StackId};
 pub use envelope::{Envelope, Undeliverable};
+pub use numbers::read_with_numbers_as_text;
 pub use origin::Origin;
 pub use properties::{
     Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,

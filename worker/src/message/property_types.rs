@@ -57,8 +57,8 @@ pub struct ResourceProperties {
     /// too; `Retain` leaves it.
     #[serde(default)]
     pub deletion_behavior: DeletionBehavior,
-    /// How the deletion of a stack ends whose server does not answer for five minutes, or until the ServiceTimeout:
-    /// `Succeed` or `Fail`.
+    /// How the deletion of a stack ends whose server does not answer for five minutes, or until the ServiceTimeout, or
+    /// whose database takes no connections: `Succeed` or `Fail`.
     #[serde(default)]
     pub on_unreachable_delete: OnUnreachableDelete,
     /// Answer with the statements in Changes, and change nothing; not together with another place than before.

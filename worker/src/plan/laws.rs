@@ -128,7 +128,7 @@ fn apply(steps: &[Step], observed: &Observed) -> Option<Observed> {
                 install(
                     &mut after,
                     name.as_str(),
-                    version.clone(),
+                    version.clone().unwrap(),
                     schema.clone().unwrap(),
                 );
             }

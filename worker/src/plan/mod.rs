@@ -245,7 +245,7 @@ fn create(
     };
     plan.steps.push(Step::Create {
         name: offer.name.clone(),
-        version,
+        version: Some(version),
         schema,
         cascade: !undeclared.is_empty(),
     });

@@ -144,6 +144,27 @@ impl Obstacle {
         }
     }
 
+    /// The SQLSTATEs with which PostgreSQL refuses where this obstacle is one; none where PostgreSQL is not to be asked:
+    /// it cannot be, or what it goes by was read just now.
+    pub fn sqlstates(&self) -> &'static [&'static str] {
+        match self {
+            // Up to 14 it is the control file that is missing.
+            Self::NotAvailable { .. } | Self::NoSuchVersion { .. } => &["0A000", "22023", "58P01"],
+            Self::NoPath { .. } => &["22023"],
+            Self::NotAllowed { .. } => &["42501"],
+            Self::OtherCronDatabase { .. }
+            | Self::Downgrade { .. }
+            | Self::MissingRequirements { .. }
+            | Self::FixedSchema { .. }
+            | Self::NotRelocatable { .. }
+            | Self::NoSchema { .. }
+            | Self::AbsentButRequired { .. }
+            | Self::OwnedByAnother { .. }
+            | Self::NotInPolicy { .. }
+            | Self::NoDropCascade { .. } => &[],
+        }
+    }
+
     pub(super) fn not_available(declaration: &Declaration, observed: &Observed) -> Self {
         Self::NotAvailable {
             name: declaration.name.clone(),

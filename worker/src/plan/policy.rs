@@ -25,6 +25,11 @@ impl Policy {
         }
     }
 
+    /// Whether every extension may be created.
+    pub fn allows_all(&self) -> bool {
+        self.extensions.iter().any(|pattern| pattern.0 == "*")
+    }
+
     /// Whether an extension of this name may be created.
     pub fn allows(&self, extension: &str) -> bool {
         self.extensions

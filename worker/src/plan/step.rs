@@ -5,6 +5,7 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 
 use crate::extension::{ExtensionName, SchemaName, Version};
+use crate::fault::Statement;
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub enum Step {
     Create {
         /// The extension.
         name: ExtensionName,
-        /// The version, always explicit.
-        version: Version,
+        /// The version, explicit in every plan; none where PostgreSQL is asked for its default.
+        version: Option<Version>,
         /// The schema; none where the control file fixes one.
         schema: Option<SchemaName>,
         /// Whether what it requires comes with it.
@@ -74,6 +75,17 @@ impl Step {
         }
     }
 
+    /// The kind of the statement.
+    pub fn statement(&self) -> Statement {
+        match self {
+            Self::CreateSchema(_) => Statement::CreateSchema,
+            Self::Create { .. } => Statement::Create,
+            Self::Update { .. } => Statement::Update,
+            Self::SetSchema { .. } => Statement::SetSchema,
+            Self::Drop { .. } => Statement::Drop,
+        }
+    }
+
     /// The statement.
     pub fn sql(&self) -> String {
         match self {
@@ -89,8 +101,10 @@ impl Step {
                     sql.push_str(" SCHEMA ");
                     sql.push_str(&schema.identifier());
                 }
-                sql.push_str(" VERSION ");
-                sql.push_str(version.literal().trim_start());
+                if let Some(version) = version {
+                    sql.push_str(" VERSION ");
+                    sql.push_str(version.literal().trim_start());
+                }
                 if *cascade {
                     sql.push_str(" CASCADE");
                 }
@@ -126,7 +140,12 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateSchema(schema) => write!(formatter, "created schema {schema}"),
-            Self::Create { name, version, .. } => write!(formatter, "created {name} {version}"),
+            Self::Create {
+                name,
+                version: Some(version),
+                ..
+            } => write!(formatter, "created {name} {version}"),
+            Self::Create { name, .. } => write!(formatter, "created {name}"),
             Self::Update { name, from, to } => write!(formatter, "updated {name} {from} to {to}"),
             Self::SetSchema { name, from, to } => {
                 write!(formatter, "moved {name} from schema {from} to {to}")

@@ -61,18 +61,21 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// The answer once each database came to this. That to a Delete holds no Data: nothing refers to it any more.
+    /// The answer once each database came to this. That to a Delete holds no Data, as nothing refers to it any more: its
+    /// Reason says what stayed, and why.
     pub fn success(&self, outcomes: &[(String, PassOutcome)]) -> Response {
-        let data = match self.coordinates.request_type {
-            RequestType::Delete => BTreeMap::new(),
+        let (reason, data) = match self.coordinates.request_type {
+            RequestType::Delete => (reason::of_what_stayed(outcomes), BTreeMap::new()),
             RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
-                data(self.properties, outcomes)
+                (String::new(), data(self.properties, outcomes))
             }
         };
-        Response::new(
+        Response::write(
             self.coordinates,
             self.physical_resource_id,
-            Verdict::Success(data),
+            Status::Success,
+            reason,
+            data,
         )
     }
 }
@@ -85,6 +88,27 @@ impl Response {
             Verdict::Success(data) => (Status::Success, String::new(), data),
             Verdict::Failed(reason) => (Status::Failed, reason, BTreeMap::new()),
         };
+        Self::write(coordinates, physical_resource_id, status, reason, data)
+    }
+
+    /// The answer to a Delete that is carried out although something stays: the Reason says what and why.
+    pub fn deleted_but(coordinates: &Coordinates, physical_resource_id: &str, why: String) -> Self {
+        Self::write(
+            coordinates,
+            physical_resource_id,
+            Status::Success,
+            why,
+            BTreeMap::new(),
+        )
+    }
+
+    fn write(
+        coordinates: &Coordinates,
+        physical_resource_id: &str,
+        status: Status,
+        reason: String,
+        data: BTreeMap<String, String>,
+    ) -> Self {
         let mut document = Document {
             status,
             reason,
@@ -147,7 +171,7 @@ impl Response {
         }
     }
 
-    /// Why it is `FAILED`; empty where it is not.
+    /// Why it is `FAILED`; of a Delete that is `SUCCESS` what stayed, and why; else empty.
     pub fn reason(&self) -> &str {
         &self.document.reason
     }

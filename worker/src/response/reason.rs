@@ -1,10 +1,12 @@
 //! The Reason that CloudFormation shows, and nothing else does: what is wrong, what would be right, where to look, and
 //! the SQLSTATE. Never a secret, a URL or a `Debug` print.
 
+mod refusal;
+
 use crate::credentials::HostError;
 use crate::extension::{ExtensionName, Version, VersionRequest};
-use crate::fault::{Class, DatabaseError, SqlError, classify};
-use crate::plan::{Obstacle, Step};
+use crate::fault::{DatabaseError, Statement, classify};
+use crate::plan::{Obstacle, PassOutcome, Step};
 use crate::server::Target;
 
 /// Why a declaration cannot be met; the SQLSTATE is the one with which PostgreSQL would have refused.
@@ -98,8 +100,8 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             missing.join(", ")
         ),
         Obstacle::FixedSchema { name, fixed, asked } => format!(
-            "Extension \"{name}\" must be installed in schema {fixed}, not {asked}: its control file says so. Leave \
-             Schema out. [0A000]"
+            "Extension \"{name}\" must be installed in schema {fixed}, not {asked}, on {place}: its control file says so. \
+             Leave Schema out. [0A000]"
         ),
         Obstacle::NotRelocatable {
             name,
@@ -161,13 +163,42 @@ fn no_such_version(
                 .and_then(|version| version.as_str().rsplit_once('.'))
                 .map(|(series, _)| format!(", or \"{series}.*\""))
                 .unwrap_or_default();
+            let asked = asked.as_str();
+            let cut = of_cut_version(asked, available);
             format!(
-                "Extension \"{name}\": version {} cannot be installed on {place} (PostgreSQL {server_version}). \
-                 Available: {versions}. Ask for one of these{pattern}. [22023]",
-                asked.as_str()
+                "Extension \"{name}\": version {asked} cannot be installed on {place} (PostgreSQL {server_version}). \
+                 Available: {versions}. Ask for one of these{pattern}.{cut} [22023]"
             )
         }
     }
+}
+
+/// YAML reads a bare 1.10 as the number 1.1: a version that may have been cut so is to be quoted.
+fn of_cut_version(asked: &str, available: &[Version]) -> String {
+    let is_number = |text: &str| {
+        let is_part = |byte: u8| byte == b'.' || byte.is_ascii_digit();
+        text.bytes().all(is_part) && text.parse::<f64>().is_ok()
+    };
+    let is_whole = !asked.contains('.');
+    let was_cut = |version: &str| {
+        is_number(version)
+            && version.contains('.')
+            && version.trim_end_matches('0').trim_end_matches('.') == asked
+    };
+    if !is_number(asked) || !is_whole && asked.ends_with('0') {
+        return String::new();
+    }
+    let meant = available
+        .iter()
+        .map(Version::as_str)
+        .find(|version| was_cut(version))
+        .map_or_else(
+            || format!("{asked}{}0", if is_whole { "." } else { "" }),
+            str::to_owned,
+        );
+    format!(
+        " If the template means {meant}: YAML reads that as the number {asked}, unless it is quoted. Write \"{meant}\"."
+    )
 }
 
 fn join(versions: &[Version]) -> String {
@@ -183,7 +214,13 @@ fn join(versions: &[Version]) -> String {
 pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -> String {
     let address = &place.address;
     match error {
-        DatabaseError::Sql(refused) => of_sql(refused, classify(error), step, place),
+        DatabaseError::Sql(refused) => {
+            let statement = step.map_or(Statement::Own, Step::statement);
+            refusal::of_sql(refused, classify(error, statement), step, place)
+        }
+        DatabaseError::LogIn(refused) => {
+            refusal::of_sql(refused, classify(error, Statement::LogIn), None, place)
+        }
         DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
             format!(
                 "{address} could not be reached. Does its security group admit the worker's? The worker's log says more."
@@ -194,11 +231,11 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)
-        | DatabaseError::Lost(..)
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
         | DatabaseError::LocalAddress => format!("{address}: {error}."),
-        DatabaseError::Busy
+        DatabaseError::Lost(..)
+        | DatabaseError::Busy
         | DatabaseError::Exhausted(_)
         | DatabaseError::Unreadable(_)
         | DatabaseError::UntrustedLedger(_)
@@ -242,47 +279,35 @@ pub fn of_host(error: &HostError, secret: &str) -> String {
     }
 }
 
-fn of_sql(error: &SqlError, class: Class, step: Option<&Step>, place: &Target) -> String {
-    let subject = match step {
-        Some(step) => format!("Extension \"{}\"", step.extension()),
-        None => place.to_string(),
-    };
-    let state = &error.sqlstate;
-    match (class, state.as_str()) {
-        (Class::Prerequisite(remedy), _) => {
-            format!("{subject}: {}: {remedy}. [{state}]", error.message)
-        }
-        (_, "2BP01") => {
-            let detail = error.detail.as_deref().unwrap_or(&error.message);
-            let mut lines = detail.lines();
-            let first = lines.next().unwrap_or_default();
-            let more = match lines.count() {
-                0 => String::new(),
-                count => format!(" (and {count} more)"),
-            };
-            format!(
-                "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it. \
-                 [2BP01]"
-            )
-        }
-        (_, "25006") => format!(
-            "{subject}: {} Name the writer's endpoint. [{state}]",
-            ended(&error.message)
-        ),
-        (_, "57014") if error.message.contains("statement timeout") => {
-            let statement = step.map_or_else(|| "a look at it".to_owned(), Step::sql);
-            format!("{subject}: {statement} did not end in time and was cancelled. [57014]")
-        }
-        (_, "55P03") => format!(
-            "{subject}: somebody else holds a lock that is needed. {} [{state}]",
-            ended(&error.message)
-        ),
-        _ => format!("{subject}: {error}"),
+/// What a Delete that is carried out leaves, and why; empty where it leaves nothing.
+pub fn of_what_stayed(outcomes: &[(String, PassOutcome)]) -> String {
+    let stayed: Vec<String> = outcomes
+        .iter()
+        .filter(|(_, outcome)| !outcome.notes.is_empty())
+        .map(|(database, outcome)| format!("{database}: {}", outcome.notes.join("; ")))
+        .collect();
+    if stayed.is_empty() {
+        return String::new();
     }
+    format!("Deleted, but not all of it: {}.", stayed.join(". "))
 }
 
-fn ended(sentence: &str) -> String {
-    format!("{}.", sentence.trim_end_matches('.'))
+/// A control file that nobody asked for keeps PostgreSQL from listing what it offers.
+pub fn of_unread_list(error: &DatabaseError) -> String {
+    format!(
+        "warning: the server's list of extensions cannot be read, and default versions above the installed ones are not \
+         known ({error})"
+    )
+}
+
+/// A database of the server that cannot be worked on.
+pub fn of_skipped(database: &str) -> String {
+    format!("skipped database \"{database}\" (its name is not UTF-8; rename it)")
+}
+
+/// A Delete of what cannot be reached, or is gone.
+pub fn of_left_behind(why: &str) -> String {
+    format!("Deleted, although what it managed is gone, cannot be reached, or never was: {why}")
 }
 
 #[cfg(test)]
@@ -290,6 +315,8 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::extension::SchemaName;
+    use crate::fault::SqlError;
     use crate::server::{Address, Host};
 
     fn sql(
@@ -308,14 +335,33 @@ mod tests {
         }))
     }
 
-    fn told(error: &DatabaseError) -> String {
-        let step = Step::Create {
+    fn create() -> Step {
+        Step::Create {
             name: ExtensionName::parse("hstore").unwrap(),
-            version: Version::parse("1.8").unwrap(),
-            schema: None,
+            version: Some(Version::parse("1.8").unwrap()),
+            schema: Some(SchemaName::public()),
             cascade: false,
-        };
-        of_database(error, Some(&step), &place())
+        }
+    }
+
+    fn update() -> Step {
+        Step::Update {
+            name: ExtensionName::parse("hstore").unwrap(),
+            from: Version::parse("1.7").unwrap(),
+            to: Version::parse("1.8").unwrap(),
+        }
+    }
+
+    fn drop_it() -> Step {
+        Step::Drop {
+            name: "hstore".to_owned(),
+            version: Version::parse("1.8").unwrap(),
+            mode: crate::plan::DropMode::Restrict,
+        }
+    }
+
+    fn told(error: &DatabaseError, step: Option<&Step>) -> String {
+        of_database(error, step, &place())
     }
 
     fn place() -> Target {
@@ -332,25 +378,61 @@ mod tests {
     #[test]
     fn a_reason_says_what_is_wrong_then_what_helps_then_the_sqlstate() {
         assert_snapshot!(
-            told(&sql("42501", "permission denied to create extension \"hstore\"", None, Some("Must have CREATE privilege on current database to create this extension."))),
-            @r#"Extension "hstore": permission denied to create extension "hstore". Must have CREATE privilege on current database to create this extension [42501]"#
+            told(&sql("42501", "permission denied to create extension \"hstore\"", None, Some("Must have CREATE privilege on current database to create this extension.")), Some(&create())),
+            @r##"Extension "hstore" on demo1/app: permission denied to create extension "hstore". Must have CREATE privilege on current database to create this extension [42501]"##
         );
         assert_snapshot!(
-            told(&sql("55000", "pg_cron must be loaded via shared_preload_libraries", None, None)),
-            @r#"Extension "hstore": pg_cron must be loaded via shared_preload_libraries: add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack. [55000]"#
-        );
-        assert_snapshot!(
-            told(&sql("2BP01", "cannot drop", Some("column a of table t depends on type hstore\ncolumn b of table t depends on type hstore"), None)),
-            @r#"Extension "hstore" cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it. [2BP01]"#
+            told(&sql("55000", "pg_cron must be loaded via shared_preload_libraries", None, None), Some(&create())),
+            @r##"Extension "hstore" on demo1/app: pg_cron must be loaded via shared_preload_libraries: add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack. [55000]"##
         );
         let unreachable = DatabaseError::Unreachable("connection refused".to_owned(), None);
         assert_snapshot!(
-            told(&unreachable),
+            told(&unreachable, None),
             @"demo1:5432 could not be reached. Does its security group admit the worker's? The worker's log says more."
         );
         assert_snapshot!(
             of_connection(&unreachable, &place()).unwrap(),
             @"demo1:5432 could not be reached (connection refused). Does its security group admit the worker's?"
         );
+    }
+
+    #[test]
+    fn a_state_is_worded_with_its_statement() {
+        let in_use = sql(
+            "2BP01",
+            "cannot drop type hstore because other objects depend on it",
+            Some(
+                "column a of table t depends on type hstore\ncolumn b of table t depends on type hstore",
+            ),
+            Some("Use DROP ... CASCADE to drop the dependent objects too."),
+        );
+        assert_snapshot!(told(&in_use, Some(&drop_it())), @r##"Extension "hstore" on demo1/app cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it. [2BP01]"##);
+        assert_snapshot!(told(&in_use, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, update the stack, and create it again afterwards. [2BP01]"##);
+        assert_snapshot!(told(&in_use, Some(&create())), @r##"Extension "hstore" on demo1/app: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, then update the stack. [2BP01]"##);
+        let view = sql(
+            "0A000",
+            "cannot alter type of a column used by a view or rule",
+            Some("rule _RETURN on view v depends on column \"c\""),
+            None,
+        );
+        assert_snapshot!(told(&view, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot alter type of a column used by a view or rule, and rule _RETURN on view v depends on column "c". Drop what depends on it, update the stack, and create it again afterwards. [0A000]"##);
+        let no_schema = sql("3F000", "schema \"public\" does not exist", None, None);
+        assert_snapshot!(told(&no_schema, Some(&create())), @r##"Extension "hstore" on demo1/app: schema "public" does not exist. Create the schema, or name one with Schema and set CreateSchema: true. [3F000]"##);
+        let there = sql("42P07", "relation \"t\" already exists", None, None);
+        assert_snapshot!(told(&there, Some(&update())), @r##"Extension "hstore" on demo1/app: relation "t" already exists. What its script makes is there already and does not belong to the extension: drop or rename it, then update the stack. [42P07]"##);
+        let other = sql("42704", "type \"x\" does not exist", None, None);
+        assert_snapshot!(told(&other, Some(&Step::CreateSchema(SchemaName::public()))), @r##"Schema "public" on demo1/app: type "x" does not exist [42704]"##);
+    }
+
+    #[test]
+    fn a_database_that_takes_no_connections_is_said_to_be_one() {
+        let closed = |message: &str, hint: Option<&str>| {
+            let DatabaseError::Sql(refused) = sql("55000", message, None, hint) else {
+                panic!("it is one of SQL");
+            };
+            told(&DatabaseError::LogIn(refused), None)
+        };
+        assert_snapshot!(closed("database \"app\" is not currently accepting connections", None), @r##"demo1/app: database "app" is not currently accepting connections. Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database. [55000]"##);
+        assert_snapshot!(closed("cannot connect to invalid database \"app\"", Some("Use DROP DATABASE to drop invalid databases.")), @r##"demo1/app: cannot connect to invalid database "app". Use DROP DATABASE to drop invalid databases. [55000]"##);
     }
 }

@@ -244,7 +244,10 @@ async fn apply(
                 });
             }
         };
-        let may_pass = !matches!(classify(&error), Class::Permanent | Class::Prerequisite(_));
+        let may_pass = !matches!(
+            classify(&error, step.statement()),
+            Class::Permanent | Class::Prerequisite(_)
+        );
         if may_pass && !last {
             return Err(PassError::Database {
                 error,

@@ -10,11 +10,13 @@ use super::database::resync;
 use super::errand::Server;
 use super::order::{Baseline, Order};
 use super::results::Results;
-use crate::events::{DatabaseResult, Event, ServerEnd};
+use crate::database::DatabaseNames;
+use crate::events::{DatabaseResult, Event, ServerEnd, State};
 use crate::login::Login;
 use crate::message::{Authentication, Databases, Properties};
 use crate::patience::{Attempts, Next};
 use crate::plan::{Declarer, Policy, ResourceKey};
+use crate::response::reason;
 use crate::retry::{POLICY, Retry};
 use crate::topic::{MAX_BATCH, TopicError};
 use crate::trouble::Trouble;
@@ -113,8 +115,8 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         policy: &worker.policy,
         is_named: !server.databases.is_empty(),
     };
-    let databases = match databases(worker, &properties).await {
-        Ok(databases) => databases,
+    let (databases, at) = match databases(worker, &properties).await {
+        Ok(found) => found,
         Err(trouble) => {
             let failed = DatabaseResult {
                 server: trouble.1,
@@ -125,10 +127,20 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
             return 1;
         }
     };
-    let count = databases.len();
+    let DatabaseNames { usable, not_utf8 } = databases;
+    let count = usable.len() + not_utf8.len();
+    for database in not_utf8 {
+        let skipped = DatabaseResult {
+            server: at.clone(),
+            reason: Some(reason::of_skipped(&database)),
+            database: Some(database),
+            ..order.result(State::Unmanaged, since)
+        };
+        drop(tell.send(skipped).await);
+    }
     let failing = AtomicUsize::new(0);
     // Who waits for the telling of a result has no transaction open, and keeps no other database from going on.
-    stream::iter(databases)
+    stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
             let result = one(worker, &properties, &order, database, &failing).await;
             drop(tell.send(result).await);
@@ -137,11 +149,11 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
     count
 }
 
-/// The databases of a server. The trouble, with the server.
+/// The databases of a server, or the trouble, with the server.
 async fn databases(
     worker: &Worker,
     properties: &Properties,
-) -> Result<Vec<String>, (Trouble, Option<String>)> {
+) -> Result<(DatabaseNames, Option<String>), (Trouble, Option<String>)> {
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, Instant::now() + PATIENCE);
     loop {
@@ -154,7 +166,7 @@ async fn databases(
             Ok(databases)
         };
         match listed.await {
-            Ok(databases) => return Ok(databases),
+            Ok(databases) => return Ok((databases, at)),
             Err(trouble) => {
                 let next = attempts.note(Trouble::clone(&trouble), None);
                 if next == Next::Never || !pauses.pause().await {

@@ -17,11 +17,11 @@ pub use self::progress::Progress;
 use crate::database::Pools;
 use crate::fault::Class;
 use crate::login::{Login, Logins};
-use crate::message::{Coordinates, Properties};
+use crate::message::{Coordinates, OnUnreachableDelete, Properties};
 use crate::pass::{Goal, Pass, PassEnd, PassError};
 use crate::plan::{PassOutcome, Policy, ResourceKey};
 use crate::reconcile::{keep_response, reconcile};
-use crate::response::{Draft, Response, own_id, physical_resource_id};
+use crate::response::{Draft, Response, own_id, physical_resource_id, reason};
 use crate::server::{Address, Target};
 use crate::trouble::Trouble;
 use crate::turns::Turns;
@@ -130,7 +130,9 @@ impl Worker {
         place: &Place,
         moved_from: Option<&Properties>,
     ) -> Result<AttemptEnd, Trouble> {
-        let Place { login, databases } = place;
+        let Place {
+            login, databases, ..
+        } = place;
         let [home, others @ ..] = databases.as_slice() else {
             return Err(Trouble::permanent(
                 "Databases: the server has none to work on.".to_owned(),
@@ -142,7 +144,7 @@ impl Worker {
             properties: work.properties,
             physical_resource_id: &id,
         });
-        let is_all = others.is_empty() && moved_from.is_none();
+        let is_all = others.is_empty() && moved_from.is_none() && place.skipped.is_empty();
         let at_home = self.pass_or_release(work, login, home, draft.filter(|_| is_all));
         let mut outcomes = match at_home.await? {
             PassEnd::Answered(response) => return Ok(AttemptEnd::Answered(response)),
@@ -159,6 +161,10 @@ impl Worker {
             .await;
         if let Some(response) = together(others, results, &mut outcomes)? {
             return Ok(AttemptEnd::Answered(response));
+        }
+        let skipped = place.skipped.iter().map(|name| reason::of_skipped(name));
+        if let Some((_, outcome)) = outcomes.first_mut() {
+            outcome.notes.extend(skipped);
         }
         if let Some(old) = moved_from {
             self.leave_behind(work, old, place)
@@ -185,7 +191,9 @@ impl Worker {
         work: &Work<'_>,
         response: &Response,
     ) -> Result<Response, Trouble> {
-        let Place { login, databases } = self.place(work).await?;
+        let Place {
+            login, databases, ..
+        } = self.place(work).await?;
         match databases.first() {
             Some(home) => self.keep_response(work, &login, home, response).await,
             None => Ok(response.clone()),
@@ -231,7 +239,8 @@ impl Worker {
         }
     }
 
-    /// A pass after which the resource is gone from the database; done where the database is gone itself.
+    /// A pass after which the resource is gone from the database; done where the database is gone itself, or takes no
+    /// connections and may be left as it is.
     async fn release(
         &self,
         work: &Work<'_>,
@@ -239,16 +248,28 @@ impl Worker {
         database: &str,
         draft: Option<Draft<'_>>,
     ) -> Result<PassEnd, Trouble> {
+        let may_stay = work.properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
+        let is_done =
+            |trouble: &Trouble| trouble.gone || may_stay && trouble.class == Class::ClosedDatabase;
         match self.pass(work, login, database, true, draft).await {
-            Err(trouble) if trouble.gone => {
+            Err(trouble) if is_done(&trouble) => {
                 warn!(
                     database,
                     reason = trouble.in_full(),
-                    "what the resource managed here is gone"
+                    "what the resource managed here is gone, or cannot be reached"
                 );
+                let outcome = PassOutcome {
+                    notes: vec![format!(
+                        "left as it is ({})",
+                        trouble.reason.trim_end_matches('.')
+                    )],
+                    ..PassOutcome::default()
+                };
                 Ok(match draft {
-                    Some(draft) => PassEnd::Answered(draft.success(&[])),
-                    None => PassEnd::Outcome(PassOutcome::default()),
+                    Some(draft) => {
+                        PassEnd::Answered(draft.success(&[(database.to_owned(), outcome)]))
+                    }
+                    None => PassEnd::Outcome(outcome),
                 })
             }
             other => other,
@@ -284,7 +305,10 @@ impl Worker {
             // Whoever corrects the secret after a failure shall not meet it again.
             self.logins.doubt(login);
         }
-        if !matches!(class, Class::Permanent | Class::Prerequisite(_)) {
+        if !matches!(
+            class,
+            Class::Permanent | Class::Prerequisite(_) | Class::ClosedDatabase
+        ) {
             // The next attempt gets a new connection, to a server that may have changed.
             self.pools.forget(target);
         }

@@ -3,6 +3,7 @@
 use tracing::{info, warn};
 
 use super::{Work, Worker};
+use crate::database::DatabaseNames;
 use crate::fault::Class;
 use crate::login::Login;
 use crate::message::{Databases, Properties};
@@ -15,6 +16,8 @@ use crate::trouble::Trouble;
 pub(super) struct Place {
     pub(super) login: Login,
     pub(super) databases: Vec<String>,
+    /// Names of databases that cannot be worked on, as they are not UTF-8.
+    pub(super) skipped: Vec<String>,
 }
 
 impl Worker {
@@ -26,8 +29,15 @@ impl Worker {
         let login = self.logins.log_in(properties).await?;
         work.progress.take_turn(&self.turns, &login.address).await?;
         work.progress.waits_for(login.address.to_string());
-        let databases = self.databases(properties, &login).await?;
-        Ok(Place { login, databases })
+        let DatabaseNames { usable, not_utf8 } = self.databases(properties, &login).await?;
+        for database in &not_utf8 {
+            warn!(database, "skipped: the name is not UTF-8");
+        }
+        Ok(Place {
+            login,
+            databases: usable,
+            skipped: not_utf8,
+        })
     }
 
     /// Takes the resource out of the databases that an Update no longer names, of the same server; or of all of another,
@@ -85,9 +95,14 @@ impl Worker {
             return Ok(None);
         }
         match self.databases(old, &login).await {
-            Ok(mut databases) => {
+            Ok(names) => {
+                let mut databases = names.usable;
                 databases.retain(|database| !(is_here && now.databases.contains(database)));
-                Ok(Some(Place { login, databases }))
+                Ok(Some(Place {
+                    login,
+                    databases,
+                    skipped: names.not_utf8,
+                }))
             }
             Err(trouble) if may_be_left(&trouble, is_here) => {
                 warn!(
@@ -105,17 +120,23 @@ impl Worker {
         &self,
         properties: &Properties,
         login: &Login,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<DatabaseNames, Trouble> {
+        let named = |usable: Vec<String>| DatabaseNames {
+            usable,
+            not_utf8: Vec::new(),
+        };
         let default = properties.db_name.as_ref().or(login.dbname.as_ref());
         match &properties.databases {
-            Databases::Named(names) => Ok(names.clone()),
-            Databases::Default => default.map(|name| vec![name.clone()]).ok_or_else(|| {
-                self.logins.doubt(login);
-                Trouble::permanent(format!(
-                    "DBName: required, as secret \"{}\" has no dbname.",
-                    properties.db_secret
-                ))
-            }),
+            Databases::Named(names) => Ok(named(names.clone())),
+            Databases::Default => default
+                .map(|name| named(vec![name.clone()]))
+                .ok_or_else(|| {
+                    self.logins.doubt(login);
+                    Trouble::permanent(format!(
+                        "DBName: required, as secret \"{}\" has no dbname.",
+                        properties.db_secret
+                    ))
+                }),
             Databases::All => self.every_database(default, login).await,
         }
     }
@@ -125,7 +146,7 @@ impl Worker {
         &self,
         default: Option<&String>,
         login: &Login,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<DatabaseNames, Trouble> {
         let mut last = None;
         for database in default
             .map(String::as_str)
@@ -143,15 +164,15 @@ impl Worker {
             match listed.await {
                 // What is asked keeps the answer: it comes first, whatever databases are made later.
                 Ok(mut databases) => {
-                    databases.sort_by_key(|name| name != database);
+                    databases.usable.sort_by_key(|name| name != database);
                     return Ok(databases);
                 }
                 Err(error) => {
                     let mut trouble = self.trouble(&PassError::from(error), &target, login);
-                    let gone = trouble.class == Class::NoDatabase;
                     // The others may be there: the resource is not gone with this one.
+                    let gone = trouble.class == Class::NoDatabase;
                     trouble.gone &= !gone;
-                    if !gone {
+                    if !gone && trouble.class != Class::ClosedDatabase {
                         return Err(trouble);
                     }
                     last = Some(trouble);
@@ -169,7 +190,7 @@ impl Worker {
 fn may_be_left(trouble: &Trouble, is_here: bool) -> bool {
     let cannot_be = matches!(
         trouble.class,
-        Class::Permanent | Class::NoDatabase | Class::Prerequisite(_)
+        Class::Permanent | Class::NoDatabase | Class::ClosedDatabase | Class::Prerequisite(_)
     );
     !trouble.in_step && (cannot_be || !is_here)
 }

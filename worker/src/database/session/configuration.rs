@@ -28,7 +28,7 @@ impl Session {
         let mut queries = Vec::new();
         for message in &messages {
             if let SimpleQueryMessage::Row(row) = message {
-                match (row.get(0), row.get(1)) {
+                match (row.try_get(0)?, row.try_get(1)?) {
                     (Some(_), Some(query)) => queries.push(query.to_owned()),
                     (Some(table), None) => used.push(format!("table {table} cannot be looked at")),
                     (None, _) => {}
@@ -41,7 +41,7 @@ impl Session {
                 queries.join(" UNION ALL ")
             );
             match promptly(self.client()?.simple_query(&query)).await {
-                Ok(messages) => used.extend(last_row(&messages).map(str::to_owned)),
+                Ok(messages) => used.extend(last_row(&messages)?.map(str::to_owned)),
                 Err(error) if error.sql().is_some() => {
                     let back = "ROLLBACK TO SAVEPOINT before_rows";
                     promptly(self.client()?.batch_execute(back)).await?;

@@ -80,7 +80,7 @@ impl Session {
         let revocations: Vec<&str> = messages
             .iter()
             .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(0),
+                SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
                 _ => None,
             })
             .collect();
@@ -101,7 +101,7 @@ impl Session {
                 let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
                 let sql = format!("ROLLBACK; {begin}{WRITERS}");
                 let messages = promptly(self.client()?.simple_query(&sql)).await?;
-                let writers = last_row(&messages).map(str::to_owned);
+                let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
             }
             _ => Ok(error),

@@ -1,0 +1,68 @@
+//! The command line waits for what passes, as a worker does.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Mode, PrivateServer, World, worker_binary};
+
+#[tokio::test]
+async fn a_server_that_starts_meanwhile_is_waited_for() {
+    let world = World::new().await;
+    let mut server = PrivateServer::start(&world, Mode::Primary).await;
+    server.stop_immediately();
+    let url = format!("postgres://postgres:x@127.0.0.1:{}/postgres", server.port);
+    let mut child = worker_binary()
+        .args(["plan", "--url", &url, "--timeout-seconds", "50", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut properties = child.stdin.take().unwrap();
+    let declared = json!({"Extensions": ["hstore"]}).to_string();
+    properties.write_all(declared.as_bytes()).unwrap();
+    drop(properties);
+    // Long enough for the first attempt to have failed.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(child.try_wait().unwrap().is_none(), "it gave up");
+    server.start_again(Mode::Primary).await;
+    let planned = tokio::task::spawn_blocking(move || child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let text = String::from_utf8(planned.stdout).unwrap();
+    assert!(planned.status.success(), "{text}");
+    assert!(text.contains("CREATE EXTENSION \"hstore\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_password_of_the_command_line_that_is_refused_is_not_waited_for() {
+    let world = World::new().await;
+    let url = format!(
+        "postgres://{}:wrong@{}:{}/{}",
+        crate::support::variable("PGUSER"),
+        crate::support::variable("PGHOST"),
+        crate::support::variable("PGPORT"),
+        world.database.name
+    );
+    let started = std::time::Instant::now();
+    let mut child = worker_binary()
+        .args(["plan", "--url", &url, "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut properties = child.stdin.take().unwrap();
+    properties
+        .write_all(b"{\"Extensions\": [\"hstore\"]}")
+        .unwrap();
+    drop(properties);
+    let failed = child.wait_with_output().unwrap();
+    let text = String::from_utf8(failed.stderr).unwrap();
+    assert!(text.contains("[28P01]"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{text}");
+}

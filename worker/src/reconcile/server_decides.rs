@@ -1,0 +1,170 @@
+//! Where the catalogue says that a declaration cannot be met, PostgreSQL is asked before that is believed: extensions may
+//! come from elsewhere than the directory that the catalogue lists.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::database::{Scope, Session};
+use crate::extension::{
+    AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
+    UpdatePath, Version, VersionRequest,
+};
+use super::check_scripts;
+use crate::fault::DatabaseError;
+use crate::pass::{Pass, PassError};
+use crate::plan::{Obstacle, Step};
+
+/// What PostgreSQL says of an obstacle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It can do what the catalogue does not know.
+    Overruled,
+    /// It refuses as well.
+    Agreed,
+    /// There is no statement to ask by.
+    NotAsked,
+}
+
+/// Has PostgreSQL try what the catalogue does not know, takes it back, and adds what was learnt to what is observed. A
+/// script runs then: not in a dry run, not for what the operator does not allow, and behind the same check as any other.
+///
+/// # Errors
+/// [`PassError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
+pub(super) async fn ask(
+    session: &mut Session,
+    scope: &Scope,
+    pass: &Pass<'_>,
+    obstacle: &Obstacle,
+    observed: &mut Observed,
+    budget: Duration,
+) -> Result<Ruling, PassError> {
+    let cascade = pass.policy.allows_all();
+    let Some(step) = disputed(pass.declarations, obstacle, observed, cascade) else {
+        return Ok(Ruling::NotAsked);
+    };
+    if pass.dry_run || !pass.policy.allows(step.extension()) {
+        return Ok(Ruling::Agreed);
+    }
+    check_scripts(session, std::iter::once(&step), observed).await?;
+    match session.try_apply(&step, budget).await? {
+        Ok(()) => {}
+        Err(error) => {
+            let is_the_same = error
+                .sql()
+                .is_some_and(|refused| obstacle.sqlstates().contains(&refused.sqlstate.as_str()));
+            return if is_the_same {
+                Ok(Ruling::Agreed)
+            } else {
+                Err(PassError::Database {
+                    error,
+                    step: Some(Box::new(step)),
+                })
+            };
+        }
+    }
+    let tried = session.observe(scope).await?;
+    session.take_back().await?;
+    info!(
+        sql = step.sql(),
+        "not in the catalogue, but PostgreSQL can do it"
+    );
+    learn(&step, &tried, observed);
+    Ok(Ruling::Overruled)
+}
+
+/// Whether the look failed for a control file: PostgreSQL reads those of all extensions, and one that is broken, or is
+/// being replaced, is hardly ever one that the request is about.
+pub(super) fn is_of_directory(error: &DatabaseError) -> bool {
+    const OF_FILES: [&str; 7] = [
+        "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
+    ];
+    matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str()))
+}
+
+/// The statement that shows whether PostgreSQL can do what the catalogue does not know; none where there is no doubt.
+fn disputed(
+    declarations: &[Declaration],
+    obstacle: &Obstacle,
+    observed: &Observed,
+    cascade: bool,
+) -> Option<Step> {
+    if obstacle.sqlstates().is_empty() {
+        return None;
+    }
+    let is_it = |name: &str| name.eq_ignore_ascii_case(obstacle.extension());
+    let declaration = declarations
+        .iter()
+        .find(|declaration| is_it(declaration.name.as_str()))?;
+    let version = match &declaration.version {
+        VersionRequest::Exact(version) => Some(version.clone()),
+        VersionRequest::Unset | VersionRequest::Default => None,
+        VersionRequest::Matching(_) => return None,
+    };
+    let installed = observed.installed.iter().find(|(name, _)| is_it(name));
+    match (installed, version) {
+        (Some((name, installed)), Some(to)) => Some(Step::Update {
+            name: ExtensionName::parse(name).ok()?,
+            from: installed.version.clone(),
+            to,
+        }),
+        (Some(_), None) => None,
+        (None, version) => {
+            let offer = observed.catalog.resolve(&declaration.name);
+            let name = offer.map_or(&declaration.name, |offer| &offer.name);
+            let asked = declaration.schema.clone();
+            // What it requires may be of the same kind, and any other, so that all of them have to be allowed; with CASCADE a schema that the control file fixes counts.
+            Some(Step::Create {
+                name: name.clone(),
+                version,
+                schema: asked
+                    .filter(|schema| observed.schemas.contains(schema))
+                    .or_else(|| Some(SchemaName::public())),
+                cascade,
+            })
+        }
+    }
+}
+
+/// Adds to the catalogue what PostgreSQL could do.
+fn learn(step: &Step, tried: &Observed, observed: &mut Observed) {
+    let Some(installed) = tried.installed.get(step.extension()) else {
+        return;
+    };
+    let version: Version = installed.version.clone();
+    match step {
+        Step::Update { name, from, .. } => observed.catalog.paths.push(UpdatePath {
+            name: name.as_str().to_owned(),
+            source: from.clone(),
+            target: version,
+        }),
+        Step::Create { name, schema, .. } => {
+            let fixed = Some(&installed.schema) != schema.as_ref();
+            observed.catalog.versions.push(AvailableVersion {
+                name: name.as_str().to_owned(),
+                version: version.clone(),
+                schema: fixed.then(|| installed.schema.clone()),
+                requires: Some(installed.requires.clone()),
+            });
+            if observed.catalog.resolve(name).is_none() {
+                observed.catalog.extensions.push(AvailableExtension {
+                    name: name.clone(),
+                    default_version: None,
+                });
+            }
+            let offers = observed.catalog.extensions.iter_mut();
+            for offer in offers.filter(|offer| offer.name == *name) {
+                // Without a version PostgreSQL chose its default.
+                if offer.default_version.is_none() {
+                    offer.default_version = Some(version.clone());
+                }
+            }
+            // What RDS allowed is allowed.
+            if let Some(allowed) = &mut observed.allowed_extensions {
+                allowed.push(',');
+                allowed.push_str(name.as_str());
+            }
+        }
+        Step::CreateSchema(_) | Step::SetSchema { .. } | Step::Drop { .. } => {}
+    }
+}
