@@ -48,7 +48,7 @@ async fn a_database_that_takes_no_connections_is_refused_at_once() {
         .create(json!({"DBSecret": world.secret, "DBName": "template0", "Extensions": ["hstore"]}))
         .await;
     assert!(
-        reason(&template).contains("/template0: database \"template0\" is not currently accepting"),
+        reason(&template).contains("/template0: database template0 is not managed"),
         "{template}"
     );
 }

@@ -33,7 +33,8 @@ async fn an_event_trigger_finds_what_it_finds_in_an_ordinary_session() {
     assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
 
     // One that fails is named, with its line.
-    world.database.execute("DROP TABLE ddl_log").await;
+    let gone = "ALTER EVENT TRIGGER log_ddl DISABLE; DROP TABLE ddl_log; ALTER EVENT TRIGGER log_ddl ENABLE";
+    world.database.execute(gone).await;
     let answer = world.create(properties).await;
     assert!(
         reason(&answer).contains("PL/pgSQL function public.log_ddl() line 1")
@@ -170,8 +171,10 @@ async fn a_publication_of_all_tables_does_not_take_up_the_ledger_unasked() {
     let secret = world.secret_with(&changes).await;
     let properties = json!({"DBSecret": secret, "Extensions": ["hstore"]});
     {
-        let _worker = Worker::start(&world, &[]);
+        let mut worker = Worker::start(&world, &[]);
         let answer = world.create(properties.clone()).await;
+        worker.signal("TERM");
+        worker.exit().await;
         assert!(
             reason(&answer).contains("publication \"everything\" is FOR ALL TABLES"),
             "{answer}"

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::support::{Worker, World};
+use crate::support::{Worker, World, eventually};
 
 /// Takes longer than 5 seconds: each place is held for some seconds by a server that says nothing.
 #[tokio::test]
@@ -59,5 +59,8 @@ async fn a_resync_has_a_bounded_number_of_targets() {
     world.publish_text(&resync.to_string()).await;
     let (_, reason) = world.dead_letter().await;
     assert!(reason.contains("Targets: must be 500 at most"), "{reason}");
-    assert_eq!(world.depths().await.0, 0);
+    eventually("the end of the message", async || {
+        (world.depths().await.0 == 0).then_some(())
+    })
+    .await;
 }

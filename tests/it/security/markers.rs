@@ -152,6 +152,7 @@ async fn a_wrong_setting_is_named_with_its_variable_and_not_quoted() {
                 .arg("run")
                 .env("WORKER_QUEUE_URL", "http://127.0.0.1:1/q")
                 // What is taken for a setting all the same ends here.
+                .env("PGSSLMODE", "verify-full")
                 .env("PGSSLROOTCERT", "/no/such/file")
                 .env(variable, &secret)
                 .stdin(Stdio::null())

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::master::{Rank, Scene};
-use crate::support::{Worker, World};
+use crate::support::{Worker, World, connect};
 
 /// What a database and a role may set for their sessions; what its owner can set, is set to something else than it is.
 const SET_ALL: &str = "DO $$ DECLARE s record; other text; BEGIN
-  FOR s IN SELECT * FROM pg_settings WHERE context = 'user' AND name NOT IN ('client_encoding') LOOP
+  FOR s IN SELECT * FROM pg_settings WHERE context = 'user' AND name NOT IN ('client_encoding', 'local_preload_libraries') LOOP
     other := CASE s.vartype
       WHEN 'bool' THEN CASE s.setting WHEN 'on' THEN 'off' ELSE 'on' END
       WHEN 'enum' THEN (SELECT v FROM unnest(s.enumvals) v WHERE v <> s.setting ORDER BY v LIMIT 1)
@@ -39,13 +39,19 @@ async fn seen(world: &World, scene: &Scene) -> String {
     properties["ServiceTimeout"] = json!(60);
     let answer = world.create(properties).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-    scene
-        .database
-        .text(
+    // Nor do they keep the administrator from looking.
+    let client = connect(&scene.database.name).await;
+    let usual = "SET ROLE NONE; SET statement_timeout = 0; SET search_path = public";
+    client.batch_execute(usual).await.unwrap();
+    let row = client
+        .query_one(
             "SELECT string_agg(concat(name, '=', setting), E'\\n' ORDER BY name) FROM public.seen
              WHERE name NOT IN ('statement_timeout', 'lock_timeout', 'session_authorization', 'application_name')",
+            &[],
         )
         .await
+        .unwrap();
+    row.get(0)
 }
 
 #[tokio::test]
@@ -72,7 +78,7 @@ async fn no_setting_of_a_database_or_of_its_owner_reaches_the_session_of_the_wor
         if rank == Rank::RdsMaster {
             // The master's own: what the role sets for itself.
             let role = set(&format!("ROLE {}", hostile.role));
-            hostile.database.execute(&role).await;
+            ordinary.database.execute(&role).await;
         }
         let count = "SELECT count(*)::text FROM pg_db_role_setting s, unnest(s.setconfig)
                      WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())";

@@ -18,22 +18,24 @@ CREATE TABLE extension_worker.ledger (
 );
 
 CREATE VIEW extension_worker.managed_extensions WITH (security_barrier) AS
+-- Operators and functions are named with their schema: this may run under the path of an ordinary session.
 SELECT e.name,
        x.extversion AS installed_version,
        a.default_version,
        n.nspname AS schema,
-       e.data ->> 'origin' AS origin,
-       r.owns ->> e.name AS role,
+       e.data OPERATOR(pg_catalog.->>) 'origin' AS origin,
+       r.owns OPERATOR(pg_catalog.->>) e.name AS role,
        CASE WHEN may.know THEN r.stack_id END AS stack_id,
        CASE WHEN may.know THEN r.logical_resource_id END AS logical_resource_id
 FROM extension_worker.ledger e
-CROSS JOIN (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class
-            WHERE oid = 'extension_worker.ledger'::regclass) AS may (know)
-LEFT JOIN extension_worker.ledger r ON r.kind = 'resource' AND r.owns ? e.name
-LEFT JOIN pg_extension x ON x.extname = e.name
-LEFT JOIN pg_namespace n ON n.oid = x.extnamespace
-LEFT JOIN pg_available_extensions a ON a.name = e.name
-WHERE e.kind = 'extension';
+CROSS JOIN (SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class
+            WHERE oid OPERATOR(pg_catalog.=) 'extension_worker.ledger'::pg_catalog.regclass) AS may (know)
+LEFT JOIN extension_worker.ledger r
+  ON r.kind OPERATOR(pg_catalog.=) 'resource' AND r.owns OPERATOR(pg_catalog.?) e.name
+LEFT JOIN pg_catalog.pg_extension x ON x.extname OPERATOR(pg_catalog.=) e.name
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) x.extnamespace
+LEFT JOIN pg_catalog.pg_available_extensions a ON a.name OPERATOR(pg_catalog.=) e.name
+WHERE e.kind OPERATOR(pg_catalog.=) 'extension';
 COMMENT ON VIEW extension_worker.managed_extensions IS
   'One row for each extension and resource that owns it. Members of the owner see which resource it is. installed_version is NULL where the extension was dropped by hand.';
 

@@ -1,4 +1,4 @@
--- The rows of version 2, and the end of its tables.
+-- The rows of version 2.
 INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
 SELECT 'resource', r.stack_id, r.logical_resource_id, '', r.requested_at,
        (SELECT coalesce(jsonb_object_agg(o.extension, o.role), '{}') FROM extension_worker.owner o
@@ -13,4 +13,3 @@ FROM extension_worker.request;
 INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
 SELECT 'extension', '', '', name, now(), jsonb_build_object('origin', origin)
 FROM extension_worker.extension;
-DROP TABLE extension_worker.owner, extension_worker.extension, extension_worker.request, extension_worker.resource;

@@ -35,20 +35,28 @@ pub fn newest_version() -> u32 {
     NEWEST
 }
 
+/// The tables of versions 1 and 2.
+const DROP_OLDER: &str = "DROP TABLE extension_worker.owner, extension_worker.extension, extension_worker.request, \
+                          extension_worker.resource;\n";
+
 /// The statements that lead from a version to the newest: `None` where there is no schema, 0 where it is empty.
-pub(crate) fn migration(from: Option<u32>) -> String {
+///
+/// `ordinary` is the statement that sets the path of an ordinary session, under which definitions are made: event triggers
+/// run inside them. `pin` sets the path of the worker's own statements.
+pub(crate) fn migration(from: Option<u32>, ordinary: &str, pin: &str) -> String {
     let form = include_str!("3.sql");
-    match from {
+    let copy = format!(
+        "{pin}; {} {ordinary}; {DROP_OLDER}",
+        include_str!("from_2.sql")
+    );
+    let sql = match from {
         None => format!("{SCHEMA}{form}"),
         Some(0) => form.to_owned(),
         Some(1) => {
-            format!(
-                "{}{DROP_VIEW}{form}{}",
-                include_str!("from_1.sql"),
-                include_str!("from_2.sql")
-            )
+            format!("{}{DROP_VIEW}{form}{copy}", include_str!("from_1.sql"))
         }
-        Some(2) => format!("{DROP_VIEW}{form}{}", include_str!("from_2.sql")),
-        Some(_) => String::new(),
-    }
+        Some(2) => format!("{DROP_VIEW}{form}{copy}"),
+        Some(_) => return String::new(),
+    };
+    format!("{ordinary}; {sql}{pin}; ")
 }

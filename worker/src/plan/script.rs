@@ -114,7 +114,7 @@ mod tests {
     fn a_script_sees_its_own_schema_and_those_of_what_it_requires() {
         let create = |name: &str, to: Option<&str>, cascade| Step::Create {
             name: ExtensionName::parse(name).unwrap(),
-            version: Version::parse("1").unwrap(),
+            version: Some(Version::parse("1").unwrap()),
             schema: to.map(schema),
             cascade,
         };

@@ -179,23 +179,15 @@ fn of_cut_version(asked: &str, available: &[Version]) -> String {
         let is_part = |byte: u8| byte == b'.' || byte.is_ascii_digit();
         text.bytes().all(is_part) && text.parse::<f64>().is_ok()
     };
-    let is_whole = !asked.contains('.');
-    let was_cut = |version: &str| {
+    let was_cut = |version: &&str| {
         is_number(version)
             && version.contains('.')
             && version.trim_end_matches('0').trim_end_matches('.') == asked
     };
-    if !is_number(asked) || !is_whole && asked.ends_with('0') {
+    let mut available = available.iter().map(Version::as_str);
+    let Some(meant) = available.find(was_cut) else {
         return String::new();
-    }
-    let meant = available
-        .iter()
-        .map(Version::as_str)
-        .find(|version| was_cut(version))
-        .map_or_else(
-            || format!("{asked}{}0", if is_whole { "." } else { "" }),
-            str::to_owned,
-        );
+    };
     format!(
         " If the template means {meant}: YAML reads that as the number {asked}, unless it is quoted. Write \"{meant}\"."
     )

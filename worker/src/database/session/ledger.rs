@@ -58,7 +58,8 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`]; [`DatabaseError::LedgerAppeared`] where another session made one meanwhile.
     pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
-        let migration = ledger::migration(from);
+        let ordinary = self.connection()?.start.ordinary_path();
+        let migration = ledger::migration(from, &ordinary, PIN);
         if migration.is_empty() {
             return Ok(());
         }
@@ -77,9 +78,12 @@ impl Session {
             Ok(messages) => messages,
             Err(error) => return Err(self.why_not_made(error).await?),
         };
+        // Of the last statement alone: those before it answer with rows too.
         let revocations: Vec<&str> = messages
             .iter()
-            .filter_map(|message| match message {
+            .rev()
+            .skip(1)
+            .map_while(|message| match message {
                 SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
                 _ => None,
             })

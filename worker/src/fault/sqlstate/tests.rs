@@ -7,6 +7,7 @@ fn error(sqlstate: &str, message: &str) -> SqlError {
         detail: None,
         hint: None,
         constraint: None,
+        context: None,
     }
 }
 
