@@ -49,7 +49,7 @@ async fn at_the_deadline_the_statement_is_cancelled_and_the_answer_says_what_it_
     let create = case.ask("Create", &properties);
     let failed = case.answer(&create).await;
     assert!(
-        reason(&failed).contains("somebody else holds a lock"),
+        reason(&failed).contains("is locked by process"),
         "{failed}"
     );
 }

@@ -18,11 +18,13 @@ async fn a_delete_with_the_marker_id_touches_nothing() {
     let create = case.ask("Create", &properties);
     let failed = case.answer(&create).await;
     let id = failed["PhysicalResourceId"].as_str().unwrap();
+    // PostgreSQL was asked for the version that the catalogue does not know.
+    let before = case.database.ddl().len();
     let delete = case.ask("Delete", &properties).of(id);
     let answer = case.answer(&delete).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(case.installed().await, ["hstore"]);
-    assert!(case.database.ddl().is_empty());
+    assert_eq!(case.database.ddl().len(), before);
 }
 
 // 3

@@ -99,7 +99,7 @@ async fn a_request_that_nobody_may_be_answered_about_is_a_dead_letter_and_touche
                 ":extension-worker",
                 &format!(":{}\\u0001", "x".repeat(100_000)),
             ),
-            "topic arn:aws:sns",
+            "topic (not shown)",
         ),
     ] {
         match worker.handle(&delivery(body)).await {

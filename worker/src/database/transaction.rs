@@ -36,6 +36,8 @@ const FIXED: &[(&str, &str)] = &[
     ("lc_monetary", "'C'"),
     ("lc_numeric", "'C'"),
     ("lc_time", "'C'"),
+    // No statement here is worth compiling.
+    ("jit", "off"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
@@ -50,7 +52,8 @@ pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 100
 /// belongs to the server.
 ///
 /// What a database, or the role itself, sets beside [`FIXED`] is
-/// listed with PostgreSQL's own value for it, so that it can be set back; what only a superuser can set stays. The path of
+/// listed with PostgreSQL's own value for it, so that it can be set back: what the server's configuration file says beneath
+/// cannot be read. What only a superuser can set stays, and so do settings of libraries that are not loaded yet. The path of
 /// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
 /// role, or a superuser.
 pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun; SELECT json_build_object(
@@ -112,6 +115,21 @@ impl SessionStart {
                 .as_deref()
                 .map_or_else(|| "NONE".to_owned(), escape_identifier)
         );
+        let overridden: Vec<String> = self
+            .overridden
+            .iter()
+            .filter(|(name, _)| !self.is_fixed(name))
+            .map(|(name, value)| {
+                format!(
+                    "pg_catalog.set_config({}, {}, true)",
+                    escape_literal(name),
+                    escape_literal(value)
+                )
+            })
+            .collect();
+        if !overridden.is_empty() {
+            sql.push_str(&format!("SELECT {}; ", overridden.join(", ")));
+        }
         for (name, value) in FIXED {
             sql.push_str(&format!("SET LOCAL {name} = {value}; "));
         }
@@ -125,21 +143,6 @@ impl SessionStart {
         if self.checks_connection {
             // A backend whose worker was killed holds its locks until it notices.
             sql.push_str("SET LOCAL client_connection_check_interval = 2000; ");
-        }
-        let overridden: Vec<String> = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| {
-                format!(
-                    "set_config({}, {}, true)",
-                    escape_literal(name),
-                    escape_literal(value)
-                )
-            })
-            .collect();
-        if !overridden.is_empty() {
-            sql.push_str(&format!("SELECT {}; ", overridden.join(", ")));
         }
         sql
     }
@@ -178,9 +181,6 @@ impl SessionStart {
                 "role"
                     | "session_authorization"
                     | "client_connection_check_interval"
-                    | "default_transaction_isolation"
-                    | "default_transaction_read_only"
-                    | "default_transaction_deferrable"
                     | "client_encoding"
             )
     }

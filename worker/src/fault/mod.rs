@@ -74,7 +74,7 @@ pub enum DatabaseError {
     /// A publication of all tables would take up the ledger.
     #[error(
         "publication \"{0}\" is FOR ALL TABLES and would publish the ledger too: its subscribers stop until they have a table \
-         extension_worker.ledger. Make the schema there (docs/guarantees.md) and set WORKER_PUBLISH_LEDGER=true, or publish the tables \
+         extension_worker.ledger. Make the schema there (README.md, Settings) and set WORKER_PUBLISH_LEDGER=true, or publish the tables \
          by name or by schema"
     )]
     PublishedLedger(String),
