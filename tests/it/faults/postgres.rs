@@ -173,9 +173,7 @@ async fn a_lock_that_somebody_else_holds_is_waited_for_and_told() {
     let lock = world.database.lock().await;
     let request = world.create_request(declare(&world.secret, "hstore")).await;
     world.publish(&request).await;
-    worker
-        .logged("somebody else holds a lock that is needed")
-        .await;
+    worker.logged("is locked by process").await;
     assert_eq!(world.answer_now(&request).await, None);
     drop(lock);
     let answer = world.answer(&request).await;

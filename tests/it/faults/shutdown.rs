@@ -8,7 +8,9 @@ use super::slow;
 // 16
 #[tokio::test]
 async fn what_a_worker_has_in_hand_is_finished_and_what_it_has_not_is_anothers() {
-    const IN_HAND: usize = 10;
+    /// As many as there are places, and half as many that wait for one: see `worker/src/shares.rs`.
+    const IN_HAND: usize = 15;
+    const PLACES: usize = 10;
     let scene = Scene::new().await;
     let requests = scene.creates(IN_HAND + 3);
     let lock = scene.world.database.lock().await;
@@ -18,7 +20,7 @@ async fn what_a_worker_has_in_hand_is_finished_and_what_it_has_not_is_anothers()
         ("WORKER_CONNECTIONS_PER_DATABASE", "10"),
     ]);
     scene.send(&requests).await;
-    scene.waiting(IN_HAND).await;
+    scene.waiting(PLACES).await;
     worker.signal("TERM");
     worker.logged("told to stop").await;
     drop(lock);

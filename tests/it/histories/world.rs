@@ -168,6 +168,8 @@ impl World {
             } else {
                 "DO $$ BEGIN IF to_regclass('extension_worker.ledger') IS NOT NULL THEN
                    DELETE FROM extension_worker.ledger;
+                 ELSE
+                   DROP SCHEMA IF EXISTS extension_worker;
                  END IF; END $$"
             };
             // A worker that died a moment ago may hold its lock for a moment yet.

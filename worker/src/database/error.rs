@@ -162,10 +162,12 @@ fn date(time: UnixTime) -> String {
 
 /// The same fault where a connection was to be made.
 pub(super) fn unreachable(error: tokio_postgres::Error) -> DatabaseError {
-    let fault = DatabaseError::from(error);
-    match fault {
-        DatabaseError::Lost(text, source) => DatabaseError::Unreachable(text, source),
-        DatabaseError::Sql(refused) => DatabaseError::LogIn(refused),
-        other => other,
+    let error = DatabaseError::from(error);
+    if let DatabaseError::Lost(text, source) = error {
+        return DatabaseError::Unreachable(text, source);
     }
+    if let DatabaseError::Sql(refused) = error {
+        return DatabaseError::LogIn(refused);
+    }
+    error
 }

@@ -80,7 +80,7 @@ pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun
                 AND NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.member = me.oid AND m.roleid <> first.oid
                                 AND NOT pg_has_role(first.oid, m.roleid, 'MEMBER')))
 )::text;
-COMMIT";
+ROLLBACK";
 
 /// What is known of a session from its start.
 #[derive(Debug, Clone, Deserialize)]

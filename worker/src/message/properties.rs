@@ -336,7 +336,11 @@ pub(super) fn without_nulls(object: &Value) -> Value {
     let kept = kept.map(|(name, value)| {
         let value = match value {
             Value::Array(elements) => elements.iter().map(without_nulls).collect(),
-            other => other.clone(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => value.clone(),
         };
         (name.clone(), value)
     });

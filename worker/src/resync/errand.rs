@@ -78,13 +78,10 @@ pub(super) struct Server {
 impl Server {
     /// Whether each field is what an expansion may have put there: read as the re-sync's own message is.
     pub(super) fn check(&self) -> Result<(), InvalidProperties> {
-        let mut target = json!({"Secret": self.secret, "Databases": self.databases});
-        if let Some(host) = &self.host {
-            target["Host"] = json!(host);
-        }
-        if let Some(port) = self.port {
-            target["Port"] = json!(port);
-        }
+        // Null is absent.
+        let target = json!({
+            "Secret": self.secret, "Databases": self.databases, "Host": self.host, "Port": self.port,
+        });
         let message = json!({
             "Type": RESYNC, "ResyncId": self.resync_id, "Mode": self.mode, "Targets": [target],
             "Extensions": self.extensions, "Baseline": self.baseline,

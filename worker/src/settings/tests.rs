@@ -134,13 +134,11 @@ fn by_hand(arguments: &[&str]) -> Result<ByHandSettings, String> {
     let arguments = ["extension-worker", "plan", "f.json"]
         .iter()
         .chain(arguments);
-    match CommandLine::try_read_from(arguments)
-        .map_err(|error| error.to_string())?
-        .command
-    {
-        Command::Plan(settings) => Ok(settings),
-        other => panic!("{other:?}"),
-    }
+    let read = CommandLine::try_read_from(arguments).map_err(|error| error.to_string())?;
+    let Command::Plan(settings) = read.command else {
+        panic!("{:?}", read.command);
+    };
+    Ok(settings)
 }
 
 #[test]

@@ -13,12 +13,15 @@ const MAX_FLAG_BYTES: usize = 40;
 /// The same error without what was given. Help and version stay as they are, and so does the exit code.
 pub(super) fn without_values(error: Error, command: &Command) -> Error {
     let kind = error.kind();
-    let text = match kind {
+    if matches!(
+        kind,
         ErrorKind::DisplayHelp
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::DisplayVersion => return error,
-        _ => text(&error, command),
-    };
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+    ) {
+        return error;
+    }
+    let text = text(&error, command);
     Error::raw(
         kind,
         format!("{text}\n\nFor more information, try '--help'.\n"),
@@ -94,10 +97,16 @@ fn fault(error: &Error) -> String {
         return "is not of the form that is expected here".to_owned();
     };
     if let Some(number) = source.downcast_ref::<ParseIntError>() {
-        return match number.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "is out of range".to_owned(),
-            _ => "must be a whole number".to_owned(),
+        let is_large = matches!(
+            number.kind(),
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow
+        );
+        let fault = if is_large {
+            "is out of range"
+        } else {
+            "must be a whole number"
         };
+        return fault.to_owned();
     }
     let text = source.to_string();
     let values = texts(error, ContextKind::InvalidValue);

@@ -83,9 +83,12 @@ impl Session {
             .iter()
             .rev()
             .skip(1)
-            .map_while(|message| match message {
-                SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
-                _ => None,
+            .map_while(|message| {
+                if let SimpleQueryMessage::Row(row) = message {
+                    row.try_get(0).ok().flatten()
+                } else {
+                    None
+                }
             })
             .collect();
         if !revocations.is_empty() {
