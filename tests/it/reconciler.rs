@@ -373,10 +373,7 @@ async fn a_replica_is_told_apart() {
     let answer = world
         .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
         .await;
-    let expected = format!(
-        "127.0.0.1:{} is a replica and takes no changes. Name the writer's endpoint. [25006]",
-        server.port
-    );
+    let expected = "127.0.0.1/postgres: the server is a replica and takes no changes. Name the writer's endpoint. [25006]";
     assert_eq!(answer["Reason"], expected, "{answer}");
     // Nothing can have been created there.
     let id = answer["PhysicalResourceId"].as_str().unwrap();

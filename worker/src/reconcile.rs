@@ -109,9 +109,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         };
         let budget = statement_budget(pass.until);
         let ruling = match asked.next() {
-            Some(_) => {
-                ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?
-            }
+            Some(_) => ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?,
             None => Ruling::Agreed,
         };
         match (ruling, unread.take()) {

@@ -1,6 +1,6 @@
 //! Logs, on standard error: one span a message.
 //!
-//! Whatever the filter asks for, other crates than this one write nothing below [`OTHERS`]: what they write there holds
+//! Whatever the filter asks for, other crates than this one write nothing below `OTHERS`: what they write there holds
 //! signatures, tokens, presigned URLs, headers and the texts of secrets (aws_sigv4 its canonical requests, aws_smithy and
 //! hyper requests and answers, reqwest URLs, tokio_postgres statements).
 

@@ -48,10 +48,7 @@ async fn at_the_deadline_the_statement_is_cancelled_and_the_answer_says_what_it_
     case.now = Utc::now();
     let create = case.ask("Create", &properties);
     let failed = case.answer(&create).await;
-    assert!(
-        reason(&failed).contains("is locked by process"),
-        "{failed}"
-    );
+    assert!(reason(&failed).contains("is locked by process"), "{failed}");
 }
 
 // 19

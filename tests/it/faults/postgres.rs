@@ -184,7 +184,7 @@ async fn a_lock_that_somebody_else_holds_is_waited_for_and_told() {
     properties["ServiceTimeout"] = json!("4");
     let answer = world.create(properties).await;
     let reason = answer["Reason"].as_str().unwrap();
-    assert!(reason.contains("somebody else holds a lock"), "{answer}");
+    assert!(reason.contains("is locked by process"), "{answer}");
     drop(lock);
     assert_eq!(world.database.ddl().len(), 1);
 }

@@ -89,7 +89,8 @@ async fn forward(client: TcpStream, state: Arc<State>) {
     let forth = async {
         let mut buffer = vec![0; 65536];
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
-            let is_commit = buffer[..count].windows(6).any(|text| text == b"COMMIT");
+            // Not READ COMMITTED, by which each transaction begins.
+            let is_commit = buffer[..count].windows(7).any(|text| text == b"COMMIT\0");
             if is_commit && state.closed.load(Ordering::SeqCst) {
                 committing.store(true, Ordering::SeqCst);
             }

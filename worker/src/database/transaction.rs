@@ -56,15 +56,17 @@ pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 100
 /// cannot be read. What only a superuser can set stays, and so do settings of libraries that are not loaded yet. The path of
 /// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
 /// role, or a superuser.
-pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun; SELECT json_build_object(
+pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
+WITH s AS MATERIALIZED (SELECT name, context, unit, source, boot_val, reset_val FROM pg_settings)
+SELECT json_build_object(
   'in_recovery', pg_is_in_recovery(),
   'has_ledger', to_regclass('extension_worker.ledger') IS NOT NULL,
-  'timeouts', (SELECT json_agg(s.name) FROM pg_settings s
+  'timeouts', (SELECT json_agg(s.name) FROM s
                WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
-  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{}') FROM pg_settings s
+  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{}') FROM s
                  WHERE s.source IN ('database', 'user', 'database user') AND s.context = 'user' AND s.boot_val IS NOT NULL),
-  'checks_connection', EXISTS (SELECT FROM pg_settings s WHERE s.name = 'client_connection_check_interval'),
-  'path', (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'search_path' AND (
+  'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval'),
+  'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path' AND (
              EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
                      WHERE d.datname = current_database() AND (r.rolsuper OR r.rolname = session_user))
              OR NOT EXISTS (SELECT FROM pg_db_role_setting g JOIN pg_database d ON d.oid = g.setdatabase

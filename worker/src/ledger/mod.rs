@@ -2,7 +2,7 @@
 //! itself, in the schema `extension_worker`, so that it changes in the transaction that changes the extensions, and
 //! travels with dumps and snapshots.
 //!
-//! Text of SQL alone: nothing here speaks to a server. [`trust`] says when what is there may be used.
+//! Text of SQL alone: nothing here speaks to a server. `trust` says when what is there may be used.
 
 mod migrations;
 mod sql;

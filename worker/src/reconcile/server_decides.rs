@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tracing::info;
 
+use super::check_scripts;
 use crate::database::{Scope, Session};
 use crate::extension::{
     AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
     UpdatePath, Version, VersionRequest,
 };
-use super::check_scripts;
 use crate::fault::DatabaseError;
 use crate::pass::{Pass, PassError};
 use crate::plan::{Obstacle, Step};
