@@ -6,7 +6,9 @@ RELEASE = target/release/extension-worker
 DEBUG = $(CURDIR)/target/debug/extension-worker
 # The worker, and the same with points at which a test has it die: worker/src/failpoint.rs.
 BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
-BUILD_FAILPOINTS = cargo build --locked --package extension-worker --features failpoints --bin extension-worker-failpoints
+# The whole workspace each time: with one package alone its dependencies have other features, and are built again.
+BUILD_FAILPOINTS = cargo build --locked --workspace --features extension-worker/failpoints --bin extension-worker-failpoints
+TEST_IT = cargo test --locked --workspace --test it --
 IMAGE = extension-worker
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
@@ -32,11 +34,12 @@ demo-stop:
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
-	cargo test --locked --package extension-worker
+	cargo test --locked --workspace --lib --bins --examples
+	cargo test --locked --workspace --doc
 	$(BINARIES) $(SERVICES) -- \
-	  sh -c 'cargo test --locked --package extension-worker-tests && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
+	  sh -c '$(TEST_IT) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
+	  $(TEST_IT) --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
 
@@ -44,20 +47,20 @@ test:
 histories:
 	cargo build --locked --workspace --bins --tests
 	HISTORIES=$${HISTORIES:-20000} HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- histories::
+	  $(TEST_IT) histories::
 
 ## Two thousand requests, three workers, and one of these killed every two seconds.
 chaos:
 	cargo build --locked --workspace --bins --tests
 	CHAOS_REQUESTS=$${CHAOS_REQUESTS:-2000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- faults::chaos
+	  $(TEST_IT) faults::chaos
 
 ## A thousand databases, ten of them broken, and one command; then again, with a worker that is killed half-way. Needs 8 GB
 ## of disk while it runs.
 fleet:
 	cargo build --locked --workspace --bins --tests
 	FLEET_DATABASES=$${FLEET_DATABASES:-1000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
-	  cargo test --locked --package extension-worker-tests -- --test-threads=1 resync::fleet
+	  $(TEST_IT) --test-threads=1 resync::fleet
 
 ## What a request costs the worker: CPU, memory, calls; what a dead server costs the others; and what a re-sync of a
 ## thousand databases takes, for which it needs 8 GB of disk, and Ansible in PATH where it shall be compared. About ten
@@ -89,8 +92,8 @@ rds-bundle:
 check: $(DENY) $(GUARD)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	cargo clippy --locked --package extension-worker --features failpoints --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package extension-worker --no-deps --document-private-items
+	cargo clippy --locked --workspace --features extension-worker/failpoints --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
 	$$(python3 localstack/install.py) -B templates/rules/check.py templates/*.yaml

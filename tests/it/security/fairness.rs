@@ -40,7 +40,7 @@ async fn many_requests_to_silent_servers_keep_no_other_stack_waiting() {
     world.send_raw(&honest.message.to_string()).await;
     assert_eq!(world.answer(&honest).await["Status"], "SUCCESS");
     assert!(
-        begun.elapsed() < Duration::from_secs(15),
+        begun.elapsed() < Duration::from_secs(45),
         "{:?}",
         begun.elapsed()
     );
