@@ -161,6 +161,9 @@ async fn servers_wait_for_a_place_and_leave_one_to_stacks() {
             ("WORKER_CONCURRENCY", "2"),
         ],
     );
+    // A report waits for the lock of a ledger, and makes none.
+    let declared = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    assert_eq!(world.create(declared).await["Status"], "SUCCESS");
     let lock = world.database.lock().await;
     let mut targets = Vec::new();
     for _ in 0..3 {
