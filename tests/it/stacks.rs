@@ -199,3 +199,27 @@ async fn a_database_is_created_in_one_round_of_ddl_and_the_same_request_again_ru
     assert_eq!(updated.outputs["Changes"], "none", "{updated:?}");
     assert_eq!(world.database.ddl(), first);
 }
+
+/// The other name of the server makes another id: CloudFormation deletes the old one while the stack cleans up.
+#[tokio::test]
+async fn a_resource_that_is_replaced_is_confirmed_and_keeps_what_the_new_one_owns() {
+    let world = World::new().await;
+    let worker = Worker::start(&world, VERIFYING);
+    let stack = world.stack("app");
+    let properties =
+        |host: &str| json!({"DBSecret": world.secret, "DBHost": host, "Extensions": ["hstore"]});
+    let created = stack.create(&properties("127.0.0.1"), &[]).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    let updated = stack.update(&properties("localhost"), &[]).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    assert_ne!(updated.outputs["Id"], created.outputs["Id"]);
+    worker
+        .logged("the resource that is deleted is not the one that is managed here")
+        .await;
+    assert_eq!(
+        world.database.extensions().await,
+        installed(&[("hstore", "1.8")])
+    );
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+}
