@@ -68,7 +68,7 @@ fleet:
 bench:
 	cargo build --release --locked --package extension-worker
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
-	  cargo bench --quiet --locked --profile dev --package extension-worker-tests --bench figures -- $(FIGURES)
+	  cargo bench --quiet --locked --profile dev --workspace --bench figures -- $(FIGURES)
 
 ## Writes the reference of the properties to README.md and templates/properties.schema.json.
 reference:
