@@ -18,8 +18,13 @@ MEGABYTE = 1 << 20
 FLOOD_BYTES = 2048 * MEGABYTE
 
 
+# Each connection has a thread, and `print` writes a line in pieces: two lines at once would be torn.
+STDOUT = threading.Lock()
+
+
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    with STDOUT:
+        print(*words, flush=True)
 
 
 def message(kind: bytes, body: bytes) -> bytes:
