@@ -4,7 +4,7 @@ SERVICES = python3 localstack/services.py
 DEMO = demo
 RELEASE = target/release/extension-worker
 DEBUG = $(CURDIR)/target/debug/extension-worker
-# The worker, and the same with points at which a test has it die: worker/src/failpoint.rs.
+# The worker, and the same with points at which a test has it die: worker/src/process/failpoint.rs.
 BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
 # The whole workspace each time: with one package alone its dependencies have other features, and are built again.
 BUILD_FAILPOINTS = cargo build --locked --workspace --features extension-worker/failpoints --bin extension-worker-failpoints

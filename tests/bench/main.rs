@@ -32,7 +32,7 @@ type Requests = Vec<(String, Value)>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    extension_worker::tls::install_provider();
+    extension_worker::process::tls::install_provider();
     let world = World::new(DATABASES).await;
     println!("{:58} {:>10}  target", "", "measured");
     // `cargo bench` adds an option of its own.

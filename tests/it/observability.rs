@@ -19,7 +19,7 @@ fn free_address() -> String {
 
 /// Status, kind and body; none where nobody listens.
 async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
-    extension_worker::tls::install_provider();
+    extension_worker::process::tls::install_provider();
     let response = reqwest::get(format!("http://{address}{path}")).await.ok()?;
     let kind = response.headers()["content-type"].to_str().unwrap();
     let (status, kind) = (response.status().as_u16(), kind.to_owned());

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use extension_worker::message::ResyncMessage;
+use extension_worker::resync_protocol::ResyncMessage;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Each row of the SQLSTATE table that a server can be brought to, through the real driver.
 
-use extension_worker::fault::{Class, DatabaseError, Statement, classify};
+use extension_worker::postgres_error::{Class, DatabaseError, Statement, classify};
 
 use crate::support::{Fixture, World, connect};
 

@@ -2,7 +2,7 @@
 
 use std::{error, fs};
 
-use extension_worker::message::reference::{json_schema, markdown};
+use extension_worker::request::reference::{json_schema, markdown};
 
 const SCHEMA: &str = "templates/properties.schema.json";
 const README: &str = "README.md";

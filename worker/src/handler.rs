@@ -8,25 +8,25 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tracing::{Span, error, info, record_all, warn};
 
-use crate::causes::with_causes;
-use crate::failpoint;
-use crate::message::{
-    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
-    printable,
-};
+use crate::aws::put_response::{Responder, ResponderError};
+use crate::aws::sqs::Message;
+use crate::execution::Worker;
+use crate::execution::fair_share::{OverShare, Share, Shares};
+use crate::execution::response_cache::Recent;
+use crate::execution::retry_loop::{Delivery, persist};
 use crate::metrics::{Metrics, Outcome};
-use crate::patience::{Delivery, full_jitter, instant, persist};
-use crate::queue::Message;
-use crate::recent::Recent;
-use crate::responder::{Responder, ResponderError};
+use crate::process::error_chain::with_causes;
+use crate::process::failpoint;
+use crate::process::retry::{POLICY, Retry, full_jitter, instant};
+use crate::request::text::printable;
+use crate::request::{
+    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
+};
 use crate::response::{Response, Verdict, own_id, was_never_created};
 use crate::resync::{Resync, ResyncEnd, is_errand, is_of_resync};
-use crate::retry::{POLICY, Retry};
-use crate::shares::{OverShare, Share, Shares};
-use crate::signatures::Signatures;
+use crate::sns_signature::Signatures;
 use crate::verification::topics::{Topics, WrongTopic};
 use crate::verification::{UnverifiedRequest, UnverifiedSender, Verification};
-use crate::work::Worker;
 
 /// CloudFormation waits no longer for any answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -128,7 +128,7 @@ impl Handler {
     }
 
     /// Handles one message. What is logged belongs to the current span, which is told of the request: see
-    /// [`crate::telemetry::message_span`].
+    /// [`crate::process::logging::message_span`].
     pub async fn handle(&self, message: &Message) -> Disposition {
         let handling = self.metrics.handling();
         let (disposition, outcome) = self.see_through(message).await;

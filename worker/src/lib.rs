@@ -25,58 +25,31 @@
 
 // A message's way, from the outside in: consumer, handler (which asks signatures), patience, work, reconcile. `by_hand`
 // comes in at work. `fleet` is on the other side: it asks workers, and gathers what they tell.
-pub mod by_hand;
+pub mod cli;
 pub mod consumer;
 pub mod credentials;
-pub mod fleet;
+pub mod execution;
 pub mod handler;
-pub mod login;
-pub mod pass;
-pub mod patience;
-pub mod recent;
+pub mod process;
 pub mod reconcile;
 pub mod resync;
-pub mod shares;
-pub mod signatures;
-pub mod trouble;
-pub mod turns;
+pub mod resync_protocol;
+pub mod sns_signature;
 pub mod verification;
-pub mod work;
 
 // Pure.
-pub mod events;
 pub mod extension;
-pub mod fault;
 pub mod ledger;
-pub mod message;
 pub mod plan;
-pub mod report;
+pub mod postgres_error;
+pub mod request;
 pub mod response;
-pub mod server;
-pub mod shape;
-pub mod signing_certificate;
-pub mod trust;
+pub mod target;
 
 // Edges.
 pub mod aws;
-pub mod certificates;
-pub mod database;
-pub mod http;
-pub mod iam;
-pub mod instances;
-pub mod protection;
-pub mod queue;
-pub mod responder;
-pub mod secrets;
-pub mod topic;
+pub mod postgres;
 
 // The process.
-mod batch;
-pub mod causes;
-mod failpoint;
-pub mod health;
+pub mod config;
 pub mod metrics;
-pub mod retry;
-pub mod settings;
-pub mod telemetry;
-pub mod tls;

@@ -6,33 +6,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use extension_worker::aws::Caller;
-use extension_worker::causes::with_causes;
-use extension_worker::consumer::{self, ConsumerSettings};
-use extension_worker::credentials::{AllowedHosts, HostPatterns};
-use extension_worker::database::{PoolSettings, Pools};
-use extension_worker::handler::{Handler, HandlerSettings};
-use extension_worker::health::{self, Health, Heartbeat};
-use extension_worker::http::Http;
-use extension_worker::iam::Tokens;
-use extension_worker::instances::Instances;
-use extension_worker::login::Logins;
-use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
-use extension_worker::plan::Policy;
-use extension_worker::protection::Protection;
-use extension_worker::queue::Queue;
-use extension_worker::responder::Responder;
-use extension_worker::resync::Resync;
-use extension_worker::secrets::Secrets;
-use extension_worker::settings::{
+use extension_worker::aws::put_response::Responder;
+use extension_worker::aws::rds::Instances;
+use extension_worker::aws::sns::Topic;
+use extension_worker::aws::sqs::Queue;
+use extension_worker::config::{
     ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, ResyncSettings,
     RunSettings, SslSettings, TrustSettings,
 };
-use extension_worker::signatures::Signatures;
-use extension_worker::topic::Topic;
-use extension_worker::turns::Turns;
+use extension_worker::consumer::task_protection::Protection;
+use extension_worker::consumer::{self, ConsumerSettings};
+use extension_worker::credentials::login::Logins;
+use extension_worker::credentials::rds_auth_token::Tokens;
+use extension_worker::credentials::secrets::Secrets;
+use extension_worker::credentials::{AllowedHosts, HostPatterns};
+use extension_worker::execution::Worker;
+use extension_worker::execution::server_limit::Turns;
+use extension_worker::handler::{Handler, HandlerSettings};
+use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
+use extension_worker::plan::Policy;
+use extension_worker::postgres::{PoolSettings, Pools};
+use extension_worker::process::error_chain::with_causes;
+use extension_worker::process::health::{self, Health, Heartbeat};
+use extension_worker::process::http::Http;
+use extension_worker::process::{logging, tls};
+use extension_worker::resync::Resync;
+use extension_worker::sns_signature::Signatures;
 use extension_worker::verification::Verification;
-use extension_worker::work::Worker;
-use extension_worker::{aws, by_hand, fleet, telemetry, tls};
+use extension_worker::{aws, cli};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -41,7 +42,7 @@ use tracing::{error, info, warn};
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> ExitCode {
     let command_line = CommandLine::read();
-    if telemetry::start(command_line.log_format, command_line.log_filter()).is_err() {
+    if logging::start(command_line.log_format, command_line.log_filter()).is_err() {
         // There is no log to write to yet. The fault would quote what was given.
         let fault = "--log (RUST_LOG): must be levels, as in \"info,extension_worker=debug\"\n";
         drop(clap::Error::raw(clap::error::ErrorKind::InvalidValue, fault).print());
@@ -211,7 +212,7 @@ fn report(
 /// Tells a person in plain words what a running worker would log.
 async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
     tls::install_provider();
-    let asked = match by_hand::Asked::read(settings) {
+    let asked = match cli::local::Asked::read(settings) {
         Ok(asked) => asked,
         Err(fault) => {
             tell(&fault);
@@ -235,7 +236,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         CONNECTIONS,
         &Metrics::default(),
     ) {
-        Ok(pools) => by_hand::carry_out(
+        Ok(pools) => cli::local::carry_out(
             settings,
             &asked,
             &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
@@ -253,7 +254,7 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
 
 async fn resync(settings: &ResyncSettings) -> ExitCode {
     // Until here a signal ends the process, as it does while standard input is read.
-    let asked = match fleet::Asked::read(settings) {
+    let asked = match cli::resync::Asked::read(settings) {
         Ok(asked) => asked,
         Err(fault) => return tell(&fault),
     };
@@ -262,7 +263,7 @@ async fn resync(settings: &ResyncSettings) -> ExitCode {
         Ok(stop) => stop,
         Err(fault) => return tell(&fault),
     };
-    match fleet::resync(asked, &aws::load(Caller::Command).await, &stop).await {
+    match cli::resync::resync(asked, &aws::load(Caller::Command).await, &stop).await {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(fault) => tell(&fault),
     }

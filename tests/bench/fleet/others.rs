@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use extension_worker::database::Scope;
+use extension_worker::postgres::Scope;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};

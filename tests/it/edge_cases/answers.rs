@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use extension_worker::credentials::secrets::Password;
 use extension_worker::handler::{Disposition, HandlerSettings};
-use extension_worker::secrets::Password;
 use serde_json::json;
 
 use super::{Case, impatient, reason};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use extension_worker::server::Host;
+use extension_worker::target::Host;
 use serde_json::{Value, json};
 
 use super::{Case, reason};

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use extension_worker::database::{Pools, Session};
-use extension_worker::fault::{Class, DatabaseError, Statement, classify};
-use extension_worker::secrets::Password;
-use extension_worker::server::{Address, Host, Target};
+use extension_worker::credentials::secrets::Password;
+use extension_worker::postgres::{Pools, Session};
+use extension_worker::postgres_error::{Class, DatabaseError, Statement, classify};
+use extension_worker::target::{Address, Host, Target};
 use futures_util::future::{join, join_all};
 
 use crate::support::{Database, World, connect, eventually, pools, variable};

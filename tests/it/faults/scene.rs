@@ -41,7 +41,7 @@ impl Scene {
         Worker::start(&self.world, &with_defaults(&origin, settings))
     }
 
-    /// One in which points of `worker/src/failpoint.rs` do what is said.
+    /// One in which points of `worker/src/process/failpoint.rs` do what is said.
     pub(super) fn start_with_failpoints(&self, points: &str, settings: &[(&str, &str)]) -> Worker {
         let origin = self.answers.origin();
         Worker::start_with_failpoints(&self.world, points, &with_defaults(&origin, settings))

@@ -1,6 +1,6 @@
 //! Reports to show.
 
-use extension_worker::report::page;
+use extension_worker::cli::resync::html::page;
 use serde_json::{Value, json};
 
 use crate::support::Browser;

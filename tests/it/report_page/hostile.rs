@@ -20,7 +20,7 @@ async fn hostile_texts_stay_texts_and_no_request_leaves() {
     results.push(json!({"State": {"a": 1}, "Target": ["b"], "Extensions": {}, "Reason": 7, "Changes": "c", "Milliseconds": "d"}));
     let mut report = report(results);
     report["ResyncId"] = hostile.into();
-    let browser = Browser::open(&extension_worker::report::page(&report)).await;
+    let browser = Browser::open(&extension_worker::cli::resync::html::page(&report)).await;
     assert_eq!(browser.text("#shown").await, "8 of 8 databases shown");
     for heading in ["1", "2", "3", "5"] {
         let button = format!("#matrix thead th:nth-child({heading}) button");

@@ -122,7 +122,7 @@ async fn a_report_that_lacks_results_says_so() {
     );
     let mut lacking = report(every_state());
     lacking["Complete"] = false.into();
-    let browser = Browser::open(&extension_worker::report::page(&lacking)).await;
+    let browser = Browser::open(&extension_worker::cli::resync::html::page(&lacking)).await;
     assert!(browser.text("#incomplete").await.contains("Incomplete"));
 }
 

@@ -3,7 +3,7 @@
 
 use std::process::{Output, Stdio};
 
-use extension_worker::message::reference::json_schema;
+use extension_worker::request::reference::json_schema;
 use serde_json::{Value, json};
 
 use crate::support::{Worker, World, eventually, variable, worker_binary};

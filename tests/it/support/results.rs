@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use extension_worker::events::Event;
+use extension_worker::resync_protocol::event::Event;
 use serde_json::Value;
 
 use super::World;

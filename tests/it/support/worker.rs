@@ -35,7 +35,7 @@ impl Worker {
         Self::start_binary(binary, world, settings)
     }
 
-    /// Starts one in which points of `worker/src/failpoint.rs` do what is said: `before-answer=return`.
+    /// Starts one in which points of `worker/src/process/failpoint.rs` do what is said: `before-answer=return`.
     pub(crate) fn start_with_failpoints(
         world: &World,
         points: &str,

@@ -1,7 +1,12 @@
 //! AWS: what each module speaks to, and here the SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
 
+pub(crate) mod batch;
 mod caller_identity;
 mod cloudformation;
+pub mod put_response;
+pub mod rds;
+pub mod sns;
+pub mod sqs;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The worker, with the points of `src/failpoint.rs` set as the variable `FAILPOINTS` says. For tests alone.
+//! The worker, with the points of `src/process/failpoint.rs` set as the variable `FAILPOINTS` says. For tests alone.
 
 use std::process::ExitCode;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::batches::Batches;
-use super::hand::Hand;
+use super::batcher::Batches;
+use super::in_flight::Hand;
 use super::{VisibilityChange, is_gone};
 
 /// With less than this left, the work is given up before another worker can hold the message.

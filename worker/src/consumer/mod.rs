@@ -1,13 +1,14 @@
 //! Takes messages from the queue as long as there is room for them, and sees each through or gives it back.
 //!
 //! Few messages are held that cannot be started at once: those that wait for their share of the places, see
-//! [`crate::shares`]. The receive call is never cut short: a long poll that is
+//! [`crate::execution::fair_share`]. The receive call is never cut short: a long poll that is
 //! cancelled can still be handed a message, which would then be hidden until its visibility ends.
 
-mod batches;
-mod hand;
+mod batcher;
+mod in_flight;
 mod lease;
 mod poller;
+pub mod task_protection;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,17 +19,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use self::batches::Batches;
-use self::hand::{Hand, InHand};
+use self::batcher::Batches;
+use self::in_flight::{Hand, InHand};
 use self::poller::Poller;
+use self::task_protection::Protection;
+use crate::aws::sqs::{EntryError, Queue};
 use crate::handler::{Disposition, Handler};
-use crate::health::Heartbeat;
 use crate::metrics::Metrics;
-use crate::patience::full_jitter;
-use crate::protection::Protection;
-use crate::queue::{EntryError, Queue};
-use crate::retry::{POLICY, Retry};
-use crate::telemetry::message_span;
+use crate::process::health::Heartbeat;
+use crate::process::logging::message_span;
+use crate::process::retry::{POLICY, Retry, full_jitter};
 
 /// How long an acknowledgement waits for others to go with it.
 const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);

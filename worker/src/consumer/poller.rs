@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::ConsumerSettings;
-use crate::health::Heartbeat;
-use crate::queue::{MAX_BATCH, Message, Queue, QueueError};
-use crate::shares::waiting_room;
+use crate::aws::sqs::{MAX_BATCH, Message, Queue, QueueError};
+use crate::execution::fair_share::waiting_room;
+use crate::process::health::Heartbeat;
 
 /// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

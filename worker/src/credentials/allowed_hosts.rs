@@ -2,9 +2,9 @@
 
 use super::host_rule::HostPatterns;
 use super::managed_endpoints::ManagedEndpoints;
-use crate::instances::{Instances, ListError};
-use crate::secrets::Secret;
-use crate::server::{Address, DEFAULT_PORT};
+use super::secrets::Secret;
+use crate::aws::rds::{Instances, ListError};
+use crate::target::{Address, DEFAULT_PORT};
 
 /// Why a secret is not sent to a server.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,7 +61,7 @@ fn is_own(secret: &Secret, address: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Host;
+    use crate::target::Host;
 
     #[test]
     fn the_own_server_is_the_secrets_host_at_its_port() {

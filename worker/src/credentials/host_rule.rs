@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::server::{Address, Host};
+use crate::target::{Address, Host};
 
 /// The network of the services that AWS offers to an instance itself, its credentials among them, over IPv6.
 ///

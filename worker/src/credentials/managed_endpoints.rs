@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tracing::warn;
 
-use crate::instances::{Instances, ListError, Reported};
-use crate::server::Address;
+use crate::aws::rds::{Instances, ListError, Reported};
+use crate::target::Address;
 
 /// How long an endpoint that was listed serves.
 const KEPT: Duration = Duration::from_secs(300);

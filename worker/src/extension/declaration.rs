@@ -16,7 +16,7 @@ pub enum Ensure {
 }
 
 /// One extension as a stack declares it; where each field comes from is said at
-/// [`crate::message::ExtensionObject`].
+/// [`crate::request::ExtensionObject`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// The name, in the letter case of the stack.

@@ -1,4 +1,4 @@
-//! What one database has and offers, as the observe query of [`crate::database`] returns it.
+//! What one database has and offers, as the observe query of [`crate::postgres`] returns it.
 
 use std::collections::BTreeMap;
 

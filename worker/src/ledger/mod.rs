@@ -5,8 +5,14 @@
 //! Text of SQL alone: nothing here speaks to a server. `trust` says when what is there may be used.
 
 mod migrations;
+mod model;
 mod sql;
 mod trust;
+
+pub use model::{
+    Ledger, LiveResource, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord,
+    ResourceState, Role, WholeLedger,
+};
 
 pub use sql::{Entry, ResyncEntry};
 

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
-use crate::plan::{Managed, Origin, ResourceKey, ResourceState, Role};
+use super::{Managed, Origin, ResourceKey, ResourceState, Role};
 
-/// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
+/// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
 ///
 /// Of an extension's owners the resource itself and one other: whether there are others is asked, never how many.
 pub(crate) const READ: &str = "
@@ -33,7 +33,7 @@ SELECT json_build_object(
 /// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
 const RESYNC: &str = "resync";
 
-/// `$1` the re-sync's id → one JSON document, [`crate::plan::WholeLedger`].
+/// `$1` the re-sync's id → one JSON document, [`super::WholeLedger`].
 pub(crate) const READ_WHOLE: &str = "
 SELECT json_build_object(
   'resources', (SELECT coalesce(json_agg(json_build_object('stack_id', stack_id, 'logical_resource_id', logical_resource_id,

@@ -1,7 +1,8 @@
 //! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is ever dropped here.
 
-use super::{Intent, Ledger, Obstacle, Plan, Policy, ResourceKey, Step, plan};
+use super::{Intent, Obstacle, Plan, Policy, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
+use crate::ledger::{Ledger, ResourceKey};
 
 /// Who declares extensions of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 //! planned, once applied, plans to nothing.
 
 mod drift;
-#[cfg(test)]
-mod laws;
-mod ledger;
-mod obstacle;
+mod error;
 mod order;
 mod outcome;
+mod ownership;
 mod policy;
 mod preflight;
+#[cfg(test)]
+mod proptests;
 mod release;
 mod script;
 mod step;
@@ -20,12 +20,9 @@ mod tests;
 mod version;
 
 pub use drift::{Declarer, Drift, Fault, drift};
-pub use ledger::{
-    Ledger, LiveResource, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord,
-    ResourceState, Role, WholeLedger, settle,
-};
-pub use obstacle::Obstacle;
+pub use error::Obstacle;
 pub use outcome::PassOutcome;
+pub use ownership::settle;
 pub use policy::{ExtensionPattern, Policy};
 pub use release::{Kept, KeptBecause};
 pub use script::{SchemaCheck, script_schemas};
@@ -35,6 +32,7 @@ pub use version::compare_naturally;
 use crate::extension::{
     AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed, SchemaName,
 };
+use crate::ledger::{Ledger, ResourceKey};
 
 /// What one resource wants of one database. Without declarations it wants all that it owns gone.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{DropMode, Intent, Ledger, Obstacle, Origin, ResourceKey, ResourceState, order};
+use super::{DropMode, Intent, Obstacle, order};
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Observed};
+use crate::ledger::{Ledger, Origin, ResourceKey, ResourceState};
 
 /// An extension that stays although the resource no longer declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]

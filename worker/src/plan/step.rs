@@ -5,7 +5,7 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 
 use crate::extension::{ExtensionName, SchemaName, Version};
-use crate::fault::Statement;
+use crate::postgres_error::Statement;
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]

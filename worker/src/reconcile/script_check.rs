@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::Session;
+use super::transaction::PassError;
 use crate::extension::{Observed, SchemaName};
-use crate::pass::PassError;
 use crate::plan::{SchemaCheck, Step, script_schemas};
+use crate::postgres::Session;
 use crate::response::reason;
 
 /// Looks at the schemas that the scripts of `steps` see, before they run, and afterwards, when the extensions' own names are

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tracing::info;
 
 use super::check_scripts;
-use crate::database::{Scope, Session};
+use super::transaction::{Pass, PassError};
 use crate::extension::{
     AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
     UpdatePath, Version, VersionRequest,
 };
-use crate::fault::DatabaseError;
-use crate::pass::{Pass, PassError};
 use crate::plan::{Obstacle, Step};
+use crate::postgres::{Scope, Session};
+use crate::postgres_error::DatabaseError;
 
 /// What PostgreSQL says of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::Properties;
 use crate::plan::PassOutcome;
+use crate::request::Properties;
 
 /// The texts that `Fn::GetAtt` finds. The keys are the same on Create and on Update.
 pub(super) fn data(

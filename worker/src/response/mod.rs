@@ -12,8 +12,8 @@ pub use physical_id::{own_id, physical_resource_id, was_never_created};
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Coordinates, Properties, RequestType};
 use crate::plan::PassOutcome;
+use crate::request::{Coordinates, Properties, RequestType};
 
 /// CloudFormation's bound of the body, in bytes after JSON escaping.
 pub const MAX_BODY_BYTES: usize = 4096;

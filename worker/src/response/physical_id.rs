@@ -3,9 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::message::Coordinates;
-use crate::plan::ResourceKey;
-use crate::server::Address;
+use crate::ledger::ResourceKey;
+use crate::request::Coordinates;
+use crate::target::Address;
 
 /// Stable as long as the resource stays on its server; another server is another resource.
 pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String {

@@ -5,22 +5,20 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::assess::Findings;
-use super::declared::{declarations, declarers, is_met};
-use super::order::Order;
-use crate::database::{Pools, Scope, Session};
-use crate::events::DatabaseResult;
+use super::assessment::Findings;
+use super::declarers::{declarations, declarers, is_met};
+use super::task::Order;
+use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::fault::{Class, DatabaseError, classify};
-use crate::ledger::{ResyncEntry, newest_version};
-use crate::pass::PassError;
-use crate::plan::{
-    Declarer, Drift, Intent, Ledger, LiveResource, Policy, Step, WholeLedger, drift, settle,
-};
+use crate::ledger::{Ledger, LiveResource, ResyncEntry, WholeLedger, newest_version};
+use crate::plan::{Declarer, Drift, Intent, Policy, Step, drift, settle};
+use crate::postgres::{Pools, Scope, Session};
+use crate::postgres_error::{Class, DatabaseError, classify};
 use crate::reconcile::check_scripts;
+use crate::reconcile::transaction::PassError;
 use crate::response::reason;
-use crate::secrets::Password;
-use crate::server::Target;
+use crate::resync_protocol::event::DatabaseResult;
+use crate::target::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
 const STATEMENT_TIME: Duration = Duration::from_secs(900);

@@ -3,14 +3,14 @@
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
-mod assess;
+mod assessment;
 mod database;
-mod declared;
-mod errand;
+mod declarers;
 mod expand;
-mod order;
-mod results;
+mod internal_message;
+mod publisher;
 mod server;
+mod task;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,16 +19,17 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use self::errand::{Errand, Page, Server};
 use self::expand::{Means, expand};
-use self::results::Results;
-use crate::instances::Instances;
-use crate::message::{InvalidProperties, ResyncMessage};
+use self::internal_message::{Errand, Page, Server};
+use self::publisher::Results;
+use crate::aws::rds::Instances;
+use crate::aws::sns::Topic;
+use crate::aws::sqs::Queue;
+use crate::execution::Worker;
 use crate::metrics::Metrics;
-use crate::patience::full_jitter;
-use crate::queue::Queue;
-use crate::topic::Topic;
-use crate::work::Worker;
+use crate::process::retry::full_jitter;
+use crate::request::InvalidProperties;
+use crate::resync_protocol::ResyncMessage;
 
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -7,20 +7,21 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
 use super::database::resync;
-use super::errand::Server;
-use super::order::{Baseline, Order};
-use super::results::Results;
-use crate::database::DatabaseNames;
-use crate::events::{DatabaseResult, Event, ServerEnd, State};
-use crate::login::Login;
-use crate::message::{Authentication, Databases, Properties};
-use crate::patience::{Attempts, Next};
-use crate::plan::{Declarer, Policy, ResourceKey};
+use super::internal_message::Server;
+use super::publisher::Results;
+use super::task::{Baseline, Order};
+use crate::aws::sns::{MAX_BATCH, TopicError};
+use crate::credentials::login::Login;
+use crate::execution::Worker;
+use crate::execution::error::Trouble;
+use crate::execution::retry_loop::{Attempts, Next};
+use crate::ledger::ResourceKey;
+use crate::plan::{Declarer, Policy};
+use crate::postgres::DatabaseNames;
+use crate::process::retry::{POLICY, Retry};
+use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
-use crate::retry::{POLICY, Retry};
-use crate::topic::{MAX_BATCH, TopicError};
-use crate::trouble::Trouble;
-use crate::work::Worker;
+use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;

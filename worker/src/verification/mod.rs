@@ -16,8 +16,8 @@ use self::operation::{Finding, find};
 use crate::aws::{
     CallerIdentityError, CloudFormation, CloudFormationError, Identities, ResourceOfStack,
 };
-use crate::message::Coordinates;
-use crate::retry::{Policy, Retry};
+use crate::process::retry::{Policy, Retry};
+use crate::request::Coordinates;
 
 /// The role of this name in a stack's account lets the worker ask CloudFormation there.
 pub const ROLE_NAME: &str = "extension-worker-verify";
@@ -110,7 +110,7 @@ impl Verification {
         if own.is_sender(sender_id) {
             Ok(())
         } else {
-            Err(UnverifiedSender::Foreign(crate::message::printable(
+            Err(UnverifiedSender::Foreign(crate::request::text::printable(
                 sender_id, 200,
             )))
         }

@@ -1,6 +1,7 @@
 //! What the operator does not allow is not planned.
 
 use super::*;
+use crate::ledger::{Managed, Origin, Owner, ResourceRecord, ResourceState, Role};
 
 fn policy(extensions: &str) -> Policy {
     Policy {

@@ -1,8 +1,8 @@
 //! Why PostgreSQL refused, in the words that fit the statement: one SQLSTATE has several causes, and as many remedies.
 
-use crate::fault::{Class, SqlError, Statement};
 use crate::plan::Step;
-use crate::server::Target;
+use crate::postgres_error::{Class, SqlError, Statement};
+use crate::target::Target;
 
 /// The Reason. `step` is the one that was under way; none at a log-in or a statement of the worker's own.
 pub(super) fn of_sql(

@@ -1,9 +1,9 @@
 //! The servers of the account's instances and clusters.
 
 use super::{ExpandError, Found, server};
-use crate::instances::{Instance, Instances, ListError, Marker};
-use crate::message::ResyncMessage;
-use crate::resync::errand::{From, Page, Server};
+use crate::aws::rds::{Instance, Instances, ListError, Marker};
+use crate::resync::internal_message::{From, Page, Server};
+use crate::resync_protocol::ResyncMessage;
 
 pub(super) async fn find(
     page: &Page,

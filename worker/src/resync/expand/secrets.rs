@@ -1,9 +1,10 @@
 //! The servers of secrets: those that are named, and those that a filter finds.
 
 use super::{ExpandError, Found, server};
-use crate::message::{Databases, ResyncMessage, ResyncTarget};
-use crate::resync::errand::{From, Page, Server};
-use crate::secrets::{SecretFilter, Secrets};
+use crate::credentials::secrets::{SecretFilter, Secrets};
+use crate::request::Databases;
+use crate::resync::internal_message::{From, Page, Server};
+use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are named make a page together.
 const MAX_SECRETS: usize = 100;

@@ -1,0 +1,276 @@
+//! The queue. The only module that knows aws-sdk-sqs; it decides nothing.
+
+mod batch_error;
+mod message;
+mod temporary;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Config;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
+};
+
+use self::batch_error::answers;
+use self::message::message;
+use crate::metrics::{Metrics, SqsCall};
+use crate::process::failpoint;
+use crate::request::TRACEPARENT;
+
+pub use self::batch_error::EntryError;
+pub use self::message::Message;
+pub use self::temporary::TemporaryQueue;
+
+/// SQS's bound of one receive.
+pub const MAX_BATCH: usize = 10;
+/// What one message, and all that are sent together, may be at the most, whatever the queue is set to.
+pub const MAX_BYTES: usize = 262_144;
+
+/// How much longer than it waits a receive may take. The consumer tries again by itself.
+const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);
+
+/// The DLQ's attribute that says why a message is there.
+const REASON_ATTRIBUTE: &str = "Reason";
+
+/// A call that SQS did not answer as asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{call}: {text}")]
+pub struct QueueError {
+    call: &'static str,
+    /// SQS's error code, empty where there was no answer.
+    pub code: String,
+    text: String,
+}
+
+/// The queue and its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    dead_letter_url: Option<String>,
+    metrics: Metrics,
+}
+
+impl Queue {
+    /// Calls SQS with the SDK's configuration.
+    pub fn new(
+        config: &aws_config::SdkConfig,
+        url: String,
+        dead_letter_url: Option<String>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            client: Client::new(config),
+            url,
+            dead_letter_url,
+            metrics,
+        }
+    }
+
+    /// Waits up to `wait` for up to `count` messages (1 to 10), and hides them from others for `visibility`.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn receive(
+        &self,
+        count: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        self.metrics.sqs_calls.inc(SqsCall::ReceiveMessage);
+        let output = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(count.clamp(1, MAX_BATCH)).unwrap_or(1))
+            .wait_time_seconds(whole_seconds(wait))
+            .visibility_timeout(whole_seconds(visibility))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
+            .message_system_attribute_names(MessageSystemAttributeName::SenderId)
+            .message_attribute_names(TRACEPARENT)
+            .customize()
+            .config_override(
+                Config::builder()
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .operation_attempt_timeout(wait + RECEIVE_ALLOWANCE)
+                            .build(),
+                    )
+                    .retry_config(RetryConfig::disabled()),
+            )
+            .send()
+            .await
+            .map_err(|error| {
+                self.metrics.receive_failures.inc();
+                fault("ReceiveMessage", &error)
+            })?;
+        let messages = output.messages.unwrap_or_default();
+        self.metrics.messages_received.add(messages.len());
+        Ok(messages.into_iter().filter_map(message).collect())
+    }
+
+    /// Acknowledges up to ten messages, by their receipt handles; the answer to each, in their order.
+    pub async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
+        self.metrics.sqs_calls.inc(SqsCall::DeleteMessageBatch);
+        let count = receipt_handles.len();
+        let entries = receipt_handles
+            .into_iter()
+            .enumerate()
+            .map(|(index, handle)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(handle)
+                    .build()
+            });
+        let call = "DeleteMessageBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .delete_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        failpoint::at("after-deletion");
+        answers(count, sent)
+    }
+
+    /// Hides up to ten messages from others for another while each, or gives them back at once: receipt handles with
+    /// durations; the answer to each, in their order.
+    pub async fn change_visibility(
+        &self,
+        changes: Vec<(String, Duration)>,
+    ) -> Vec<Result<(), EntryError>> {
+        self.metrics
+            .sqs_calls
+            .inc(SqsCall::ChangeMessageVisibilityBatch);
+        let count = changes.len();
+        let entries = changes
+            .into_iter()
+            .enumerate()
+            .map(|(index, (handle, visibility))| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(handle)
+                    .visibility_timeout(whole_seconds(visibility))
+                    .build()
+            });
+        let call = "ChangeMessageVisibilityBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        answers(count, sent)
+    }
+
+    /// Sends up to ten messages, each to be received after a delay of up to 15 minutes; the answer to each, in their
+    /// order.
+    pub async fn send(&self, bodies: Vec<(String, Duration)>) -> Vec<Result<(), EntryError>> {
+        self.metrics.sqs_calls.inc(SqsCall::SendMessageBatch);
+        let count = bodies.len();
+        let entries = bodies
+            .into_iter()
+            .enumerate()
+            .map(|(index, (body, delay))| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(body)
+                    .delay_seconds(whole_seconds(delay))
+                    .build()
+            });
+        let call = "SendMessageBatch";
+        let sent = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => self
+                .client
+                .send_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map(|output| output.failed)
+                .map_err(|error| fault(call, &error)),
+            Err(error) => Err(malformed(call, &error)),
+        };
+        answers(count, sent)
+    }
+
+    /// Puts a copy of a message in the dead-letter queue, with the reason as an attribute, and the trace as another.
+    /// Without a dead-letter queue of its own, the worker leaves that to the queue's redrive policy: `false`.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn dead_letter(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
+        let Some(url) = &self.dead_letter_url else {
+            return Ok(false);
+        };
+        let mut attributes = HashMap::from([(REASON_ATTRIBUTE.to_owned(), attribute(reason)?)]);
+        if let Some(trace) = &message.trace {
+            attributes.insert(TRACEPARENT.to_owned(), attribute(&trace.to_string())?);
+        }
+        self.metrics.sqs_calls.inc(SqsCall::SendMessage);
+        self.client
+            .send_message()
+            .queue_url(url)
+            .message_body(&message.body)
+            .set_message_attributes(Some(attributes))
+            .send()
+            .await
+            .map_err(|error| fault("SendMessage", &error))?;
+        self.metrics.dead_letters.inc();
+        Ok(true)
+    }
+}
+
+fn attribute(text: &str) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(text)
+        .build()
+        .map_err(|error| QueueError {
+            call: "SendMessage",
+            code: String::new(),
+            text: error.to_string(),
+        })
+}
+
+fn malformed(call: &'static str, error: &dyn std::error::Error) -> QueueError {
+    QueueError {
+        call,
+        code: String::new(),
+        text: error.to_string(),
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn fault<E>(call: &'static str, error: &E) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error,
+{
+    QueueError {
+        call,
+        code: error.code().unwrap_or_default().to_owned(),
+        text: DisplayErrorContext(error).to_string(),
+    }
+}

@@ -1,0 +1,305 @@
+//! `plan` and `apply`: one request made on the command line, carried out as the worker carries out a stack's.
+
+use std::io::{self, Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use crate::config::{ByHandSettings, Credentials, DatabaseUrl};
+use crate::execution::error::Trouble;
+use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
+use crate::execution::{AttemptEnd, Progress, Work, Worker};
+use crate::ledger::ResourceKey;
+use crate::plan::PassOutcome;
+use crate::postgres_error::Class;
+use crate::process::retry::{POLICY, Retry, full_jitter};
+use crate::request::{Properties, read_with_numbers_as_text};
+use crate::target::Address;
+
+/// Stands where a stack's ARN stands for a stack.
+const STACK: &str = "command-line";
+
+/// How long a secret's password that is refused may still turn out right, as in a worker by default.
+const ROTATION_TIME: Duration = Duration::from_secs(90);
+
+/// Why nothing came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ByHandError {
+    /// The file cannot be read.
+    #[error("cannot read {0}")]
+    File(String, #[source] io::Error),
+    /// The file is not JSON, or not an object.
+    #[error("{0} is not a JSON object of properties, as a template has them")]
+    NotProperties(String, #[source] Option<serde_json::Error>),
+    /// The URL is wrong. Not quoted.
+    #[error("{0}")]
+    Url(String),
+    /// A property is wrong. The Reason.
+    #[error("{0}")]
+    Reason(String),
+    /// What is declared cannot be had.
+    #[error("{reason}\ncredentials: {credentials}")]
+    Failed {
+        /// The Reason.
+        reason: String,
+        /// Whose were used.
+        credentials: String,
+    },
+    /// The result cannot be written.
+    #[error("cannot write the result")]
+    Output(#[source] io::Error),
+}
+
+impl ByHandError {
+    /// With what the process ends: a setting that is wrong is wrong usage.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Url(_) => 2,
+            Self::File(..)
+            | Self::NotProperties(..)
+            | Self::Reason(_)
+            | Self::Failed { .. }
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// What a file declares, and whose credentials are used.
+#[derive(Debug)]
+pub struct Asked {
+    declared: Value,
+    properties: Properties,
+    url: Option<Box<DatabaseUrl>>,
+    /// Where the credentials come from, for the output.
+    credentials: String,
+}
+
+impl Asked {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`ByHandError`].
+    pub fn read(settings: &ByHandSettings) -> Result<Self, ByHandError> {
+        let mut fields = object(&settings.properties)?;
+        let is_given =
+            |value: &Value| !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty());
+        let file_has_secret = fields.get("DBSecret").is_some_and(is_given);
+        let credentials = settings
+            .credentials(file_has_secret)
+            .map_err(ByHandError::Url)?;
+        let (url, credentials) = match credentials {
+            Credentials::Secret(secret) => {
+                fields.insert("DBSecret".to_owned(), json!(secret));
+                (None, format!("secret \"{secret}\" (--secret)"))
+            }
+            Credentials::Url(url) => {
+                fields.insert("DBSecret".to_owned(), json!("--url"));
+                if settings.flags.url {
+                    override_place(&mut fields, &url);
+                    (Some(url), "--url".to_owned())
+                } else {
+                    (Some(url), "DATABASE_URL".to_owned())
+                }
+            }
+            Credentials::File => (None, String::new()),
+        };
+        let declared = Value::Object(fields);
+        let properties = Properties::parse(&declared)
+            .map_err(|invalid| ByHandError::Reason(invalid.to_string()))?;
+        let credentials = match credentials.is_empty() {
+            true => format!("secret \"{}\" (DBSecret of the file)", properties.db_secret),
+            false => credentials,
+        };
+        Ok(Self {
+            declared,
+            properties,
+            url,
+            credentials,
+        })
+    }
+
+    /// The URL, where its credentials are used.
+    pub fn url(&self) -> Option<&DatabaseUrl> {
+        self.url.as_deref()
+    }
+}
+
+/// A flag goes before the file: of what the URL says, the file says nothing else.
+fn override_place(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
+    for (field, is_said) in [
+        ("DBHost", url.secret.host.is_some()),
+        (
+            "DBPort",
+            url.secret.host.is_some() || url.secret.port.is_some(),
+        ),
+        ("DBName", url.secret.dbname.is_some()),
+    ] {
+        if is_said {
+            fields.remove(field);
+        }
+    }
+}
+
+/// Carries out what a file declares; with `dry_run` says what that would be. The result goes to standard output.
+///
+/// # Errors
+/// [`ByHandError`].
+pub async fn carry_out(
+    settings: &ByHandSettings,
+    asked: &Asked,
+    worker: &Worker,
+    dry_run: bool,
+) -> Result<(), ByHandError> {
+    let mut properties = asked.properties.clone();
+    properties.dry_run |= dry_run;
+    let now = Utc::now();
+    let resource = ResourceKey {
+        stack_id: STACK.to_owned(),
+        logical_resource_id: settings.owner.clone(),
+    };
+    let progress = Progress::default();
+    let work = Work {
+        resource: &resource,
+        physical_resource_id: None,
+        properties: &properties,
+        old: None,
+        declared: &asked.declared,
+        request_type: "Update",
+        request_id: &now.timestamp_micros().to_string(),
+        published_at: now,
+        deleted: false,
+        until: Instant::now() + settings.timeout_seconds,
+        coordinates: None,
+        progress: &progress,
+    };
+    let end = run_with_retries(worker, &work, settings.url.is_some())
+        .await
+        .map_err(|trouble| ByHandError::Failed {
+            reason: trouble.in_full().to_owned(),
+            credentials: asked.credentials.clone(),
+        })?;
+    let text = match &end {
+        AttemptEnd::Done(address, outcomes) if settings.json => {
+            as_json(address, outcomes, &asked.credentials)
+        }
+        AttemptEnd::Done(address, outcomes) => format!(
+            "credentials: {}\n{}",
+            asked.credentials,
+            as_text(address, outcomes, properties.dry_run)
+        ),
+        // Nobody is answered: there are no coordinates.
+        AttemptEnd::Answered(_) => String::new(),
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(ByHandError::Output)
+}
+
+/// Attempts until one succeeds, fails for good, or time is up: what may pass is waited for as in a worker. A password of
+/// the command line's own stays as it is, and one of a secret may be in the middle of its rotation.
+async fn run_with_retries(
+    worker: &Worker,
+    work: &Work<'_>,
+    has_own_password: bool,
+) -> Result<AttemptEnd, Trouble> {
+    let started = Instant::now();
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, work.until);
+    loop {
+        let attempt = tokio::time::timeout_at(work.until.into(), worker.attempt(work)).await;
+        let Ok(attempt) = attempt else {
+            return Err(attempts.into_trouble(work.progress.waited_for()));
+        };
+        let trouble = match attempt {
+            Ok(end) => return Ok(end),
+            Err(trouble) => trouble,
+        };
+        let is_refused = trouble.class == Class::Credentials
+            && (has_own_password || started.elapsed() >= ROTATION_TIME);
+        let reason = trouble.reason.clone();
+        let may_help = attempts.note(trouble, None) == Next::Again && !is_refused;
+        let is_overtaken = may_help && attempts.is_in_a_race();
+        if is_overtaken {
+            tokio::time::sleep(full_jitter(RACE_PAUSE)).await;
+        }
+        if !may_help || !is_overtaken && !pauses.pause().await {
+            return Err(attempts.into_trouble(None));
+        }
+        warn!(reason, "the attempt failed, and is made again");
+    }
+}
+
+/// The properties as the file has them.
+fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
+    let unreadable = |error| ByHandError::File(file.to_owned(), error);
+    let text = if file == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map_err(unreadable)?;
+        text
+    } else {
+        std::fs::read_to_string(file).map_err(unreadable)?
+    };
+    // Editors write the mark of the byte order.
+    let properties = read_with_numbers_as_text(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| ByHandError::NotProperties(file.to_owned(), Some(error)))?;
+    match properties {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(ByHandError::NotProperties(file.to_owned(), None))
+        }
+    }
+}
+
+fn as_json(address: &Address, outcomes: &[(String, PassOutcome)], credentials: &str) -> String {
+    let databases: Vec<Value> = outcomes
+        .iter()
+        .map(|(database, outcome)| {
+            json!({
+                "Credentials": credentials,
+                "Server": address.to_string(),
+                "Database": database,
+                "Before": outcome.before,
+                "After": outcome.after,
+                "Changes": outcome.changes,
+                "Notes": outcome.notes,
+            })
+        })
+        .collect();
+    format!("{:#}\n", Value::Array(databases))
+}
+
+fn as_text(address: &Address, outcomes: &[(String, PassOutcome)], dry_run: bool) -> String {
+    outcomes
+        .iter()
+        .map(|(database, outcome)| one_as_text(address, database, outcome, dry_run))
+        .collect()
+}
+
+fn one_as_text(address: &Address, database: &str, outcome: &PassOutcome, dry_run: bool) -> String {
+    let installed: Vec<String> = outcome
+        .before
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let mut text = format!(
+        "{address}/{database}\n  installed: {}\n",
+        installed.join(", ")
+    );
+    let (verb, end) = if dry_run {
+        ("would run: ", ";")
+    } else {
+        ("", "")
+    };
+    for change in &outcome.changes {
+        text.push_str(&format!("  {verb}{change}{end}\n"));
+    }
+    if outcome.changes.is_empty() {
+        text.push_str("  nothing to do\n");
+    }
+    for note in &outcome.notes {
+        text.push_str(&format!("  {note}\n"));
+    }
+    text
+}

@@ -1,0 +1,4 @@
+//! What a person runs: one request on this machine, and a re-sync of a fleet by its workers.
+
+pub mod local;
+pub mod resync;

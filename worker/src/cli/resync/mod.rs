@@ -1,0 +1,205 @@
+//! `resync`: asks the workers for a re-sync of a fleet's databases, and gathers what they tell.
+//!
+//! The order matters: who subscribes after the message was published misses what the first workers tell. Whatever
+//! happens from then on, the temporary queue and its subscription are removed before anything is told.
+
+mod csv;
+pub mod html;
+mod progress;
+mod reasons;
+mod report;
+mod request;
+mod subscription;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tracker;
+mod wait;
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Write as _};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use self::html::page;
+use self::progress::say;
+use self::report::Report;
+pub use self::report::Verdict;
+pub use self::request::CommandError;
+use self::subscription::Subscription;
+pub use self::subscription::SubscriptionError;
+use crate::aws::sns::{Topic, TopicError};
+use crate::aws::sqs::QueueError;
+use crate::config::ResyncSettings;
+use crate::process::error_chain::with_causes;
+use crate::resync_protocol::event::RESYNC_ID;
+
+/// Why nothing came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The arguments are wrong.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The file of targets cannot be read.
+    #[error("--targets: cannot read {0}")]
+    File(String, #[source] io::Error),
+    /// The page cannot be written.
+    #[error("--html: cannot write {0}")]
+    Html(String, #[source] io::Error),
+    /// Nobody listens for results.
+    #[error("cannot listen for results")]
+    Subscription(#[source] SubscriptionError),
+    /// It was interrupted.
+    #[error("stopped before the re-sync was asked for: nothing is done")]
+    Stopped,
+    /// It is not sure whether the workers will do anything.
+    #[error("could not publish the re-sync {0} to {1}")]
+    Publish(String, String, #[source] TopicError),
+    /// Results cannot be received. The workers go on.
+    #[error("could not receive the results of the re-sync {0}, which goes on")]
+    Receive(String, #[source] QueueError),
+    /// The report makes no JSON.
+    #[error("cannot write the report as JSON")]
+    Json(#[source] serde_json::Error),
+    /// The result cannot be written.
+    #[error("cannot write the result")]
+    Output(#[source] io::Error),
+}
+
+/// What is asked for, before anybody was asked.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    settings: &'a ResyncSettings,
+    started_at: DateTime<Utc>,
+    id: String,
+    message: String,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the file of targets, where there is one, and makes the message.
+    ///
+    /// # Errors
+    /// [`FleetError`].
+    pub fn read(settings: &'a ResyncSettings) -> Result<Self, FleetError> {
+        let started_at = Utc::now();
+        let given = settings.id.clone();
+        let id = given.unwrap_or_else(|| request::id_at(started_at, fastrand::u16(..)));
+        let file = settings.targets.as_deref().map(read).transpose()?;
+        let message = request::message(settings, file.as_deref(), &id)?;
+        Ok(Self {
+            settings,
+            started_at,
+            id,
+            message,
+        })
+    }
+}
+
+/// Asks for a re-sync, and with `--wait` follows it to its end. The result goes to standard output, all else to standard
+/// error.
+///
+/// # Errors
+/// [`FleetError`].
+pub async fn resync(
+    asked: Asked<'_>,
+    config: &aws_config::SdkConfig,
+    stop: &CancellationToken,
+) -> Result<Verdict, FleetError> {
+    let Asked {
+        settings,
+        started_at,
+        id,
+        message,
+    } = asked;
+    let topic = Topic::new(config, settings.topic.clone());
+    let results = settings.results_topic.as_ref().filter(|_| settings.wait);
+    let Some(results) = results else {
+        publish(&topic, &id, &message).await?;
+        write(&format!("{id}\n"))?;
+        return Ok(Verdict::Fine);
+    };
+    if let Some(path) = &settings.html {
+        // It is found out before the wait.
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|error| FleetError::Html(path.clone(), error))?;
+    }
+    let results = Topic::new(config, results.clone());
+    let filter = (RESYNC_ID, id.as_str());
+    let subscription = Subscription::make(config, results, filter, fastrand::u16(..))
+        .await
+        .map_err(FleetError::Subscription)?;
+    let followed = async {
+        if stop.is_cancelled() {
+            return Err(FleetError::Stopped);
+        }
+        publish(&topic, &id, &message).await?;
+        say(&format!("re-sync {id}"));
+        wait::follow(&subscription, &id, settings.timeout_seconds, stop).await
+    };
+    let followed = followed.await;
+    if let Err(error) = subscription.remove().await {
+        say(&format!("warning: {}", with_causes(&error)));
+    }
+    let follower = followed?;
+    let complete = follower.is_complete();
+    let missing = follower.missing();
+    let report = Report {
+        resync_id: id,
+        mode: request::mode(settings),
+        started_at,
+        finished_at: Utc::now(),
+        complete,
+        results: follower.into_results(),
+    };
+    tell(settings, &report)?;
+    if !complete {
+        let why = if stop.is_cancelled() {
+            "interrupted"
+        } else {
+            "time is up (--timeout-seconds)"
+        };
+        say(&format!(
+            "incomplete: {why}; the workers go on. Missing:\n  {}",
+            missing.join("\n  ")
+        ));
+    }
+    Ok(report.verdict())
+}
+
+async fn publish(topic: &Topic, id: &str, message: &str) -> Result<(), FleetError> {
+    let published = topic.publish(message).await;
+    published.map_err(|error| FleetError::Publish(id.to_owned(), topic.arn().to_owned(), error))
+}
+
+fn tell(settings: &ResyncSettings, report: &Report) -> Result<(), FleetError> {
+    let whole = serde_json::to_value(report).map_err(FleetError::Json)?;
+    if settings.json {
+        write(&format!("{whole:#}\n"))?;
+    } else if settings.csv {
+        write(&csv::csv(&report.results))?;
+    } else {
+        write(&table::text(report))?;
+    }
+    if let Some(path) = &settings.html {
+        let written = std::fs::write(path, page(&whole));
+        written.map_err(|error| FleetError::Html(path.clone(), error))?;
+    }
+    Ok(())
+}
+
+fn read(file: &str) -> Result<String, FleetError> {
+    let text = if file == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|error| FleetError::File(file.to_owned(), error))
+}
+
+fn write(text: &str) -> Result<(), FleetError> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(FleetError::Output)
+}

@@ -1,0 +1,280 @@
+//! The report for a person at a terminal. Pure.
+//!
+//! Names and reasons come from databases: what could steer a terminal is left out of them.
+
+use std::collections::BTreeSet;
+
+use comfy_table::{Table, presets};
+
+use super::reasons::reasons;
+use super::report::{Report, in_words, word};
+use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState, State};
+
+/// A longer table than this is not read: it shows what is not as it should be.
+const MOST_ROWS: usize = 50;
+/// A wider one neither.
+const MOST_EXTENSIONS: usize = 10;
+/// Stands beside the state's sign, as an extension has both.
+const BLOCKS: char = '⚑';
+
+/// Table, totals, reasons.
+pub(super) fn text(report: &Report) -> String {
+    let results: Vec<&DatabaseResult> = report.results.iter().collect();
+    let mut text = String::new();
+    let shown: Vec<&DatabaseResult> = if results.len() > MOST_ROWS {
+        let wanting = results.into_iter().filter(|result| !is_fine(result.state));
+        wanting.collect()
+    } else {
+        results
+    };
+    let hidden = report.results.len() - shown.len();
+    if !shown.is_empty() {
+        text.push_str(&table(&shown));
+        text.push('\n');
+    }
+    if hidden > 0 {
+        text.push_str(&format!(
+            "Not shown: {hidden} databases that are in sync or unmanaged; --json, --csv and --html have all.\n"
+        ));
+    }
+    let totals = match report.results.len() {
+        0 => "No databases.".to_owned(),
+        1 => format!("1 database: {}.", in_words(&report.totals())),
+        count => format!("{count} databases: {}.", in_words(&report.totals())),
+    };
+    text.push_str(&totals);
+    text.push('\n');
+    text.push_str(&reasons(&report.results));
+    text
+}
+
+/// Whether nobody needs to look at it.
+pub(super) fn is_fine(state: State) -> bool {
+    match state {
+        State::InSync | State::Unmanaged => true,
+        State::Repaired | State::Drifted | State::Failed => false,
+    }
+}
+
+fn table(shown: &[&DatabaseResult]) -> String {
+    let all: BTreeSet<&str> = names(shown, |_| true);
+    let columns = if all.len() > MOST_EXTENSIONS {
+        names(shown, |extension| !is_quiet(extension.state))
+    } else {
+        all.clone()
+    };
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    let fixed = ["Database", "State", "Server", "PostgreSQL"];
+    let headings = fixed.into_iter().chain(columns.iter().copied());
+    table.set_header(headings.map(printable));
+    for result in shown {
+        let mut row = vec![
+            printable(result.database.as_deref().unwrap_or(&result.target)),
+            word(result.state).to_owned(),
+            printable(result.server.as_deref().unwrap_or_default()),
+            printable(result.server_version.as_deref().unwrap_or_default()),
+        ];
+        row.extend(columns.iter().map(|name| {
+            let mut extensions = result.extensions.iter();
+            let of = extensions.find(|extension| extension.name == *name);
+            of.map(cell).unwrap_or_default()
+        }));
+        table.add_row(row);
+    }
+    let mut text = format!("{}\n", table.trim_fmt());
+    let shown_extensions = || shown.iter().flat_map(|result| &result.extensions);
+    let states: BTreeSet<_> = shown_extensions()
+        .map(|extension| extension.state)
+        .collect();
+    let mut legend: Vec<String> = states
+        .into_iter()
+        .map(|state| {
+            let (sign, meaning) = look(state);
+            format!("{sign} {meaning}")
+        })
+        .collect();
+    if shown_extensions().any(|extension| extension.blocks_major_upgrade) {
+        legend.push(format!("{BLOCKS} blocks a major upgrade"));
+    }
+    if !legend.is_empty() {
+        text.push_str(&format!("{}\n", legend.join("   ")));
+    }
+    let omitted = all.len() - columns.len();
+    if omitted > 0 {
+        text.push_str(&format!(
+            "Not shown: {omitted} extensions that are in sync or unmanaged everywhere here.\n"
+        ));
+    }
+    text
+}
+
+fn names<'a>(
+    shown: &[&'a DatabaseResult],
+    wanted: impl Fn(&ExtensionResult) -> bool,
+) -> BTreeSet<&'a str> {
+    let extensions = shown.iter().flat_map(|result| &result.extensions);
+    extensions
+        .filter(|extension| wanted(extension))
+        .map(|extension| extension.name.as_str())
+        .collect()
+}
+
+fn is_quiet(state: ExtensionState) -> bool {
+    match state {
+        ExtensionState::InSync | ExtensionState::Absent | ExtensionState::Unmanaged => true,
+        ExtensionState::Repaired
+        | ExtensionState::Drifted
+        | ExtensionState::Outdated
+        | ExtensionState::Failed => false,
+    }
+}
+
+/// The same signs as the page's.
+fn look(state: ExtensionState) -> (char, &'static str) {
+    match state {
+        ExtensionState::InSync => ('✓', "in sync"),
+        ExtensionState::Repaired => ('↻', "repaired"),
+        ExtensionState::Drifted => ('≠', "drifted"),
+        ExtensionState::Outdated => ('↑', "outdated"),
+        ExtensionState::Failed => ('✕', "failed"),
+        ExtensionState::Absent => ('∅', "absent"),
+        ExtensionState::Unmanaged => ('○', "unmanaged"),
+    }
+}
+
+/// The version, and where it ought to go.
+fn cell(extension: &ExtensionResult) -> String {
+    let (sign, _) = look(extension.state);
+    let installed = extension.installed.as_deref().unwrap_or_default();
+    let default = extension.default.as_deref();
+    let declared = extension.declared.as_deref();
+    // `Declared` may say a word, like default, in place of a version.
+    let is_version = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
+    let wanted = match extension.state {
+        ExtensionState::Outdated => default,
+        ExtensionState::Drifted => declared.filter(is_version).or(default),
+        ExtensionState::InSync
+        | ExtensionState::Repaired
+        | ExtensionState::Failed
+        | ExtensionState::Absent
+        | ExtensionState::Unmanaged => None,
+    };
+    let mut text = format!("{sign} {installed}");
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != installed) {
+        text.push_str(&format!(" → {wanted}"));
+    }
+    if extension.blocks_major_upgrade {
+        text.push_str(&format!(" {BLOCKS}"));
+    }
+    printable(text.trim_end())
+}
+
+/// Without what could steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::cli::resync::tests::{extension, report, result};
+
+    #[test]
+    fn a_small_fleet_is_shown_as_a_whole() {
+        let mut orders = result(State::InSync, "orders");
+        orders.extensions = vec![
+            extension("hstore", ExtensionState::InSync, "1.8"),
+            extension("postgis", ExtensionState::Outdated, "3.3.2"),
+        ];
+        orders.extensions[1].blocks_major_upgrade = true;
+        let mut billing = result(State::Drifted, "billing");
+        billing.extensions = vec![extension("postgis", ExtensionState::Drifted, "3.2.0")];
+        billing.extensions[0].declared = Some("3.3.2".to_owned());
+        billing.reason = Some("postgis is at 3.2.0 and is declared at 3.3.2".to_owned());
+        let mut unreached = result(State::Failed, "");
+        (unreached.database, unreached.server) = (None, None);
+        unreached.reason = Some("cannot read the secret prod/gone".to_owned());
+        let kanji = result(State::Unmanaged, "注文");
+        assert_snapshot!(text(&report(vec![orders, billing, unreached, kanji])), @r#"
+        | Database | State     | Server              | PostgreSQL | hstore | postgis           |
+        |----------|-----------|---------------------|------------|--------|-------------------|
+        | orders   | in sync   | server.example:5432 | 15.4       | ✓ 1.8  | ↑ 3.3.2 → 3.4.0 ⚑ |
+        | billing  | drifted   | server.example:5432 | 15.4       |        | ≠ 3.2.0 → 3.3.2   |
+        | prod/    | failed    |                     | 15.4       |        |                   |
+        | 注文     | unmanaged | server.example:5432 | 15.4       |        |                   |
+        ✓ in sync   ≠ drifted   ↑ outdated   ⚑ blocks a major upgrade
+
+        4 databases: 1 in sync, 1 drifted, 1 failed, 1 unmanaged.
+
+        server.example:5432/billing
+          postgis is at 3.2.0 and is declared at 3.3.2
+
+        prod/
+          cannot read the secret prod/gone
+        "#);
+    }
+
+    #[test]
+    fn a_large_fleet_is_shown_where_it_is_not_in_sync_and_a_cause_once() {
+        let results = (0..60).map(|number| {
+            let state = match number {
+                0..=6 => State::Failed,
+                7 => State::Repaired,
+                8..=20 => State::Unmanaged,
+                _ => State::InSync,
+            };
+            let mut one = result(state, &format!("orders_{number}"));
+            one.extensions = (0..12)
+                .map(|which| extension(&format!("e{which:02}"), ExtensionState::InSync, "1.0"))
+                .collect();
+            if state == State::Failed {
+                one.extensions[3].state = ExtensionState::Failed;
+                one.reason = Some(format!("permission denied in orders_{number}"));
+            }
+            one
+        });
+        assert_snapshot!(text(&report(results.collect())), @r#"
+        | Database | State    | Server              | PostgreSQL | e03   |
+        |----------|----------|---------------------|------------|-------|
+        | orders_0 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_1 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_2 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_3 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_4 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_5 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_6 | failed   | server.example:5432 | 15.4       | ✕ 1.0 |
+        | orders_7 | repaired | server.example:5432 | 15.4       | ✓ 1.0 |
+        ✓ in sync   ✕ failed
+        Not shown: 11 extensions that are in sync or unmanaged everywhere here.
+
+        Not shown: 52 databases that are in sync or unmanaged; --json, --csv and --html have all.
+        60 databases: 39 in sync, 1 repaired, 7 failed, 13 unmanaged.
+
+        server.example:5432/orders_0, server.example:5432/orders_1, server.example:5432/orders_2, server.example:5432/orders_3, server.example:5432/orders_4 and 2 more
+          permission denied in orders_0
+        "#);
+    }
+
+    #[test]
+    fn nothing_is_shown_of_nothing() {
+        assert_eq!(text(&report(Vec::new())), "No databases.\n");
+    }
+
+    #[test]
+    fn no_name_or_reason_steers_the_terminal() {
+        let mut hostile = result(State::Failed, "a\u{1b}[2Jb\nc");
+        hostile.reason = Some("bell \u{7}\nand \u{9b}2J more".to_owned());
+        hostile.extensions = vec![extension("x\u{1b}]0;y", ExtensionState::Failed, "1\r2")];
+        let told = text(&report(vec![hostile]));
+        assert!(
+            !told.contains(['\u{1b}', '\u{7}', '\u{9b}', '\r']),
+            "{told:?}"
+        );
+        assert!(told.contains("  and 2J more\n"), "{told:?}");
+    }
+}

@@ -1,0 +1,243 @@
+//! The settings of `resync`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+
+use super::{file, seconds, secret, topic_arn};
+use crate::extension::{ExtensionName, VersionRequest};
+use crate::request::text::is_name;
+use crate::resync_protocol::{DEFAULT_BASELINE, baseline, resync_id};
+
+/// What `resync --help` ends with.
+pub const EXIT_CODES: &str = "\
+Exit codes, of which the highest that fits is taken but for 1 and 2:
+  0  all databases are in sync, were repaired, or have nothing declared; without --wait: published
+  1  it could not be done
+  2  the command line is wrong
+  3  databases have drifted
+  4  databases failed
+  5  not all results are there: time was up, or it was interrupted";
+
+/// The settings of `resync`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true))]
+pub struct ResyncSettings {
+    /// All instances and clusters of RDS.
+    #[arg(long, group = "what")]
+    pub instances: bool,
+    /// Instances and clusters of RDS with this tag, of any value where none is said.
+    #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
+    pub instances_tag: Vec<Tag>,
+    /// The servers of the secrets with this tag, of any value where none is said.
+    #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
+    pub tag: Vec<Tag>,
+    /// The servers of the secrets whose names begin so.
+    #[arg(long, group = "what", value_name = "PREFIX", value_parser = secret)]
+    pub prefix: Vec<String>,
+    /// The server of a secret, by its name or ARN.
+    #[arg(long, group = "what", value_name = "NAME", value_parser = secret)]
+    pub secret: Vec<String>,
+    /// File with a JSON list of targets, as the message has them in Targets; "-" is standard input.
+    #[arg(long, group = "what", value_name = "FILE", value_parser = file)]
+    pub targets: Option<String>,
+    /// Which databases of each --secret, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
+    pub databases: Vec<String>,
+    /// Say how it stands, and change nothing; the default.
+    #[arg(long, conflicts_with = "repair")]
+    pub report: bool,
+    /// Make databases be as declared.
+    #[arg(long)]
+    pub repair: bool,
+    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
+    #[arg(long, value_name = "NAME[=VERSION]")]
+    pub extension: Vec<Baseline>,
+    /// Under which name the ledger remembers who declared the baseline.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
+    pub baseline: String,
+    /// What the re-sync is called; unset: the time and a few letters.
+    #[arg(long, value_parser = resync_id)]
+    pub id: Option<String>,
+    /// Wait for the results, and tell them; else the id alone is printed.
+    #[arg(long, requires = "results_topic")]
+    pub wait: bool,
+    /// How long to wait.
+    #[arg(long, default_value = "3600", value_parser = seconds_from_1_to_43200, requires = "wait")]
+    pub timeout_seconds: Duration,
+    /// Write the whole report as JSON.
+    #[arg(long, requires = "wait")]
+    pub json: bool,
+    /// Write one line for each database and extension, separated by commas.
+    #[arg(long, requires = "wait", conflicts_with = "json")]
+    pub csv: bool,
+    /// Write the report as a page to this file, too.
+    #[arg(long, value_name = "FILE", requires = "wait", value_parser = file)]
+    pub html: Option<String>,
+    /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
+    #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
+    pub topic: String,
+    /// ARN of the topic that the workers tell their results on.
+    #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
+    pub results_topic: Option<String>,
+}
+
+/// A tag of AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value; unset: any.
+    pub value: Option<String>,
+}
+
+impl FromStr for Tag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = halves(text);
+        if !is_name(key) || value.is_some_and(|value| !value.is_empty() && !is_name(value)) {
+            return Err("must be a tag: key or key=value".to_owned());
+        }
+        Ok(Self {
+            key: key.to_owned(),
+            value: value.map(str::to_owned),
+        })
+    }
+}
+
+/// One extension of the baseline, checked as far as it can be by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Baseline {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+impl FromStr for Baseline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, version) = halves(text);
+        ExtensionName::parse(name).map_err(|fault| format!("its name {fault}"))?;
+        if !is_name(name) || !is_name(version.unwrap_or("-")) && version != Some("") {
+            return Err("must be name or name=version".to_owned());
+        }
+        if let Some(version) = version {
+            if version.is_empty() {
+                return Err("must be name or name=version".to_owned());
+            }
+            VersionRequest::parse(version).map_err(|fault| format!("its version {fault}"))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        })
+    }
+}
+
+fn halves(text: &str) -> (&str, Option<&str>) {
+    text.split_once('=')
+        .map_or((text, None), |(left, right)| (left, Some(right)))
+}
+
+fn database(text: &str) -> Result<String, String> {
+    if !is_name(text) {
+        return Err("must be the name of a database".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn seconds_from_1_to_43200(text: &str) -> Result<Duration, String> {
+    seconds(text, 1, 43_200)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::CommandLine;
+
+    const TOPICS: [&str; 4] = [
+        "--topic",
+        "arn:aws:sns:us-east-1:000000000000:requests",
+        "--results-topic",
+        "arn:aws:sns:us-east-1:000000000000:results",
+    ];
+
+    fn fault(arguments: &[&str]) -> String {
+        // One that is given twice would be told of for that.
+        let topics = TOPICS
+            .chunks(2)
+            .filter(|topic| !arguments.contains(&topic[0]));
+        let topics = topics.flatten();
+        let given = ["extension-worker", "resync"].iter().chain(topics);
+        CommandLine::try_read_from(given.chain(arguments))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn whoever_names_no_target_is_told_what_there_is() {
+        let told = fault(&["--repair"]);
+        for flag in [
+            "--instances",
+            "--instances-tag",
+            "--tag",
+            "--prefix",
+            "--secret",
+            "--targets",
+        ] {
+            assert!(told.contains(flag), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (flag, value, right) in [
+            ("--instances-tag", "=v", "key or key=value"),
+            ("--tag", "", "key or key=value"),
+            ("--prefix", "", "the name or the ARN of a secret"),
+            ("--secret", "", "the name or the ARN of a secret"),
+            ("--extension", "a--b", "its name must not contain"),
+            ("--extension", "a=", "name or name=version"),
+            ("--extension", "a=1--2", "its version must not contain"),
+            ("--id", "a b", "must be 1 to 64 of"),
+            ("--timeout-seconds", "0", "from 1 to 43200"),
+            ("--topic", "arn:aws:sqs:us-east-1:1:q", "ARN of a topic"),
+            ("--results-topic", "results", "ARN of a topic"),
+        ] {
+            let told = fault(&["--instances", "--wait", flag, value]);
+            assert!(told.contains(flag) && told.contains(right), "{told}");
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_named() {
+        for (arguments, named) in [
+            (&["--json"][..], "--wait"),
+            (&["--csv"], "--wait"),
+            (&["--html", "f"], "--wait"),
+            (&["--timeout-seconds", "9"], "--wait"),
+            (&["--wait", "--csv", "--json"], "--json"),
+            (&["--report", "--repair"], "--repair"),
+            (&["--databases", "a"], "--secret"),
+            (&["--baseline", "b"], "--extension"),
+        ] {
+            let told = fault(&[&["--instances"], arguments].concat());
+            assert!(told.contains(named), "{arguments:?}: {told}");
+        }
+        let [topic, arn, ..] = TOPICS;
+        let told = CommandLine::try_read_from([
+            "extension-worker",
+            "resync",
+            topic,
+            arn,
+            "--instances",
+            "--wait",
+        ])
+        .unwrap_err()
+        .to_string();
+        assert!(told.contains("--results-topic"), "{told}");
+    }
+}

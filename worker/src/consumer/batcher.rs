@@ -1,0 +1,103 @@
+//! Gathers what is to be told to SQS into calls of ten: a call costs the worker more than the work that it is about.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::aws::sqs::{EntryError, MAX_BATCH};
+
+/// Entries of one kind of call.
+#[derive(Debug)]
+pub(super) struct Batches<T> {
+    entries: mpsc::UnboundedSender<(T, Told)>,
+}
+
+type Told = oneshot::Sender<Result<(), EntryError>>;
+
+impl<T: Send + 'static> Batches<T> {
+    /// Makes a call as soon as there are ten entries, or when the first of them has waited for `linger`. `call` answers
+    /// for each entry, in their order.
+    pub(super) fn start<C, F>(linger: Duration, call: C) -> Self
+    where
+        C: Fn(Vec<T>) -> F + Send + Sync + 'static,
+        F: Future<Output = Vec<Result<(), EntryError>>> + Send + 'static,
+    {
+        let (entries, mut arriving) = mpsc::unbounded_channel::<(T, Told)>();
+        tokio::spawn(async move {
+            while let Some(first) = arriving.recv().await {
+                let until = Instant::now() + linger;
+                let (mut batch, mut told) = (vec![first.0], vec![first.1]);
+                while batch.len() < MAX_BATCH
+                    && let Ok(Some((entry, tell))) = timeout_at(until, arriving.recv()).await
+                {
+                    batch.push(entry);
+                    told.push(tell);
+                }
+                let answers = call(batch);
+                // A slow call keeps no other waiting.
+                tokio::spawn(async move {
+                    for (tell, answer) in told.into_iter().zip(answers.await) {
+                        // Who no longer waits need not know.
+                        drop(tell.send(answer));
+                    }
+                });
+            }
+        });
+        Self { entries }
+    }
+
+    /// Adds an entry, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub(super) async fn submit(&self, entry: T) -> Result<(), EntryError> {
+        let (tell, told) = oneshot::channel();
+        let is_open = self.entries.send((entry, tell)).is_ok();
+        match (is_open, told.await) {
+            (true, Ok(answer)) => answer,
+            _ => Err(EntryError::unanswered()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_entries_are_a_call_and_fewer_wait_for_more() {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let made = Arc::clone(&calls);
+        let batches = Batches::start(Duration::from_millis(100), move |batch: Vec<u32>| {
+            made.lock().unwrap().push(batch.clone());
+            async move {
+                let odd = |entry: u32| {
+                    if entry.is_multiple_of(2) {
+                        Ok(())
+                    } else {
+                        Err(EntryError::unanswered())
+                    }
+                };
+                batch.into_iter().map(odd).collect()
+            }
+        });
+        let begun = Instant::now();
+        let answers = join_all((0..23).map(|entry| batches.submit(entry))).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(100));
+        let sizes: Vec<usize> = calls.lock().unwrap().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [10, 10, 3]);
+        for (entry, answer) in answers.into_iter().enumerate() {
+            assert_eq!(
+                answer.is_ok(),
+                entry % 2 == 0,
+                "each entry has its own answer"
+            );
+        }
+    }
+}

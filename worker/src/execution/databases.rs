@@ -1,0 +1,196 @@
+//! Where a request is to be worked on, and which places it is to leave.
+
+use tracing::{info, warn};
+
+use super::error::Trouble;
+use super::{Work, Worker};
+use crate::credentials::login::Login;
+use crate::postgres::DatabaseNames;
+use crate::postgres_error::Class;
+use crate::reconcile::transaction::PassError;
+use crate::request::{Databases, Properties};
+use crate::response::physical_resource_id;
+
+/// Databases of a server, and how to log in to it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) login: Login,
+    pub(super) databases: Vec<String>,
+    /// Names of databases that cannot be worked on, as they are not UTF-8.
+    pub(super) skipped: Vec<String>,
+}
+
+impl Worker {
+    /// Logs in, and finds the databases.
+    pub(super) async fn place(&self, work: &Work<'_>) -> Result<Place, Trouble> {
+        let properties = work.properties;
+        work.progress
+            .waits_for(format!("secret \"{}\"", properties.db_secret));
+        let login = self.logins.log_in(properties).await?;
+        work.progress.take_turn(&self.turns, &login.address).await?;
+        work.progress.waits_for(login.address.to_string());
+        let DatabaseNames { usable, not_utf8 } = self.databases(properties, &login).await?;
+        for database in &not_utf8 {
+            warn!(database, "skipped: the name is not UTF-8");
+        }
+        Ok(Place {
+            login,
+            databases: usable,
+            skipped: not_utf8,
+        })
+    }
+
+    /// Takes the resource out of the databases that an Update no longer names, of the same server; or of all of another,
+    /// where an Update that failed began to move the resource there. What it cannot know, or cannot work on, it leaves
+    /// alone: the way back from a place that cannot be worked on must not fail for it.
+    pub(super) async fn leave_behind(
+        &self,
+        work: &Work<'_>,
+        old: &Properties,
+        now: &Place,
+    ) -> Result<(), Trouble> {
+        let Some(left) = self.left_behind(work, old, now).await? else {
+            return Ok(());
+        };
+        let is_here = left.login.address == now.login.address;
+        for database in &left.databases {
+            info!(database, "no longer declared for this database");
+            match self.release(work, &left.login, database, None).await {
+                Err(trouble) if may_be_left(&trouble, is_here) => warn!(
+                    database,
+                    reason = trouble.in_full(),
+                    "what was declared here before is left alone"
+                ),
+                other => drop(other?),
+            }
+            self.pools.let_go(&left.login.target(database));
+        }
+        Ok(())
+    }
+
+    /// The databases that a move leaves, with the way to their server.
+    async fn left_behind(
+        &self,
+        work: &Work<'_>,
+        old: &Properties,
+        now: &Place,
+    ) -> Result<Option<Place>, Trouble> {
+        let login = match self.logins.log_in(old).await {
+            Ok(login) => login,
+            Err(trouble) if may_be_left(&trouble, true) => {
+                warn!(
+                    reason = trouble.in_full(),
+                    "what was declared before cannot be found, and is left alone"
+                );
+                return Ok(None);
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        let address = &now.login.address;
+        let is_here = login.address == *address;
+        // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and nothing
+        // but this Update goes back.
+        let id = physical_resource_id(address, work.resource);
+        if !is_here && work.physical_resource_id != Some(id.as_str()) {
+            return Ok(None);
+        }
+        match self.databases(old, &login).await {
+            Ok(names) => {
+                let mut databases = names.usable;
+                databases.retain(|database| !(is_here && now.databases.contains(database)));
+                Ok(Some(Place {
+                    login,
+                    databases,
+                    skipped: names.not_utf8,
+                }))
+            }
+            Err(trouble) if may_be_left(&trouble, is_here) => {
+                warn!(
+                    reason = trouble.in_full(),
+                    "what was declared before cannot be found, and is left alone"
+                );
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The databases that properties mean.
+    pub(crate) async fn databases(
+        &self,
+        properties: &Properties,
+        login: &Login,
+    ) -> Result<DatabaseNames, Trouble> {
+        let named = |usable: Vec<String>| DatabaseNames {
+            usable,
+            not_utf8: Vec::new(),
+        };
+        let default = properties.db_name.as_ref().or(login.dbname.as_ref());
+        match &properties.databases {
+            Databases::Named(names) => Ok(named(names.clone())),
+            Databases::Default => default
+                .map(|name| named(vec![name.clone()]))
+                .ok_or_else(|| {
+                    self.logins.doubt(login);
+                    Trouble::permanent(format!(
+                        "DBName: required, as secret \"{}\" has no dbname.",
+                        properties.db_secret
+                    ))
+                }),
+            Databases::All => self.every_database(default, login).await,
+        }
+    }
+
+    /// Asks in the default database, or, where that is gone, in one that every server has.
+    async fn every_database(
+        &self,
+        default: Option<&String>,
+        login: &Login,
+    ) -> Result<DatabaseNames, Trouble> {
+        let mut last = None;
+        for database in default
+            .map(String::as_str)
+            .into_iter()
+            .chain(["postgres", "template1"])
+        {
+            let target = login.target(database);
+            let listed = async {
+                let mut session = self
+                    .pools
+                    .session_for_listing(&target, &login.password)
+                    .await?;
+                session.databases().await
+            };
+            match listed.await {
+                // What is asked keeps the answer: it comes first, whatever databases are made later.
+                Ok(mut databases) => {
+                    databases.usable.sort_by_key(|name| name != database);
+                    return Ok(databases);
+                }
+                Err(error) => {
+                    let mut trouble = self.trouble(&PassError::from(error), &target, login);
+                    // The others may be there: the resource is not gone with this one.
+                    let gone = trouble.class == Class::NoDatabase;
+                    trouble.gone &= !gone;
+                    if !gone && trouble.class != Class::ClosedDatabase {
+                        return Err(trouble);
+                    }
+                    last = Some(trouble);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Trouble::permanent("Databases: the server has none that can be asked.".to_owned())
+        }))
+    }
+}
+
+/// Whether a place may be left as it is. Of the server that the resource is on now, what may pass is waited for; of one
+/// that a move failed to go to, nothing is.
+fn may_be_left(trouble: &Trouble, is_here: bool) -> bool {
+    let cannot_be = matches!(
+        trouble.class,
+        Class::Permanent | Class::NoDatabase | Class::ClosedDatabase | Class::Prerequisite(_)
+    );
+    !trouble.in_step && (cannot_be || !is_here)
+}

@@ -1,0 +1,138 @@
+//! Turns at a server, so that one that does not answer cannot keep every place busy that there is for messages.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::target::Address;
+
+/// For how long a failure is remembered of a server at which nobody has a turn.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether a server that is waited for began to fail.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The turns at every server.
+#[derive(Debug)]
+pub struct Turns {
+    each: usize,
+    servers: Mutex<HashMap<Address, Arc<Server>>>,
+}
+
+#[derive(Debug)]
+struct Server {
+    turns: Arc<Semaphore>,
+    /// When it failed last; none since it last did not.
+    failed_at: Mutex<Option<Instant>>,
+}
+
+/// A turn; over when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    server: Arc<Server>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    /// `each` server has so many turns at a time.
+    pub fn new(each: usize) -> Self {
+        Self {
+            each: each.max(1),
+            servers: Mutex::default(),
+        }
+    }
+
+    /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `insistent`: none.
+    pub async fn take(&self, address: &Address, insistent: bool) -> Option<Turn> {
+        let server = self.server(address);
+        // One wait, so that who came first is first.
+        let mut permit = pin!(Arc::clone(&server.turns).acquire_owned());
+        loop {
+            let is_full = server.turns.available_permits() == 0;
+            if is_full && server.is_failing() && !insistent {
+                return None;
+            }
+            if let Ok(permit) = tokio::time::timeout(LOOK, &mut permit).await {
+                return Some(Turn {
+                    _permit: permit.ok()?,
+                    server: Arc::clone(&server),
+                });
+            }
+        }
+    }
+
+    fn server(&self, address: &Address) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = servers.get(address) {
+            return Arc::clone(server);
+        }
+        servers.retain(|_, server| Arc::strong_count(server) > 1 || server.is_failing());
+        let server = Arc::new(Server {
+            turns: Arc::new(Semaphore::new(self.each)),
+            failed_at: Mutex::new(None),
+        });
+        servers.insert(address.clone(), Arc::clone(&server));
+        server
+    }
+}
+
+impl Server {
+    fn is_failing(&self) -> bool {
+        let failed_at = self
+            .failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_some_and(|at| at.elapsed() < REMEMBERED)
+    }
+}
+
+impl Turn {
+    /// Whether the server answered.
+    pub fn note(&self, answered: bool) {
+        let mut failed_at = self
+            .server
+            .failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *failed_at = if answered { None } else { Some(Instant::now()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Host;
+
+    fn address(host: &str) -> Address {
+        Address {
+            host: Host::parse(host).unwrap(),
+            port: 5432,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_server_that_fails() {
+        let turns = Turns::new(2);
+        let dead = address("dead");
+        let first = turns.take(&dead, false).await.unwrap();
+        let second = turns.take(&dead, false).await.unwrap();
+        // It may only be slow.
+        let waiting = turns.take(&dead, false);
+        let failing = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            first.note(false);
+        };
+        let (waited, ()) = tokio::join!(waiting, failing);
+        assert!(waited.is_none());
+        assert!(turns.take(&address("other"), false).await.is_some());
+        // Who has no other chance waits all the same.
+        let (waited, ()) = tokio::join!(turns.take(&dead, true), async { drop(second) });
+        let waited = waited.unwrap();
+        waited.note(true);
+        let (again, ()) = tokio::join!(turns.take(&dead, false), async { drop(waited) });
+        assert!(again.is_some());
+    }
+}

@@ -1,0 +1,193 @@
+//! What the ledger of one database says, and what it says after a pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::Coordinates;
+
+/// Stands where a stack's ARN stands for a stack.
+const BASELINE: &str = "baseline";
+
+/// A resource of a stack, or a baseline. All its requests are worked off one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// The stack's ARN.
+    pub stack_id: String,
+    /// The resource's name in the template.
+    pub logical_resource_id: String,
+}
+
+impl ResourceKey {
+    /// The baseline of a name.
+    pub fn baseline(name: &str) -> Self {
+        Self {
+            stack_id: BASELINE.to_owned(),
+            logical_resource_id: name.to_owned(),
+        }
+    }
+
+    /// The resource that a request is for.
+    pub fn of(coordinates: &Coordinates) -> Self {
+        Self {
+            stack_id: coordinates.stack_id.arn.clone(),
+            logical_resource_id: coordinates.logical_resource_id.clone(),
+        }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stack_id == BASELINE {
+            return write!(formatter, "baseline {}", self.logical_resource_id);
+        }
+        let stack = self.stack_id.split('/').nth(1).unwrap_or(&self.stack_id);
+        write!(formatter, "{} of stack {stack}", self.logical_resource_id)
+    }
+}
+
+/// The ledger of one database, as one request sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The resource that the request is for, if it was here before.
+    pub resource: Option<ResourceRecord>,
+    /// This very request, if it was decided before.
+    pub request: Option<RequestRecord>,
+    /// Every extension that a resource owns or that this worker created, by name.
+    pub managed: BTreeMap<String, Managed>,
+}
+
+/// The ledger of one database as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WholeLedger {
+    /// The resources that are there.
+    pub resources: Vec<LiveResource>,
+    /// Every extension that a resource owns or that this worker created, by name, with all its owners.
+    pub managed: BTreeMap<String, Managed>,
+    /// What the re-sync that asks came to in this database, if it was here before and changed something.
+    pub resync: Option<serde_json::Value>,
+}
+
+/// A resource that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveResource {
+    /// The resource.
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    /// Its properties as the stack wrote them.
+    pub declared: serde_json::Value,
+}
+
+/// What the ledger knows of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// What it came to in this database; none where it was not carried out.
+    pub outcome: Option<serde_json::Value>,
+    /// The answer to it, in the one database that keeps it.
+    pub response: Option<String>,
+}
+
+/// What the ledger knows of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceRecord {
+    /// The id that its last answer gave.
+    pub physical_resource_id: String,
+    /// Whether it is there.
+    pub state: ResourceState,
+    /// `Create`, `Update` or `Delete`: the last request that was carried out.
+    pub request_type: String,
+    /// When that request was published.
+    pub requested_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Whether a resource is there. A deleted one is remembered, so that a Create that comes late changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceState {
+    /// It is there.
+    Live,
+    /// It was deleted.
+    Deleted,
+}
+
+/// An extension that resources own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Managed {
+    /// How it came to be.
+    pub origin: Origin,
+    /// The resources that own it, of those beside the request's own one at the most; none where the last one left it
+    /// behind.
+    pub owners: Vec<Owner>,
+}
+
+/// How an extension came to be in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// This worker created it: it may drop it.
+    Created,
+    /// It was there: it is never dropped.
+    Adopted,
+}
+
+/// A resource that owns an extension.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// The resource.
+    pub resource: ResourceKey,
+    /// Why it owns it.
+    pub role: Role,
+}
+
+/// Why a resource owns an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It declares it.
+    Declared,
+    /// `CASCADE` brought it along with one that it declares.
+    Dependency,
+}
+
+impl Ledger {
+    /// The extensions that a resource owns.
+    pub fn owned_by<'a>(
+        &'a self,
+        resource: &'a ResourceKey,
+    ) -> impl Iterator<Item = (&'a str, &'a Managed)> {
+        self.managed
+            .iter()
+            .filter(|(_, managed)| {
+                managed
+                    .owners
+                    .iter()
+                    .any(|owner| owner.resource == *resource)
+            })
+            .map(|(name, managed)| (name.as_str(), managed))
+    }
+
+    /// The extensions that resources beside this one own.
+    pub fn owned_by_others(&self, resource: &ResourceKey) -> BTreeSet<&str> {
+        self.managed
+            .iter()
+            .filter(|(_, managed)| {
+                managed
+                    .owners
+                    .iter()
+                    .any(|owner| owner.resource != *resource)
+            })
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// A resource beside this one that owns the extension.
+    pub fn other_owner(&self, extension: &str, resource: &ResourceKey) -> Option<&ResourceKey> {
+        self.managed
+            .get(extension)?
+            .owners
+            .iter()
+            .map(|owner| &owner.resource)
+            .find(|owner| *owner != resource)
+    }
+}

@@ -1,0 +1,231 @@
+//! How a connection is made, and proves that it lives.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use deadpool::managed::{Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use futures_util::future::join;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::config::SslNegotiation;
+
+use super::PoolSettings;
+use super::guarded_stream::Streams;
+use super::limit::{Budget, Permit};
+use super::resolve::{ResolveError, Resolver};
+use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
+use crate::credentials::AuthPolicy;
+use crate::credentials::secrets::Password;
+use crate::metrics::{Gauge, Held};
+use crate::postgres_error::DatabaseError;
+use crate::process::error_chain::with_causes;
+use crate::process::tls::SslMode;
+use crate::target::Target;
+
+/// For how long a connection that was used is not asked whether it lives: under load that question would be a round trip
+/// for each request. One that died all the same costs an attempt, and is tried again.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made: TCP and TLS, authentication included.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long TCP alone may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer may be silent before it is asked whether it is there, and how long between two such questions. With
+/// the next they find a host that is gone within 25 seconds.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long what was sent may go unacknowledged.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a server may be silent that has next to nothing to do: twice as long as a statement waits for a lock. A peer
+/// that takes everything and says nothing is not found otherwise.
+pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("all connections of the process are in use")]
+    Exhausted,
+    #[error("connection timed out")]
+    TimedOut,
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("PostgreSQL's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// A connection, and the right to it: both end together.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: ClientWrapper,
+    /// What was found at its start; whether the database has a ledger is kept up to date.
+    pub(super) start: SessionStart,
+    _permit: Permit,
+    _open: Held,
+}
+
+impl Deref for Connection {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+/// Makes the connections of one pool: the driver's own way, within the budget.
+pub(super) struct Connections {
+    config: tokio_postgres::Config,
+    resolver: Resolver,
+    streams: Streams,
+    budget: Budget,
+    open: Gauge,
+    make_room: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Connections {
+    /// To a database, with a password. `make_room` closes connections that are at rest, if there are any.
+    pub(super) fn new(
+        settings: &PoolSettings,
+        target: &Target,
+        password: &Password,
+        budget: Budget,
+        make_room: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        let policy = AuthPolicy {
+            methods: settings.auth_methods.clone(),
+            is_token: password.is_token(),
+            is_verified: settings.ssl_mode == SslMode::VerifyFull,
+        };
+        Self {
+            config: postgres_config(target, password),
+            resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
+            streams: Streams::new(settings.tls.clone(), settings.ssl_mode, policy),
+            budget,
+            open: settings.open.clone(),
+            make_room,
+        }
+    }
+
+    /// The way to the server for a cancel request.
+    pub(super) fn streams(&self) -> Streams {
+        self.streams.clone()
+    }
+
+    /// Connects to an address that the host leads to now, once it was seen to be one that is allowed: no later answer of
+    /// DNS can lead elsewhere. Of several the first that serves is taken.
+    async fn connect(&self) -> Result<ClientWrapper, ConnectError> {
+        let mut config = self.config.clone();
+        let host = self.resolver.host();
+        for ip in self.resolver.resolve().await? {
+            config.host(host).hostaddr(ip);
+        }
+        // Boxed: what the driver awaits is deep.
+        let connecting = Box::pin(config.connect(self.streams()));
+        let (client, connection) = connecting.await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(
+                    error = with_causes(&error),
+                    "connection to PostgreSQL ended"
+                );
+            }
+        });
+        Ok(ClientWrapper::new(client, task))
+    }
+}
+
+/// The answer to a statement that takes no time but to wait for a lock. After a failure the connection is used up.
+pub(super) async fn promptly<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, DatabaseError> {
+    match tokio::time::timeout(SILENCE_TIMEOUT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            let silence = format!("no answer within {} s", SILENCE_TIMEOUT.as_secs());
+            Err(DatabaseError::Lost(silence, None))
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Connections")
+    }
+}
+
+impl deadpool::managed::Manager for Connections {
+    type Type = Connection;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Connection, ConnectError> {
+        let permit = self.budget.permit(&self.make_room).await;
+        let permit = permit.ok_or(ConnectError::Exhausted)?;
+        let made = async {
+            let client = self.connect().await?;
+            let start = begin_session(&client).await?;
+            Ok((client, start))
+        };
+        let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut))?;
+        Ok(Connection {
+            client,
+            start,
+            _permit: permit,
+            _open: self.open.hold(),
+        })
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut Connection,
+        metrics: &Metrics,
+    ) -> RecycleResult<ConnectError> {
+        if metrics.last_used() < TRUSTED && !connection.client.is_closed() {
+            return Ok(());
+        }
+        if connection.client.is_closed() {
+            return Err(RecycleError::message("the connection was closed"));
+        }
+        let lives = connection.client.simple_query("").await;
+        lives.map_err(|error| RecycleError::Backend(error.into()))?;
+        Ok(())
+    }
+}
+
+async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
+    let begin = client.batch_execute(SESSION_BEGIN);
+    let (begun, messages) = join(begin, client.simple_query(SESSION_START)).await;
+    begun?;
+    let messages = messages?;
+    let document = messages.iter().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            row.try_get(0).ok().flatten()
+        } else {
+            None
+        }
+    });
+    serde_json::from_str(document.unwrap_or_default())
+        .map_err(|error| ConnectError::Unreadable(error.to_string()))
+}
+
+fn postgres_config(target: &Target, password: &Password) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .port(target.address.port)
+        .dbname(&target.database)
+        .user(&target.username)
+        .password(password.expose())
+        .application_name("extension-worker")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(3)
+        .tcp_user_timeout(TCP_USER_TIMEOUT)
+        // What is negotiated is up to `Streams`.
+        .ssl_mode(tokio_postgres::config::SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct);
+    config
+}

@@ -1,0 +1,21 @@
+//! PostgreSQL. The only module that knows tokio-postgres and deadpool.
+
+mod connection;
+mod error;
+mod guard;
+mod guarded_stream;
+mod limit;
+mod observe;
+mod pool;
+mod reached;
+mod resolve;
+mod schema_objects;
+mod session;
+mod transaction;
+
+pub use limit::Budget;
+pub use observe::Scope;
+pub use pool::{PoolSettings, Pools};
+pub use reached::Reached;
+pub use schema_objects::SchemaObjects;
+pub use session::{Applied, DatabaseNames, Session};

@@ -1,0 +1,245 @@
+//! Connections: a pool for each database and role, and a number that all of them have at the most.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{Pool, PoolError, TimeoutType};
+use deadpool_postgres::Runtime;
+
+use super::Session;
+use super::connection::{ConnectError, Connections};
+use super::error::unreachable;
+use super::limit::Budget;
+use super::reached::Reached;
+use crate::credentials::secrets::Password;
+use crate::credentials::{AuthMethod, HostPatterns};
+use crate::metrics::Gauge;
+use crate::plan::SchemaCheck;
+use crate::postgres_error::DatabaseError;
+use crate::process::tls::SslMode;
+use crate::target::Target;
+
+/// How connections are made and kept.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// libpq's `sslmode`.
+    pub ssl_mode: SslMode,
+    /// The TLS configuration that goes with it.
+    pub tls: rustls::ClientConfig,
+    /// How a password may be given to a server.
+    pub auth_methods: Vec<AuthMethod>,
+    /// The patterns that allow local addresses; none where every address may be connected to.
+    pub hosts: Option<Arc<HostPatterns>>,
+    /// Connections at the most, for each database and role.
+    pub per_database: usize,
+    /// Connections at the most, all databases together, those at rest included.
+    pub in_all: usize,
+    /// Counts the connections that are open.
+    pub open: Gauge,
+    /// What becomes of a step whose script would see objects of roles of lower rank.
+    pub schema_check: SchemaCheck,
+    /// Whether the ledger may become a part of a publication of all tables.
+    pub publish_ledger: bool,
+}
+
+/// Databases that are not managed: what is in a template is copied to every new database, its ledger too, and `rdsadmin`
+/// is RDS's own.
+const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
+
+/// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
+/// one costs some milliseconds.
+const REST: Duration = Duration::from_secs(10);
+/// How long a session waits for one of the pool's connections.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a kept connection may take to prove that it lives.
+const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// All pools of the process.
+#[derive(Debug)]
+pub struct Pools {
+    settings: PoolSettings,
+    budget: Budget,
+    pools: Arc<Shelf>,
+    reached: Reached,
+}
+
+/// Pools by what they lead to.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<HashMap<Target, Entry>>);
+
+/// A pool, and the password that its connections were made with.
+#[derive(Debug, Clone)]
+struct Entry {
+    pool: Pool<Connections>,
+    password: Password,
+    used_at: Instant,
+}
+
+impl Entry {
+    fn is_busy(&self) -> bool {
+        let status = self.pool.status();
+        status.size > status.available
+    }
+}
+
+impl Shelf {
+    /// Closes what is at rest of the pool that was used last the longest ago.
+    fn make_room(&self) {
+        let pools = self.pools();
+        let mut entries: Vec<&Entry> = pools.values().collect();
+        entries.sort_unstable_by_key(|entry| entry.used_at);
+        for entry in entries {
+            if !entry.pool.retain(|_, _| false).removed.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<Target, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pools {
+    /// No pool yet. Those that are made go when they are at rest for long: an open connection keeps a database from being
+    /// dropped, and counts against the server's.
+    pub fn new(settings: PoolSettings) -> Self {
+        let pools: Arc<Shelf> = Arc::default();
+        let swept = Arc::downgrade(&pools);
+        tokio::spawn(async move {
+            while let Some(pools) = swept.upgrade() {
+                let is_used = |entry: &Entry| entry.used_at.elapsed() < REST || entry.is_busy();
+                pools.pools().retain(|_, entry| is_used(entry));
+                drop(pools);
+                tokio::time::sleep(REST / 10).await;
+            }
+        });
+        Self {
+            budget: Budget::new(settings.in_all),
+            settings,
+            pools,
+            reached: Reached::default(),
+        }
+    }
+
+    /// The connections that there may be, to be asked how many there are.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Which servers this process has had a connection to.
+    pub fn reached(&self) -> &Reached {
+        &self.reached
+    }
+
+    /// A connection to a database that is to be managed, kept or new.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where none could be made in time; [`DatabaseError::ReservedDatabase`] where the database is none
+    /// to manage.
+    pub async fn session(
+        &self,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
+        if RESERVED.contains(&target.database.as_str()) {
+            return Err(DatabaseError::ReservedDatabase(target.database.clone()));
+        }
+        self.session_for_listing(target, password).await
+    }
+
+    /// A connection to any database, for a look at the server's list of databases.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where none could be made in time.
+    pub async fn session_for_listing(
+        &self,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
+        let pool = self.pool(target, password)?;
+        let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
+        let connection = pool.get().await.map_err(|error| match error {
+            PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
+            PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
+            PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
+            PoolError::Backend(ConnectError::TimedOut)
+            | PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => timed_out(),
+            PoolError::Backend(ConnectError::Exhausted) => {
+                DatabaseError::Exhausted(self.settings.in_all)
+            }
+            PoolError::Timeout(TimeoutType::Wait) => DatabaseError::Busy,
+            other @ (PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_)) => {
+                DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
+            }
+        })?;
+        self.reached.note(&target.address);
+        let streams = pool.manager().streams();
+        Ok(Session::new(
+            connection,
+            streams,
+            self.budget.clone(),
+            &self.settings,
+        ))
+    }
+
+    /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an
+    /// extension's old library loaded, is not met twice.
+    pub fn forget(&self, target: &Target) {
+        if let Some(entry) = self.pools.pools().get(target) {
+            entry.pool.retain(|_, _| false);
+        }
+    }
+
+    /// Keeps no connection to a database that nobody is expected to come back to soon.
+    pub fn let_go(&self, target: &Target) {
+        drop(self.pools.pools().remove(target));
+    }
+
+    /// Whoever has another password gets no connection that was made with this one.
+    fn pool(
+        &self,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Pool<Connections>, DatabaseError> {
+        let mut pools = self.pools.pools();
+        if let Some(entry) = pools
+            .get_mut(target)
+            .filter(|entry| entry.password == *password)
+        {
+            entry.used_at = Instant::now();
+            return Ok(entry.pool.clone());
+        }
+        let shelf = Arc::downgrade(&self.pools);
+        let connections = Connections::new(
+            &self.settings,
+            target,
+            password,
+            self.budget.clone(),
+            Box::new(move || {
+                if let Some(shelf) = shelf.upgrade() {
+                    shelf.make_room();
+                }
+            }),
+        );
+        let pool = Pool::builder(connections)
+            .runtime(Runtime::Tokio1)
+            .max_size(self.settings.per_database)
+            .wait_timeout(Some(WAIT_TIMEOUT))
+            .recycle_timeout(Some(RECYCLE_TIMEOUT))
+            .build()
+            .map_err(|error| {
+                DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
+            })?;
+        let entry = Entry {
+            pool: pool.clone(),
+            password: password.clone(),
+            used_at: Instant::now(),
+        };
+        pools.insert(target.clone(), entry);
+        Ok(pool)
+    }
+}

@@ -1,0 +1,67 @@
+//! Rows that an extension's users have put into its own tables: pg_cron's jobs, pg_partman's configuration. `pg_depend` knows
+//! nothing of them, and DROP EXTENSION takes them along.
+
+use tokio_postgres::SimpleQueryMessage;
+
+use super::{Session, last_row};
+use crate::plan::Step;
+use crate::postgres::connection::promptly;
+use crate::postgres::transaction::PIN;
+use crate::postgres_error::DatabaseError;
+
+impl Session {
+    /// The configuration tables of the extension that hold rows of its users, by the conditions that `pg_dump` saves them
+    /// by; none where it has none. A table that cannot be read counts, as nothing says that it is empty.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(super) async fn configuration_rows(
+        &self,
+        step: &Step,
+    ) -> Result<Option<String>, DatabaseError> {
+        let sql = format!(
+            "{PIN}; {}",
+            tables(&postgres_protocol::escape::escape_literal(step.extension()))
+        );
+        let messages = promptly(self.client()?.simple_query(&sql)).await?;
+        let mut used = Vec::new();
+        let mut queries = Vec::new();
+        for message in &messages {
+            if let SimpleQueryMessage::Row(row) = message {
+                match (row.try_get(0)?, row.try_get(1)?) {
+                    (Some(_), Some(query)) => queries.push(query.to_owned()),
+                    (Some(table), None) => used.push(format!("table {table} cannot be looked at")),
+                    (None, _) => {}
+                }
+            }
+        }
+        if !queries.is_empty() {
+            let query = format!(
+                "SAVEPOINT before_rows; SELECT string_agg(used, ', ') FROM ({}) AS tables (used)",
+                queries.join(" UNION ALL ")
+            );
+            match promptly(self.client()?.simple_query(&query)).await {
+                Ok(messages) => used.extend(last_row(&messages)?.map(str::to_owned)),
+                Err(error) if error.sql().is_some() => {
+                    let back = "ROLLBACK TO SAVEPOINT before_rows";
+                    promptly(self.client()?.batch_execute(back)).await?;
+                    used.push(format!("its configuration tables cannot be read ({error})"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((!used.is_empty()).then(|| used.join(", ")))
+    }
+}
+
+/// Of each configuration table its name and a query; no query where a policy of another role's could run.
+fn tables(extension: &str) -> String {
+    format!(
+        "SELECT c.oid::regclass::text, CASE WHEN NOT c.relrowsecurity OR r.rolsuper OR r.rolname = session_user THEN
+           format('SELECT %L WHERE EXISTS (SELECT FROM %s %s)', 'table ' || c.oid::regclass || ' holds rows', c.oid::regclass,
+                  e.extcondition[i]) END
+         FROM pg_extension e CROSS JOIN LATERAL generate_subscripts(e.extconfig, 1) i
+         JOIN pg_class c ON c.oid = e.extconfig[i] AND c.relkind IN ('r', 'p') JOIN pg_roles r ON r.oid = c.relowner
+         WHERE e.extname = {extension}"
+    )
+}

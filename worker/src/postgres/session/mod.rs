@@ -1,0 +1,475 @@
+//! One transaction on one connection. A session that is dropped before its end takes its connection with it.
+
+mod configuration;
+mod ledger;
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use futures_util::future::{join, join3, try_join};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::PoolSettings;
+use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
+use super::guarded_stream::Streams;
+use super::limit::Budget;
+use super::observe::{self, Scope};
+use super::schema_objects::{self, SchemaObjects};
+use super::transaction::PIN;
+use crate::extension::{Observed, SchemaName, TleFunction};
+use crate::ledger::{Ledger, PUBLISHED, ResourceKey, UNTRUSTED, newest_version};
+use crate::plan::{DropMode, SchemaCheck, Step};
+use crate::postgres_error::DatabaseError;
+
+/// Fails outside a transaction: what follows does not run where its beginning failed.
+const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
+
+/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
+const LOOKS: u32 = 3;
+
+/// The sessions that hold the lock of the ledger.
+const HOLDERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', l.pid, a.usename), ', ') \
+                       FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                       WHERE l.relation = to_regclass('extension_worker.ledger') AND l.granted \
+                       AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') AND l.pid <> pg_backend_pid() \
+                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// How long a cancel request may take: it is a connection of its own.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection, and while it lasts a transaction.
+pub struct Session {
+    /// None once the connection is used up.
+    client: Option<Object<Connections>>,
+    /// A transaction is open, or a statement runs.
+    is_busy: bool,
+    /// The way to the server for a cancel request.
+    streams: Streams,
+    budget: Budget,
+    schema_check: SchemaCheck,
+    publish_ledger: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It was done.
+    Done,
+    /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
+    InUse(String),
+}
+
+/// The databases of a server, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatabaseNames {
+    /// Those that a client of this worker's kind can name.
+    pub usable: Vec<String>,
+    /// Those whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
+    pub not_utf8: Vec<String>,
+}
+
+impl Session {
+    pub(super) fn new(
+        client: Object<Connections>,
+        streams: Streams,
+        budget: Budget,
+        settings: &PoolSettings,
+    ) -> Self {
+        Self {
+            client: Some(client),
+            is_busy: false,
+            streams,
+            budget,
+            schema_check: settings.schema_check,
+            publish_ledger: settings.publish_ledger,
+        }
+    }
+
+    /// Begins the transaction, takes the lock of the ledger where there is one, has the server decide whether the ledger
+    /// may be used, and looks at the database: one round trip.
+    ///
+    /// No statement runs for longer than `statement_timeout`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin(
+        &mut self,
+        scope: &Scope,
+        statement_timeout: Duration,
+    ) -> Result<Observed, DatabaseError> {
+        let (observed, _) = self.begin_with(scope, statement_timeout, None).await?;
+        Ok(observed)
+    }
+
+    /// The same, and reads the ledger in the same round trip; none where there is none of the newest version.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin_and_read(
+        &mut self,
+        scope: &Scope,
+        statement_timeout: Duration,
+        resource: &ResourceKey,
+        request_id: &str,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        self.begin_with(scope, statement_timeout, Some((resource, request_id)))
+            .await
+    }
+
+    /// The ledger is asked behind the check that it may be used: where that fails, the transaction is aborted.
+    async fn begin_with(
+        &mut self,
+        scope: &Scope,
+        statement_timeout: Duration,
+        read: Option<(&ResourceKey, &str)>,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        self.is_busy = true;
+        for _ in 0..LOOKS {
+            let start = &self.connection()?.start;
+            let expected = start.has_ledger;
+            // A timeout that is set in a message does not hold for the rest of that message: messages that are sent
+            // together.
+            let begin = start.begin(statement_timeout);
+            let begun = promptly(self.client()?.batch_execute(&begin));
+            let sql = format!(
+                "{IN_TRANSACTION}; {}; {}",
+                start.lock_and_check(),
+                scope.sql()
+            );
+            let (begun, observed, document) = match read.filter(|_| expected) {
+                Some((resource, request_id)) => {
+                    let document = self.read_ledger(resource, request_id);
+                    let (begun, observed, document) =
+                        join3(begun, self.observed(&sql), document).await;
+                    (begun, observed, Some(document))
+                }
+                None => {
+                    let (begun, observed) = join(begun, self.observed(&sql)).await;
+                    (begun, observed, None)
+                }
+            };
+            begun?;
+            let found = match observed {
+                Ok(observed) => {
+                    let found = observed.ledger_version == Some(newest_version());
+                    if found == expected {
+                        return Ok((observed, document.transpose()?));
+                    }
+                    found
+                }
+                Err(error) => self.without_ledger(error, statement_timeout).await?,
+            };
+            promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+            if let Some(connection) = &mut self.client {
+                connection.start.has_ledger = found;
+            }
+        }
+        Err(DatabaseError::LedgerAppeared)
+    }
+
+    /// Why the beginning failed; false where the ledger that was expected is not there any more.
+    async fn without_ledger(
+        &self,
+        error: DatabaseError,
+        statement_timeout: Duration,
+    ) -> Result<bool, DatabaseError> {
+        let sqlstate = error.sql().map(|refused| refused.sqlstate.as_str());
+        let has_ledger = self.connection()?.start.has_ledger;
+        match sqlstate {
+            Some("42P01" | "3F000") if has_ledger => Ok(false),
+            // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
+            Some("55P03" | "42501") if has_ledger => {
+                let start = &self.connection()?.start;
+                let sql = format!(
+                    "ROLLBACK; {}{}; {HOLDERS}",
+                    start.begin(statement_timeout),
+                    start.check()
+                );
+                let messages = promptly(self.client()?.simple_query(&sql)).await;
+                let messages = messages.map_err(untrusted)?;
+                match last_row(&messages)? {
+                    Some(holders) => Err(DatabaseError::LedgerLocked(holders.to_owned())),
+                    None => Err(error),
+                }
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Looks again: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn observe(&mut self, scope: &Scope) -> Result<Observed, DatabaseError> {
+        self.observed(&format!("{PIN}; {}", scope.sql())).await
+    }
+
+    /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
+    /// more of it there: one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn inspect(
+        &self,
+        schemas: &BTreeSet<SchemaName>,
+        extensions: &BTreeSet<&str>,
+    ) -> Result<SchemaObjects, DatabaseError> {
+        let acts_as = self.connection()?.start.acts_as();
+        let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
+        let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
+        serde_json::from_str(last_row(&messages)?.unwrap_or_default())
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
+    /// Whether objects that [`Self::inspect`] finds are refused.
+    pub fn schema_check(&self) -> SchemaCheck {
+        self.schema_check
+    }
+
+    /// Carries a step out, which may take as long as `budget`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn apply(&mut self, step: &Step, budget: Duration) -> Result<Applied, DatabaseError> {
+        let sql = step.sql();
+        let may_stay = matches!(
+            step,
+            Step::Drop {
+                mode: DropMode::IfUnused,
+                ..
+            }
+        );
+        if let Step::Drop {
+            mode: DropMode::IfUnused | DropMode::Restrict,
+            ..
+        } = step
+            && let Some(rows) = self.configuration_rows(step).await?
+        {
+            return if may_stay {
+                Ok(Applied::InUse(rows))
+            } else {
+                Err(DatabaseError::ConfigurationRows(rows))
+            };
+        }
+        // What earlier steps took is not there for this one. A timeout that is set in a message does not hold for the
+        // rest of that message: two messages, sent together.
+        let client = self.client()?;
+        let timeout = format!(
+            "SET LOCAL statement_timeout = {}; {}",
+            budget.as_millis().max(1),
+            self.connection()?.start.ordinary_path()
+        );
+        if !may_stay {
+            try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
+            return Ok(Applied::Done);
+        }
+        let begin = format!("{timeout}; SAVEPOINT before_drop");
+        client.batch_execute(&begin).await?;
+        match self
+            .client()?
+            .batch_execute(&sql)
+            .await
+            .map_err(DatabaseError::from)
+        {
+            Ok(()) => Ok(Applied::Done),
+            Err(error) => match error.sql() {
+                Some(refused) if refused.sqlstate == "2BP01" => {
+                    self.client()?
+                        .batch_execute("ROLLBACK TO SAVEPOINT before_drop")
+                        .await?;
+                    let detail = refused
+                        .detail
+                        .clone()
+                        .unwrap_or_else(|| refused.message.clone());
+                    Ok(Applied::InUse(detail.replace('\n', "; ")))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Carries a step out as [`Self::apply`] does; where PostgreSQL refuses it, the transaction goes on without it: the
+    /// inner error.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], after which nothing goes on.
+    pub async fn try_apply(
+        &mut self,
+        step: &Step,
+        budget: Duration,
+    ) -> Result<Result<(), DatabaseError>, DatabaseError> {
+        promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
+        // The server ends a statement in time, unless it says nothing more at all.
+        let applied = tokio::time::timeout(budget + SILENCE_TIMEOUT, self.apply(step, budget));
+        let applied = applied.await.unwrap_or_else(|_| {
+            let silence = format!(
+                "no answer within {} s",
+                (budget + SILENCE_TIMEOUT).as_secs()
+            );
+            Err(DatabaseError::Lost(silence, None))
+        });
+        match applied {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if error.sql().is_some() => {
+                let back = "ROLLBACK TO SAVEPOINT before_step";
+                promptly(self.client()?.batch_execute(back)).await?;
+                Ok(Err(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes back what [`Self::try_apply`] did last; the transaction goes on.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn take_back(&mut self) -> Result<(), DatabaseError> {
+        let back = "ROLLBACK TO SAVEPOINT before_step";
+        promptly(self.client()?.batch_execute(back)).await
+    }
+
+    /// The functions in which pg_tle keeps extensions; none where its schema is not its own. They are read and not
+    /// called.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tle_functions(&mut self) -> Result<Vec<TleFunction>, DatabaseError> {
+        let row = promptly(self.client()?.query_typed_one(
+            "SELECT coalesce(json_agg(json_build_object('name', p.proname, \
+                 'body', CASE WHEN p.proname LIKE '%.control' THEN p.prosrc END)), '[]')::text \
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+             JOIN pg_catalog.pg_extension e ON e.extname = 'pg_tle' AND (e.extnamespace = n.oid OR EXISTS (\
+                 SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass \
+                 AND d.objid = n.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
+                 AND d.refobjid = e.oid AND d.deptype = 'e')) \
+             WHERE n.nspname = 'pgtle' AND p.pronargs = 0 \
+             AND (p.proname LIKE '%.control' OR p.proname LIKE '%.sql')",
+            &[],
+        ))
+        .await?;
+        let document: String = row.try_get(0)?;
+        serde_json::from_str(&document)
+            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    }
+
+    /// Gives up what was done. The connection can be used again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn roll_back(mut self) -> Result<(), DatabaseError> {
+        promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+        self.is_busy = false;
+        Ok(())
+    }
+
+    /// Gives up what was done by the connection's end, which takes no round trip: for who does not come back. Every
+    /// statement was answered, so that there is nothing to cancel.
+    pub fn close(mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+
+    /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
+    ///
+    /// A name is kept in the encoding of the database that it was given in, and a client finds it by just its bytes: they
+    /// are read without a conversion.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn databases(&mut self) -> Result<DatabaseNames, DatabaseError> {
+        self.is_busy = true;
+        let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
+        let begin = format!("{begin}SET LOCAL client_encoding = 'SQL_ASCII'");
+        promptly(self.client()?.batch_execute(&begin)).await?;
+        let rows = promptly(self.client()?.query_typed(
+            "SELECT namesend(datname) FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+                 AND has_database_privilege(oid, 'CONNECT') \
+                 AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
+            &[],
+        ))
+        .await?;
+        promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+        self.is_busy = false;
+        let mut names = DatabaseNames::default();
+        for row in &rows {
+            match String::from_utf8(row.try_get(0)?) {
+                Ok(name) => names.usable.push(name),
+                // Plain ASCII: the ledger of a database in any encoding takes it.
+                Err(other) => names
+                    .not_utf8
+                    .push(other.as_bytes().escape_ascii().to_string()),
+            }
+        }
+        Ok(names)
+    }
+
+    async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
+        let messages = promptly(self.client()?.simple_query(sql)).await;
+        let messages = messages.map_err(untrusted)?;
+        let document = last_row(&messages)?;
+        observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
+    }
+
+    fn connection(&self) -> Result<&Connection, DatabaseError> {
+        self.client
+            .as_deref()
+            .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
+    }
+
+    fn client(&self) -> Result<&Client, DatabaseError> {
+        self.connection().map(Deref::deref)
+    }
+}
+
+/// Of several statements the last one's row is wanted. A database of encoding SQL_ASCII converts nothing: what it holds may
+/// be no UTF-8.
+fn last_row(messages: &[SimpleQueryMessage]) -> Result<Option<&str>, DatabaseError> {
+    let row = messages.iter().rev().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            Some(row)
+        } else {
+            None
+        }
+    });
+    let text = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(text.flatten())
+}
+
+/// The server's decision that the ledger may not be used, or made, comes as an error of a conversion.
+fn untrusted(error: DatabaseError) -> DatabaseError {
+    let said = |mark: &str| {
+        let refused = error.sql().filter(|refused| refused.sqlstate == "22P02")?;
+        let (_, problem) = refused.message.split_once(mark)?;
+        Some(problem.strip_suffix('"').unwrap_or(problem).to_owned())
+    };
+    if let Some(problem) = said(UNTRUSTED) {
+        return DatabaseError::UntrustedLedger(problem);
+    }
+    match said(PUBLISHED) {
+        Some(publication) => DatabaseError::PublishedLedger(publication),
+        None => error,
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        if self.is_busy {
+            // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
+            // it would let the statement run on; and a cancel request that does not arrive is made up for by
+            // client_connection_check_interval.
+            let (token, streams) = (client.cancel_token(), self.streams.clone());
+            tokio::spawn(async move {
+                drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(streams)).await);
+            });
+            drop(Object::take(client));
+        } else if self.budget.is_wanted() {
+            drop(Object::take(client));
+        }
+    }
+}

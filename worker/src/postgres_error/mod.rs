@@ -1,0 +1,171 @@
+//! What goes wrong with a database, and what to do about it. Pure: [`crate::postgres`] makes these out of the driver's
+//! errors.
+
+mod sqlstate;
+mod statement;
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+pub use sqlstate::{Class, classify};
+pub use statement::Statement;
+
+/// Of PostgreSQL's CONTEXT: a Reason has room for its first lines.
+const MAX_CONTEXT_CHARACTERS: usize = 400;
+
+/// A fault of a connection or a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The host name does not exist.
+    #[error("the host name does not exist")]
+    NoSuchHost(#[source] Box<dyn StdError + Send + Sync>),
+    /// No connection could be made. The text says what happened.
+    #[error("{0}")]
+    Unreachable(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// A connection broke. The text says what happened.
+    #[error("the connection was lost: {0}")]
+    Lost(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// The worker's own connections to the database are all in use.
+    #[error("the worker's connections to this database are all in use")]
+    Busy,
+    /// All connections that the worker may have are in use, in all databases.
+    #[error("all {0} connections of the worker are in use (WORKER_CONNECTIONS)")]
+    Exhausted(usize),
+    /// The server's certificate is not trusted, or TLS could not be agreed on.
+    #[error("TLS: {0}")]
+    Tls(String, #[source] Box<dyn StdError + Send + Sync>),
+    /// The server asks for a secret in a way in which it is not given, or knows nothing of it. The text says which.
+    #[error("{0}")]
+    Authentication(String, #[source] Box<dyn StdError + Send + Sync>),
+    /// The server sent more than any answer takes.
+    #[error(
+        "the server sent more than 8 MB in answer to one request, and was not listened to further"
+    )]
+    TooMuchReceived,
+    /// The host leads to this machine itself, or to its link.
+    #[error(
+        "the host leads to a loopback or link-local address, which is connected to only where a pattern of WORKER_HOSTS \
+         names the host without *, or the address"
+    )]
+    LocalAddress,
+    /// PostgreSQL refused a statement.
+    #[error("{0}")]
+    Sql(Box<SqlError>),
+    /// PostgreSQL refused the log-in.
+    #[error("{0}")]
+    LogIn(Box<SqlError>),
+    /// The answer is not what the query asks for.
+    #[error("PostgreSQL's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// Somebody of lower rank can change what is in the ledger's schema, or how it behaves. The text says what was found.
+    #[error(
+        "the ledger in schema extension_worker is not used, as statements on it could run what another role wrote: {0}. \
+         \\dn+ extension_worker and \\dp extension_worker.* show it; COPY (SELECT ...) TO STDOUT exports its rows; DROP \
+         SCHEMA extension_worker CASCADE removes it, and the next request makes a new one"
+    )]
+    UntrustedLedger(String),
+    /// Another session holds the lock under which a database is changed. The text names it.
+    #[error("the ledger in schema extension_worker is locked by {0}")]
+    LedgerLocked(String),
+    /// Another session made the ledger, or dropped it, since it was looked at.
+    #[error("another session made or dropped the schema extension_worker meanwhile")]
+    LedgerAppeared,
+    /// A publication of all tables would take up the ledger.
+    #[error(
+        "publication \"{0}\" is FOR ALL TABLES and would publish the ledger too: its subscribers stop until they have a table \
+         extension_worker.ledger. Make the schema there (README.md, Settings) and set WORKER_PUBLISH_LEDGER=true, or publish the tables \
+         by name or by schema"
+    )]
+    PublishedLedger(String),
+    /// An extension that is to be dropped holds rows of its users. The text names the tables.
+    #[error("{0}")]
+    ConfigurationRows(String),
+    /// The database is a template, or RDS's own.
+    #[error(
+        "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
+         Name another database"
+    )]
+    ReservedDatabase(String),
+    /// A newer worker made the ledger.
+    #[error(
+        "the ledger in schema extension_worker has version {0}, which this worker does not know: run a newer one"
+    )]
+    NewerLedger(u32),
+    /// An older worker made the ledger, which cannot be read on a replica.
+    #[error(
+        "the ledger in schema extension_worker has version {0}: a request or a re-sync on the writer brings it to the newest"
+    )]
+    OlderLedger(u32),
+}
+
+impl DatabaseError {
+    /// The SQLSTATE, or a word where there is none.
+    pub fn code(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Sql(error) | Self::LogIn(error) => return Cow::Owned(error.sqlstate.clone()),
+            Self::NoSuchHost(_) => "no_such_host",
+            Self::Unreachable(..) => "unreachable",
+            Self::Lost(..) => "lost",
+            Self::Busy | Self::Exhausted(_) => "busy",
+            Self::Tls(..) => "tls",
+            Self::Authentication(..) => "authentication",
+            Self::TooMuchReceived => "too_much_received",
+            Self::LocalAddress => "local_address",
+            Self::Unreadable(_) => "unreadable",
+            Self::UntrustedLedger(_)
+            | Self::LedgerLocked(_)
+            | Self::LedgerAppeared
+            | Self::NewerLedger(_)
+            | Self::OlderLedger(_) => "ledger",
+            Self::ReservedDatabase(_) => "reserved_database",
+            Self::PublishedLedger(_) => "published_ledger",
+            Self::ConfigurationRows(_) => "2BP01",
+        })
+    }
+
+    /// PostgreSQL's error fields, where it was PostgreSQL that refused.
+    pub fn sql(&self) -> Option<&SqlError> {
+        if let Self::Sql(error) | Self::LogIn(error) = self {
+            Some(error)
+        } else {
+            None
+        }
+    }
+}
+
+/// PostgreSQL's error fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlError {
+    /// The five characters.
+    pub sqlstate: String,
+    /// What went wrong.
+    pub message: String,
+    /// More of it.
+    pub detail: Option<String>,
+    /// What may help.
+    pub hint: Option<String>,
+    /// The constraint that was hurt.
+    pub constraint: Option<String>,
+    /// Where it happened: the function and its line, the statement inside it.
+    pub context: Option<String>,
+}
+
+impl fmt::Display for SqlError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        for addition in [&self.detail, &self.hint].into_iter().flatten() {
+            write!(
+                formatter,
+                ". {}",
+                addition.trim_end_matches('.').replace('\n', "; ")
+            )?;
+        }
+        if let Some(context) = &self.context {
+            let context = context.replace('\n', "; ");
+            let shown: String = context.chars().take(MAX_CONTEXT_CHARACTERS).collect();
+            write!(formatter, ". Context: {shown}")?;
+        }
+        write!(formatter, " [{}]", self.sqlstate)
+    }
+}

@@ -1,0 +1,290 @@
+//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger.
+//!
+//! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
+
+mod commit;
+mod idempotency;
+mod script_check;
+mod server_decides;
+pub mod transaction;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use self::commit::{keep, remember_deletion};
+use self::idempotency::{decided, is_meant, is_newer};
+use self::server_decides::{Ruling, ask, is_of_directory};
+use self::transaction::{Goal, Pass, PassEnd, PassError};
+use crate::extension::{Ensure, Observed};
+use crate::ledger::{Ledger, Managed, newest_version};
+use crate::plan::{Intent, Kept, KeptBecause, PassOutcome, Step, plan, settle};
+use crate::postgres::{Applied, Pools, Scope};
+use crate::postgres_error::DatabaseError;
+use crate::process::failpoint;
+use crate::response::reason;
+
+pub use self::commit::keep_response;
+pub(crate) use self::script_check::check_scripts;
+
+/// Makes one pass.
+///
+/// # Errors
+/// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
+pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
+    let mut session = pools.session(pass.target, pass.password).await?;
+    let mut scope = Scope::of(pass.declarations);
+    failpoint::at("before-transaction");
+    let budget = statement_budget(pass.until);
+    let begun = session
+        .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+        .await;
+    let mut unread = None;
+    let (mut before, read_along) = match begun {
+        Err(error) if scope.reads_directory() && is_of_directory(&error) => {
+            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+            unread = Some(error);
+            scope = scope.without_directory();
+            session = pools.session(pass.target, pass.password).await?;
+            session
+                .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+                .await?
+        }
+        begun => begun?,
+    };
+    // What is there is read in its newest form only.
+    let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
+    if has_ledger && !before.in_recovery {
+        session.migrate_ledger(before.ledger_version).await?;
+    }
+    let is_readable =
+        has_ledger && (!before.in_recovery || before.ledger_version == Some(newest_version()));
+    let ledger = match read_along {
+        Some(ledger) => ledger,
+        None if is_readable => session.read_ledger(pass.resource, pass.request_id).await?,
+        None => Ledger::default(),
+    };
+    if let Some(end) = decided(&ledger)? {
+        info!(
+            database = pass.target.database,
+            "this request was decided before"
+        );
+        session.roll_back().await?;
+        return Ok(end);
+    }
+    // A replica knows what was decided, and decides nothing.
+    if before.in_recovery {
+        return Err(PassError::ReadOnly);
+    }
+    if ledger
+        .resource
+        .as_ref()
+        .is_some_and(|resource| is_newer(resource, pass))
+    {
+        return Err(PassError::Superseded);
+    }
+    if let Goal::Deleted {
+        physical_resource_id,
+    } = pass.goal
+        && !is_meant(ledger.resource.as_ref(), physical_resource_id, pass)
+    {
+        return remember_deletion(session, pass, &before, &ledger).await;
+    }
+
+    let intent = Intent {
+        resource: pass.resource,
+        declarations: pass.declarations,
+        deletion_behavior: pass.deletion_behavior,
+        policy: pass.policy,
+    };
+    if pass.goal == Goal::Live && before.installed.contains_key("pg_tle") {
+        let functions = session.tle_functions().await?;
+        before.catalog.add_tle(&functions);
+    }
+    let mut asked = 0..=pass.declarations.len();
+    let mut plan = loop {
+        let obstacle = match plan(&intent, &before, &ledger) {
+            Ok(plan) => break plan,
+            Err(obstacle) => obstacle,
+        };
+        let budget = statement_budget(pass.until);
+        let ruling = match asked.next() {
+            Some(_) => ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?,
+            None => Ruling::Agreed,
+        };
+        match (ruling, unread.take()) {
+            (Ruling::Overruled, why) => unread = why,
+            (Ruling::NotAsked, Some(error)) if !obstacle.sqlstates().is_empty() => {
+                return Err(error.into());
+            }
+            (Ruling::Agreed | Ruling::NotAsked, _) => {
+                return Err(PassError::Obstacle {
+                    obstacle: Box::new(obstacle),
+                    server_version: before.server_version.clone(),
+                });
+            }
+        }
+    };
+    plan.warnings
+        .extend(unread.map(|error| reason::of_unread_list(&error)));
+    let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
+    plan.warnings.extend(warnings);
+    // A Delete is carried out all the same: nothing else would ever undo what was done before.
+    if pass.dry_run && pass.goal == Goal::Live {
+        session.roll_back().await?;
+        return Ok(PassEnd::Outcome(PassOutcome {
+            changes: plan.steps.iter().map(Step::sql).collect(),
+            notes: plan
+                .kept
+                .iter()
+                .map(Kept::to_string)
+                .chain(plan.warnings)
+                .collect(),
+            ..outcome(pass, &before, &before)
+        }));
+    }
+
+    if !plan.steps.is_empty() {
+        info!(
+            database = pass.target.database,
+            extensions = versions(&before),
+            "extensions before"
+        );
+    }
+    if !has_ledger {
+        session.migrate_ledger(before.ledger_version).await?;
+    }
+    let mut changes = Vec::new();
+    let mut kept = plan.kept;
+    for step in &plan.steps {
+        let failed = |error| PassError::Database {
+            error,
+            step: Some(Box::new(step.clone())),
+        };
+        let budget = statement_budget(pass.until);
+        match session.apply(step, budget).await.map_err(failed)? {
+            Applied::Done => {
+                info!(database = pass.target.database, sql = step.sql(), "{step}");
+                changes.push(step.to_string());
+            }
+            Applied::InUse(detail) => {
+                kept.push(Kept {
+                    name: step.extension().to_owned(),
+                    because: KeptBecause::InUse(detail),
+                });
+            }
+        }
+    }
+    let after = if plan.steps.is_empty() {
+        before.clone()
+    } else {
+        let after = session.observe(&scope).await?;
+        check_scripts(&session, plan.steps.iter(), &after).await?;
+        after
+    };
+    let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
+    verify(&intent, &after, &managed, &ledger)?;
+    if !plan.steps.is_empty() {
+        info!(
+            database = pass.target.database,
+            extensions = versions(&after),
+            "extensions after"
+        );
+    }
+
+    let outcome = PassOutcome {
+        changes,
+        notes: kept
+            .iter()
+            .map(Kept::to_string)
+            .chain(plan.warnings)
+            .collect(),
+        ..outcome(pass, &before, &after)
+    };
+    if !outcome.notes.is_empty() {
+        info!(
+            database = pass.target.database,
+            notes = outcome.notes.join("; "),
+            "to be known"
+        );
+    }
+    let end = keep(session, pass, outcome, &ledger, &managed).await?;
+    // A library that a session has loaded stays loaded: after an update no old session may go on.
+    if plan
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Update { .. }))
+    {
+        pools.forget(pass.target);
+    }
+    Ok(end)
+}
+
+/// What was planned and applied plans to nothing.
+fn verify(
+    intent: &Intent<'_>,
+    after: &Observed,
+    managed: &BTreeMap<String, Managed>,
+    before: &Ledger,
+) -> Result<(), PassError> {
+    let ledger = Ledger {
+        managed: managed.clone(),
+        resource: before.resource.clone(),
+        ..Ledger::default()
+    };
+    let rest = plan(intent, after, &ledger).map_err(|_| PassError::NotConverged(Vec::new()))?;
+    if rest.steps.is_empty() {
+        Ok(())
+    } else {
+        Err(PassError::NotConverged(rest.steps))
+    }
+}
+
+fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome {
+    let all = |observed: &Observed| {
+        observed
+            .installed
+            .iter()
+            .map(|(name, installed)| (name.clone(), installed.version.to_string()))
+            .collect()
+    };
+    let declared = pass
+        .declarations
+        .iter()
+        .filter(|declaration| declaration.ensure == Ensure::Present)
+        .filter_map(|declaration| {
+            let (_, installed) = after
+                .installed
+                .iter()
+                .find(|(name, _)| declaration.name.means(name))?;
+            Some((declaration.name.to_string(), installed.version.to_string()))
+        })
+        .collect();
+    PassOutcome {
+        before: all(before),
+        after: all(after),
+        declared,
+        changes: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> PassError {
+    DatabaseError::Unreadable(error.to_string()).into()
+}
+
+fn versions(observed: &Observed) -> String {
+    let all: Vec<String> = observed
+        .installed
+        .iter()
+        .map(|(name, installed)| format!("{name} {}", installed.version))
+        .collect();
+    all.join(", ")
+}
+
+/// PostgreSQL ends a statement in time to say which one it was, and to be answered about.
+fn statement_budget(until: Instant) -> Duration {
+    let left = until.saturating_duration_since(Instant::now());
+    left.saturating_sub(Duration::from_secs(1)).max(left / 2)
+}

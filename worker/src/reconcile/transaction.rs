@@ -1,0 +1,171 @@
+//! What one pass over one database is to do, and why it may come to nothing.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use crate::credentials::secrets::Password;
+use crate::extension::{Declaration, DeletionBehavior};
+use crate::ledger::ResourceKey;
+use crate::plan::{Obstacle, PassOutcome, Policy, Step};
+use crate::postgres_error::{Class, DatabaseError, Statement, classify};
+use crate::response::{Draft, Response, reason};
+use crate::target::Target;
+
+/// What one pass is to do, and for which request.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The database.
+    pub target: &'a Target,
+    /// The role's password.
+    pub password: &'a Password,
+    /// The resource.
+    pub resource: &'a ResourceKey,
+    /// What the resource declares; nothing where it goes.
+    pub declarations: &'a [Declaration],
+    /// The properties as the stack wrote them, for the ledger.
+    pub declared: &'a serde_json::Value,
+    /// What becomes of what it owns and no longer declares.
+    pub deletion_behavior: DeletionBehavior,
+    /// What the operator allows.
+    pub policy: &'a Policy,
+    /// Whether the resource is there afterwards.
+    pub goal: Goal<'a>,
+    /// The id of the resource on this server.
+    pub physical_resource_id: &'a str,
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: &'a str,
+    /// The request.
+    pub request_id: &'a str,
+    /// When it was published.
+    pub published_at: DateTime<Utc>,
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+    /// The answer, where the pass is all that the request asks for: it is kept in the same transaction.
+    pub draft: Option<Draft<'a>>,
+    /// When the pass must be over.
+    pub until: Instant,
+}
+
+/// What a pass comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PassEnd {
+    /// It was carried out, now or before.
+    Outcome(PassOutcome),
+    /// With it the request is answered, now or before.
+    Answered(Response),
+}
+
+/// What a pass leaves of the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal<'a> {
+    /// It is there, as declared.
+    Live,
+    /// It is gone, and with it what it owned.
+    Deleted {
+        /// The id that the request names: of a resource that was replaced it is another.
+        physical_resource_id: &'a str,
+    },
+}
+
+/// Why a pass came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// What is declared cannot be had.
+    #[error("cannot be planned")]
+    Obstacle {
+        /// What stands in the way.
+        obstacle: Box<Obstacle>,
+        /// The server's version.
+        server_version: String,
+    },
+    /// The database refused, or could not be worked on.
+    #[error("could not be carried out")]
+    Database {
+        /// What happened.
+        #[source]
+        error: DatabaseError,
+        /// The step that was under way.
+        step: Option<Box<Step>>,
+    },
+    /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
+    #[error("the server is read-only")]
+    ReadOnly,
+    /// A newer request of the same resource was carried out already.
+    #[error("superseded by a newer request")]
+    Superseded,
+    /// The script of an extension would see what roles of lower rank wrote, under names that it uses: these objects.
+    #[error("objects of roles of lower rank stand where the script of an extension would see them")]
+    UntrustedObjects(Vec<String>),
+    /// PostgreSQL did everything, and the database is not as declared.
+    #[error("the database is not as declared")]
+    NotConverged(Vec<Step>),
+}
+
+impl PassError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Database { error, step } => {
+                let statement = step
+                    .as_ref()
+                    .map_or(Statement::Own, |step| step.statement());
+                classify(error, statement)
+            }
+            Self::ReadOnly => Class::TransientAtMost(3),
+            // Somebody who does not take the lock was at it between the two looks.
+            Self::NotConverged(_) => Class::Race,
+            Self::Obstacle { .. } | Self::Superseded | Self::UntrustedObjects(_) => {
+                Class::Permanent
+            }
+        }
+    }
+
+    /// The SQLSTATE, or a word where there is none.
+    pub fn code(&self) -> Cow<'static, str> {
+        match self {
+            Self::Database { error, .. } => error.code(),
+            Self::ReadOnly => Cow::Borrowed("25006"),
+            Self::NotConverged(_) => Cow::Borrowed("not_converged"),
+            Self::Obstacle { .. } => Cow::Borrowed("obstacle"),
+            Self::Superseded => Cow::Borrowed("superseded"),
+            Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
+        }
+    }
+
+    /// What the Reason leaves out, for the worker's operators.
+    pub fn detail(&self, target: &Target) -> Option<String> {
+        match self {
+            Self::Database { error, .. } => reason::of_connection(error, target),
+            Self::Obstacle { .. }
+            | Self::ReadOnly
+            | Self::Superseded
+            | Self::UntrustedObjects(_)
+            | Self::NotConverged(_) => None,
+        }
+    }
+
+    /// The Reason.
+    pub fn reason(&self, target: &Target) -> String {
+        match self {
+            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, target, server_version),
+            Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
+            Self::ReadOnly => format!(
+                "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
+            ),
+            Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
+            Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
+            Self::NotConverged(steps) => {
+                let missing: Vec<String> = steps.iter().map(Step::sql).collect();
+                format!("{target}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
+            }
+        }
+    }
+}
+
+impl From<DatabaseError> for PassError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database { error, step: None }
+    }
+}

@@ -1,0 +1,171 @@
+//! The SQS body: an SNS envelope around the request, or with raw delivery the request itself.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::read_with_numbers_as_text;
+use super::text::word;
+use crate::resync_protocol::RESYNC;
+use crate::sns_signature::SignedFields;
+
+/// Subject of a subscription's first message, which a topic sends of itself.
+const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
+
+/// What the queue delivered, with what SNS says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// The published document.
+    pub message: Map<String, Value>,
+    /// The topic; raw delivery says none.
+    pub topic_arn: Option<String>,
+    /// When it was published; raw delivery says none.
+    pub timestamp: Option<DateTime<Utc>>,
+    /// What SNS signed, not looked at yet; raw delivery has none.
+    pub signed: Option<SignedFields>,
+}
+
+/// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.
+#[derive(Debug, thiserror::Error)]
+pub enum Undeliverable {
+    /// The body is not JSON.
+    #[error("the body is not JSON")]
+    BodyNotJson(#[source] serde_json::Error),
+    /// The envelope's `Message` is not JSON.
+    #[error("the SNS Message is not JSON")]
+    MessageNotJson(#[source] serde_json::Error),
+    /// The document is no object.
+    #[error("the message is not a JSON object")]
+    NotAnObject,
+    /// SNS asks for a subscription to be confirmed; a subscription made by the topic's owner needs none.
+    #[error("the message is an SNS {SUBSCRIPTION_CONFIRMATION}, not a request")]
+    SubscriptionConfirmation,
+    /// The topic is not one that the worker serves.
+    #[error("topic {0} is not one that this worker serves")]
+    ForeignTopic(String),
+}
+
+impl Envelope {
+    /// Opens an SQS body.
+    ///
+    /// # Errors
+    /// [`Undeliverable`] where there is no document in it, or it came through a topic other than `topics` (empty: any).
+    pub fn open(body: &str, topics: &[String]) -> Result<Self, Undeliverable> {
+        let outer = object(serde_json::from_str(body).map_err(Undeliverable::BodyNotJson)?)?;
+        let (Some(Value::String(kind)), Some(Value::String(topic_arn))) =
+            (outer.get("Type"), outer.get("TopicArn"))
+        else {
+            return Ok(Self {
+                message: published(outer, body).map_err(Undeliverable::BodyNotJson)?,
+                topic_arn: None,
+                timestamp: None,
+                signed: None,
+            });
+        };
+        if kind == SUBSCRIPTION_CONFIRMATION {
+            return Err(Undeliverable::SubscriptionConfirmation);
+        }
+        if !topics.is_empty() && !topics.contains(topic_arn) {
+            return Err(Undeliverable::ForeignTopic(word(topic_arn).to_owned()));
+        }
+        let topic_arn = Some(topic_arn.clone());
+        let timestamp = outer
+            .get("Timestamp")
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok());
+        let message = match outer.get("Message") {
+            Some(Value::String(text)) => {
+                let message = serde_json::from_str(text).map_err(Undeliverable::MessageNotJson)?;
+                published(object(message)?, text).map_err(Undeliverable::MessageNotJson)?
+            }
+            _ => return Err(Undeliverable::NotAnObject),
+        };
+        Ok(Self {
+            message,
+            topic_arn,
+            timestamp,
+            signed: Some(SignedFields::new(outer)),
+        })
+    }
+}
+
+/// What people publish, with its numbers as they are written; what workers send each other has numbers that are meant as
+/// such.
+fn published(
+    message: Map<String, Value>,
+    text: &str,
+) -> Result<Map<String, Value>, serde_json::Error> {
+    let is_internal = message
+        .get("Type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind != RESYNC);
+    if is_internal {
+        return Ok(message);
+    }
+    Ok(match read_with_numbers_as_text(text)? {
+        Value::Object(object) => object,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            message
+        }
+    })
+}
+
+fn object(value: Value) -> Result<Map<String, Value>, Undeliverable> {
+    match value {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Undeliverable::NotAnObject)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
+
+    fn notification() -> String {
+        json!({
+            "Type": "Notification", "TopicArn": TOPIC, "Timestamp": "2026-03-01T12:00:00.042Z",
+            "Message": "{\"RequestType\":\"Create\"}",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn an_envelope_and_raw_delivery_hold_the_same_document() {
+        let enveloped = Envelope::open(&notification(), &[TOPIC.to_owned()]).unwrap();
+        let raw = Envelope::open("{\"RequestType\":\"Create\"}", &[TOPIC.to_owned()]).unwrap();
+        assert_eq!(enveloped.message, raw.message);
+        assert_eq!(
+            enveloped.timestamp.unwrap().timestamp_millis(),
+            1_772_366_400_042
+        );
+        assert_eq!(raw.topic_arn, None);
+    }
+
+    #[test]
+    fn a_topic_that_is_not_served_is_refused() {
+        let refused = Envelope::open(
+            &notification(),
+            &["arn:aws:sns:us-east-1:123456789012:other".to_owned()],
+        );
+        assert!(matches!(refused, Err(Undeliverable::ForeignTopic(topic)) if topic == TOPIC));
+        assert!(Envelope::open(&notification(), &[]).is_ok());
+    }
+
+    #[test]
+    fn what_holds_no_document_is_undeliverable() {
+        for body in [
+            "",
+            "not JSON",
+            "[]",
+            "\"text\"",
+            "{\"Type\":\"Notification\",\"TopicArn\":\"t\",\"Message\":1}",
+        ] {
+            assert!(Envelope::open(body, &[]).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Stage one: what an answer needs, read leniently from a request that may have any other fault.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::Unanswerable;
+use super::text::{printable, word};
+
+/// CloudFormation's own default and upper bound of `ServiceTimeout`.
+const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// CloudFormation's bound of a physical resource id; the other texts that an answer repeats are shorter. Bounded, they
+/// leave room for a Reason in the 4096 bytes of an answer.
+const MAX_ID_BYTES: usize = 1024;
+/// CloudFormation's bound of a logical resource id; a request id is a UUID.
+const MAX_NAME_BYTES: usize = 255;
+/// Of what stands where `Create` should.
+const MAX_KIND_CHARACTERS: usize = 64;
+
+/// What CloudFormation wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestType {
+    /// The resource is new.
+    Create,
+    /// Its properties changed.
+    Update,
+    /// It is to go.
+    Delete,
+    /// Something that CloudFormation does not document; empty where it says nothing.
+    Unknown(String),
+}
+
+impl RequestType {
+    /// The word that CloudFormation uses.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Create => "Create",
+            Self::Update => "Update",
+            Self::Delete => "Delete",
+            Self::Unknown(text) => text,
+        }
+    }
+}
+
+/// The ARN of a stack: `arn:<partition>:cloudformation:<region>:<account>:stack/<name>/<uuid>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackId {
+    /// The whole ARN.
+    pub arn: String,
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    pub partition: String,
+    /// The stack's region.
+    pub region: String,
+    /// The stack's account.
+    pub account: String,
+}
+
+impl StackId {
+    fn parse(arn: &str) -> Option<Self> {
+        let mut parts = arn.splitn(6, ':');
+        let (
+            Some("arn"),
+            Some(partition),
+            Some("cloudformation"),
+            Some(region),
+            Some(account),
+            Some(resource),
+        ) = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        )
+        else {
+            return None;
+        };
+        // The region becomes a part of a host name: nothing but what regions are made of may stand in it.
+        let is_region = !region.is_empty()
+            && region
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_partition = !partition.is_empty()
+            && partition
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        (is_partition && is_region && is_account && resource.starts_with("stack/")).then(|| Self {
+            arn: arn.to_owned(),
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+        })
+    }
+
+    /// The stack's name.
+    pub fn stack_name(&self) -> &str {
+        self.arn.split('/').nth(1).unwrap_or_default()
+    }
+}
+
+/// What names a request and where its answer goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coordinates {
+    /// What CloudFormation wants done.
+    pub request_type: RequestType,
+    /// The stack.
+    pub stack_id: StackId,
+    /// With the stack it identifies the request.
+    pub request_id: String,
+    /// The resource's name in the template.
+    pub logical_resource_id: String,
+    /// The id that an earlier answer gave the resource; a Create has none.
+    pub physical_resource_id: Option<String>,
+    /// `Custom::…`.
+    pub resource_type: Option<String>,
+    /// Where the answer goes, not yet checked.
+    pub response_url: String,
+    /// How long CloudFormation waits for the answer, 1 s to 1 h.
+    pub service_timeout: Duration,
+}
+
+impl Coordinates {
+    /// Reads the coordinates.
+    ///
+    /// # Errors
+    /// [`Unanswerable`] naming the field without which nobody can be answered.
+    pub fn read(message: &Map<String, Value>) -> Result<Self, Unanswerable> {
+        let text = |field: &str| {
+            message
+                .get(field)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let required = |field: &'static str| text(field).ok_or(Unanswerable::Missing(field));
+        // What the answer repeats: printable, so that JSON does not make it longer.
+        let repeated = |field: &'static str, max_bytes: usize| {
+            required(field).and_then(|text| {
+                let fits = text.len() <= max_bytes && text.chars().all(|c| c.is_ascii_graphic());
+                if fits {
+                    Ok(text)
+                } else {
+                    Err(Unanswerable::Unrepeatable(field))
+                }
+            })
+        };
+        let response_url = required("ResponseURL")?;
+        let stack_id = repeated("StackId", MAX_ID_BYTES)?;
+        let physical_resource_id = text("PhysicalResourceId");
+        let is_too_much = |id: &String| id.len() > MAX_ID_BYTES || id.contains(char::is_control);
+        if physical_resource_id.as_ref().is_some_and(is_too_much) {
+            return Err(Unanswerable::Unrepeatable("PhysicalResourceId"));
+        }
+        Ok(Self {
+            request_type: match message.get("RequestType") {
+                Some(Value::String(kind)) => match kind.as_str() {
+                    "Create" => RequestType::Create,
+                    "Update" => RequestType::Update,
+                    "Delete" => RequestType::Delete,
+                    other => RequestType::Unknown(printable(word(other), MAX_KIND_CHARACTERS)),
+                },
+                Some(other) => {
+                    RequestType::Unknown(printable(word(&other.to_string()), MAX_KIND_CHARACTERS))
+                }
+                None => RequestType::Unknown(String::new()),
+            },
+            stack_id: StackId::parse(&stack_id).ok_or(Unanswerable::StackId)?,
+            request_id: repeated("RequestId", MAX_NAME_BYTES)?,
+            logical_resource_id: repeated("LogicalResourceId", MAX_NAME_BYTES)?,
+            physical_resource_id,
+            resource_type: text("ResourceType"),
+            response_url,
+            service_timeout: service_timeout(message),
+        })
+    }
+}
+
+/// What is missing or out of CloudFormation's range means its default, as CloudFormation itself would wait so long.
+fn service_timeout(message: &Map<String, Value>) -> Duration {
+    let declared = message.get("ServiceTimeout").or_else(|| {
+        message
+            .get("ResourceProperties")
+            .and_then(|properties| properties.get("ServiceTimeout"))
+    });
+    let seconds = match declared {
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(Value::Number(number)) => number.as_u64(),
+        _ => None,
+    };
+    seconds
+        .map(Duration::from_secs)
+        .filter(|timeout| (Duration::from_secs(1)..=MAX_SERVICE_TIMEOUT).contains(timeout))
+        .unwrap_or(MAX_SERVICE_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn message(change: impl FnOnce(&mut Map<String, Value>)) -> Map<String, Value> {
+        let Value::Object(mut message) = json!({
+            "RequestType": "Create",
+            "ResponseURL": "https://example/",
+            "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10",
+            "RequestId": "7f6f9b2e",
+            "LogicalResourceId": "InstallPlugins",
+        }) else {
+            unreachable!()
+        };
+        change(&mut message);
+        message
+    }
+
+    #[test]
+    fn any_other_fault_leaves_the_coordinates_readable() {
+        let coordinates = Coordinates::read(&message(|message| {
+            message.insert("RequestType".to_owned(), json!(["Create"]));
+            message.insert("ResourceProperties".to_owned(), json!("nonsense"));
+        }))
+        .unwrap();
+        assert_eq!(
+            coordinates.request_type,
+            RequestType::Unknown("(not shown)".to_owned())
+        );
+        assert_eq!(coordinates.stack_id.stack_name(), "app-db");
+    }
+
+    #[test]
+    fn what_an_answer_needs_is_named_when_it_is_missing() {
+        for field in ["ResponseURL", "StackId", "RequestId", "LogicalResourceId"] {
+            let error =
+                Coordinates::read(&message(|message| drop(message.remove(field)))).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+        let foreign = message(|message| {
+            drop(message.insert("StackId".to_owned(), json!("arn:aws:s3:::bucket")))
+        });
+        assert!(matches!(
+            Coordinates::read(&foreign),
+            Err(Unanswerable::StackId)
+        ));
+    }
+
+    #[test]
+    fn a_service_timeout_that_is_missing_garbage_or_out_of_range_is_an_hour() {
+        let with = |timeout: Value| {
+            Coordinates::read(&message(|message| {
+                drop(message.insert("ServiceTimeout".to_owned(), timeout))
+            }))
+            .unwrap()
+            .service_timeout
+            .as_secs()
+        };
+        assert_eq!(with(json!("30")), 30);
+        assert_eq!(with(json!(30)), 30);
+        for odd in [
+            json!("0"),
+            json!("3601"),
+            json!("soon"),
+            json!(-1),
+            json!(null),
+            json!({}),
+        ] {
+            assert_eq!(with(odd), 3600);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! From the body of an SQS message to a request that can be carried out. Pure: no I/O, no clock, no environment.
+//!
+//! Two stages, so that a request with faults is still answered: [`Coordinates`] are what an answer needs and are read
+//! leniently; [`Request`] is what is carried out and is read strictly.
+
+mod envelope;
+pub(crate) mod explain;
+mod header;
+mod numbers;
+mod operation;
+mod origin;
+pub(crate) mod partition;
+pub(crate) mod properties;
+pub(crate) mod property_types;
+pub mod reference;
+mod response_url;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod trace_context;
+
+pub use envelope::{Envelope, Undeliverable};
+pub use header::{Coordinates, RequestType, StackId};
+pub use numbers::read_with_numbers_as_text;
+pub use operation::{Operation, Request, Timing, Unanswerable, UnusableRequest};
+pub use origin::Origin;
+pub use properties::{
+    Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
+};
+pub use property_types::{ExtensionObject, Port, ResourceProperties};
+pub use response_url::{ForbiddenUrl, ResponseUrl};
+pub use trace_context::{TRACEPARENT, Traceparent};

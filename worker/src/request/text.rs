@@ -1,0 +1,147 @@
+//! What may be quoted. A secret, a DSN or a key that stands where a name belongs must not reach an answer or a log: the
+//! events of a stack are read by many. Pure.
+
+/// Secrets Manager's bound of an ARN; that of a name is lower.
+const MAX_SECRET_ID_BYTES: usize = 2048;
+/// The longest text that is taken for a name of anything else.
+const MAX_NAME_BYTES: usize = 255;
+/// The longest key of an object that is quoted.
+const MAX_KEY_BYTES: usize = 63;
+/// The longest word that is quoted: SNS's bound of an ARN.
+const MAX_WORD_BYTES: usize = 320;
+
+/// Whether a text may be a name: it is neither JSON nor a connection string nor a PEM file, and not too long for one.
+///
+/// ```
+/// use extension_worker::request::text::is_name;
+///
+/// assert!(is_name("orders") && is_name("my database"));
+/// assert!(!is_name("{\"password\": \"x\"}") && !is_name("postgres://u:p@h/db") && !is_name("host=h password=p"));
+/// ```
+pub fn is_name(text: &str) -> bool {
+    let is_json = text.contains(['{', '}']) || text.starts_with('[') || text.contains("\":");
+    let has_user_information = text
+        .split_once(':')
+        .is_some_and(|(_, rest)| rest.contains('@'));
+    let is_dsn = text.contains("://")
+        || has_user_information
+        || text.contains("password=")
+        || text.contains('=') && text.contains(char::is_whitespace);
+    (1..=MAX_NAME_BYTES).contains(&text.len())
+        && !is_json
+        && !is_dsn
+        && !text.contains(char::is_control)
+}
+
+/// Why a text is neither the name nor the ARN of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecretId {
+    /// It is something else, maybe the secret itself.
+    #[error(
+        "must be the name or the ARN of a secret in Secrets Manager (A-Z a-z 0-9 / _ + = . @ - !), not its content \
+         and not a URL"
+    )]
+    Form,
+    /// It is what the task definitions of ECS have in `valueFrom`.
+    #[error(
+        "must be the ARN alone, without the field, version stage and version id that ECS takes behind it: end it \
+         after the name of the secret"
+    )]
+    Field,
+}
+
+/// Checks the name or the ARN of a secret, or the beginning of a name.
+///
+/// # Errors
+/// [`InvalidSecretId`].
+pub fn secret_id(text: &str) -> Result<(), InvalidSecretId> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
+    if !(1..=MAX_SECRET_ID_BYTES).contains(&text.len()) || !text.bytes().all(is_known) {
+        return Err(InvalidSecretId::Form);
+    }
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts.as_slice() {
+        [_] | ["arn", _, "secretsmanager", _, _, "secret", _] => Ok(()),
+        ["arn", _, "secretsmanager", _, _, "secret", _, ..] => Err(InvalidSecretId::Field),
+        _ => Err(InvalidSecretId::Form),
+    }
+}
+
+/// Whether the key of an object may be quoted.
+pub fn is_key(text: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte);
+    (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(is_known)
+}
+
+/// The text, where it is of the characters that names of types and ARNs are made of; else a word in its stead.
+pub fn word(text: &str) -> &str {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:*/".contains(&byte);
+    if text.len() <= MAX_WORD_BYTES && text.bytes().all(is_known) && !text.contains("://") {
+        text
+    } else {
+        "(not shown)"
+    }
+}
+
+/// The path of a file, where it may be one; else a word in its stead.
+pub fn path(text: &str) -> &str {
+    if text.len() <= 4096
+        && !text.contains("://")
+        && !text.contains(['{', '}'])
+        && !text.contains("password=")
+        && !text.contains(char::is_control)
+    {
+        text
+    } else {
+        "(not shown: no path)"
+    }
+}
+
+/// The beginning of a text that somebody chose, as a Reason may hold it: SQS takes no control characters.
+pub fn printable(text: &str, characters: usize) -> String {
+    let kept = text.chars().filter(|character| !character.is_control());
+    kept.take(characters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forms in which a password stands where something else belongs.
+    const SECRETS: [&str; 6] = [
+        r#"{"username": "u", "password": "hunter2"}"#,
+        "postgres://u:hunter2@h:5432/d",
+        "host=h user=u password=hunter2",
+        "u:hunter2@h/d",
+        r#"["hunter2"]"#,
+        "-----BEGIN PRIVATE KEY-----\nhunter2",
+    ];
+
+    #[test]
+    fn a_secret_is_no_name_of_anything() {
+        for secret in SECRETS {
+            assert!(!is_name(secret), "{secret}");
+            assert!(!is_key(secret), "{secret}");
+            assert_eq!(secret_id(secret), Err(InvalidSecretId::Form), "{secret}");
+            assert_eq!(word(secret), "(not shown)");
+        }
+        for name in ["orders", "uuid-ossp", "my database", "a=b", "ÄÖ", "x\"y"] {
+            assert!(is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_named_by_its_name_or_its_arn() {
+        const ARN: &str = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:prod/db-AbCdEf";
+        for id in ["demo1", "prod/db@eu", "rds!cluster-1", ARN] {
+            assert_eq!(secret_id(id), Ok(()), "{id}");
+        }
+        for field in [":password::", ":", ":password:AWSCURRENT:"] {
+            let id = format!("{ARN}{field}");
+            assert_eq!(secret_id(&id), Err(InvalidSecretId::Field), "{id}");
+        }
+        for other in ["", "a b", "arn:aws:s3:::bucket", "name:password::"] {
+            assert_eq!(secret_id(other), Err(InvalidSecretId::Form), "{other}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! From the targets of a re-sync to its servers, page by page: a message for each server, which any worker takes. Several
+//! secrets of one role at one server are one: the first by name.
+//!
+//! A page that is expanded again, as its worker was killed, sends the same messages and says the same keys.
+
+mod rds;
+mod secrets;
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
+
+use super::internal_message::{Errand, From, Page, Server};
+use super::publisher::Results;
+use super::task::Order;
+use crate::aws::rds::Instances;
+use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
+use crate::credentials::login::Logins;
+use crate::credentials::secrets::SecretError;
+use crate::plan::Policy;
+use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, TargetsPage};
+use crate::resync_protocol::{ResyncMessage, ResyncTarget};
+
+/// Secrets that are read at the same time.
+const SECRETS_AT_ONCE: usize = 8;
+/// Over how long the servers of a page are spread at the most: a fleet is not hit at once.
+const MAX_SPREAD: Duration = Duration::from_secs(60);
+
+/// Why a page is not expanded; it comes again.
+#[derive(Debug, thiserror::Error)]
+#[error("could not be expanded: {0}")]
+pub(super) struct ExpandError(String);
+
+/// What one page has.
+#[derive(Debug, Default)]
+struct Found {
+    servers: Vec<Server>,
+    /// What cannot be worked on, with why.
+    lost: Vec<(String, String)>,
+    /// Where the same target goes on.
+    from: Option<From>,
+    /// How many targets are done with it.
+    targets: usize,
+    /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
+    filter: Option<String>,
+    /// Whether somebody named each of them: then they are done even where they are the same.
+    is_named: bool,
+}
+
+impl Found {
+    fn has_any(&self) -> bool {
+        !self.servers.is_empty() || !self.lost.is_empty()
+    }
+}
+
+/// What an expansion asks and tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) logins: &'a Logins,
+    pub(super) instances: &'a Instances,
+    pub(super) queue: &'a Queue,
+    pub(super) results: &'a Results,
+}
+
+/// Expands one page, and sends the next on its way.
+pub(super) async fn expand(
+    page: &Page,
+    message: &ResyncMessage,
+    means: Means<'_>,
+) -> Result<(), ExpandError> {
+    let since = Instant::now();
+    let mut found = find(page, message, means).await?;
+    let mut sent = page.sent.clone();
+    let has_servers = once_each(&mut found, &mut sent, means.logins).await;
+    let has_found = page.has_found || has_servers || !found.lost.is_empty();
+    if let Some(what) = found.filter.take()
+        && !has_found
+        && found.from.is_none()
+    {
+        let reason = "no secret with a host is found by this: there is no server.";
+        found.lost.push((what, reason.to_owned()));
+    }
+    let is_last = found.targets >= message.targets.len();
+
+    let keys = found.servers.iter().map(|server| server.key.clone());
+    let lost = found.lost.iter().map(|(key, _)| key.clone());
+    let mut events = vec![Event::ResyncTargets(TargetsPage {
+        resync_id: message.id.clone(),
+        mode: message.mode,
+        page: page.page,
+        last: is_last,
+        servers: keys.chain(lost).collect(),
+    })];
+    for (key, reason) in found.lost {
+        let result = lost_result(message, &key, reason, since);
+        means.results.note(&result);
+        events.push(Event::ResyncResult(result));
+        events.push(Event::ResyncServer(ServerEnd {
+            resync_id: message.id.clone(),
+            mode: message.mode,
+            key,
+            results: 1,
+        }));
+    }
+    let told = means.results.publish(&events).await;
+    told.map_err(|error| ExpandError(error.to_string()))?;
+
+    let spread = MAX_SPREAD.min(Duration::from_secs(
+        found.servers.len().saturating_sub(1) as u64
+    ));
+    let mut errands: Vec<(Errand, Duration)> = found
+        .servers
+        .into_iter()
+        .map(|server| {
+            (
+                Errand::ResyncWork(Box::new(server)),
+                spread.mul_f64(fastrand::f64()),
+            )
+        })
+        .collect();
+    if !is_last {
+        let next = Page {
+            message: without(&page.message, found.targets),
+            page: page.page + 1,
+            has_found: found.targets == 0 && has_found,
+            from: found.from,
+            sent,
+        };
+        errands.push((Errand::ResyncPage(Box::new(next)), Duration::ZERO));
+    }
+    send(means.queue, errands).await
+}
+
+/// The message without its first targets.
+fn without(message: &Value, done: usize) -> Value {
+    let mut message = message.clone();
+    if let Some(targets) = message.get_mut("Targets").and_then(Value::as_array_mut) {
+        targets.drain(..done.min(targets.len()));
+    }
+    message
+}
+
+async fn send(queue: &Queue, errands: Vec<(Errand, Duration)>) -> Result<(), ExpandError> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for (errand, delay) in errands {
+        let body =
+            serde_json::to_string(&errand).map_err(|error| ExpandError(error.to_string()))?;
+        if batch.len() == MAX_BATCH || bytes + body.len() > MAX_BYTES {
+            send_batch(queue, std::mem::take(&mut batch)).await?;
+            bytes = 0;
+        }
+        bytes += body.len();
+        batch.push((body, delay));
+    }
+    send_batch(queue, batch).await
+}
+
+async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(), ExpandError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    for answer in queue.send(batch).await {
+        answer.map_err(|error| ExpandError(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn lost_result(
+    message: &ResyncMessage,
+    key: &str,
+    reason: String,
+    since: Instant,
+) -> DatabaseResult {
+    let order = Order {
+        resync_id: &message.id,
+        mode: message.mode,
+        key,
+        target: key,
+        baseline: None,
+        // Nothing is planned.
+        policy: &Policy::unrestricted(),
+        is_named: false,
+    };
+    order.failed(None, reason, since)
+}
+
+/// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
+/// there already. What cannot be known is left to whoever works on it, and tells. Returns whether there was a server, left
+/// out or not.
+async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
+    let all = std::mem::take(&mut found.servers);
+    let mut roles = stream::iter(all)
+        .map(async |server| {
+            let role = logins.role(&server.secret, server.host(), server.port);
+            let role = role.await;
+            (server, role)
+        })
+        .buffered(SECRETS_AT_ONCE);
+    let mut has_servers = false;
+    while let Some((server, role)) = roles.next().await {
+        let is_none =
+            found.filter.is_some() && matches!(role, Ok(None) | Err(SecretError::Unusable { .. }));
+        has_servers |= !is_none;
+        let is_wanted = match role {
+            Ok(Some(role)) if server.databases.is_empty() => {
+                sent.insert(hash(&role)) || found.is_named
+            }
+            Ok(Some(_)) => true,
+            Ok(None) | Err(_) => !is_none,
+        };
+        if is_wanted {
+            found.servers.push(server);
+        }
+    }
+    has_servers
+}
+
+/// The next page has to hold them all.
+fn hash(role: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    role.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn find(
+    page: &Page,
+    message: &ResyncMessage,
+    means: Means<'_>,
+) -> Result<Found, ExpandError> {
+    match message.targets.first() {
+        None => Ok(Found::default()),
+        Some(ResyncTarget::Secret { .. }) => Ok(secrets::named(message)),
+        Some(ResyncTarget::SecretPrefix(_) | ResyncTarget::SecretTag { .. }) => {
+            secrets::find(page, message, means.logins.secrets()).await
+        }
+        Some(ResyncTarget::Instances { tag }) => {
+            rds::find(page, message, means.instances, tag.as_ref()).await
+        }
+    }
+}
+
+fn server(message: &ResyncMessage, key: String, target: String, secret: String) -> Server {
+    Server {
+        resync_id: message.id.clone(),
+        mode: message.mode,
+        key,
+        target,
+        secret,
+        host: None,
+        port: None,
+        databases: Vec::new(),
+        extensions: message
+            .extensions
+            .clone()
+            .filter(|written| *written != Value::Null),
+        baseline: message.baseline.clone(),
+        hops: 0,
+    }
+}

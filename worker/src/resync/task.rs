@@ -1,0 +1,72 @@
+//! What a re-sync is to do in the databases of a server, and the results that say so.
+
+use std::time::Instant;
+
+use chrono::Utc;
+
+use crate::plan::{Declarer, Policy};
+use crate::resync_protocol::event::{DatabaseResult, Mode, State};
+use crate::target::Target;
+
+/// What a re-sync is to do in each database of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) resync_id: &'a str,
+    pub(super) mode: Mode,
+    /// The server's key in the re-sync.
+    pub(super) key: &'a str,
+    /// The secret or instance, as it was given.
+    pub(super) target: &'a str,
+    pub(super) baseline: Option<&'a Baseline>,
+    /// What the operator allows.
+    pub(super) policy: &'a Policy,
+    /// Whether the database was named: the baseline is for those that have a ledger, and for these.
+    pub(super) is_named: bool,
+}
+
+/// Extensions that every database should have beside what stacks declare.
+#[derive(Debug, Clone)]
+pub(super) struct Baseline {
+    pub(super) declarer: Declarer,
+    /// As properties, for the ledger.
+    pub(super) declared: serde_json::Value,
+}
+
+impl Order<'_> {
+    pub(super) fn is_repair(&self) -> bool {
+        self.mode == Mode::Repair
+    }
+
+    /// The result of what could not be looked at.
+    pub(super) fn failed(
+        &self,
+        at: Option<&Target>,
+        reason: String,
+        since: Instant,
+    ) -> DatabaseResult {
+        DatabaseResult {
+            reason: Some(reason),
+            server: at.map(|target| target.address.to_string()),
+            database: at.map(|target| target.database.clone()),
+            ..self.result(State::Failed, since)
+        }
+    }
+
+    pub(super) fn result(&self, state: State, since: Instant) -> DatabaseResult {
+        DatabaseResult {
+            resync_id: self.resync_id.to_owned(),
+            mode: self.mode,
+            key: self.key.to_owned(),
+            state,
+            target: self.target.to_owned(),
+            server: None,
+            database: None,
+            server_version: None,
+            extensions: Vec::new(),
+            changes: Vec::new(),
+            reason: None,
+            at: Utc::now(),
+            milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}

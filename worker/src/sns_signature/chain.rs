@@ -1,0 +1,109 @@
+//! Whether certificates that came in a file lead to a root of the machine's store. Reads no clock, fetches nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
+
+use crate::process::tls::{self, TlsError};
+
+/// Why the certificates of a file are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrusted {
+    /// There is none, or the file is not PEM.
+    #[error("the file that should hold the signing certificate is not one of PEM")]
+    NoCertificate,
+    /// The chain does not lead to a root, or is not valid now.
+    #[error("the signing certificate's chain is refused")]
+    Chain(#[source] rustls::Error),
+}
+
+/// The roots.
+#[derive(Debug)]
+pub struct Roots(RootCertStore);
+
+impl Roots {
+    /// The machine's.
+    ///
+    /// # Errors
+    /// [`TlsError`] where it has none.
+    pub fn system() -> Result<Self, TlsError> {
+        tls::roots(None).map(Self)
+    }
+
+    /// Looks for a way from a file's first certificate over its others to a root. A certificate that came alone passes
+    /// where its issuer is not known here.
+    ///
+    /// # Errors
+    /// [`Untrusted`] where there are others and they lead nowhere, or where a certificate that came alone names a root
+    /// as its issuer and is not signed by it.
+    pub fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), Untrusted> {
+        let parsed = ParsedCertificate::try_from(&chain.leaf).map_err(Untrusted::Chain)?;
+        let since_1970 = Duration::from_secs(u64::try_from(now.timestamp()).unwrap_or_default());
+        let verified = verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.0,
+            &chain.others,
+            UnixTime::since_unix_epoch(since_1970),
+            ring::default_provider()
+                .signature_verification_algorithms
+                .all,
+        );
+        match verified {
+            Ok(()) => Ok(()),
+            // Nothing can be said of it: what that means is for the caller to say.
+            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
+                if chain.others.is_empty() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(Untrusted::Chain(error)),
+        }
+    }
+}
+
+/// The certificates of a file.
+#[derive(Debug)]
+pub struct Chain {
+    leaf: CertificateDer<'static>,
+    others: Vec<CertificateDer<'static>>,
+}
+
+impl Chain {
+    /// Reads a PEM file.
+    ///
+    /// # Errors
+    /// [`Untrusted::NoCertificate`].
+    pub fn read(pem: &[u8]) -> Result<Self, Untrusted> {
+        let mut certificates = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Untrusted::NoCertificate)?
+            .into_iter();
+        let leaf = certificates.next().ok_or(Untrusted::NoCertificate)?;
+        Ok(Self {
+            leaf,
+            others: certificates.collect(),
+        })
+    }
+
+    /// The first certificate, in DER.
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+}
+
+#[cfg(test)]
+impl Roots {
+    pub(crate) fn of(pem: &[u8]) -> Self {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(pem) {
+            roots.add(root.unwrap()).unwrap();
+        }
+        Self(roots)
+    }
+}
