@@ -231,7 +231,7 @@ fn no_message_makes_the_worker_panic_or_answer_elsewhere() {
                     prop_assert!(reason.len() < 2000, "{}", reason);
                     tally.borrow_mut()[1] += 1;
                 }
-                Disposition::GiveBack(_) => tally.borrow_mut()[2] += 1,
+                Disposition::ReturnToQueue(_) => tally.borrow_mut()[2] += 1,
             }
             for (path, bodies) in answers.all() {
                 for body in bodies {

@@ -10,23 +10,23 @@ use tracing::{Span, error, info, record_all, warn};
 
 use crate::aws::put_response::{Responder, ResponderError};
 use crate::aws::sqs::Message;
-use crate::execution::Worker;
-use crate::execution::fair_share::{OverShare, Share, Shares};
-use crate::execution::response_cache::Recent;
-use crate::execution::retry_loop::{Delivery, persist};
+use crate::execution::Executor;
+use crate::execution::fair_share::{OverShareError, Share, Shares};
+use crate::execution::response_cache::ResponseCache;
+use crate::execution::retry_loop::{Delivery, run_with_retries};
 use crate::metrics::{Metrics, Outcome};
 use crate::process::error_chain::with_causes;
 use crate::process::failpoint;
 use crate::process::retry::{POLICY, Retry, full_jitter, instant};
 use crate::request::text::printable;
 use crate::request::{
-    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
+    Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl, Timing,
 };
-use crate::response::{Response, Verdict, own_id, was_never_created};
-use crate::resync::{Resync, ResyncEnd, is_errand, is_of_resync};
+use crate::response::{Response, Verdict, unchanged_id, was_never_created};
+use crate::resync::{Resync, ResyncOutcome, is_internal_message, is_of_resync};
 use crate::sns_signature::Signatures;
-use crate::verification::topics::{Topics, WrongTopic};
-use crate::verification::{UnverifiedRequest, UnverifiedSender, Verification};
+use crate::verification::topics::{TopicKindError, Topics};
+use crate::verification::{RequestVerificationError, SenderVerificationError, Verification};
 
 /// CloudFormation waits no longer for any answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -58,7 +58,7 @@ pub struct HandlerSettings {
     /// How long a request is worked on before its message goes back to the queue, so that a server that is down does not
     /// fill every slot; and how long a wrong password may still turn out right, as rotation changes the database before
     /// the secret.
-    pub patience: Duration,
+    pub retry_budget: Duration,
     /// Messages that are worked on at the same time; 0: any number.
     pub places: usize,
 }
@@ -69,13 +69,13 @@ pub enum Disposition {
     /// It was answered, or needs no answer: acknowledge it.
     Done,
     /// Nothing could be done now: give it back, to come again after this long.
-    GiveBack(Duration),
+    ReturnToQueue(Duration),
     /// Nothing can ever be done, and nobody can be told: to the dead-letter queue, with the reason.
     DeadLetter(String),
 }
 
 /// What becomes of a message, and what its handling is counted as.
-type End = (Disposition, Outcome);
+type HandlingResult = (Disposition, Outcome);
 
 /// Handles messages.
 #[derive(Debug)]
@@ -85,10 +85,10 @@ pub struct Handler {
     served_topics: Vec<String>,
     signatures: Signatures,
     verification: Verification,
-    worker: Worker,
+    executor: Executor,
     resync: Resync,
     responder: Responder,
-    recent: Recent,
+    response_cache: ResponseCache,
     shares: Shares,
     metrics: Metrics,
 }
@@ -99,7 +99,7 @@ impl Handler {
         settings: HandlerSettings,
         signatures: Signatures,
         verification: Verification,
-        worker: Worker,
+        executor: Executor,
         resync: Resync,
         responder: Responder,
         metrics: Metrics,
@@ -119,10 +119,10 @@ impl Handler {
             topics,
             signatures,
             verification,
-            worker,
+            executor,
             resync,
             responder,
-            recent: Recent::default(),
+            response_cache: ResponseCache::default(),
             metrics,
         }
     }
@@ -131,12 +131,12 @@ impl Handler {
     /// [`crate::process::logging::message_span`].
     pub async fn handle(&self, message: &Message) -> Disposition {
         let handling = self.metrics.handling();
-        let (disposition, outcome) = self.see_through(message).await;
+        let (disposition, outcome) = self.process(message).await;
         handling.ends(outcome);
         disposition
     }
 
-    async fn see_through(&self, message: &Message) -> End {
+    async fn process(&self, message: &Message) -> HandlingResult {
         let envelope = match Envelope::open(&message.body, &self.served_topics) {
             Ok(envelope) => envelope,
             Err(undeliverable) => return dead_letter(&undeliverable),
@@ -145,35 +145,38 @@ impl Handler {
             return end;
         }
         if is_of_resync(&envelope.message) {
-            let Ok(_share) = self.take_share(RESYNC, RESYNC, message.receive_count).await else {
-                return give_back(over_share_pause(message.receive_count));
+            let Ok(_share) = self
+                .acquire_share(RESYNC, RESYNC, message.receive_count)
+                .await
+            else {
+                return return_to_queue(over_share_pause(message.receive_count));
             };
-            return match self.resync.handle(&self.worker, envelope.message).await {
-                ResyncEnd::Done => (Disposition::Done, Outcome::Succeeded),
-                ResyncEnd::GiveBack(pause) => give_back(pause),
-                ResyncEnd::Invalid(error) => dead_letter(&error),
+            return match self.resync.handle(&self.executor, envelope.message).await {
+                ResyncOutcome::Done => (Disposition::Done, Outcome::Succeeded),
+                ResyncOutcome::ReturnToQueue(pause) => return_to_queue(pause),
+                ResyncOutcome::Invalid(error) => dead_letter(&error),
             };
         }
-        let (coordinates, url) = match self.coordinates(&envelope) {
+        let (header, url) = match self.read_header(&envelope) {
             Ok(answerable) => answerable,
             Err(unanswerable) => return dead_letter(&unanswerable),
         };
         record_all!(
             Span::current(),
-            kind = coordinates.request_type.as_str(),
-            stack = coordinates.stack_id.arn,
-            resource = coordinates.logical_resource_id,
-            request = coordinates.request_id,
+            kind = header.request_type.as_str(),
+            stack = header.stack_id.arn,
+            resource = header.logical_resource_id,
+            request = header.request_id,
         );
         // Before any slow work: a stack or account that has its share keeps no other waiting.
-        let stack = &coordinates.stack_id;
-        let share = self.take_share(&stack.arn, &stack.account, message.receive_count);
+        let stack = &header.stack_id;
+        let share = self.acquire_share(&stack.arn, &stack.account, message.receive_count);
         let Ok(share) = share.await else {
             info!("given back: the places of its stack or account are taken");
-            return give_back(over_share_pause(message.receive_count));
+            return return_to_queue(over_share_pause(message.receive_count));
         };
         self.answer(
-            coordinates,
+            header,
             &url,
             envelope.message,
             envelope.timestamp,
@@ -184,33 +187,38 @@ impl Handler {
     }
 
     /// Whether the message comes from where its kind may come from.
-    async fn check_origin(&self, message: &Message, envelope: &Envelope) -> Result<(), End> {
+    async fn check_origin(
+        &self,
+        message: &Message,
+        envelope: &Envelope,
+    ) -> Result<(), HandlingResult> {
         let topic_arn = envelope.topic_arn.as_deref();
         // What workers send each other goes through the queue alone, which signs nothing: SQS names the sender.
-        if is_errand(&envelope.message) {
+        if is_internal_message(&envelope.message) {
             let checked = self
                 .verification
                 .check_sender(topic_arn, message.sender_id.as_deref())
                 .await;
             return match checked {
                 Ok(()) => Ok(()),
-                Err(error @ UnverifiedSender::NoIdentity(_)) => {
+                Err(error @ SenderVerificationError::NoIdentity(_)) => {
                     warn!(error = with_causes(&error), "not verified");
-                    Err(give_back(unverified_pause(message.receive_count)))
+                    Err(return_to_queue(unverified_pause(message.receive_count)))
                 }
-                Err(error @ (UnverifiedSender::ThroughTopic(_) | UnverifiedSender::Foreign(_))) => {
-                    Err(dead_letter(&error))
-                }
+                Err(
+                    error @ (SenderVerificationError::ThroughTopic(_)
+                    | SenderVerificationError::Foreign(_)),
+                ) => Err(dead_letter(&error)),
             };
         }
         match self.signatures.check(&message.id, envelope).await {
             Ok(()) => {}
             Err(unverified) if unverified.is_temporary() => {
-                return Err(give_back(unverified_pause(message.receive_count)));
+                return Err(return_to_queue(unverified_pause(message.receive_count)));
             }
             Err(unverified) => return Err(dead_letter(&unverified)),
         }
-        let checked: Result<(), WrongTopic> = if is_of_resync(&envelope.message) {
+        let checked: Result<(), TopicKindError> = if is_of_resync(&envelope.message) {
             self.topics.check_resync(topic_arn)
         } else {
             self.topics.check_request(topic_arn)
@@ -224,95 +232,95 @@ impl Handler {
     /// is given where nothing says that the request is forged; where CloudFormation contradicts it, nobody is answered.
     async fn check_request(
         &self,
-        coordinates: &Coordinates,
+        header: &RequestHeader,
         receive_count: u32,
-        last_chance: bool,
-    ) -> Result<Option<Response>, End> {
-        let Err(error) = self.verification.check_request(coordinates).await else {
+        is_final_receive: bool,
+    ) -> Result<Option<Response>, HandlingResult> {
+        let Err(error) = self.verification.check_request(header).await else {
             return Ok(None);
         };
         self.metrics.unverified_requests.inc();
         warn!(error = with_causes(&error), "the request is not verified");
         let answer = |reason: String| {
             // What was refused when it was to be created left nothing behind.
-            let verdict = if was_never_created(coordinates)
-                && coordinates.request_type == RequestType::Delete
+            let verdict = if was_never_created(header) && header.request_type == RequestType::Delete
             {
                 Verdict::Success(BTreeMap::new())
             } else {
                 Verdict::Failed(reason)
             };
-            Ok(Some(Response::new(
-                coordinates,
-                &own_id(coordinates),
-                verdict,
-            )))
+            Ok(Some(Response::new(header, &unchanged_id(header), verdict)))
         };
         match &error {
-            UnverifiedRequest::Unavailable(_) | UnverifiedRequest::NoIdentity(_) => {
-                if last_chance {
+            RequestVerificationError::Unavailable(_) | RequestVerificationError::NoIdentity(_) => {
+                if is_final_receive {
                     return answer(format!("{error}. Nothing was changed."));
                 }
-                Err(give_back(unverified_pause(receive_count)))
+                Err(return_to_queue(unverified_pause(receive_count)))
             }
-            UnverifiedRequest::Unverifiable(_) => answer(format!("{error}. Nothing was changed.")),
-            UnverifiedRequest::Over(_) | UnverifiedRequest::Contradicted(_)
-                if receive_count < LAG_RECEIVES && !last_chance =>
+            RequestVerificationError::Unverifiable(_) => {
+                answer(format!("{error}. Nothing was changed."))
+            }
+            RequestVerificationError::Over(_) | RequestVerificationError::Contradicted(_)
+                if receive_count < LAG_RECEIVES && !is_final_receive =>
             {
-                Err(give_back(LAG_PAUSE))
+                Err(return_to_queue(LAG_PAUSE))
             }
-            UnverifiedRequest::Over(_) => Err((Disposition::Done, Outcome::Stale)),
-            UnverifiedRequest::Contradicted(_) => Err(dead_letter(&error)),
+            RequestVerificationError::Over(_) => Err((Disposition::Done, Outcome::Stale)),
+            RequestVerificationError::Contradicted(_) => Err(dead_letter(&error)),
         }
     }
 
-    async fn take_share(
+    async fn acquire_share(
         &self,
         stack: &str,
         account: &str,
         receive_count: u32,
-    ) -> Result<Share, OverShare> {
+    ) -> Result<Share, OverShareError> {
         let is_last = receive_count >= self.settings.max_receives;
-        self.shares.take(stack, account, is_last).await
+        self.shares.acquire(stack, account, is_last).await
     }
 
-    fn coordinates(&self, envelope: &Envelope) -> Result<(Coordinates, ResponseUrl), Unanswerable> {
-        let coordinates = Coordinates::read(&envelope.message)?;
-        let account = &coordinates.stack_id.account;
+    fn read_header(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<(RequestHeader, ResponseUrl), HeaderError> {
+        let header = RequestHeader::read(&envelope.message)?;
+        let account = &header.stack_id.account;
         if !self.settings.accounts.is_empty() && !self.settings.accounts.contains(account) {
-            return Err(Unanswerable::ForeignAccount(account.clone()));
+            return Err(HeaderError::ForeignAccount(account.clone()));
         }
         let origin = self.settings.response_origin.as_ref();
-        let url = ResponseUrl::check(&coordinates, envelope.topic_arn.as_deref(), origin)?;
-        Ok((coordinates, url))
+        let url = ResponseUrl::check(&header, envelope.topic_arn.as_deref(), origin)?;
+        Ok((header, url))
     }
 
     async fn answer(
         &self,
-        coordinates: Coordinates,
+        header: RequestHeader,
         url: &ResponseUrl,
         message: Map<String, Value>,
         timestamp: Option<DateTime<Utc>>,
         receive_count: u32,
         share: &Share,
-    ) -> End {
+    ) -> HandlingResult {
         let resource_properties = message
             .get("ResourceProperties")
             .cloned()
             .unwrap_or(Value::Null);
         let now = Utc::now();
-        let timing = Timing::of(&coordinates, url, timestamp, now);
+        let timing = Timing::of(&header, url, timestamp, now);
         if timing.deadline <= now {
             warn!(deadline = %timing.deadline, "the request is past its deadline: nothing is changed");
             self.metrics.stale_requests.inc();
             return (Disposition::Done, Outcome::Stale);
         }
-        let last_chance = receive_count >= self.settings.max_receives;
-        let response = match Request::read(coordinates.clone(), message, timing) {
+        let is_final_receive = receive_count >= self.settings.max_receives;
+        let response = match Request::read(header.clone(), message, timing) {
             Ok(request) => {
-                let mut decided = self.recent.find(&coordinates);
+                let mut decided = self.response_cache.get(&header);
                 if decided.is_none() {
-                    let checked = self.check_request(&coordinates, receive_count, last_chance);
+                    let checked = self.check_request(&header, receive_count, is_final_receive);
                     decided = match checked.await {
                         Ok(answer) => answer,
                         Err(end) => return end,
@@ -321,15 +329,15 @@ impl Handler {
                 let decided = match decided {
                     Some(response) => Ok(response),
                     None => {
-                        let patience = self.settings.patience;
-                        persist(
-                            &self.worker,
+                        let retry_budget = self.settings.retry_budget;
+                        run_with_retries(
+                            &self.executor,
                             &request,
                             &resource_properties,
                             Delivery {
-                                patience,
+                                retry_budget,
                                 receive_count,
-                                last_chance,
+                                is_final_receive,
                                 share,
                             },
                             &self.metrics,
@@ -339,28 +347,29 @@ impl Handler {
                 };
                 match decided {
                     Ok(response) => response,
-                    Err(pause) => return give_back(pause),
+                    Err(pause) => return return_to_queue(pause),
                 }
             }
             Err(unusable) => {
-                let verdict = match coordinates.request_type {
+                let verdict = match header.request_type {
                     // What cannot be understood was never created.
                     RequestType::Delete => Verdict::Success(BTreeMap::new()),
                     RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
                         Verdict::Failed(unusable.to_string())
                     }
                 };
-                Response::new(&coordinates, &own_id(&coordinates), verdict)
+                Response::new(&header, &unchanged_id(&header), verdict)
             }
         };
         failpoint::at("before-answer");
-        let response = self.recent.decide(&coordinates, response);
-        let patience = if last_chance {
+        let response = self.response_cache.get_or_insert(&header, response);
+        let retry_budget = if is_final_receive {
             LONGEST_WAIT
         } else {
-            self.settings.patience
+            self.settings.retry_budget
         };
-        self.put(url, &response, timing.deadline, patience).await
+        self.put(url, &response, timing.deadline, retry_budget)
+            .await
     }
 
     /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this. Before the
@@ -370,13 +379,13 @@ impl Handler {
         url: &ResponseUrl,
         response: &Response,
         deadline: DateTime<Utc>,
-        patience: Duration,
-    ) -> End {
+        retry_budget: Duration,
+    ) -> HandlingResult {
         let (status, reason) = (response.status(), response.reason());
         let now = Instant::now();
         let until = instant(deadline)
             .max(now + Duration::from_secs(5))
-            .min(now + patience);
+            .min(now + retry_budget);
         let mut pauses = Retry::new(POLICY, until);
         loop {
             let error = match self.responder.put(url, response.text()).await {
@@ -403,7 +412,7 @@ impl Handler {
             }
             warn!(%url, error = with_causes(&error), "not answered yet");
             if !pauses.pause().await {
-                return give_back(full_jitter(Duration::from_secs(30)));
+                return return_to_queue(full_jitter(Duration::from_secs(30)));
             }
         }
     }
@@ -420,12 +429,12 @@ fn over_share_pause(receive_count: u32) -> Duration {
     longest / 2 + full_jitter(longest / 2)
 }
 
-fn give_back(pause: Duration) -> End {
-    (Disposition::GiveBack(pause), Outcome::GivenBack)
+fn return_to_queue(pause: Duration) -> HandlingResult {
+    (Disposition::ReturnToQueue(pause), Outcome::ReturnedToQueue)
 }
 
 /// SQS takes no control characters in an attribute, and people no novels.
-fn dead_letter(error: &(dyn std::error::Error + 'static)) -> End {
+fn dead_letter(error: &(dyn std::error::Error + 'static)) -> HandlingResult {
     let reason = printable(&with_causes(error), MAX_REASON_CHARACTERS);
     (Disposition::DeadLetter(reason), Outcome::DeadLetter)
 }

@@ -11,17 +11,17 @@ use extension_worker::aws::rds::Instances;
 use extension_worker::aws::sns::Topic;
 use extension_worker::aws::sqs::Queue;
 use extension_worker::config::{
-    ByHandSettings, CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, ResyncSettings,
+    CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, LocalSettings, ResyncSettings,
     RunSettings, SslSettings, TrustSettings,
 };
-use extension_worker::consumer::task_protection::Protection;
+use extension_worker::consumer::task_protection::TaskProtection;
 use extension_worker::consumer::{self, ConsumerSettings};
 use extension_worker::credentials::login::Logins;
 use extension_worker::credentials::rds_auth_token::Tokens;
 use extension_worker::credentials::secrets::Secrets;
 use extension_worker::credentials::{AllowedHosts, HostPatterns};
-use extension_worker::execution::Worker;
-use extension_worker::execution::server_limit::Turns;
+use extension_worker::execution::Executor;
+use extension_worker::execution::server_limit::ServerLimits;
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::metrics::{self, Metrics, ReportSettings, Reporter};
 use extension_worker::plan::Policy;
@@ -44,21 +44,21 @@ pub(crate) async fn main() -> ExitCode {
     let command_line = CommandLine::read();
     if logging::start(command_line.log_format, command_line.log_filter()).is_err() {
         // There is no log to write to yet. The fault would quote what was given.
-        let fault = "--log (RUST_LOG): must be levels, as in \"info,extension_worker=debug\"\n";
-        drop(clap::Error::raw(clap::error::ErrorKind::InvalidValue, fault).print());
+        let error = "--log (RUST_LOG): must be levels, as in \"info,extension_worker=debug\"\n";
+        drop(clap::Error::raw(clap::error::ErrorKind::InvalidValue, error).print());
         return ExitCode::from(2);
     }
     let result = match command_line.command {
         Command::Run(settings) => run(*settings).await,
-        Command::Plan(settings) => return by_hand(&settings, true).await,
-        Command::Apply(settings) => return by_hand(&settings, false).await,
+        Command::Plan(settings) => return local(&settings, true).await,
+        Command::Apply(settings) => return local(&settings, false).await,
         Command::Resync(settings) => return resync(&settings).await,
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            error!(error = with_causes(&*fault), "{fault}");
+        Err(error) => {
+            error!(error = with_causes(&*error), "{error}");
             ExitCode::FAILURE
         }
     }
@@ -66,7 +66,7 @@ pub(crate) async fn main() -> ExitCode {
 
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     settings.check()?;
-    let turns = settings.turns();
+    let server_limits = settings.requests_per_server();
     tls::install_provider();
     let metrics = Metrics::default();
     let hosts = HostPatterns::new(settings.hosts);
@@ -87,7 +87,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             stop: stop.clone(),
         };
         health::serve(address, health)
-            .map_err(|fault| format!("--health-addr (WORKER_HEALTH_ADDR) {address}: {fault}"))?;
+            .map_err(|error| format!("--health-addr (WORKER_HEALTH_ADDR) {address}: {error}"))?;
     }
     let reporter = report(
         &metrics,
@@ -101,14 +101,14 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
         settings.dead_letter_queue_url,
         metrics.clone(),
     );
-    let worker = Worker::new(
+    let executor = Executor::new(
         Logins::new(
             Secrets::new(&config, settings.secret_seconds),
             Tokens::new(&config),
         )
         .restricted_to(AllowedHosts::new(hosts, Instances::new(&config))),
         pools,
-        Turns::new(turns),
+        ServerLimits::new(server_limits),
     )
     .with_policy(Policy {
         extensions: settings.extensions,
@@ -132,15 +132,15 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     let protection = settings
         .ecs_agent_uri
         .as_deref()
-        .map(|agent| Protection::new(http.clone(), agent))
+        .map(|agent| TaskProtection::new(http.clone(), agent))
         .transpose()
-        .map_err(|fault| format!("ECS_AGENT_URI: {fault}"))?;
+        .map_err(|error| format!("ECS_AGENT_URI: {error}"))?;
     let signatures = Signatures::new(
         settings.sns_signature,
         settings.sns_certificate_origin,
         http.clone(),
     )
-    .map_err(|fault| format!("--sns-signature (WORKER_SNS_SIGNATURE): {fault}"))?;
+    .map_err(|error| format!("--sns-signature (WORKER_SNS_SIGNATURE): {error}"))?;
     let results = settings
         .results_topic_arn
         .map(|arn| Topic::new(&config, arn));
@@ -158,12 +158,12 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             accounts: settings.accounts,
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
-            patience: settings.patience_seconds,
+            retry_budget: settings.patience_seconds,
             places: usize::from(settings.concurrency),
         },
         signatures,
         Verification::new(settings.verify_stacks, &config),
-        worker,
+        executor,
         resync,
         Responder::new(http, metrics.clone()),
         metrics.clone(),
@@ -210,16 +210,16 @@ fn report(
 }
 
 /// Tells a person in plain words what a running worker would log.
-async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
+async fn local(settings: &LocalSettings, dry_run: bool) -> ExitCode {
     tls::install_provider();
-    let asked = match cli::local::Asked::read(settings) {
-        Ok(asked) => asked,
-        Err(fault) => {
-            tell(&fault);
-            return ExitCode::from(fault.exit_code());
+    let command = match cli::local::LocalCommand::read(settings) {
+        Ok(command) => command,
+        Err(error) => {
+            print_error(&error);
+            return ExitCode::from(error.exit_code());
         }
     };
-    let (secrets, tokens) = match asked.url() {
+    let (secrets, tokens) = match command.url() {
         Some(url) => (Secrets::given(url.secret.clone()), None),
         None => {
             let config = aws::load(Caller::Command).await;
@@ -229,49 +229,49 @@ async fn by_hand(settings: &ByHandSettings, dry_run: bool) -> ExitCode {
         }
     };
     let result = match pools(
-        &settings.ssl(asked.url()),
+        &settings.ssl(command.url()),
         settings.trust,
         None,
         CONNECTIONS_PER_DATABASE,
         CONNECTIONS,
         &Metrics::default(),
     ) {
-        Ok(pools) => cli::local::carry_out(
+        Ok(pools) => cli::local::run(
             settings,
-            &asked,
-            &Worker::new(Logins::new(secrets, tokens), pools, Turns::new(1)),
+            &command,
+            &Executor::new(Logins::new(secrets, tokens), pools, ServerLimits::new(1)),
             dry_run,
         )
         .await
         .map_err(Into::into),
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => tell(&*fault),
+        Err(error) => print_error(&*error),
     }
 }
 
 async fn resync(settings: &ResyncSettings) -> ExitCode {
     // Until here a signal ends the process, as it does while standard input is read.
-    let asked = match cli::resync::Asked::read(settings) {
-        Ok(asked) => asked,
-        Err(fault) => return tell(&fault),
+    let command = match cli::resync::ResyncCommand::read(settings) {
+        Ok(command) => command,
+        Err(error) => return print_error(&error),
     };
     tls::install_provider();
     let stop = match stop_on_signals("the temporary queue and its subscription are left over") {
         Ok(stop) => stop,
-        Err(fault) => return tell(&fault),
+        Err(error) => return print_error(&error),
     };
-    match cli::resync::resync(asked, &aws::load(Caller::Command).await, &stop).await {
+    match cli::resync::resync(command, &aws::load(Caller::Command).await, &stop).await {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
-        Err(fault) => tell(&fault),
+        Err(error) => print_error(&error),
     }
 }
 
-fn tell(fault: &(dyn std::error::Error + 'static)) -> ExitCode {
+fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     // Nobody can be told that nobody can be told.
-    drop(writeln!(std::io::stderr(), "error: {}", with_causes(fault)));
+    drop(writeln!(std::io::stderr(), "error: {}", with_causes(error)));
     ExitCode::FAILURE
 }
 
@@ -280,18 +280,18 @@ fn pools(
     trust: TrustSettings,
     hosts: Option<Arc<HostPatterns>>,
     per_database: u16,
-    in_all: u16,
+    max_total: u16,
     metrics: &Metrics,
 ) -> Result<Pools, Box<dyn std::error::Error + Send + Sync>> {
     let tls = tls::postgres_config(settings.ssl_mode, settings.ssl_root_cert.as_deref())
-        .map_err(|fault| format!("--ssl-root-cert (PGSSLROOTCERT): {fault}"))?;
+        .map_err(|error| format!("--ssl-root-cert (PGSSLROOTCERT): {error}"))?;
     Ok(Pools::new(PoolSettings {
         ssl_mode: settings.ssl_mode,
         tls,
         auth_methods: settings.auth_methods.clone(),
         hosts,
         per_database: usize::from(per_database),
-        in_all: usize::from(in_all),
+        max_total: usize::from(max_total),
         open: metrics.database_connections.clone(),
         schema_check: trust.schema_check,
         publish_ledger: trust.publish_ledger,

@@ -16,7 +16,7 @@ pub struct Host(String);
 
 /// Why a text is no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHost {
+pub enum HostNameError {
     /// It is none.
     #[error("must be a host name or an IP address")]
     Form,
@@ -32,8 +32,8 @@ impl Host {
     /// Takes a host name or an IP address.
     ///
     /// # Errors
-    /// [`InvalidHost`].
-    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
+    /// [`HostNameError`].
+    pub fn parse(text: &str) -> Result<Self, HostNameError> {
         // As a URL writes an address of IPv6.
         let bare = text
             .strip_prefix('[')
@@ -56,9 +56,9 @@ impl Host {
                 if port.bytes().all(|byte| byte.is_ascii_digit())
                     && (is_host(host) || host.starts_with('[') && host.ends_with(']')) =>
             {
-                Err(InvalidHost::Port)
+                Err(HostNameError::Port)
             }
-            _ => Err(InvalidHost::Form),
+            _ => Err(HostNameError::Form),
         }
     }
 
@@ -122,10 +122,10 @@ mod tests {
             assert_eq!(Host::parse(text).unwrap().as_str(), host);
         }
         for text in ["db.example:5432", "127.0.0.1:1", "[::1]:5432", "h:"] {
-            assert_eq!(Host::parse(text), Err(InvalidHost::Port), "{text}");
+            assert_eq!(Host::parse(text), Err(HostNameError::Port), "{text}");
         }
         for text in ["", "a,b", "/tmp", "a b", "[h]", "1:2:3", "u:p@h"] {
-            assert_eq!(Host::parse(text), Err(InvalidHost::Form), "{text}");
+            assert_eq!(Host::parse(text), Err(HostNameError::Form), "{text}");
         }
     }
 }

@@ -103,7 +103,7 @@ async fn a_message_whose_answer_is_not_taken_stays_in_the_queue() {
     let worker = handler_with(&case.answers, impatient(), secret());
     let given_back = worker.handle(&delivery(create.body())).await;
     assert!(
-        matches!(given_back, Disposition::GiveBack(_)),
+        matches!(given_back, Disposition::ReturnToQueue(_)),
         "{given_back:?}"
     );
     assert_eq!(case.answers.of(&create.key), [""; 0]);
@@ -145,7 +145,7 @@ async fn on_the_last_receive_a_request_fails_that_would_else_be_tried_again() {
     let create = case.ask("Create", &properties);
     let settings = HandlerSettings {
         max_receives: 3,
-        patience: Duration::from_secs(1),
+        retry_budget: Duration::from_secs(1),
         ..handler_settings()
     };
     let worker = handler_with(&case.answers, settings, secret());
@@ -153,7 +153,7 @@ async fn on_the_last_receive_a_request_fails_that_would_else_be_tried_again() {
     message.receive_count = 2;
     let given_back = worker.handle(&message).await;
     assert!(
-        matches!(given_back, Disposition::GiveBack(_)),
+        matches!(given_back, Disposition::ReturnToQueue(_)),
         "{given_back:?}"
     );
     assert_eq!(case.answers.of(&create.key), [""; 0]);

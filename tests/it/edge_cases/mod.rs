@@ -91,7 +91,7 @@ impl Case {
 /// The settings of a worker that gives a message back after a second.
 fn impatient() -> HandlerSettings {
     HandlerSettings {
-        patience: Duration::from_secs(1),
+        retry_budget: Duration::from_secs(1),
         ..handler_settings()
     }
 }

@@ -64,12 +64,12 @@ async fn what_was_at_rest_longest_makes_room() {
         drop(session(&pools, target).await.unwrap());
     }
     assert_eq!(backends(&world, 3).await, ["0", "1", "2"]);
-    assert_eq!(pools.budget().open(), 3);
+    assert_eq!(pools.connection_limit().open(), 3);
     // Used again, it is no longer the one.
     drop(session(&pools, &targets[0]).await.unwrap());
     drop(session(&pools, &targets[3]).await.unwrap());
     assert_eq!(backends(&world, 3).await, ["0", "2", "3"]);
-    assert_eq!(pools.budget().open(), 3);
+    assert_eq!(pools.connection_limit().open(), 3);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn there_are_never_more_connections_than_that() {
                     .ok()
             })
             .await;
-            assert!(pools.budget().open() <= 3);
+            assert!(pools.connection_limit().open() <= 3);
             // What fails or is dropped in the middle gives its connection back as well.
             match number % 3 {
                 0 => drop(session.databases().await.unwrap()),
@@ -168,7 +168,7 @@ async fn a_connection_that_cannot_be_made_counts_no_longer() {
         let nowhere = target(1, "nowhere");
         let error = session(&pools, &nowhere).await.err().unwrap();
         assert!(matches!(error, DatabaseError::Unreachable(..)), "{error}");
-        assert_eq!(pools.budget().open(), 0);
+        assert_eq!(pools.connection_limit().open(), 0);
     }
     assert!(session(&pools, &targets[0]).await.is_ok());
 }

@@ -599,7 +599,7 @@ fn acknowledge(request: &Request, disposition: Option<Disposition>) -> Result<()
     match disposition {
         Some(Disposition::Done) => request.acknowledged.set(true),
         Some(Disposition::DeadLetter(reason)) => return Err(format!("a dead letter: {reason}")),
-        Some(Disposition::GiveBack(_)) | None => {}
+        Some(Disposition::ReturnToQueue(_)) | None => {}
     }
     Ok(())
 }

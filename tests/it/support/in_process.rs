@@ -14,8 +14,8 @@ use extension_worker::aws::sqs::{Message, Queue};
 use extension_worker::credentials::AuthMethod;
 use extension_worker::credentials::login::Logins;
 use extension_worker::credentials::secrets::{Password, Secret, Secrets};
-use extension_worker::execution::Worker;
-use extension_worker::execution::server_limit::Turns;
+use extension_worker::execution::Executor;
+use extension_worker::execution::server_limit::ServerLimits;
 use extension_worker::handler::{Handler, HandlerSettings};
 use extension_worker::metrics::{Gauge, Metrics};
 use extension_worker::postgres::{PoolSettings, Pools};
@@ -287,7 +287,7 @@ pub(crate) fn handler(answers: &Answers) -> Handler {
 pub(crate) fn handler_settings() -> HandlerSettings {
     HandlerSettings {
         max_receives: 12,
-        patience: Duration::from_secs(20),
+        retry_budget: Duration::from_secs(20),
         ..HandlerSettings::default()
     }
 }
@@ -313,10 +313,10 @@ pub(crate) fn handler_with(
         },
         Signatures::new(SignatureCheck::Off, None, http.clone()).unwrap(),
         Verification::new(StackCheck::Off, &config),
-        Worker::new(
+        Executor::new(
             Logins::new(Secrets::given(secret), None),
             pools,
-            Turns::new(8),
+            ServerLimits::new(8),
         ),
         Resync::new(Instances::new(&config), queue, None, 1, Metrics::default()),
         Responder::new(http, Metrics::default()),
@@ -325,7 +325,7 @@ pub(crate) fn handler_with(
 }
 
 /// Connections to the test server, unsecured: so many at the most to each database, and in all.
-pub(crate) fn pools(per_database: usize, in_all: usize) -> Pools {
+pub(crate) fn pools(per_database: usize, max_total: usize) -> Pools {
     tls::install_provider();
     Pools::new(PoolSettings {
         ssl_mode: SslMode::Disable,
@@ -333,7 +333,7 @@ pub(crate) fn pools(per_database: usize, in_all: usize) -> Pools {
         auth_methods: vec![AuthMethod::ScramSha256],
         hosts: None,
         per_database,
-        in_all,
+        max_total,
         open: Gauge::default(),
         schema_check: extension_worker::plan::SchemaCheck::Refuse,
         publish_ledger: false,

@@ -88,7 +88,7 @@ impl Instances {
         loop {
             let call = self.0.describe_db_instances().set_marker(marker);
             let sent = call.send().await;
-            let output = sent.map_err(|error| fault("DescribeDBInstances", &error))?;
+            let output = sent.map_err(|error| call_error("DescribeDBInstances", &error))?;
             let found = output.db_instances.unwrap_or_default().into_iter();
             let meant = found.filter(|instance| is_postgres(instance.engine.as_deref()));
             reported.extend(meant.filter_map(reported_instance));
@@ -109,7 +109,7 @@ impl Instances {
         loop {
             let call = self.0.describe_db_clusters().set_marker(marker);
             let sent = call.send().await;
-            let output = sent.map_err(|error| fault("DescribeDBClusters", &error))?;
+            let output = sent.map_err(|error| call_error("DescribeDBClusters", &error))?;
             let found = output.db_clusters.unwrap_or_default().into_iter();
             let meant = found.filter(|cluster| is_postgres(cluster.engine.as_deref()));
             reported.extend(meant.filter_map(reported_cluster));
@@ -132,7 +132,7 @@ impl Instances {
             .set_marker(marker)
             .send()
             .await;
-        let output = sent.map_err(|error| fault(call, &error))?;
+        let output = sent.map_err(|error| call_error(call, &error))?;
         let next = output
             .marker
             .map_or(Marker::Clusters(None), Marker::Instances);
@@ -159,7 +159,7 @@ impl Instances {
             .set_marker(marker)
             .send()
             .await;
-        let output = sent.map_err(|error| fault(call, &error))?;
+        let output = sent.map_err(|error| call_error(call, &error))?;
         let next = output.marker.map(|marker| Marker::Clusters(Some(marker)));
         let found = output.db_clusters.unwrap_or_default().into_iter();
         let meant = found.filter(|cluster| {
@@ -245,7 +245,7 @@ fn has_tag(tags: &[Tag], wanted: Option<&(String, Option<String>)>) -> bool {
     })
 }
 
-fn fault<E: ProvideErrorMetadata>(call: &'static str, error: &E) -> ListError {
+fn call_error<E: ProvideErrorMetadata>(call: &'static str, error: &E) -> ListError {
     ListError {
         call,
         code: error.code().unwrap_or_default().to_owned(),

@@ -55,7 +55,7 @@ impl Topic {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fault("Publish", &error))
+            .map_err(|error| call_error("Publish", &error))
     }
 
     /// Publishes up to ten texts, of [`MAX_BYTES`] together; the answer to each, in their order.
@@ -76,7 +76,7 @@ impl Topic {
                 .send()
                 .await
                 .map(|output| output.failed.unwrap_or_default())
-                .map_err(|error| fault(call, &error)),
+                .map_err(|error| call_error(call, &error)),
             Err(error) => Err(TopicError {
                 call,
                 code: String::new(),
@@ -113,7 +113,7 @@ impl Topic {
             .return_subscription_arn(true)
             .send()
             .await
-            .map_err(|error| fault(call, &error))?;
+            .map_err(|error| call_error(call, &error))?;
         subscribed.subscription_arn.ok_or_else(|| TopicError {
             call,
             code: String::new(),
@@ -132,7 +132,7 @@ impl Topic {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fault("Unsubscribe", &error))
+            .map_err(|error| call_error("Unsubscribe", &error))
     }
 }
 
@@ -146,7 +146,7 @@ fn refused(call: &'static str, entry: BatchResultErrorEntry) -> (String, TopicEr
     (entry.id, error)
 }
 
-fn fault<E>(call: &'static str, error: &E) -> TopicError
+fn call_error<E>(call: &'static str, error: &E) -> TopicError
 where
     E: ProvideErrorMetadata + std::error::Error,
 {

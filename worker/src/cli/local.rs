@@ -7,12 +7,12 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use crate::config::{ByHandSettings, Credentials, DatabaseUrl};
-use crate::execution::error::Trouble;
+use crate::config::{Credentials, DatabaseUrl, LocalSettings};
+use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
-use crate::execution::{AttemptEnd, Progress, Work, Worker};
+use crate::execution::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
 use crate::ledger::ResourceKey;
-use crate::plan::PassOutcome;
+use crate::plan::DatabaseOutcome;
 use crate::postgres_error::Class;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 use crate::request::{Properties, read_with_numbers_as_text};
@@ -26,7 +26,7 @@ const ROTATION_TIME: Duration = Duration::from_secs(90);
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
-pub enum ByHandError {
+pub enum LocalError {
     /// The file cannot be read.
     #[error("cannot read {0}")]
     File(String, #[source] io::Error),
@@ -52,7 +52,7 @@ pub enum ByHandError {
     Output(#[source] io::Error),
 }
 
-impl ByHandError {
+impl LocalError {
     /// With what the process ends: a setting that is wrong is wrong usage.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -68,7 +68,7 @@ impl ByHandError {
 
 /// What a file declares, and whose credentials are used.
 #[derive(Debug)]
-pub struct Asked {
+pub struct LocalCommand {
     declared: Value,
     properties: Properties,
     url: Option<Box<DatabaseUrl>>,
@@ -76,19 +76,19 @@ pub struct Asked {
     credentials: String,
 }
 
-impl Asked {
+impl LocalCommand {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`ByHandError`].
-    pub fn read(settings: &ByHandSettings) -> Result<Self, ByHandError> {
+    /// [`LocalError`].
+    pub fn read(settings: &LocalSettings) -> Result<Self, LocalError> {
         let mut fields = object(&settings.properties)?;
         let is_given =
             |value: &Value| !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty());
         let file_has_secret = fields.get("DBSecret").is_some_and(is_given);
         let credentials = settings
             .credentials(file_has_secret)
-            .map_err(ByHandError::Url)?;
+            .map_err(LocalError::Url)?;
         let (url, credentials) = match credentials {
             Credentials::Secret(secret) => {
                 fields.insert("DBSecret".to_owned(), json!(secret));
@@ -97,7 +97,7 @@ impl Asked {
             Credentials::Url(url) => {
                 fields.insert("DBSecret".to_owned(), json!("--url"));
                 if settings.flags.url {
-                    override_place(&mut fields, &url);
+                    override_target(&mut fields, &url);
                     (Some(url), "--url".to_owned())
                 } else {
                     (Some(url), "DATABASE_URL".to_owned())
@@ -107,7 +107,7 @@ impl Asked {
         };
         let declared = Value::Object(fields);
         let properties = Properties::parse(&declared)
-            .map_err(|invalid| ByHandError::Reason(invalid.to_string()))?;
+            .map_err(|invalid| LocalError::Reason(invalid.to_string()))?;
         let credentials = match credentials.is_empty() {
             true => format!("secret \"{}\" (DBSecret of the file)", properties.db_secret),
             false => credentials,
@@ -127,7 +127,7 @@ impl Asked {
 }
 
 /// A flag goes before the file: of what the URL says, the file says nothing else.
-fn override_place(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
+fn override_target(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
     for (field, is_said) in [
         ("DBHost", url.secret.host.is_some()),
         (
@@ -145,95 +145,96 @@ fn override_place(fields: &mut Map<String, Value>, url: &DatabaseUrl) {
 /// Carries out what a file declares; with `dry_run` says what that would be. The result goes to standard output.
 ///
 /// # Errors
-/// [`ByHandError`].
-pub async fn carry_out(
-    settings: &ByHandSettings,
-    asked: &Asked,
-    worker: &Worker,
+/// [`LocalError`].
+pub async fn run(
+    settings: &LocalSettings,
+    command: &LocalCommand,
+    executor: &Executor,
     dry_run: bool,
-) -> Result<(), ByHandError> {
-    let mut properties = asked.properties.clone();
+) -> Result<(), LocalError> {
+    let mut properties = command.properties.clone();
     properties.dry_run |= dry_run;
     let now = Utc::now();
     let resource = ResourceKey {
         stack_id: STACK.to_owned(),
         logical_resource_id: settings.owner.clone(),
     };
-    let progress = Progress::default();
-    let work = Work {
+    let state = DeliveryState::default();
+    let request = ExecutionRequest {
         resource: &resource,
         physical_resource_id: None,
         properties: &properties,
         old: None,
-        declared: &asked.declared,
+        declared: &command.declared,
         request_type: "Update",
         request_id: &now.timestamp_micros().to_string(),
         published_at: now,
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
-        coordinates: None,
-        progress: &progress,
+        header: None,
+        state: &state,
     };
-    let end = run_with_retries(worker, &work, settings.url.is_some())
+    let end = run_with_retries(executor, &request, settings.url.is_some())
         .await
-        .map_err(|trouble| ByHandError::Failed {
-            reason: trouble.in_full().to_owned(),
-            credentials: asked.credentials.clone(),
+        .map_err(|error| LocalError::Failed {
+            reason: error.full_reason().to_owned(),
+            credentials: command.credentials.clone(),
         })?;
     let text = match &end {
-        AttemptEnd::Done(address, outcomes) if settings.json => {
-            as_json(address, outcomes, &asked.credentials)
+        AttemptOutcome::Done(address, outcomes) if settings.json => {
+            as_json(address, outcomes, &command.credentials)
         }
-        AttemptEnd::Done(address, outcomes) => format!(
+        AttemptOutcome::Done(address, outcomes) => format!(
             "credentials: {}\n{}",
-            asked.credentials,
+            command.credentials,
             as_text(address, outcomes, properties.dry_run)
         ),
         // Nobody is answered: there are no coordinates.
-        AttemptEnd::Answered(_) => String::new(),
+        AttemptOutcome::Answered(_) => String::new(),
     };
     io::stdout()
         .write_all(text.as_bytes())
-        .map_err(ByHandError::Output)
+        .map_err(LocalError::Output)
 }
 
 /// Attempts until one succeeds, fails for good, or time is up: what may pass is waited for as in a worker. A password of
 /// the command line's own stays as it is, and one of a secret may be in the middle of its rotation.
 async fn run_with_retries(
-    worker: &Worker,
-    work: &Work<'_>,
+    executor: &Executor,
+    request: &ExecutionRequest<'_>,
     has_own_password: bool,
-) -> Result<AttemptEnd, Trouble> {
+) -> Result<AttemptOutcome, AttemptError> {
     let started = Instant::now();
     let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, work.until);
+    let mut pauses = Retry::new(POLICY, request.until);
     loop {
-        let attempt = tokio::time::timeout_at(work.until.into(), worker.attempt(work)).await;
+        let attempt =
+            tokio::time::timeout_at(request.until.into(), executor.attempt(request)).await;
         let Ok(attempt) = attempt else {
-            return Err(attempts.into_trouble(work.progress.waited_for()));
+            return Err(attempts.into_error(request.state.waiting_for()));
         };
-        let trouble = match attempt {
+        let error = match attempt {
             Ok(end) => return Ok(end),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
-        let is_refused = trouble.class == Class::Credentials
+        let is_refused = error.class == Class::Credentials
             && (has_own_password || started.elapsed() >= ROTATION_TIME);
-        let reason = trouble.reason.clone();
-        let may_help = attempts.note(trouble, None) == Next::Again && !is_refused;
+        let reason = error.reason.clone();
+        let may_help = attempts.record(error, None) == Next::Again && !is_refused;
         let is_overtaken = may_help && attempts.is_in_a_race();
         if is_overtaken {
             tokio::time::sleep(full_jitter(RACE_PAUSE)).await;
         }
         if !may_help || !is_overtaken && !pauses.pause().await {
-            return Err(attempts.into_trouble(None));
+            return Err(attempts.into_error(None));
         }
         warn!(reason, "the attempt failed, and is made again");
     }
 }
 
 /// The properties as the file has them.
-fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
-    let unreadable = |error| ByHandError::File(file.to_owned(), error);
+fn object(file: &str) -> Result<Map<String, Value>, LocalError> {
+    let unreadable = |error| LocalError::File(file.to_owned(), error);
     let text = if file == "-" {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map_err(unreadable)?;
@@ -243,16 +244,16 @@ fn object(file: &str) -> Result<Map<String, Value>, ByHandError> {
     };
     // Editors write the mark of the byte order.
     let properties = read_with_numbers_as_text(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| ByHandError::NotProperties(file.to_owned(), Some(error)))?;
+        .map_err(|error| LocalError::NotProperties(file.to_owned(), Some(error)))?;
     match properties {
         Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(ByHandError::NotProperties(file.to_owned(), None))
+            Err(LocalError::NotProperties(file.to_owned(), None))
         }
     }
 }
 
-fn as_json(address: &Address, outcomes: &[(String, PassOutcome)], credentials: &str) -> String {
+fn as_json(address: &Address, outcomes: &[(String, DatabaseOutcome)], credentials: &str) -> String {
     let databases: Vec<Value> = outcomes
         .iter()
         .map(|(database, outcome)| {
@@ -270,14 +271,19 @@ fn as_json(address: &Address, outcomes: &[(String, PassOutcome)], credentials: &
     format!("{:#}\n", Value::Array(databases))
 }
 
-fn as_text(address: &Address, outcomes: &[(String, PassOutcome)], dry_run: bool) -> String {
+fn as_text(address: &Address, outcomes: &[(String, DatabaseOutcome)], dry_run: bool) -> String {
     outcomes
         .iter()
         .map(|(database, outcome)| one_as_text(address, database, outcome, dry_run))
         .collect()
 }
 
-fn one_as_text(address: &Address, database: &str, outcome: &PassOutcome, dry_run: bool) -> String {
+fn one_as_text(
+    address: &Address,
+    database: &str,
+    outcome: &DatabaseOutcome,
+    dry_run: bool,
+) -> String {
     let installed: Vec<String> = outcome
         .before
         .iter()

@@ -94,9 +94,9 @@ pub enum Command {
     /// Take requests from the queue until told to stop (SIGTERM or SIGINT).
     Run(Box<RunSettings>),
     /// Say what a file of properties would do to a database, and do nothing.
-    Plan(ByHandSettings),
+    Plan(LocalSettings),
     /// Make a database be as a file of properties declares.
-    Apply(ByHandSettings),
+    Apply(LocalSettings),
     /// Have the workers look at a fleet's databases, or repair them, and tell how they stand.
     #[command(after_help = EXIT_CODES)]
     Resync(Box<ResyncSettings>),
@@ -256,7 +256,7 @@ impl RunSettings {
     }
 
     /// How many messages of one server may be worked on at the same time.
-    pub fn turns(&self) -> usize {
+    pub fn requests_per_server(&self) -> usize {
         usize::from(self.server_concurrency.unwrap_or(self.concurrency / 2)).max(1)
     }
 }
@@ -294,7 +294,7 @@ pub struct TrustSettings {
 
 /// The settings of `plan` and `apply`.
 #[derive(Debug, Clone, Args)]
-pub struct ByHandSettings {
+pub struct LocalSettings {
     /// File with the properties as JSON, as a template has them; "-" is standard input.
     #[arg(value_name = "FILE", value_parser = file)]
     pub properties: String,
@@ -360,7 +360,7 @@ pub enum Credentials {
     Url(Box<DatabaseUrl>),
 }
 
-impl ByHandSettings {
+impl LocalSettings {
     fn check(&self) -> Result<(), clap::Error> {
         if !self.flags.url {
             return Ok(());

@@ -130,7 +130,7 @@ fn no_setting_is_quoted_that_is_wrong_and_its_variable_is_named() {
     );
 }
 
-fn by_hand(arguments: &[&str]) -> Result<ByHandSettings, String> {
+fn by_hand(arguments: &[&str]) -> Result<LocalSettings, String> {
     let arguments = ["extension-worker", "plan", "f.json"]
         .iter()
         .chain(arguments);
@@ -153,13 +153,13 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_environment() {
     let url = || Credentials::Url(Box::new(text.parse().unwrap()));
     assert_eq!(flag.credentials(true), Ok(url()));
     // As clap has it of DATABASE_URL.
-    let variable = ByHandSettings {
+    let variable = LocalSettings {
         flags: Flags::default(),
         ..flag
     };
     assert_eq!(variable.credentials(true), Ok(Credentials::File));
     assert_eq!(variable.credentials(false), Ok(url()));
-    let both = ByHandSettings {
+    let both = LocalSettings {
         secret: Some("s".to_owned()),
         ..variable.clone()
     };

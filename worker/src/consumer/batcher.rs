@@ -10,13 +10,13 @@ use crate::aws::sqs::{EntryError, MAX_BATCH};
 
 /// Entries of one kind of call.
 #[derive(Debug)]
-pub(super) struct Batches<T> {
-    entries: mpsc::UnboundedSender<(T, Told)>,
+pub(super) struct Batcher<T> {
+    entries: mpsc::UnboundedSender<(T, Reply)>,
 }
 
-type Told = oneshot::Sender<Result<(), EntryError>>;
+type Reply = oneshot::Sender<Result<(), EntryError>>;
 
-impl<T: Send + 'static> Batches<T> {
+impl<T: Send + 'static> Batcher<T> {
     /// Makes a call as soon as there are ten entries, or when the first of them has waited for `linger`. `call` answers
     /// for each entry, in their order.
     pub(super) fn start<C, F>(linger: Duration, call: C) -> Self
@@ -24,23 +24,23 @@ impl<T: Send + 'static> Batches<T> {
         C: Fn(Vec<T>) -> F + Send + Sync + 'static,
         F: Future<Output = Vec<Result<(), EntryError>>> + Send + 'static,
     {
-        let (entries, mut arriving) = mpsc::unbounded_channel::<(T, Told)>();
+        let (entries, mut arriving) = mpsc::unbounded_channel::<(T, Reply)>();
         tokio::spawn(async move {
             while let Some(first) = arriving.recv().await {
                 let until = Instant::now() + linger;
-                let (mut batch, mut told) = (vec![first.0], vec![first.1]);
+                let (mut batch, mut replies) = (vec![first.0], vec![first.1]);
                 while batch.len() < MAX_BATCH
-                    && let Ok(Some((entry, tell))) = timeout_at(until, arriving.recv()).await
+                    && let Ok(Some((entry, reply))) = timeout_at(until, arriving.recv()).await
                 {
                     batch.push(entry);
-                    told.push(tell);
+                    replies.push(reply);
                 }
-                let answers = call(batch);
+                let results = call(batch);
                 // A slow call keeps no other waiting.
                 tokio::spawn(async move {
-                    for (tell, answer) in told.into_iter().zip(answers.await) {
+                    for (reply, answer) in replies.into_iter().zip(results.await) {
                         // Who no longer waits need not know.
-                        drop(tell.send(answer));
+                        drop(reply.send(answer));
                     }
                 });
             }
@@ -53,9 +53,9 @@ impl<T: Send + 'static> Batches<T> {
     /// # Errors
     /// [`EntryError`].
     pub(super) async fn submit(&self, entry: T) -> Result<(), EntryError> {
-        let (tell, told) = oneshot::channel();
-        let is_open = self.entries.send((entry, tell)).is_ok();
-        match (is_open, told.await) {
+        let (reply, replies) = oneshot::channel();
+        let is_open = self.entries.send((entry, reply)).is_ok();
+        match (is_open, replies.await) {
             (true, Ok(answer)) => answer,
             _ => Err(EntryError::unanswered()),
         }
@@ -74,7 +74,7 @@ mod tests {
     async fn ten_entries_are_a_call_and_fewer_wait_for_more() {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&calls);
-        let batches = Batches::start(Duration::from_millis(100), move |batch: Vec<u32>| {
+        let batches = Batcher::start(Duration::from_millis(100), move |batch: Vec<u32>| {
             made.lock().unwrap().push(batch.clone());
             async move {
                 let odd = |entry: u32| {
@@ -88,11 +88,11 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let answers = join_all((0..23).map(|entry| batches.submit(entry))).await;
+        let results = join_all((0..23).map(|entry| batches.submit(entry))).await;
         assert_eq!(begun.elapsed(), Duration::from_millis(100));
         let sizes: Vec<usize> = calls.lock().unwrap().iter().map(Vec::len).collect();
         assert_eq!(sizes, [10, 10, 3]);
-        for (entry, answer) in answers.into_iter().enumerate() {
+        for (entry, answer) in results.into_iter().enumerate() {
             assert_eq!(
                 answer.is_ok(),
                 entry % 2 == 0,

@@ -10,11 +10,11 @@ use crate::aws::sqs::Message;
 
 /// Messages by id.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InHand(Arc<Mutex<HashMap<String, Arc<Held>>>>);
+pub(super) struct InFlight(Arc<Mutex<HashMap<String, Arc<MessageState>>>>);
 
 /// What is known of a message in hand.
 #[derive(Debug)]
-struct Held {
+struct MessageState {
     since: Instant,
     lease: Mutex<Lease>,
 }
@@ -27,80 +27,80 @@ struct Lease {
 
 /// A message in hand, and one of the places for such; both are free again when it is dropped, whatever comes of it.
 #[derive(Debug)]
-pub(super) struct Hand {
-    pub(super) message: Message,
-    held: Arc<Held>,
-    all: InHand,
-    place: Option<OwnedSemaphorePermit>,
+pub(super) struct InFlightMessage {
+    pub(super) received: Message,
+    state: Arc<MessageState>,
+    all: InFlight,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-impl InHand {
+impl InFlight {
     /// Takes a message in hand until `ends`. One that is there already is not taken twice: its newest handle is kept, and
     /// its place is free again.
-    pub(super) fn take(
+    pub(super) fn register(
         &self,
         message: Message,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         ends: Instant,
-    ) -> Option<Hand> {
+    ) -> Option<InFlightMessage> {
         let lease = Lease {
             receipt_handle: message.receipt_handle.clone(),
             ends,
         };
         let mut all = lock(&self.0);
-        if let Some(held) = all.get(&message.id) {
-            *lock(&held.lease) = lease;
+        if let Some(state) = all.get(&message.id) {
+            *lock(&state.lease) = lease;
             return None;
         }
-        let held = Arc::new(Held {
+        let state = Arc::new(MessageState {
             since: Instant::now(),
             lease: Mutex::new(lease),
         });
-        all.insert(message.id.clone(), Arc::clone(&held));
+        all.insert(message.id.clone(), Arc::clone(&state));
         drop(all);
-        Some(Hand {
-            message,
-            held,
+        Some(InFlightMessage {
+            received: message,
+            state,
             all: self.clone(),
-            place: Some(place),
+            permit: Some(permit),
         })
     }
 
     /// For how long the oldest of them has been in hand.
-    pub(super) fn longest(&self) -> Option<Duration> {
+    pub(super) fn oldest_age(&self) -> Option<Duration> {
         let all = lock(&self.0);
-        all.values().map(|held| held.since.elapsed()).max()
+        all.values().map(|state| state.since.elapsed()).max()
     }
 }
 
-impl Hand {
+impl InFlightMessage {
     /// The handle of the newest delivery.
     pub(super) fn receipt_handle(&self) -> String {
-        lock(&self.held.lease).receipt_handle.clone()
+        lock(&self.state.lease).receipt_handle.clone()
     }
 
     /// When the message becomes visible to others, unless it is extended.
     pub(super) fn lease_ends(&self) -> Instant {
-        lock(&self.held.lease).ends
+        lock(&self.state.lease).ends
     }
 
     /// The lease was extended; by a handle that is still the newest, or not at all.
-    pub(super) fn extended(&self, receipt_handle: &str, ends: Instant) {
-        let mut lease = lock(&self.held.lease);
+    pub(super) fn record_extension(&self, receipt_handle: &str, ends: Instant) {
+        let mut lease = lock(&self.state.lease);
         if lease.receipt_handle == receipt_handle {
             lease.ends = ends;
         }
     }
 
     /// Another message may be taken, while this one is only waiting to be acknowledged.
-    pub(super) fn make_room(&mut self) {
-        self.place = None;
+    pub(super) fn release_permit(&mut self) {
+        self.permit = None;
     }
 }
 
-impl Drop for Hand {
+impl Drop for InFlightMessage {
     fn drop(&mut self) {
-        lock(&self.all.0).remove(&self.message.id);
+        lock(&self.all.0).remove(&self.received.id);
     }
 }
 
@@ -116,28 +116,28 @@ mod tests {
 
     #[test]
     fn a_message_that_is_delivered_twice_is_in_hand_once_with_its_newest_handle() {
-        let places = Arc::new(Semaphore::new(3));
-        let in_hand = InHand::default();
+        let permits = Arc::new(Semaphore::new(3));
+        let in_flight = InFlight::default();
         let ends = Instant::now() + Duration::from_secs(120);
-        let take = |handle: &str| {
+        let register = |handle: &str| {
             let message = Message {
                 receipt_handle: handle.to_owned(),
                 ..Message::default()
             };
-            let place = Arc::clone(&places).try_acquire_owned().unwrap();
-            in_hand.take(message, place, ends)
+            let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
+            in_flight.register(message, permit, ends)
         };
-        let mut hand = take("first").unwrap();
-        assert!(take("second").is_none());
-        assert_eq!(hand.receipt_handle(), "second");
-        assert_eq!(places.available_permits(), 2);
-        hand.extended("first", ends + Duration::from_secs(1));
-        assert_eq!(hand.lease_ends(), ends);
-        hand.make_room();
-        assert_eq!(places.available_permits(), 3);
-        assert!(take("third").is_none());
-        drop(hand);
-        assert!(in_hand.longest().is_none());
-        assert!(take("fourth").is_some());
+        let mut message = register("first").unwrap();
+        assert!(register("second").is_none());
+        assert_eq!(message.receipt_handle(), "second");
+        assert_eq!(permits.available_permits(), 2);
+        message.record_extension("first", ends + Duration::from_secs(1));
+        assert_eq!(message.lease_ends(), ends);
+        message.release_permit();
+        assert_eq!(permits.available_permits(), 3);
+        assert!(register("third").is_none());
+        drop(message);
+        assert!(in_flight.oldest_age().is_none());
+        assert!(register("fourth").is_some());
     }
 }

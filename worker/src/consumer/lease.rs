@@ -4,46 +4,50 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::batcher::Batches;
-use super::in_flight::Hand;
+use super::batcher::Batcher;
+use super::in_flight::InFlightMessage;
 use super::{VisibilityChange, is_gone};
 
 /// With less than this left, the work is given up before another worker can hold the message.
-const LAST_MOMENTS: Duration = Duration::from_secs(15);
+const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
 /// What fails so often in a row is not waited for any longer.
-const FAILED_BEATS: u32 = 2;
+const MAX_FAILED_EXTENSIONS: u32 = 2;
 
 /// No request is worked on for longer: CloudFormation waits for an hour at the most.
-const LONGEST: Duration = Duration::from_secs(3600 + 60);
+const MAX_LEASE: Duration = Duration::from_secs(3600 + 60);
 
 /// Extends the lease three times in each visibility timeout. Returns when the lease is lost, or about to be.
-pub(super) async fn hold(beats: &Batches<VisibilityChange>, hand: &Hand, visibility: Duration) {
+pub(super) async fn renew_loop(
+    extensions: &Batcher<VisibilityChange>,
+    message: &InFlightMessage,
+    visibility: Duration,
+) {
     let taken = Instant::now();
     let mut failed = 0;
-    while taken.elapsed() < LONGEST && failed < FAILED_BEATS {
+    while taken.elapsed() < MAX_LEASE && failed < MAX_FAILED_EXTENSIONS {
         let jitter = 0.9 + 0.2 * fastrand::f64();
         tokio::time::sleep((visibility / 3).mul_f64(jitter)).await;
         let asked = Instant::now();
-        let receipt_handle = hand.receipt_handle();
-        let last_moment = hand
+        let receipt_handle = message.receipt_handle();
+        let last_moment = message
             .lease_ends()
-            .checked_sub(LAST_MOMENTS.min(visibility / 3))
+            .checked_sub(LEASE_MARGIN.min(visibility / 3))
             .unwrap_or(asked);
-        let beat = beats.submit(VisibilityChange {
+        let extension = extensions.submit(VisibilityChange {
             receipt_handle: receipt_handle.clone(),
             visibility,
         });
-        match tokio::time::timeout_at(last_moment.into(), beat).await {
+        match tokio::time::timeout_at(last_moment.into(), extension).await {
             Ok(Ok(())) => {
                 failed = 0;
-                hand.extended(&receipt_handle, asked + visibility);
+                message.record_extension(&receipt_handle, asked + visibility);
             }
-            Ok(Err(fault)) => {
+            Ok(Err(error)) => {
                 failed += 1;
-                warn!(error = %fault, "the lease could not be extended");
-                let is_newest = hand.receipt_handle() == receipt_handle;
-                if is_newest && is_gone(&fault) || Instant::now() >= last_moment {
+                warn!(error = %error, "the lease could not be extended");
+                let is_newest = message.receipt_handle() == receipt_handle;
+                if is_newest && is_gone(&error) || Instant::now() >= last_moment {
                     return;
                 }
             }

@@ -19,10 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use self::batcher::Batches;
-use self::in_flight::{Hand, InHand};
+use self::batcher::Batcher;
+use self::in_flight::{InFlight, InFlightMessage};
 use self::poller::Poller;
-use self::task_protection::Protection;
+use self::task_protection::TaskProtection;
 use crate::aws::sqs::{EntryError, Queue};
 use crate::handler::{Disposition, Handler};
 use crate::metrics::Metrics;
@@ -32,14 +32,14 @@ use crate::process::retry::{POLICY, Retry, full_jitter};
 
 /// How long an acknowledgement waits for others to go with it.
 const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);
-/// How long at the most the extension of a lease does: see [`beat_linger`].
-const BEAT_LINGER: Duration = Duration::from_secs(2);
+/// How long at the most the extension of a lease does: see [`extension_linger`].
+const EXTENSION_LINGER: Duration = Duration::from_secs(2);
 /// How long a message that could not be put in the dead-letter queue stays hidden.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(60);
 /// How long at the most one whose handler panicked does.
 const PANIC_PAUSE: Duration = Duration::from_secs(60);
 /// How long cancelled handlers have for giving their messages back, and acknowledgements for going out.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+const CANCEL_GRACE: Duration = Duration::from_secs(20);
 
 /// The numbers of the consumer.
 #[derive(Debug, Clone)]
@@ -63,17 +63,17 @@ struct VisibilityChange {
 
 /// What is told to SQS about messages in hand.
 #[derive(Debug)]
-struct Answers {
-    deletions: Batches<String>,
-    returns: Batches<VisibilityChange>,
-    beats: Batches<VisibilityChange>,
+struct AckBatchers {
+    deletions: Batcher<String>,
+    returns: Batcher<VisibilityChange>,
+    extensions: Batcher<VisibilityChange>,
 }
 
-impl Answers {
+impl AckBatchers {
     fn start(queue: &Queue, visibility: Duration) -> Self {
         let changes = |linger| {
             let queue = queue.clone();
-            Batches::start(linger, move |batch: Vec<VisibilityChange>| {
+            Batcher::start(linger, move |batch: Vec<VisibilityChange>| {
                 let queue = queue.clone();
                 let changes = batch
                     .into_iter()
@@ -84,22 +84,22 @@ impl Answers {
         };
         let deleting = queue.clone();
         Self {
-            deletions: Batches::start(ACKNOWLEDGE_LINGER, move |handles| {
+            deletions: Batcher::start(ACKNOWLEDGE_LINGER, move |handles| {
                 let queue = deleting.clone();
                 async move { queue.delete(handles).await }
             }),
             returns: changes(ACKNOWLEDGE_LINGER),
-            beats: changes(beat_linger(visibility)),
+            extensions: changes(extension_linger(visibility)),
         }
     }
 }
 
 /// What the handling of each message needs.
-struct Shift {
+struct MessageContext {
     settings: ConsumerSettings,
     queue: Queue,
     handler: Arc<Handler>,
-    answers: Answers,
+    batchers: AckBatchers,
     metrics: Metrics,
     /// No more messages are received.
     stop: CancellationToken,
@@ -114,12 +114,12 @@ pub async fn run(
     handler: Arc<Handler>,
     heartbeat: Heartbeat,
     metrics: Metrics,
-    protection: Option<Protection>,
+    protection: Option<TaskProtection>,
     stop: CancellationToken,
 ) {
-    let in_hand = InHand::default();
-    let shift = Arc::new(Shift {
-        answers: Answers::start(&queue, settings.visibility),
+    let in_flight = InFlight::default();
+    let context = Arc::new(MessageContext {
+        batchers: AckBatchers::start(&queue, settings.visibility),
         settings: settings.clone(),
         queue: queue.clone(),
         handler,
@@ -127,23 +127,23 @@ pub async fn run(
         stop: stop.clone(),
         cancel: CancellationToken::new(),
     });
-    let watched = in_hand.clone();
-    let protecting =
-        protection.map(|protection| tokio::spawn(protection.keep_up(move || watched.longest())));
+    let watched = in_flight.clone();
+    let protecting = protection
+        .map(|protection| tokio::spawn(protection.renew_loop(move || watched.oldest_age())));
     let mut handlers = JoinSet::new();
     let mut poller = Poller::new(settings.clone(), queue, heartbeat, stop.clone());
-    while let Some((received, places)) = poller.next().await {
+    while let Some((received, permits)) = poller.next().await {
         let ends = Instant::now() + settings.visibility;
-        let mut places = places.into_iter();
+        let mut permits = permits.into_iter();
         for message in received {
             // SQS gives no more than it was asked for: a place for each.
-            let Some(place) = places.next() else { break };
+            let Some(permit) = permits.next() else { break };
             let span = message_span(&message);
-            let Some(hand) = in_hand.take(message, place, ends) else {
+            let Some(message) = in_flight.register(message, permit, ends) else {
                 info!(parent: &span, "a message that is in hand was delivered again: it is worked on once");
                 continue;
             };
-            handlers.spawn(Arc::clone(&shift).see_through(hand).instrument(span));
+            handlers.spawn(Arc::clone(&context).process(message).instrument(span));
         }
         while handlers.try_join_next().is_some() {}
     }
@@ -151,15 +151,15 @@ pub async fn run(
         under_way = handlers.len(),
         "stopping: no more messages are received"
     );
-    wind_up(&shift, poller.stopped_at(), &mut handlers).await;
+    shut_down(&context, poller.stopped_at(), &mut handlers).await;
     if let Some(protecting) = protecting {
         protecting.abort();
     }
 }
 
 /// Lets handlers finish, cancels those that do not, and lets these give their messages back.
-async fn wind_up(shift: &Shift, stopped_at: Instant, handlers: &mut JoinSet<()>) {
-    let until = stopped_at + shift.settings.shutdown;
+async fn shut_down(context: &MessageContext, stopped_at: Instant, handlers: &mut JoinSet<()>) {
+    let until = stopped_at + context.settings.shutdown;
     let finished = async { while handlers.join_next().await.is_some() {} };
     if tokio::time::timeout_at(until.into(), finished)
         .await
@@ -171,92 +171,97 @@ async fn wind_up(shift: &Shift, stopped_at: Instant, handlers: &mut JoinSet<()>)
         under_way = handlers.len(),
         "handlers are cancelled, and their messages given back"
     );
-    shift.cancel.cancel();
+    context.cancel.cancel();
     let finished = async { while handlers.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_WORDS, finished).await.is_err() {
+    if tokio::time::timeout(CANCEL_GRACE, finished).await.is_err() {
         warn!(
             under_way = handlers.len(),
             "messages come again when their visibility ends"
         );
         handlers.shutdown().await;
-        shift.metrics.stopped();
+        context.metrics.stopped();
     }
 }
 
-impl Shift {
+impl MessageContext {
     /// Handles a message under its lease, then acknowledges it or gives it back.
-    async fn see_through(self: Arc<Self>, mut hand: Hand) {
+    async fn process(self: Arc<Self>, mut message: InFlightMessage) {
         if self.stop.is_cancelled() {
-            self.give_back(&hand, Duration::ZERO).await;
+            self.return_to_queue(&message, Duration::ZERO).await;
             return;
         }
         // A panic is a failure of this message alone.
-        let handling = AssertUnwindSafe(self.handler.handle(&hand.message)).catch_unwind();
+        let handling = AssertUnwindSafe(self.handler.handle(&message.received)).catch_unwind();
         let disposition = tokio::select! {
             disposition = handling => match disposition {
                 Ok(disposition) => disposition,
                 Err(_) => {
                     error!("the handler panicked: its message comes again");
-                    Disposition::GiveBack(full_jitter(PANIC_PAUSE))
+                    Disposition::ReturnToQueue(full_jitter(PANIC_PAUSE))
                 }
             },
-            () = lease::hold(&self.answers.beats, &hand, self.settings.visibility) => {
+            () = lease::renew_loop(&self.batchers.extensions, &message, self.settings.visibility) => {
                 self.metrics.lease_lost();
                 warn!("the lease is lost: another worker may have the message");
                 return;
             }
             () = self.cancel.cancelled() => {
                 self.metrics.stopped();
-                Disposition::GiveBack(Duration::ZERO)
+                Disposition::ReturnToQueue(Duration::ZERO)
             }
         };
-        hand.make_room();
+        message.release_permit();
         match disposition {
-            Disposition::Done => self.acknowledge(&hand).await,
-            Disposition::GiveBack(pause) => {
+            Disposition::Done => self.acknowledge(&message).await,
+            Disposition::ReturnToQueue(pause) => {
                 // Another worker need not wait when this one stops.
                 let pause = if self.stop.is_cancelled() {
                     Duration::ZERO
                 } else {
                     pause
                 };
-                self.give_back(&hand, pause).await;
+                self.return_to_queue(&message, pause).await;
             }
-            Disposition::DeadLetter(reason) => self.dead_letter(&hand, &reason).await,
+            Disposition::DeadLetter(reason) => self.dead_letter(&message, &reason).await,
         }
     }
 
     /// Puts a copy in the dead-letter queue, and only then lets go of the original.
-    async fn dead_letter(&self, hand: &Hand, reason: &str) {
-        match self.queue.dead_letter(&hand.message, reason).await {
+    async fn dead_letter(&self, message: &InFlightMessage, reason: &str) {
+        match self.queue.dead_letter(&message.received, reason).await {
             Ok(true) => {
                 error!(reason, "put in the dead-letter queue");
-                self.acknowledge(hand).await;
+                self.acknowledge(message).await;
             }
             Ok(false) => {
                 error!(
                     reason,
                     "left to the queue's redrive policy: there is no WORKER_DEAD_LETTER_QUEUE_URL"
                 );
-                self.give_back(hand, DEAD_LETTER_PAUSE).await;
+                self.return_to_queue(message, DEAD_LETTER_PAUSE).await;
             }
-            Err(fault) => {
-                error!(reason, error = %fault, "could not be put in the dead-letter queue");
-                self.give_back(hand, DEAD_LETTER_PAUSE).await;
+            Err(error) => {
+                error!(reason, error = %error, "could not be put in the dead-letter queue");
+                self.return_to_queue(message, DEAD_LETTER_PAUSE).await;
             }
         }
     }
 
     /// Deletes the message, again where SQS does not, as long as nobody else can have it.
-    async fn acknowledge(&self, hand: &Hand) {
-        let mut pauses = Retry::new(POLICY, hand.lease_ends());
+    async fn acknowledge(&self, message: &InFlightMessage) {
+        let mut pauses = Retry::new(POLICY, message.lease_ends());
         loop {
-            let Err(fault) = self.answers.deletions.submit(hand.receipt_handle()).await else {
+            let Err(error) = self
+                .batchers
+                .deletions
+                .submit(message.receipt_handle())
+                .await
+            else {
                 return;
             };
-            if is_gone(&fault) || !pauses.pause().await {
+            if is_gone(&error) || !pauses.pause().await {
                 warn!(
-                    error = %fault,
+                    error = %error,
                     "not acknowledged: it comes again, and is answered the same"
                 );
                 return;
@@ -264,14 +269,14 @@ impl Shift {
         }
     }
 
-    async fn give_back(&self, hand: &Hand, pause: Duration) {
+    async fn return_to_queue(&self, message: &InFlightMessage, pause: Duration) {
         let change = VisibilityChange {
-            receipt_handle: hand.receipt_handle(),
+            receipt_handle: message.receipt_handle(),
             visibility: pause,
         };
-        if let Err(fault) = self.answers.returns.submit(change).await {
+        if let Err(error) = self.batchers.returns.submit(change).await {
             warn!(
-                error = %fault,
+                error = %error,
                 "not given back: it comes again when its visibility ends"
             );
         }
@@ -280,17 +285,17 @@ impl Shift {
 
 /// About a third of the visibility timeout, or more, lies between a beat and the moment at which the work is given up. What
 /// the last beat waited, and what this one waits, must leave most of it to SQS.
-fn beat_linger(visibility: Duration) -> Duration {
-    BEAT_LINGER.min(visibility / 20)
+fn extension_linger(visibility: Duration) -> Duration {
+    EXTENSION_LINGER.min(visibility / 20)
 }
 
 /// Whether SQS says that the delivery is no longer this worker's.
-fn is_gone(fault: &EntryError) -> bool {
+fn is_gone(error: &EntryError) -> bool {
     [
         "ReceiptHandleIsInvalid",
         "InvalidParameterValue",
         "MessageNotInflight",
     ]
     .iter()
-    .any(|code| fault.code.contains(code))
+    .any(|code| error.code.contains(code))
 }

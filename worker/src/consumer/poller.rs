@@ -19,15 +19,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long a receive waits for room for a whole batch, where there is some already: a call for one message costs as much
 /// as one for ten. Where nothing is under way there is room at once.
-const GATHER: Duration = Duration::from_millis(100);
+const BATCH_FILL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Receives at the same time, where the queue has more than one brings.
 const MAX_RECEIVES: usize = 4;
 /// So many full batches in a row say that there is more.
 const FULL_BATCHES: u32 = 3;
 
 /// Places for messages, one for each that may come.
-type Places = Vec<OwnedSemaphorePermit>;
-type Received = (Result<Vec<Message>, QueueError>, Places);
+type Permits = Vec<OwnedSemaphorePermit>;
+type Received = (Result<Vec<Message>, QueueError>, Permits);
 
 /// Receives.
 pub(super) struct Poller {
@@ -71,7 +71,7 @@ impl Poller {
     }
 
     /// The next messages, with a place for each; none once the process was told to stop and no receive is under way.
-    pub(super) async fn next(&mut self) -> Option<(Vec<Message>, Places)> {
+    pub(super) async fn next(&mut self) -> Option<(Vec<Message>, Permits)> {
         loop {
             let wanted = match self.full_in_a_row {
                 0..FULL_BATCHES => 1,
@@ -96,21 +96,21 @@ impl Poller {
                         return Some(taken);
                     }
                 }
-                places = places(&room, batch), if may_ask => self.ask(places),
+                permits = permits(&room, batch), if may_ask => self.ask(permits),
             }
         }
     }
 
-    fn ask(&mut self, places: Places) {
+    fn ask(&mut self, permits: Permits) {
         let (queue, settings) = (self.queue.clone(), self.settings.clone());
         let heartbeat = self.heartbeat.clone();
         self.receives.spawn(async move {
             heartbeat.polling();
             let received = queue
-                .receive(places.len(), settings.receive_wait, settings.visibility)
+                .receive(permits.len(), settings.receive_wait, settings.visibility)
                 .await;
             heartbeat.polled(received.is_ok());
-            (received, places)
+            (received, permits)
         });
     }
 
@@ -118,8 +118,8 @@ impl Poller {
     async fn taken(
         &mut self,
         received: Option<Result<Received, tokio::task::JoinError>>,
-    ) -> Option<(Vec<Message>, Places)> {
-        let (received, places) = received?.ok()?;
+    ) -> Option<(Vec<Message>, Permits)> {
+        let (received, permits) = received?.ok()?;
         match received {
             Ok(messages) => {
                 self.pause = FIRST_PAUSE;
@@ -127,21 +127,21 @@ impl Poller {
                     MAX_BATCH => self.full_in_a_row.saturating_add(1),
                     _ => 0,
                 };
-                Some((messages, places))
+                Some((messages, permits))
             }
-            Err(fault) => {
-                drop(places);
+            Err(error) => {
+                drop(permits);
                 self.full_in_a_row = 0;
-                self.wait_after(&fault).await;
+                self.wait_after(&error).await;
                 None
             }
         }
     }
 
-    async fn wait_after(&mut self, fault: &QueueError) {
+    async fn wait_after(&mut self, error: &QueueError) {
         let refused =
-            fault.code.contains("AccessDenied") || fault.code.contains("NonExistentQueue");
-        error!(error = %fault, "no messages can be received");
+            error.code.contains("AccessDenied") || error.code.contains("NonExistentQueue");
+        error!(error = %error, "no messages can be received");
         let longest = if refused { MAX_PAUSE } else { self.pause };
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         // Somebody has to mend a refusal: there is no herd to spread.
@@ -154,15 +154,15 @@ impl Poller {
 }
 
 /// As many places as there are, one at least, a batch at most.
-async fn places(room: &Arc<Semaphore>, batch: usize) -> Places {
-    let mut places = Vec::new();
+async fn permits(room: &Arc<Semaphore>, batch: usize) -> Permits {
+    let mut permits = Vec::new();
     // A semaphore that is never closed always gives one in the end.
-    places.extend(Arc::clone(room).acquire_owned().await);
-    let until = tokio::time::Instant::now() + GATHER;
-    while places.len() < batch {
+    permits.extend(Arc::clone(room).acquire_owned().await);
+    let until = tokio::time::Instant::now() + BATCH_FILL_TIMEOUT;
+    while permits.len() < batch {
         let next = tokio::time::timeout_at(until, Arc::clone(room).acquire_owned()).await;
-        let Ok(Ok(place)) = next else { break };
-        places.push(place);
+        let Ok(Ok(permit)) = next else { break };
+        permits.push(permit);
     }
-    places
+    permits
 }

@@ -11,7 +11,7 @@ use crate::process::error_chain::with_causes;
 use crate::process::http::Http;
 
 /// How often it is looked whether protection is needed.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests that are over sooner need none.
 const LONG: Duration = Duration::from_secs(30);
 /// For how long protection is asked for; renewed while it is needed.
@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The way to the ECS agent.
 #[derive(Debug)]
-pub struct Protection {
+pub struct TaskProtection {
     http: Http,
     url: Url,
 }
 
-impl Protection {
+impl TaskProtection {
     /// `agent` is `ECS_AGENT_URI`.
     ///
     /// # Errors
@@ -42,11 +42,11 @@ impl Protection {
     }
 
     /// Keeps the task protected while the oldest message has been in hand for long.
-    pub(crate) async fn keep_up(self, longest: impl Fn() -> Option<Duration> + Send) {
+    pub(crate) async fn renew_loop(self, oldest_age: impl Fn() -> Option<Duration> + Send) {
         let mut asked: Option<tokio::time::Instant> = None;
         loop {
-            tokio::time::sleep(LOOK).await;
-            let needed = longest().is_some_and(|longest| longest >= LONG);
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let needed = oldest_age().is_some_and(|oldest_age| oldest_age >= LONG);
             let is_due = match asked {
                 None => needed,
                 Some(asked) => !needed || asked.elapsed() >= RENEW,

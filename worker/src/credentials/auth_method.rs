@@ -25,7 +25,7 @@ pub struct AuthPolicy {
 
 /// Why a server is not given what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuthRefusal {
+pub enum AuthMethodError {
     /// The method is not among those that are allowed.
     #[error(
         "the server asks for authentication by {0}, which WORKER_AUTH_METHODS (--auth-methods) does not allow"
@@ -67,40 +67,40 @@ impl AuthPolicy {
     /// Looks at a server's AuthenticationRequest: its code and what follows.
     ///
     /// # Errors
-    /// [`AuthRefusal`] where it must not be answered.
-    pub fn check(&self, code: u32, rest: &[u8]) -> Result<(), AuthRefusal> {
+    /// [`AuthMethodError`] where it must not be answered.
+    pub fn check(&self, code: u32, rest: &[u8]) -> Result<(), AuthMethodError> {
         match code {
             OK | SASL_FINAL => Ok(()),
             SASL_CONTINUE => rounds(rest),
             SASL => self.allow(AuthMethod::ScramSha256, "SCRAM"),
             MD5_PASSWORD => self.allow(AuthMethod::Md5, "md5"),
             CLEARTEXT_PASSWORD if self.is_token => {
-                self.is_verified.then_some(()).ok_or(AuthRefusal::Token)
+                self.is_verified.then_some(()).ok_or(AuthMethodError::Token)
             }
             CLEARTEXT_PASSWORD => self.allow(AuthMethod::Password, "password in clear text"),
-            other => Err(AuthRefusal::Unknown(other)),
+            other => Err(AuthMethodError::Unknown(other)),
         }
     }
 
-    fn allow(&self, method: AuthMethod, name: &'static str) -> Result<(), AuthRefusal> {
+    fn allow(&self, method: AuthMethod, name: &'static str) -> Result<(), AuthMethodError> {
         let is_scram_of_token = self.is_token && method == AuthMethod::ScramSha256;
         if is_scram_of_token || self.methods.contains(&method) {
             Ok(())
         } else {
-            Err(AuthRefusal::Method(name))
+            Err(AuthMethodError::Method(name))
         }
     }
 }
 
 /// `r=<nonce>,s=<salt>,i=<rounds>`; what has another form is for the driver to refuse.
-fn rounds(rest: &[u8]) -> Result<(), AuthRefusal> {
+fn rounds(rest: &[u8]) -> Result<(), AuthMethodError> {
     let text = String::from_utf8_lossy(rest);
     let Some(rounds) = text.split(',').find_map(|part| part.strip_prefix("i=")) else {
         return Ok(());
     };
     match rounds.parse() {
         Ok(MIN_ROUNDS..=MAX_ROUNDS) => Ok(()),
-        Ok(_) | Err(_) => Err(AuthRefusal::Rounds(rounds.chars().take(10).collect())),
+        Ok(_) | Err(_) => Err(AuthMethodError::Rounds(rounds.chars().take(10).collect())),
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         assert!(by_default.check(CLEARTEXT_PASSWORD, b"").is_err());
         assert!(by_default.check(MD5_PASSWORD, b"salt").is_err());
         // GSS
-        assert_eq!(by_default.check(7, b""), Err(AuthRefusal::Unknown(7)));
+        assert_eq!(by_default.check(7, b""), Err(AuthMethodError::Unknown(7)));
         let weak = policy(&[AuthMethod::Md5]);
         assert!(weak.check(SASL, b"SCRAM-SHA-256\0\0").is_err());
         assert_eq!(weak.check(MD5_PASSWORD, b"salt"), Ok(()));
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(token(true).check(CLEARTEXT_PASSWORD, b""), Ok(()));
         assert_eq!(
             token(false).check(CLEARTEXT_PASSWORD, b""),
-            Err(AuthRefusal::Token)
+            Err(AuthMethodError::Token)
         );
         assert!(token(true).check(MD5_PASSWORD, b"salt").is_err());
     }

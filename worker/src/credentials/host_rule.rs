@@ -25,20 +25,20 @@ pub struct HostPattern {
     "must be a host name, an IP address or a pattern with *, with a port where one is meant: *.example.com, \
      10.0.0.7:5432, [fd12::7]:5432"
 )]
-pub struct InvalidHostPattern;
+pub struct HostPatternError;
 
 impl FromStr for HostPattern {
-    type Err = InvalidHostPattern;
+    type Err = HostPatternError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidHostPattern> {
-        let (host, port) = split(text.trim()).ok_or(InvalidHostPattern)?;
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        let (host, port) = split(text.trim()).ok_or(HostPatternError)?;
         // With a letter in the place of each asterisk it has to be a host.
-        Host::parse(&host.replace('*', "x")).map_err(|_| InvalidHostPattern)?;
+        Host::parse(&host.replace('*', "x")).map_err(|_| HostPatternError)?;
         let port = match port {
             None => None,
             Some(port) => match port.parse() {
                 Ok(port @ 1..) => Some(port),
-                _ => return Err(InvalidHostPattern),
+                _ => return Err(HostPatternError),
             },
         };
         Ok(Self {

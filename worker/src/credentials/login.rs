@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rds_auth_token::Tokens;
 use super::secrets::{Password, Secret, SecretError, Secrets};
 use crate::credentials::AllowedHosts;
-use crate::execution::error::Trouble;
+use crate::execution::error::AttemptError;
 use crate::request::{Authentication, Properties};
 use crate::target::{Address, DEFAULT_PORT, Host, Target};
 
@@ -53,18 +53,18 @@ impl Logins {
     /// Reads the secret, and signs a token where one is declared.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub async fn log_in(&self, properties: &Properties) -> Result<Login, Trouble> {
+    /// [`AttemptError`].
+    pub async fn log_in(&self, properties: &Properties) -> Result<Login, AttemptError> {
         let id = &properties.db_secret;
         let secret = self
             .secrets
             .read(id)
             .await
-            .map_err(|error| Trouble::of_secret(&error))?;
+            .map_err(|error| AttemptError::of_secret(&error))?;
         let login = self.login(properties, &secret).await;
         if login.is_err() {
             // Whoever adds what it lacks shall not have to wait for it to be read again.
-            self.secrets.doubt(id, &secret);
+            self.secrets.expire(id, &secret);
         }
         login
     }
@@ -91,14 +91,20 @@ impl Logins {
         &self.secrets
     }
 
-    async fn login(&self, properties: &Properties, secret: &Arc<Secret>) -> Result<Login, Trouble> {
+    async fn login(
+        &self,
+        properties: &Properties,
+        secret: &Arc<Secret>,
+    ) -> Result<Login, AttemptError> {
         let id = &properties.db_secret;
         let host = properties
             .db_host
             .as_ref()
             .or(secret.host.as_ref())
             .ok_or_else(|| {
-                Trouble::permanent(format!("DBHost: required, as secret \"{id}\" has no host."))
+                AttemptError::permanent(format!(
+                    "DBHost: required, as secret \"{id}\" has no host."
+                ))
             })?;
         let port = properties.db_port.or(secret.port).unwrap_or(DEFAULT_PORT);
         let address = Address {
@@ -107,20 +113,20 @@ impl Logins {
         };
         if let Some(allowed) = &self.allowed_hosts {
             let checked = allowed.check(secret, &address).await;
-            checked.map_err(|error| Trouble::of_host(&error, id))?;
+            checked.map_err(|error| AttemptError::of_host(&error, id))?;
         }
         let password = match properties.authentication {
             Authentication::Password => secret.password.clone().ok_or_else(|| {
-                Trouble::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
+                AttemptError::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
             })?,
             Authentication::Iam => {
                 let tokens = self.tokens.as_ref().ok_or_else(|| {
-                    Trouble::permanent(
+                    AttemptError::permanent(
                         "Authentication IAM: the worker has no AWS credentials.".to_owned(),
                     )
                 })?;
                 let signed = tokens.token(&address, &secret.username).await;
-                signed.map_err(|error| Trouble::of_iam(&error))?
+                signed.map_err(|error| AttemptError::of_iam(&error))?
             }
         };
         Ok(Login {
@@ -133,18 +139,18 @@ impl Logins {
     }
 
     /// The server refused the credentials: neither they nor a token among them are used again.
-    pub fn refused(&self, login: &Login) {
+    pub fn invalidate(&self, login: &Login) {
         let (id, secret) = &login.read;
-        self.secrets.refused(id, secret);
+        self.secrets.invalidate(id, secret);
         if let Some(tokens) = &self.tokens {
-            tokens.forget(&login.address, &login.username);
+            tokens.remove(&login.address, &login.username);
         }
     }
 
     /// The login led nowhere: if the secret names another server by now, the next one goes there.
-    pub fn doubt(&self, login: &Login) {
+    pub fn expire(&self, login: &Login) {
         let (id, secret) = &login.read;
-        self.secrets.doubt(id, secret);
+        self.secrets.expire(id, secret);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::aws::rds::{Instances, ListError, Reported};
 use crate::target::Address;
 
 /// How long an endpoint that was listed serves.
-const KEPT: Duration = Duration::from_secs(300);
+const LISTING_LIFETIME: Duration = Duration::from_secs(300);
 /// How long after the beginning of a listing the next may begin: RDS allows an account few calls a second.
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
 /// What the name of a secret begins with that RDS manages.
@@ -28,7 +28,7 @@ pub(super) struct ManagedEndpoints {
     instances: Instances,
     last: Mutex<Option<Listing>>,
     /// Held by the one that lists.
-    turn: tokio::sync::Mutex<()>,
+    listing_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl ManagedEndpoints {
         Self {
             instances,
             last: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            listing_lock: tokio::sync::Mutex::default(),
         }
     }
 
@@ -60,7 +60,7 @@ impl ManagedEndpoints {
         if self.has(arn, &endpoint) {
             return Ok(true);
         }
-        let _turn = self.turn.lock().await;
+        let _listing = self.listing_lock.lock().await;
         let last = self.last();
         let listing = match last.filter(|listing| listing.begun_at >= asked_at) {
             Some(listing) => listing,
@@ -73,7 +73,7 @@ impl ManagedEndpoints {
 
     fn has(&self, arn: &str, endpoint: &(String, u16)) -> bool {
         let last = self.last();
-        let fresh = last.filter(|listing| listing.begun_at.elapsed() < KEPT);
+        let fresh = last.filter(|listing| listing.begun_at.elapsed() < LISTING_LIFETIME);
         fresh.is_some_and(|listing| {
             let by_secret = listing.outcome.as_ref();
             by_secret.is_ok_and(|by_secret| holds(by_secret, arn, endpoint))

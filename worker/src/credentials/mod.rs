@@ -10,5 +10,5 @@ pub mod rds_auth_token;
 pub mod secrets;
 
 pub use allowed_hosts::{AllowedHosts, HostError};
-pub use auth_method::{AuthMethod, AuthPolicy, AuthRefusal};
-pub use host_rule::{HostPattern, HostPatterns, InvalidHostPattern};
+pub use auth_method::{AuthMethod, AuthMethodError, AuthPolicy};
+pub use host_rule::{HostPattern, HostPatternError, HostPatterns};

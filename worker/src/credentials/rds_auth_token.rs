@@ -23,7 +23,7 @@ const REUSED: Duration = Duration::from_secs(600);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub enum IamError {
+pub enum RdsAuthTokenError {
     /// The worker has no credentials.
     #[error("the worker could not get AWS credentials to sign with")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
@@ -57,8 +57,12 @@ impl Tokens {
     /// A token for the role, not older than ten minutes.
     ///
     /// # Errors
-    /// [`IamError`].
-    pub async fn token(&self, address: &Address, username: &str) -> Result<Password, IamError> {
+    /// [`RdsAuthTokenError`].
+    pub async fn token(
+        &self,
+        address: &Address,
+        username: &str,
+    ) -> Result<Password, RdsAuthTokenError> {
         let key = (address.clone(), username.to_owned());
         let made = self
             .made
@@ -73,7 +77,7 @@ impl Tokens {
             .credentials
             .provide_credentials()
             .await
-            .map_err(|error| IamError::Credentials(Box::new(error)))?;
+            .map_err(|error| RdsAuthTokenError::Credentials(Box::new(error)))?;
         // A token dies with the credentials that signed it.
         let lifetime = credentials
             .expiry()
@@ -94,7 +98,7 @@ impl Tokens {
 
 impl Tokens {
     /// Lets a token that was refused not be used again.
-    pub fn forget(&self, address: &Address, username: &str) {
+    pub fn remove(&self, address: &Address, username: &str) {
         let key = (address.clone(), username.to_owned());
         self.made
             .lock()
@@ -117,9 +121,9 @@ fn sign_token(
     username: &str,
     credentials: Credentials,
     time: SystemTime,
-) -> Result<String, IamError> {
-    let region =
-        region(address.host.as_str()).ok_or_else(|| IamError::NotRds(address.host.to_string()))?;
+) -> Result<String, RdsAuthTokenError> {
+    let region = region(address.host.as_str())
+        .ok_or_else(|| RdsAuthTokenError::NotRds(address.host.to_string()))?;
     let mut settings = SigningSettings::default();
     settings.expires_in = Some(VALID);
     settings.signature_location = SignatureLocation::QueryParams;
@@ -131,15 +135,15 @@ fn sign_token(
         .time(time)
         .settings(settings)
         .build()
-        .map_err(|error| IamError::Signing(Box::new(error)))?;
+        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
     let user = percent_encoding::utf8_percent_encode(username, percent_encoding::NON_ALPHANUMERIC);
     let url = format!("https://{address}/?Action=connect&DBUser={user}");
     let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|error| IamError::Signing(Box::new(error)))?;
+        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
     let (instructions, _) = sign(request, &parameters.into())
-        .map_err(|error| IamError::Signing(Box::new(error)))?
+        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?
         .into_parts();
-    let mut url = Url::parse(&url).map_err(|error| IamError::Signing(Box::new(error)))?;
+    let mut url = Url::parse(&url).map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
     url.query_pairs_mut().extend_pairs(
         instructions
             .params()

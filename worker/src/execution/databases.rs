@@ -2,38 +2,45 @@
 
 use tracing::{info, warn};
 
-use super::error::Trouble;
-use super::{Work, Worker};
+use super::error::AttemptError;
+use super::{ExecutionRequest, Executor};
 use crate::credentials::login::Login;
 use crate::postgres::DatabaseNames;
 use crate::postgres_error::Class;
-use crate::reconcile::transaction::PassError;
+use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Databases, Properties};
 use crate::response::physical_resource_id;
 
 /// Databases of a server, and how to log in to it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ResolvedTarget {
     pub(super) login: Login,
     pub(super) databases: Vec<String>,
     /// Names of databases that cannot be worked on, as they are not UTF-8.
     pub(super) skipped: Vec<String>,
 }
 
-impl Worker {
+impl Executor {
     /// Logs in, and finds the databases.
-    pub(super) async fn place(&self, work: &Work<'_>) -> Result<Place, Trouble> {
-        let properties = work.properties;
-        work.progress
-            .waits_for(format!("secret \"{}\"", properties.db_secret));
+    pub(super) async fn resolve_target(
+        &self,
+        execution: &ExecutionRequest<'_>,
+    ) -> Result<ResolvedTarget, AttemptError> {
+        let properties = execution.properties;
+        execution
+            .state
+            .set_waiting_for(format!("secret \"{}\"", properties.db_secret));
         let login = self.logins.log_in(properties).await?;
-        work.progress.take_turn(&self.turns, &login.address).await?;
-        work.progress.waits_for(login.address.to_string());
+        execution
+            .state
+            .acquire_permit(&self.server_limits, &login.address)
+            .await?;
+        execution.state.set_waiting_for(login.address.to_string());
         let DatabaseNames { usable, not_utf8 } = self.databases(properties, &login).await?;
         for database in &not_utf8 {
             warn!(database, "skipped: the name is not UTF-8");
         }
-        Ok(Place {
+        Ok(ResolvedTarget {
             login,
             databases: usable,
             skipped: not_utf8,
@@ -43,75 +50,75 @@ impl Worker {
     /// Takes the resource out of the databases that an Update no longer names, of the same server; or of all of another,
     /// where an Update that failed began to move the resource there. What it cannot know, or cannot work on, it leaves
     /// alone: the way back from a place that cannot be worked on must not fail for it.
-    pub(super) async fn leave_behind(
+    pub(super) async fn release_previous_target(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         old: &Properties,
-        now: &Place,
-    ) -> Result<(), Trouble> {
-        let Some(left) = self.left_behind(work, old, now).await? else {
+        now: &ResolvedTarget,
+    ) -> Result<(), AttemptError> {
+        let Some(left) = self.previous_target(execution, old, now).await? else {
             return Ok(());
         };
         let is_here = left.login.address == now.login.address;
         for database in &left.databases {
             info!(database, "no longer declared for this database");
-            match self.release(work, &left.login, database, None).await {
-                Err(trouble) if may_be_left(&trouble, is_here) => warn!(
+            match self.release(execution, &left.login, database, None).await {
+                Err(error) if can_be_left_unchanged(&error, is_here) => warn!(
                     database,
-                    reason = trouble.in_full(),
+                    reason = error.full_reason(),
                     "what was declared here before is left alone"
                 ),
                 other => drop(other?),
             }
-            self.pools.let_go(&left.login.target(database));
+            self.pools.remove(&left.login.target(database));
         }
         Ok(())
     }
 
     /// The databases that a move leaves, with the way to their server.
-    async fn left_behind(
+    async fn previous_target(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         old: &Properties,
-        now: &Place,
-    ) -> Result<Option<Place>, Trouble> {
+        now: &ResolvedTarget,
+    ) -> Result<Option<ResolvedTarget>, AttemptError> {
         let login = match self.logins.log_in(old).await {
             Ok(login) => login,
-            Err(trouble) if may_be_left(&trouble, true) => {
+            Err(error) if can_be_left_unchanged(&error, true) => {
                 warn!(
-                    reason = trouble.in_full(),
+                    reason = error.full_reason(),
                     "what was declared before cannot be found, and is left alone"
                 );
                 return Ok(None);
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         };
         let address = &now.login.address;
         let is_here = login.address == *address;
         // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and nothing
         // but this Update goes back.
-        let id = physical_resource_id(address, work.resource);
-        if !is_here && work.physical_resource_id != Some(id.as_str()) {
+        let id = physical_resource_id(address, execution.resource);
+        if !is_here && execution.physical_resource_id != Some(id.as_str()) {
             return Ok(None);
         }
         match self.databases(old, &login).await {
             Ok(names) => {
                 let mut databases = names.usable;
                 databases.retain(|database| !(is_here && now.databases.contains(database)));
-                Ok(Some(Place {
+                Ok(Some(ResolvedTarget {
                     login,
                     databases,
                     skipped: names.not_utf8,
                 }))
             }
-            Err(trouble) if may_be_left(&trouble, is_here) => {
+            Err(error) if can_be_left_unchanged(&error, is_here) => {
                 warn!(
-                    reason = trouble.in_full(),
+                    reason = error.full_reason(),
                     "what was declared before cannot be found, and is left alone"
                 );
                 Ok(None)
             }
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         }
     }
 
@@ -120,7 +127,7 @@ impl Worker {
         &self,
         properties: &Properties,
         login: &Login,
-    ) -> Result<DatabaseNames, Trouble> {
+    ) -> Result<DatabaseNames, AttemptError> {
         let named = |usable: Vec<String>| DatabaseNames {
             usable,
             not_utf8: Vec::new(),
@@ -131,22 +138,22 @@ impl Worker {
             Databases::Default => default
                 .map(|name| named(vec![name.clone()]))
                 .ok_or_else(|| {
-                    self.logins.doubt(login);
-                    Trouble::permanent(format!(
+                    self.logins.expire(login);
+                    AttemptError::permanent(format!(
                         "DBName: required, as secret \"{}\" has no dbname.",
                         properties.db_secret
                     ))
                 }),
-            Databases::All => self.every_database(default, login).await,
+            Databases::All => self.list_databases(default, login).await,
         }
     }
 
     /// Asks in the default database, or, where that is gone, in one that every server has.
-    async fn every_database(
+    async fn list_databases(
         &self,
         default: Option<&String>,
         login: &Login,
-    ) -> Result<DatabaseNames, Trouble> {
+    ) -> Result<DatabaseNames, AttemptError> {
         let mut last = None;
         for database in default
             .map(String::as_str)
@@ -168,29 +175,30 @@ impl Worker {
                     return Ok(databases);
                 }
                 Err(error) => {
-                    let mut trouble = self.trouble(&PassError::from(error), &target, login);
+                    let mut error =
+                        self.attempt_error(&ReconcileError::from(error), &target, login);
                     // The others may be there: the resource is not gone with this one.
-                    let gone = trouble.class == Class::NoDatabase;
-                    trouble.gone &= !gone;
-                    if !gone && trouble.class != Class::ClosedDatabase {
-                        return Err(trouble);
+                    let gone = error.class == Class::NoDatabase;
+                    error.gone &= !gone;
+                    if !gone && error.class != Class::ClosedDatabase {
+                        return Err(error);
                     }
-                    last = Some(trouble);
+                    last = Some(error);
                 }
             }
         }
         Err(last.unwrap_or_else(|| {
-            Trouble::permanent("Databases: the server has none that can be asked.".to_owned())
+            AttemptError::permanent("Databases: the server has none that can be asked.".to_owned())
         }))
     }
 }
 
 /// Whether a place may be left as it is. Of the server that the resource is on now, what may pass is waited for; of one
 /// that a move failed to go to, nothing is.
-fn may_be_left(trouble: &Trouble, is_here: bool) -> bool {
+fn can_be_left_unchanged(error: &AttemptError, is_here: bool) -> bool {
     let cannot_be = matches!(
-        trouble.class,
+        error.class,
         Class::Permanent | Class::NoDatabase | Class::ClosedDatabase | Class::Prerequisite(_)
     );
-    !trouble.in_step && (cannot_be || !is_here)
+    !error.in_step && (cannot_be || !is_here)
 }

@@ -2,64 +2,68 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::error::Trouble;
-use super::server_limit::{Turn, Turns};
+use super::error::AttemptError;
+use super::server_limit::{ServerLimits, ServerPermit};
 use crate::target::Address;
 
 /// What the attempts at one request share.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct DeliveryState {
     /// Whether there is no later attempt, in this delivery or another.
-    last_chance: bool,
+    is_final_receive: bool,
     waiting: Mutex<Option<String>>,
-    turn: Mutex<Option<(Address, Turn)>>,
+    permit: Mutex<Option<(Address, ServerPermit)>>,
 }
 
-impl Progress {
+impl DeliveryState {
     /// Nothing was tried yet. At the last chance a turn is waited for in any case.
-    pub fn new(last_chance: bool) -> Self {
+    pub fn new(is_final_receive: bool) -> Self {
         Self {
-            last_chance,
+            is_final_receive,
             ..Self::default()
         }
     }
 
-    pub(super) fn waits_for(&self, what: String) {
+    pub(super) fn set_waiting_for(&self, what: String) {
         *lock(&self.waiting) = Some(what);
     }
 
     /// What was waited for last, to be told when it never comes.
-    pub fn waited_for(&self) -> Option<String> {
+    pub fn waiting_for(&self) -> Option<String> {
         lock(&self.waiting).clone()
     }
 
     /// The server at which there is a turn.
     pub fn address(&self) -> Option<Address> {
-        lock(&self.turn)
+        lock(&self.permit)
             .as_ref()
             .map(|(address, _)| address.clone())
     }
 
     /// Notes whether the server answered the attempt.
-    pub fn note(&self, answered: bool) {
-        if let Some((_, turn)) = &*lock(&self.turn) {
-            turn.note(answered);
+    pub fn record_answer(&self, answered: bool) {
+        if let Some((_, permit)) = &*lock(&self.permit) {
+            permit.record_answer(answered);
         }
     }
 
     /// Takes a turn at the server, for this attempt and those after it.
-    pub(super) async fn take_turn(&self, turns: &Turns, address: &Address) -> Result<(), Trouble> {
-        if lock(&self.turn)
+    pub(super) async fn acquire_permit(
+        &self,
+        server_limits: &ServerLimits,
+        address: &Address,
+    ) -> Result<(), AttemptError> {
+        if lock(&self.permit)
             .as_ref()
             .is_some_and(|(at, _)| at == address)
         {
             return Ok(());
         }
-        let turn = turns
-            .take(address, self.last_chance)
+        let permit = server_limits
+            .acquire(address, self.is_final_receive)
             .await
-            .ok_or_else(|| Trouble::crowded(address))?;
-        *lock(&self.turn) = Some((address.clone(), turn));
+            .ok_or_else(|| AttemptError::crowded(address))?;
+        *lock(&self.permit) = Some((address.clone(), permit));
         Ok(())
     }
 }

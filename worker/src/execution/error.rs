@@ -3,17 +3,17 @@
 use std::borrow::Cow;
 
 use crate::credentials::HostError;
-use crate::credentials::rds_auth_token::IamError;
+use crate::credentials::rds_auth_token::RdsAuthTokenError;
 use crate::credentials::secrets::SecretError;
-use crate::plan::PassOutcome;
+use crate::plan::DatabaseOutcome;
 use crate::postgres_error::{Class, DatabaseError};
-use crate::reconcile::transaction::PassError;
+use crate::reconcile::transaction::ReconcileError;
 use crate::response::reason;
 use crate::target::{Address, Target};
 
 /// Why an attempt failed.
 #[derive(Debug, Clone)]
-pub struct Trouble {
+pub struct AttemptError {
     /// What to do about it.
     pub class: Class,
     /// The SQLSTATE, or a word where there is none.
@@ -34,7 +34,7 @@ pub struct Trouble {
     pub crowded: bool,
 }
 
-impl Trouble {
+impl AttemptError {
     /// Time ran out in the middle of the attempt, which waited for this.
     pub fn out_of_time(waiting: Option<&str>) -> Self {
         Self {
@@ -115,10 +115,10 @@ impl Trouble {
     }
 
     /// There is no token to log in with.
-    pub fn of_iam(error: &IamError) -> Self {
+    pub fn of_iam(error: &RdsAuthTokenError) -> Self {
         let class = match error {
-            IamError::Credentials(_) => Class::Transient,
-            IamError::NotRds(_) | IamError::Signing(_) => Class::Permanent,
+            RdsAuthTokenError::Credentials(_) => Class::Transient,
+            RdsAuthTokenError::NotRds(_) | RdsAuthTokenError::Signing(_) => Class::Permanent,
         };
         Self {
             class,
@@ -128,9 +128,9 @@ impl Trouble {
     }
 
     /// A pass came to nothing.
-    pub fn of_pass(error: &PassError, target: &Target) -> Self {
+    pub fn of_pass(error: &ReconcileError, target: &Target) -> Self {
         let class = error.class();
-        let fault = if let PassError::Database { error, .. } = error {
+        let fault = if let ReconcileError::Database { error, .. } = error {
             Some(error)
         } else {
             None
@@ -144,7 +144,7 @@ impl Trouble {
             gone: class == Class::NoDatabase || no_host,
             unreachable: class == Class::ClosedDatabase
                 || matches!(fault, Some(DatabaseError::Unreachable(..))),
-            in_step: matches!(error, PassError::Database { step: Some(_), .. }),
+            in_step: matches!(error, ReconcileError::Database { step: Some(_), .. }),
             failing: matches!(
                 fault,
                 Some(DatabaseError::Unreachable(..) | DatabaseError::Lost(..))
@@ -154,7 +154,7 @@ impl Trouble {
     }
 
     /// Adds what was done in other databases: it stays until the rollback's own request undoes it.
-    pub fn after(mut self, outcomes: &[(String, PassOutcome)]) -> Self {
+    pub fn after(mut self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
         let done: Vec<String> = outcomes
             .iter()
             .filter(|(_, outcome)| !outcome.changes.is_empty())
@@ -171,7 +171,7 @@ impl Trouble {
     }
 
     /// All that is known, for the log and the worker's operators.
-    pub fn in_full(&self) -> &str {
+    pub fn full_reason(&self) -> &str {
         self.detail.as_deref().unwrap_or(&self.reason)
     }
 }

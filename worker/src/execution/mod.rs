@@ -16,20 +16,20 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tracing::warn;
 
-use self::databases::Place;
-pub use self::delivery_state::Progress;
+use self::databases::ResolvedTarget;
+pub use self::delivery_state::DeliveryState;
 
-use self::error::Trouble;
-use self::server_limit::Turns;
+use self::error::AttemptError;
+use self::server_limit::ServerLimits;
 use crate::credentials::login::{Login, Logins};
 use crate::ledger::ResourceKey;
-use crate::plan::{PassOutcome, Policy};
+use crate::plan::{DatabaseOutcome, Policy};
 use crate::postgres::Pools;
 use crate::postgres_error::Class;
-use crate::reconcile::transaction::{Goal, Pass, PassEnd, PassError};
-use crate::reconcile::{keep_response, reconcile};
-use crate::request::{Coordinates, OnUnreachableDelete, Properties};
-use crate::response::{Draft, Response, own_id, physical_resource_id, reason};
+use crate::reconcile::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
+use crate::reconcile::{reconcile, record_response};
+use crate::request::{OnUnreachableDelete, Properties, RequestHeader};
+use crate::response::{Response, SuccessTemplate, physical_resource_id, reason, unchanged_id};
 use crate::target::{Address, Target};
 
 /// Databases of one request that are worked on at the same time: a server has other things to do.
@@ -37,16 +37,16 @@ const DATABASES_AT_ONCE: usize = 4;
 
 /// Carries requests out.
 #[derive(Debug)]
-pub struct Worker {
+pub struct Executor {
     pub(crate) logins: Logins,
     pub(crate) pools: Pools,
-    pub(crate) turns: Turns,
+    pub(crate) server_limits: ServerLimits,
     pub(crate) policy: Policy,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy)]
-pub struct Work<'a> {
+pub struct ExecutionRequest<'a> {
     /// The resource.
     pub resource: &'a ResourceKey,
     /// The id that it has; a new one has none.
@@ -68,27 +68,27 @@ pub struct Work<'a> {
     /// When it must be over.
     pub until: Instant,
     /// The request, where it is to be answered.
-    pub coordinates: Option<&'a Coordinates>,
+    pub header: Option<&'a RequestHeader>,
     /// What this attempt shares with others.
-    pub progress: &'a Progress,
+    pub state: &'a DeliveryState,
 }
 
 /// What an attempt came to.
 #[derive(Debug)]
-pub enum AttemptEnd {
+pub enum AttemptOutcome {
     /// The server, and each database's outcome, in the order of the databases.
-    Done(Address, Vec<(String, PassOutcome)>),
+    Done(Address, Vec<(String, DatabaseOutcome)>),
     /// The request is answered, now or before.
     Answered(Response),
 }
 
-impl Worker {
+impl Executor {
     /// A worker with no connections yet.
-    pub fn new(logins: Logins, pools: Pools, turns: Turns) -> Self {
+    pub fn new(logins: Logins, pools: Pools, server_limits: ServerLimits) -> Self {
         Self {
             logins,
             pools,
-            turns,
+            server_limits,
             policy: Policy::unrestricted(),
         }
     }
@@ -107,24 +107,27 @@ impl Worker {
     /// the request was answered before, is superseded or fails for good.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub async fn attempt(&self, work: &Work<'_>) -> Result<AttemptEnd, Trouble> {
-        let moved_from = work
+    /// [`AttemptError`].
+    pub async fn attempt(
+        &self,
+        execution: &ExecutionRequest<'_>,
+    ) -> Result<AttemptOutcome, AttemptError> {
+        let moved_from = execution
             .old
-            .filter(|old| !old.is_in_the_same_place_as(work.properties));
-        if work.properties.dry_run && moved_from.is_some() {
-            return Err(Trouble::permanent(
+            .filter(|old| !old.has_same_target(execution.properties));
+        if execution.properties.dry_run && moved_from.is_some() {
+            return Err(AttemptError::permanent(
                 "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. \
                  Change them alone, or look at the other database with a resource of its own."
                     .to_owned(),
             ));
         }
-        let place = self.place(work).await?;
-        let end = self.attempt_at(work, &place, moved_from).await;
-        if work.deleted {
+        let resolved = self.resolve_target(execution).await?;
+        let end = self.attempt_at(execution, &resolved, moved_from).await;
+        if execution.deleted {
             // A session at rest would keep the database from being dropped next.
-            for database in &place.databases {
-                self.pools.let_go(&place.login.target(database));
+            for database in &resolved.databases {
+                self.pools.remove(&resolved.login.target(database));
             }
         }
         end
@@ -132,116 +135,137 @@ impl Worker {
 
     async fn attempt_at(
         &self,
-        work: &Work<'_>,
-        place: &Place,
+        execution: &ExecutionRequest<'_>,
+        resolved: &ResolvedTarget,
         moved_from: Option<&Properties>,
-    ) -> Result<AttemptEnd, Trouble> {
-        let Place {
+    ) -> Result<AttemptOutcome, AttemptError> {
+        let ResolvedTarget {
             login, databases, ..
-        } = place;
+        } = resolved;
         let [home, others @ ..] = databases.as_slice() else {
-            return Err(Trouble::permanent(
+            return Err(AttemptError::permanent(
                 "Databases: the server has none to work on.".to_owned(),
             ));
         };
-        let id = self.id_of_success(work, &login.address);
-        let draft = work.coordinates.map(|coordinates| Draft {
-            coordinates,
-            properties: work.properties,
+        let id = self.physical_id_on_success(execution, &login.address);
+        let success_template = execution.header.map(|header| SuccessTemplate {
+            header,
+            properties: execution.properties,
             physical_resource_id: &id,
         });
-        let is_all = others.is_empty() && moved_from.is_none() && place.skipped.is_empty();
-        let at_home = self.pass_or_release(work, login, home, draft.filter(|_| is_all));
+        let is_all = others.is_empty() && moved_from.is_none() && resolved.skipped.is_empty();
+        let at_home =
+            self.reconcile_or_release(execution, login, home, success_template.filter(|_| is_all));
         let mut outcomes = match at_home.await? {
-            PassEnd::Answered(response) => return Ok(AttemptEnd::Answered(response)),
-            PassEnd::Outcome(outcome) => vec![(home.clone(), outcome)],
+            ReconcileResult::Answered(response) => return Ok(AttemptOutcome::Answered(response)),
+            ReconcileResult::Outcome(outcome) => vec![(home.clone(), outcome)],
         };
 
-        let mut passes = Vec::new();
+        let mut reconciliations = Vec::new();
         for database in others {
-            passes.push(self.pass_or_release(work, login, database, None).boxed());
+            reconciliations.push(
+                self.reconcile_or_release(execution, login, database, None)
+                    .boxed(),
+            );
         }
-        let results = stream::iter(passes)
+        let results = stream::iter(reconciliations)
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
-        if let Some(response) = together(others, results, &mut outcomes)? {
-            return Ok(AttemptEnd::Answered(response));
+        if let Some(response) = merge(others, results, &mut outcomes)? {
+            return Ok(AttemptOutcome::Answered(response));
         }
-        let skipped = place.skipped.iter().map(|name| reason::of_skipped(name));
+        let skipped = resolved.skipped.iter().map(|name| reason::of_skipped(name));
         if let Some((_, outcome)) = outcomes.first_mut() {
             outcome.notes.extend(skipped);
         }
         if let Some(old) = moved_from {
-            self.leave_behind(work, old, place)
+            self.release_previous_target(execution, old, resolved)
                 .await
-                .map_err(|trouble| trouble.after(&outcomes))?;
+                .map_err(|error| error.after(&outcomes))?;
         }
-        let Some(draft) = draft else {
-            return Ok(AttemptEnd::Done(place.login.address.clone(), outcomes));
+        let Some(success_template) = success_template else {
+            return Ok(AttemptOutcome::Done(
+                resolved.login.address.clone(),
+                outcomes,
+            ));
         };
-        let response = draft.success(&outcomes);
-        if work.properties.dry_run && !work.deleted {
-            return Ok(AttemptEnd::Answered(response));
+        let response = success_template.success(&outcomes);
+        if execution.properties.dry_run && !execution.deleted {
+            return Ok(AttemptOutcome::Answered(response));
         }
-        let kept = self.keep_response(work, login, home, &response).await?;
-        Ok(AttemptEnd::Answered(kept))
+        let recorded = self
+            .record_response(execution, login, home, &response)
+            .await?;
+        Ok(AttemptOutcome::Answered(recorded))
     }
 
     /// Keeps the answer to a request that failed, where it can be. Returns the one that counts: the first that was kept.
     ///
     /// # Errors
-    /// [`Trouble`], where it is not kept.
-    pub async fn keep_failure(
+    /// [`AttemptError`], where it is not kept.
+    pub async fn record_failure(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         response: &Response,
-    ) -> Result<Response, Trouble> {
-        let Place {
+    ) -> Result<Response, AttemptError> {
+        let ResolvedTarget {
             login, databases, ..
-        } = self.place(work).await?;
+        } = self.resolve_target(execution).await?;
         match databases.first() {
-            Some(home) => self.keep_response(work, &login, home, response).await,
+            Some(home) => {
+                self.record_response(execution, &login, home, response)
+                    .await
+            }
             None => Ok(response.clone()),
         }
     }
 
-    async fn keep_response(
+    async fn record_response(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         login: &Login,
         home: &str,
         response: &Response,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, AttemptError> {
         let target = login.target(home);
-        let id = physical_resource_id(&login.address, work.resource);
-        let pass = work.pass(&self.policy, &target, login, &id, work.deleted, None);
-        let kept = keep_response(&self.pools, &pass, response).await;
-        kept.map_err(|error| self.trouble(&error, &target, login))
+        let id = physical_resource_id(&login.address, execution.resource);
+        let reconciliation =
+            execution.reconciliation(&self.policy, &target, login, &id, execution.deleted, None);
+        let recorded = record_response(&self.pools, &reconciliation, response).await;
+        recorded.map_err(|error| self.attempt_error(&error, &target, login))
     }
 
     /// What a success calls the resource.
-    fn id_of_success(&self, work: &Work<'_>, address: &Address) -> String {
-        match work.coordinates {
+    fn physical_id_on_success(
+        &self,
+        execution: &ExecutionRequest<'_>,
+        address: &Address,
+    ) -> String {
+        match execution.header {
             // A dry run moves nothing, not even where the secret leads elsewhere by now.
-            Some(coordinates) if work.deleted || work.properties.dry_run && work.old.is_some() => {
-                own_id(coordinates)
+            Some(header)
+                if execution.deleted || execution.properties.dry_run && execution.old.is_some() =>
+            {
+                unchanged_id(header)
             }
-            Some(_) | None => physical_resource_id(address, work.resource),
+            Some(_) | None => physical_resource_id(address, execution.resource),
         }
     }
 
-    async fn pass_or_release(
+    async fn reconcile_or_release(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         login: &Login,
         database: &str,
-        draft: Option<Draft<'_>>,
-    ) -> Result<PassEnd, Trouble> {
-        if work.deleted {
-            self.release(work, login, database, draft).await
+        success_template: Option<SuccessTemplate<'_>>,
+    ) -> Result<ReconcileResult, AttemptError> {
+        if execution.deleted {
+            self.release(execution, login, database, success_template)
+                .await
         } else {
-            self.pass(work, login, database, false, draft).await
+            self.reconcile(execution, login, database, false, success_template)
+                .await
         }
     }
 
@@ -249,93 +273,102 @@ impl Worker {
     /// connections and may be left as it is.
     async fn release(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         login: &Login,
         database: &str,
-        draft: Option<Draft<'_>>,
-    ) -> Result<PassEnd, Trouble> {
-        let may_stay = work.properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
+        success_template: Option<SuccessTemplate<'_>>,
+    ) -> Result<ReconcileResult, AttemptError> {
+        let may_stay = execution.properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
         let is_done =
-            |trouble: &Trouble| trouble.gone || may_stay && trouble.class == Class::ClosedDatabase;
-        match self.pass(work, login, database, true, draft).await {
-            Err(trouble) if is_done(&trouble) => {
+            |error: &AttemptError| error.gone || may_stay && error.class == Class::ClosedDatabase;
+        match self
+            .reconcile(execution, login, database, true, success_template)
+            .await
+        {
+            Err(error) if is_done(&error) => {
                 warn!(
                     database,
-                    reason = trouble.in_full(),
+                    reason = error.full_reason(),
                     "what the resource managed here is gone, or cannot be reached"
                 );
-                let outcome = PassOutcome {
+                let outcome = DatabaseOutcome {
                     notes: vec![format!(
                         "left as it is ({})",
-                        trouble.reason.trim_end_matches('.')
+                        error.reason.trim_end_matches('.')
                     )],
-                    ..PassOutcome::default()
+                    ..DatabaseOutcome::default()
                 };
-                Ok(match draft {
-                    Some(draft) => {
-                        PassEnd::Answered(draft.success(&[(database.to_owned(), outcome)]))
-                    }
-                    None => PassEnd::Outcome(outcome),
+                Ok(match success_template {
+                    Some(success_template) => ReconcileResult::Answered(
+                        success_template.success(&[(database.to_owned(), outcome)]),
+                    ),
+                    None => ReconcileResult::Outcome(outcome),
                 })
             }
             other => other,
         }
     }
 
-    async fn pass(
+    async fn reconcile(
         &self,
-        work: &Work<'_>,
+        execution: &ExecutionRequest<'_>,
         login: &Login,
         database: &str,
         deleted: bool,
-        draft: Option<Draft<'_>>,
-    ) -> Result<PassEnd, Trouble> {
+        success_template: Option<SuccessTemplate<'_>>,
+    ) -> Result<ReconcileResult, AttemptError> {
         let target = login.target(database);
-        work.progress.waits_for(target.to_string());
-        let id = physical_resource_id(&login.address, work.resource);
-        let pass = work.pass(&self.policy, &target, login, &id, deleted, draft);
-        let result = reconcile(&self.pools, &pass).await;
-        result.map_err(|error| self.trouble(&error, &target, login))
+        execution.state.set_waiting_for(target.to_string());
+        let id = physical_resource_id(&login.address, execution.resource);
+        let reconciliation =
+            execution.reconciliation(&self.policy, &target, login, &id, deleted, success_template);
+        let result = reconcile(&self.pools, &reconciliation).await;
+        result.map_err(|error| self.attempt_error(&error, &target, login))
     }
 
     /// Why a pass failed; what led to it is looked at anew the next time.
-    pub(crate) fn trouble(&self, error: &PassError, target: &Target, login: &Login) -> Trouble {
+    pub(crate) fn attempt_error(
+        &self,
+        error: &ReconcileError,
+        target: &Target,
+        login: &Login,
+    ) -> AttemptError {
         let class = error.class();
-        if matches!(error, PassError::Database { error, .. } if error.sql().is_some()) {
+        if matches!(error, ReconcileError::Database { error, .. } if error.sql().is_some()) {
             // It answered, if only to refuse.
             self.pools.reached().note(&target.address);
         }
         if class == Class::Credentials {
-            self.logins.refused(login);
+            self.logins.invalidate(login);
         } else {
             // Whoever corrects the secret after a failure shall not meet it again.
-            self.logins.doubt(login);
+            self.logins.expire(login);
         }
         if !matches!(
             class,
             Class::Permanent | Class::Prerequisite(_) | Class::ClosedDatabase
         ) {
             // The next attempt gets a new connection, to a server that may have changed.
-            self.pools.forget(target);
+            self.pools.discard_idle(target);
         }
-        Trouble::of_pass(error, target)
+        AttemptError::of_pass(error, target)
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> ExecutionRequest<'a> {
     /// The pass over one of the databases. `id` is the resource's on that server.
-    fn pass(
+    fn reconciliation(
         &self,
         policy: &'a Policy,
         target: &'a Target,
         login: &'a Login,
         id: &'a str,
         deleted: bool,
-        draft: Option<Draft<'a>>,
-    ) -> Pass<'a> {
+        success_template: Option<SuccessTemplate<'a>>,
+    ) -> Reconciliation<'a> {
         // Of what an Update leaves behind the ledger knows the id that this worker gave it.
         let named = self.physical_resource_id.filter(|_| self.deleted);
-        Pass {
+        Reconciliation {
             target,
             password: &login.password,
             resource: self.resource,
@@ -360,31 +393,31 @@ impl<'a> Work<'a> {
             published_at: self.published_at,
             dry_run: self.properties.dry_run,
             until: self.until,
-            draft,
+            success_template,
         }
     }
 }
 
 /// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same. Where
 /// one of the databases keeps an answer, the request was answered with it: the list of databases changed since.
-fn together(
+fn merge(
     databases: &[String],
-    results: Vec<Result<PassEnd, Trouble>>,
-    outcomes: &mut Vec<(String, PassOutcome)>,
-) -> Result<Option<Response>, Trouble> {
-    let mut troubles = Vec::new();
+    results: Vec<Result<ReconcileResult, AttemptError>>,
+    outcomes: &mut Vec<(String, DatabaseOutcome)>,
+) -> Result<Option<Response>, AttemptError> {
+    let mut errors = Vec::new();
     for (database, result) in databases.iter().zip(results) {
         match result {
-            Ok(PassEnd::Outcome(outcome)) => outcomes.push((database.clone(), outcome)),
-            Ok(PassEnd::Answered(response)) => return Ok(Some(response)),
-            Err(trouble) => troubles.push(trouble),
+            Ok(ReconcileResult::Outcome(outcome)) => outcomes.push((database.clone(), outcome)),
+            Ok(ReconcileResult::Answered(response)) => return Ok(Some(response)),
+            Err(error) => errors.push(error),
         }
     }
-    let worst = troubles
+    let worst = errors
         .into_iter()
-        .min_by_key(|trouble| trouble.class == Class::Transient);
+        .min_by_key(|error| error.class == Class::Transient);
     match worst {
-        Some(trouble) => Err(trouble.after(outcomes)),
+        Some(error) => Err(error.after(outcomes)),
         None => Ok(None),
     }
 }

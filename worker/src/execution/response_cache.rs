@@ -4,55 +4,55 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use crate::request::Coordinates;
+use crate::request::RequestHeader;
 use crate::response::Response;
 
 /// How many are kept: at 4096 bytes at the most, a megabyte.
-const KEPT: usize = 256;
+const MAX_RESPONSES: usize = 256;
 
 /// A request: stack, logical resource id and request id.
 type Key = (String, String, String);
 
 /// Answers by request.
 #[derive(Debug, Default)]
-pub struct Recent(Mutex<Answers>);
+pub struct ResponseCache(Mutex<Responses>);
 
 #[derive(Debug, Default)]
-struct Answers {
+struct Responses {
     by_request: HashMap<Key, Response>,
     oldest_first: VecDeque<Key>,
 }
 
-impl Recent {
+impl ResponseCache {
     /// The answer that was decided on.
-    pub fn find(&self, coordinates: &Coordinates) -> Option<Response> {
-        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.by_request.get(&key(coordinates)).cloned()
+    pub fn get(&self, header: &RequestHeader) -> Option<Response> {
+        let responses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        responses.by_request.get(&key(header)).cloned()
     }
 
     /// Decides on an answer. Returns the one that counts: the first that was decided on.
-    pub fn decide(&self, coordinates: &Coordinates, response: Response) -> Response {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(coordinates);
-        if let Some(first) = answers.by_request.get(&key) {
+    pub fn get_or_insert(&self, header: &RequestHeader, response: Response) -> Response {
+        let mut responses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(header);
+        if let Some(first) = responses.by_request.get(&key) {
             return first.clone();
         }
-        answers.oldest_first.push_back(key.clone());
-        answers.by_request.insert(key, response.clone());
-        if answers.oldest_first.len() > KEPT
-            && let Some(oldest) = answers.oldest_first.pop_front()
+        responses.oldest_first.push_back(key.clone());
+        responses.by_request.insert(key, response.clone());
+        if responses.oldest_first.len() > MAX_RESPONSES
+            && let Some(oldest) = responses.oldest_first.pop_front()
         {
-            answers.by_request.remove(&oldest);
+            responses.by_request.remove(&oldest);
         }
         response
     }
 }
 
-fn key(coordinates: &Coordinates) -> Key {
+fn key(header: &RequestHeader) -> Key {
     (
-        coordinates.stack_id.arn.clone(),
-        coordinates.logical_resource_id.clone(),
-        coordinates.request_id.clone(),
+        header.stack_id.arn.clone(),
+        header.logical_resource_id.clone(),
+        header.request_id.clone(),
     )
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::response::Verdict;
 
-    fn coordinates(request: usize) -> Coordinates {
+    fn header(request: usize) -> RequestHeader {
         let message = json!({
             "RequestType": "Create",
             "ResponseURL": "https://example/",
@@ -71,26 +71,22 @@ mod tests {
             "RequestId": request.to_string(),
             "LogicalResourceId": "L",
         });
-        Coordinates::read(message.as_object().unwrap()).unwrap()
+        RequestHeader::read(message.as_object().unwrap()).unwrap()
     }
 
     #[test]
     fn the_first_decision_counts_and_the_oldest_is_forgotten() {
-        let recent = Recent::default();
+        let cache = ResponseCache::default();
         let response = |request: usize, reason: &str| {
-            Response::new(
-                &coordinates(request),
-                "id",
-                Verdict::Failed(reason.to_owned()),
-            )
+            Response::new(&header(request), "id", Verdict::Failed(reason.to_owned()))
         };
-        for request in 0..KEPT {
-            recent.decide(&coordinates(request), response(request, "first"));
+        for request in 0..MAX_RESPONSES {
+            cache.get_or_insert(&header(request), response(request, "first"));
         }
-        let second = recent.decide(&coordinates(0), response(0, "second"));
+        let second = cache.get_or_insert(&header(0), response(0, "second"));
         assert_eq!(second.reason(), "first");
-        recent.decide(&coordinates(KEPT), response(KEPT, "first"));
-        assert_eq!(recent.find(&coordinates(0)), None);
-        assert_eq!(recent.find(&coordinates(1)), Some(response(1, "first")));
+        cache.get_or_insert(&header(MAX_RESPONSES), response(MAX_RESPONSES, "first"));
+        assert_eq!(cache.get(&header(0)), None);
+        assert_eq!(cache.get(&header(1)), Some(response(1, "first")));
     }
 }

@@ -10,33 +10,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::target::Address;
 
 /// For how long a failure is remembered of a server at which nobody has a turn.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const FAILURE_MEMORY: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether a server that is waited for began to fail.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The turns at every server.
 #[derive(Debug)]
-pub struct Turns {
+pub struct ServerLimits {
     each: usize,
     servers: Mutex<HashMap<Address, Arc<Server>>>,
 }
 
 #[derive(Debug)]
 struct Server {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// When it failed last; none since it last did not.
     failed_at: Mutex<Option<Instant>>,
 }
 
 /// A turn; over when it is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct ServerPermit {
     server: Arc<Server>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Turns {
+impl ServerLimits {
     /// `each` server has so many turns at a time.
     pub fn new(each: usize) -> Self {
         Self {
@@ -45,18 +45,22 @@ impl Turns {
         }
     }
 
-    /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `insistent`: none.
-    pub async fn take(&self, address: &Address, insistent: bool) -> Option<Turn> {
+    /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `wait_while_failing`: none.
+    pub async fn acquire(
+        &self,
+        address: &Address,
+        wait_while_failing: bool,
+    ) -> Option<ServerPermit> {
         let server = self.server(address);
         // One wait, so that who came first is first.
-        let mut permit = pin!(Arc::clone(&server.turns).acquire_owned());
+        let mut permit = pin!(Arc::clone(&server.permits).acquire_owned());
         loop {
-            let is_full = server.turns.available_permits() == 0;
-            if is_full && server.is_failing() && !insistent {
+            let is_full = server.permits.available_permits() == 0;
+            if is_full && server.is_failing() && !wait_while_failing {
                 return None;
             }
-            if let Ok(permit) = tokio::time::timeout(LOOK, &mut permit).await {
-                return Some(Turn {
+            if let Ok(permit) = tokio::time::timeout(POLL_INTERVAL, &mut permit).await {
+                return Some(ServerPermit {
                     _permit: permit.ok()?,
                     server: Arc::clone(&server),
                 });
@@ -71,7 +75,7 @@ impl Turns {
         }
         servers.retain(|_, server| Arc::strong_count(server) > 1 || server.is_failing());
         let server = Arc::new(Server {
-            turns: Arc::new(Semaphore::new(self.each)),
+            permits: Arc::new(Semaphore::new(self.each)),
             failed_at: Mutex::new(None),
         });
         servers.insert(address.clone(), Arc::clone(&server));
@@ -85,13 +89,13 @@ impl Server {
             .failed_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        failed_at.is_some_and(|at| at.elapsed() < REMEMBERED)
+        failed_at.is_some_and(|at| at.elapsed() < FAILURE_MEMORY)
     }
 }
 
-impl Turn {
+impl ServerPermit {
     /// Whether the server answered.
-    pub fn note(&self, answered: bool) {
+    pub fn record_answer(&self, answered: bool) {
         let mut failed_at = self
             .server
             .failed_at
@@ -115,24 +119,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_a_server_that_fails() {
-        let turns = Turns::new(2);
+        let limits = ServerLimits::new(2);
         let dead = address("dead");
-        let first = turns.take(&dead, false).await.unwrap();
-        let second = turns.take(&dead, false).await.unwrap();
+        let first = limits.acquire(&dead, false).await.unwrap();
+        let second = limits.acquire(&dead, false).await.unwrap();
         // It may only be slow.
-        let waiting = turns.take(&dead, false);
+        let waiting = limits.acquire(&dead, false);
         let failing = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            first.note(false);
+            first.record_answer(false);
         };
         let (waited, ()) = tokio::join!(waiting, failing);
         assert!(waited.is_none());
-        assert!(turns.take(&address("other"), false).await.is_some());
+        assert!(limits.acquire(&address("other"), false).await.is_some());
         // Who has no other chance waits all the same.
-        let (waited, ()) = tokio::join!(turns.take(&dead, true), async { drop(second) });
+        let (waited, ()) = tokio::join!(limits.acquire(&dead, true), async { drop(second) });
         let waited = waited.unwrap();
-        waited.note(true);
-        let (again, ()) = tokio::join!(turns.take(&dead, false), async { drop(waited) });
+        waited.record_answer(true);
+        let (again, ()) = tokio::join!(limits.acquire(&dead, false), async { drop(waited) });
         assert!(again.is_some());
     }
 }

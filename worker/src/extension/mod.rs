@@ -10,9 +10,9 @@ mod tle;
 mod version;
 
 pub use declaration::{Declaration, DeletionBehavior, Ensure};
-pub use name::{ExtensionName, InvalidName, SchemaName};
+pub use name::{ExtensionName, NameError, SchemaName};
 pub use observed::{
     AvailableExtension, AvailableVersion, Catalog, InstalledExtension, Observed, UpdatePath,
 };
 pub use tle::TleFunction;
-pub use version::{InvalidVersion, Version, VersionPattern, VersionRequest};
+pub use version::{Version, VersionError, VersionPattern, VersionRequest};

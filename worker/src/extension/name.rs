@@ -10,7 +10,7 @@ const MAX_IDENTIFIER_BYTES: usize = 63;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidName {
+pub enum NameError {
     /// The text is empty.
     #[error("must not be empty")]
     Empty,
@@ -35,8 +35,8 @@ impl ExtensionName {
     /// Takes a name.
     ///
     /// # Errors
-    /// [`InvalidName`] where PostgreSQL would refuse or cut the name.
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+    /// [`NameError`] where PostgreSQL would refuse or cut the name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text)?;
         let forbidden = text.contains("--")
             || text.contains(['/', '\\'])
@@ -44,7 +44,7 @@ impl ExtensionName {
             || text.starts_with('-')
             || text.ends_with('-');
         if forbidden {
-            return Err(InvalidName::Forbidden);
+            return Err(NameError::Forbidden);
         }
         Ok(Self(text.to_owned()))
     }
@@ -72,9 +72,9 @@ impl fmt::Display for ExtensionName {
 }
 
 impl TryFrom<String> for ExtensionName {
-    type Error = InvalidName;
+    type Error = NameError;
 
-    fn try_from(text: String) -> Result<Self, InvalidName> {
+    fn try_from(text: String) -> Result<Self, NameError> {
         Self::parse(&text)
     }
 }
@@ -94,11 +94,11 @@ impl SchemaName {
     /// Takes a name.
     ///
     /// # Errors
-    /// [`InvalidName`] where PostgreSQL would refuse or cut the name.
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+    /// [`NameError`] where PostgreSQL would refuse or cut the name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text)?;
         if text.contains(char::is_control) {
-            return Err(InvalidName::Forbidden);
+            return Err(NameError::Forbidden);
         }
         Ok(Self(text.to_owned()))
     }
@@ -126,9 +126,9 @@ impl fmt::Display for SchemaName {
 }
 
 impl TryFrom<String> for SchemaName {
-    type Error = InvalidName;
+    type Error = NameError;
 
-    fn try_from(text: String) -> Result<Self, InvalidName> {
+    fn try_from(text: String) -> Result<Self, NameError> {
         Self::parse(&text)
     }
 }
@@ -139,11 +139,11 @@ impl From<SchemaName> for String {
     }
 }
 
-fn check_length(text: &str) -> Result<(), InvalidName> {
+fn check_length(text: &str) -> Result<(), NameError> {
     match text.len() {
-        0 => Err(InvalidName::Empty),
+        0 => Err(NameError::Empty),
         1..=MAX_IDENTIFIER_BYTES => Ok(()),
-        longer => Err(InvalidName::TooLong(longer)),
+        longer => Err(NameError::TooLong(longer)),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[error(
     "must not contain \"--\", \"/\", \"\\\" or control characters, nor begin or end with \"-\""
 )]
-pub struct InvalidVersion;
+pub struct VersionError;
 
 /// The version of an extension, one that PostgreSQL's `check_valid_version_name` accepts.
 ///
@@ -23,8 +23,8 @@ impl Version {
     /// Takes a version.
     ///
     /// # Errors
-    /// [`InvalidVersion`] where PostgreSQL would refuse it.
-    pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
+    /// [`VersionError`] where PostgreSQL would refuse it.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
         let forbidden = text.is_empty()
             || text.contains("--")
             || text.contains(['/', '\\'])
@@ -32,7 +32,7 @@ impl Version {
             || text.starts_with('-')
             || text.ends_with('-');
         if forbidden {
-            return Err(InvalidVersion);
+            return Err(VersionError);
         }
         Ok(Self(text.to_owned()))
     }
@@ -55,9 +55,9 @@ impl fmt::Display for Version {
 }
 
 impl TryFrom<String> for Version {
-    type Error = InvalidVersion;
+    type Error = VersionError;
 
-    fn try_from(text: String) -> Result<Self, InvalidVersion> {
+    fn try_from(text: String) -> Result<Self, VersionError> {
         Self::parse(&text)
     }
 }
@@ -119,8 +119,8 @@ impl VersionRequest {
     /// Takes what a stack says. An empty text is the same as no version: a template parameter cannot be absent.
     ///
     /// # Errors
-    /// [`InvalidVersion`] where PostgreSQL would refuse it.
-    pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
+    /// [`VersionError`] where PostgreSQL would refuse it.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
         Ok(match text {
             "" => Self::Unset,
             "default" => Self::Default,

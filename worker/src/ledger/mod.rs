@@ -19,5 +19,5 @@ pub use sql::{Entry, ResyncEntry};
 pub use migrations::newest_version;
 
 pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
-pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
+pub(crate) use sql::{READ, READ_WHOLE, RECORD_RESPONSE};
 pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Coordinates;
+use crate::request::RequestHeader;
 
 /// Stands where a stack's ARN stands for a stack.
 const BASELINE: &str = "baseline";
@@ -29,10 +29,10 @@ impl ResourceKey {
     }
 
     /// The resource that a request is for.
-    pub fn of(coordinates: &Coordinates) -> Self {
+    pub fn of(header: &RequestHeader) -> Self {
         Self {
-            stack_id: coordinates.stack_id.arn.clone(),
-            logical_resource_id: coordinates.logical_resource_id.clone(),
+            stack_id: header.stack_id.arn.clone(),
+            logical_resource_id: header.logical_resource_id.clone(),
         }
     }
 }

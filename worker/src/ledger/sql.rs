@@ -56,7 +56,7 @@ const OUTCOME_DAYS: u32 = 18;
 
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
 /// counts: the first that was kept.
-pub(crate) const KEEP_RESPONSE: &str = "
+pub(crate) const RECORD_RESPONSE: &str = "
 INSERT INTO extension_worker.ledger AS r (kind, stack_id, logical_resource_id, name, requested_at, data)
 VALUES ('request', $1, $2, $3, $4::timestamptz, jsonb_build_object('outcome', NULL, 'response', $5::text))
 ON CONFLICT (kind, stack_id, logical_resource_id, name)

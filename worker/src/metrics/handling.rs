@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::instrument::Held;
+use super::instrument::GaugeGuard;
 use super::{Metrics, Outcome};
 
 /// A message that is being handled. Where it is dropped without an outcome its handler panicked, or was cancelled: whoever
@@ -13,7 +13,7 @@ pub struct Handling<'a> {
     metrics: &'a Metrics,
     began: Instant,
     outcome: Option<Outcome>,
-    _in_flight: Held,
+    _in_flight: GaugeGuard,
 }
 
 impl Metrics {

@@ -140,9 +140,9 @@ pub struct Gauge(Arc<AtomicI64>);
 impl Gauge {
     /// There is one more, until what is returned is dropped.
     #[must_use]
-    pub fn hold(&self) -> Held {
+    pub fn hold(&self) -> GaugeGuard {
         self.0.fetch_add(1, Relaxed);
-        Held(self.clone())
+        GaugeGuard(self.clone())
     }
 
     pub(super) fn read(&self) -> Value {
@@ -152,9 +152,9 @@ impl Gauge {
 
 /// One of those that a gauge counts.
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
     }

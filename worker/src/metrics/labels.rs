@@ -52,7 +52,7 @@ label! {
     /// The answer was refused for good: the stack waits for its timeout.
     Unanswered = "unanswered",
     /// Back to the queue, to come again later.
-    GivenBack = "given_back",
+    ReturnedToQueue = "given_back",
     /// To the dead-letter queue.
     DeadLetter = "dead_letter",
     /// Cancelled, as another worker may have the message.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use handling::Handling;
-pub use instrument::{Counter, CounterBy, CounterByCode, Gauge, Held, Histogram};
+pub use instrument::{Counter, CounterBy, CounterByCode, Gauge, GaugeGuard, Histogram};
 pub use labels::{Label, Outcome, PutResult, ResyncState, SqsCall};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use reading::{Bucket, Reading, Unit, Value};

@@ -1,6 +1,6 @@
 //! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is ever dropped here.
 
-use super::{Intent, Obstacle, Plan, Policy, Step, plan};
+use super::{Intent, Plan, PlanError, Policy, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
 use crate::ledger::{Ledger, ResourceKey};
 
@@ -19,18 +19,18 @@ pub struct Drift {
     /// One statement each, none of them a `DROP`.
     pub steps: Vec<Step>,
     /// What cannot be had, each with the extension that it is about.
-    pub faults: Vec<Fault>,
+    pub unmet: Vec<UnmetDeclaration>,
     /// What is declared absent and is there all the same: a re-sync drops nothing.
     pub unwanted: Vec<String>,
 }
 
 /// A declaration that cannot be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct UnmetDeclaration {
     /// The extension.
     pub extension: String,
     /// What stands in the way.
-    pub obstacle: Obstacle,
+    pub plan_error: PlanError,
 }
 
 /// Compares. One declaration that cannot be met keeps no other from being met.
@@ -63,16 +63,16 @@ pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger, policy: 
             deletion_behavior: DeletionBehavior::Retain,
             policy,
         };
-        let obstacle = match plan(&intent, observed, ledger) {
+        let plan_error = match plan(&intent, observed, ledger) {
             Ok(plan) => break plan,
-            Err(obstacle) => obstacle,
+            Err(plan_error) => plan_error,
         };
-        let extension = obstacle.extension().to_owned();
+        let extension = plan_error.extension().to_owned();
         let count = declarations.len();
         declarations.retain(|declaration| !declaration.name.means(&extension));
-        drift.faults.push(Fault {
+        drift.unmet.push(UnmetDeclaration {
             extension,
-            obstacle,
+            plan_error,
         });
         if declarations.len() == count {
             break Plan::default();

@@ -8,7 +8,7 @@ const TYPING_ERRORS: usize = 2;
 
 /// Why a declaration cannot be met. All of them are permanent: the same request fails again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum PlanError {
     /// The server offers no such extension.
     NotAvailable {
         /// As declared.
@@ -123,7 +123,7 @@ pub enum Obstacle {
     },
 }
 
-impl Obstacle {
+impl PlanError {
     /// The extension that cannot be had.
     pub fn extension(&self) -> &str {
         match self {

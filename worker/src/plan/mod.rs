@@ -19,12 +19,12 @@ mod step;
 mod tests;
 mod version;
 
-pub use drift::{Declarer, Drift, Fault, drift};
-pub use error::Obstacle;
-pub use outcome::PassOutcome;
-pub use ownership::settle;
+pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
+pub use error::PlanError;
+pub use outcome::DatabaseOutcome;
+pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};
-pub use release::{Kept, KeptBecause};
+pub use release::{Retained, RetainedBecause};
 pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};
 pub use version::compare_naturally;
@@ -53,7 +53,7 @@ pub struct Plan {
     /// One statement each.
     pub steps: Vec<Step>,
     /// Extensions that stay, each with why.
-    pub kept: Vec<Kept>,
+    pub retained: Vec<Retained>,
     /// What PostgreSQL itself is silent about.
     pub warnings: Vec<String>,
 }
@@ -61,8 +61,8 @@ pub struct Plan {
 /// Plans one database.
 ///
 /// # Errors
-/// [`Obstacle`], the first declaration that cannot be met.
-pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result<Plan, Obstacle> {
+/// [`PlanError`], the first declaration that cannot be met.
+pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result<Plan, PlanError> {
     let mut present = Vec::new();
     let mut absent = Vec::new();
     for declaration in intent.declarations {
@@ -76,14 +76,14 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     let mut plan = Plan::default();
     plan.warnings
         .extend(release::check_behavior(intent, ledger)?);
-    let mut drops = release::absences(intent, &absent, &present, observed, ledger)?;
+    let mut drops = release::removals(intent, &absent, &present, observed, ledger)?;
     release::release(
         intent,
         &present,
         observed,
         ledger,
         &mut drops,
-        &mut plan.kept,
+        &mut plan.retained,
     );
     release::check_drops(intent, &drops)?;
     for (name, version) in
@@ -107,7 +107,10 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
 
 /// What a declaration of a present extension refers to: the server's offer, or what is installed although the server
 /// offers it no more.
-fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableExtension, Obstacle> {
+fn offered(
+    declaration: &Declaration,
+    observed: &Observed,
+) -> Result<AvailableExtension, PlanError> {
     if let Some(extension) = observed.catalog.resolve(&declaration.name) {
         return Ok(extension.clone());
     }
@@ -118,10 +121,10 @@ fn offered(declaration: &Declaration, observed: &Observed) -> Result<AvailableEx
     {
         Some(name) => Ok(AvailableExtension {
             name: crate::extension::ExtensionName::parse(name)
-                .map_err(|_| Obstacle::not_available(declaration, observed))?,
+                .map_err(|_| PlanError::not_available(declaration, observed))?,
             default_version: None,
         }),
-        None => Err(Obstacle::not_available(declaration, observed)),
+        None => Err(PlanError::not_available(declaration, observed)),
     }
 }
 
@@ -133,7 +136,7 @@ fn install(
     present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
     plan: &mut Plan,
-) -> Result<(), Obstacle> {
+) -> Result<(), PlanError> {
     let name = offer.name.as_str();
     let Some(installed) = observed.installed.get(name) else {
         return create(intent, declaration, offer, present, observed, plan);
@@ -152,7 +155,7 @@ fn install(
         .filter(|schema| **schema != installed.schema)
     {
         if !installed.relocatable {
-            return Err(Obstacle::NotRelocatable {
+            return Err(PlanError::NotRelocatable {
                 name: declaration.name.clone(),
                 installed_in: installed.schema.clone(),
                 asked: schema.clone(),
@@ -175,13 +178,13 @@ fn create(
     present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
     plan: &mut Plan,
-) -> Result<(), Obstacle> {
+) -> Result<(), PlanError> {
     if let Some(allowed) = observed
         .allowed_extensions
         .as_deref()
         .filter(|allowed| !allows(allowed, offer))
     {
-        return Err(Obstacle::NotAllowed {
+        return Err(PlanError::NotAllowed {
             name: declaration.name.clone(),
             role: observed.role.clone(),
             allowed: allowed.to_owned(),
@@ -204,7 +207,7 @@ fn create(
         })
         .collect();
     if !undeclared.is_empty() && !declaration.cascade {
-        return Err(Obstacle::MissingRequirements {
+        return Err(PlanError::MissingRequirements {
             name: declaration.name.clone(),
             missing: undeclared,
         });
@@ -215,7 +218,7 @@ fn create(
             .policy
             .forbidden_by(name_to_create, !undeclared.is_empty(), observed)
     {
-        return Err(Obstacle::NotInPolicy {
+        return Err(PlanError::NotInPolicy {
             name: declaration.name.clone(),
             forbidden: forbidden.to_owned(),
             patterns: intent.policy.patterns(),
@@ -224,7 +227,7 @@ fn create(
     let fixed = script.and_then(|row| row.schema.clone());
     let schema = match (&declaration.schema, fixed) {
         (Some(asked), Some(fixed)) if *asked != fixed => {
-            return Err(Obstacle::FixedSchema {
+            return Err(PlanError::FixedSchema {
                 name: declaration.name.clone(),
                 fixed,
                 asked: asked.clone(),
@@ -263,12 +266,12 @@ fn ensure_schema(
     schema: &SchemaName,
     observed: &Observed,
     plan: &mut Plan,
-) -> Result<(), Obstacle> {
+) -> Result<(), PlanError> {
     if observed.schemas.contains(schema) {
         return Ok(());
     }
     if !declaration.create_schema {
-        return Err(Obstacle::NoSchema {
+        return Err(PlanError::NoSchema {
             name: declaration.name.clone(),
             schema: schema.clone(),
         });

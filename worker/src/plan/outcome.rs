@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a pass came to. The ledger keeps it, and a second delivery of the request is answered from there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PassOutcome {
+pub struct DatabaseOutcome {
     /// Installed before, with versions.
     pub before: BTreeMap<String, String>,
     /// Installed afterwards, with versions.

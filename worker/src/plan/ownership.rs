@@ -7,7 +7,7 @@ use crate::extension::{DeletionBehavior, Ensure, Observed};
 use crate::ledger::{Ledger, Managed, Origin, Owner, Role};
 
 /// Who owns what after a pass that carried `steps` out and left `after`.
-pub fn settle(
+pub fn update_ownership(
     intent: &Intent<'_>,
     steps: &[Step],
     before: &Observed,

@@ -1,6 +1,6 @@
 //! What PostgreSQL lets pass, or refuses only half-way: said before any DDL.
 
-use super::Obstacle;
+use super::PlanError;
 use crate::extension::Observed;
 
 /// Extensions that can be created without their library in `shared_preload_libraries`, and then do not work.
@@ -9,13 +9,13 @@ const USELESS_WITHOUT_PRELOAD: [&str; 2] = ["pg_stat_statements", "pgaudit"];
 /// A warning, where there is something to warn of.
 ///
 /// # Errors
-/// [`Obstacle`], where the extension cannot be in this database.
-pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<String>, Obstacle> {
+/// [`PlanError`], where the extension cannot be in this database.
+pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<String>, PlanError> {
     if let Some(cron_database) = &observed.cron_database
         && name == "pg_cron"
         && *cron_database != observed.database
     {
-        return Err(Obstacle::OtherCronDatabase {
+        return Err(PlanError::OtherCronDatabase {
             cron_database: cron_database.clone(),
         });
     }

@@ -263,7 +263,7 @@ proptest! {
             let intent = Intent { resource: &key, declarations: &declarations, deletion_behavior, policy: &policy };
             let Ok(plan) = plan(&intent, &observed, &ledger) else { continue };
             let Some(after) = apply(&plan.steps, &observed) else { continue };
-            let managed = settle(&intent, &plan.steps, &observed, &after, &ledger);
+            let managed = update_ownership(&intent, &plan.steps, &observed, &after, &ledger);
 
             let absent = |name: &str| {
                 declarations.iter().any(|declaration| declaration.name.means(name) && declaration.ensure == Ensure::Absent)

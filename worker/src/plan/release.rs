@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{DropMode, Intent, Obstacle, order};
+use super::{DropMode, Intent, PlanError, order};
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Observed};
 use crate::ledger::{Ledger, Origin, ResourceKey, ResourceState};
 
 /// An extension that stays although the resource no longer declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct Retained {
     /// The extension.
     pub name: String,
     /// Why it stays.
-    pub because: KeptBecause,
+    pub because: RetainedBecause,
 }
 
 /// Why an extension stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeptBecause {
+pub enum RetainedBecause {
     /// It was there before any resource declared it.
     Adopted,
     /// Another resource owns it too.
@@ -29,16 +29,16 @@ pub enum KeptBecause {
     InUse(String),
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for Retained {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, because } = self;
         match because {
-            KeptBecause::Adopted => write!(formatter, "kept {name} (was there before)"),
-            KeptBecause::OwnedBy(other) => {
+            RetainedBecause::Adopted => write!(formatter, "kept {name} (was there before)"),
+            RetainedBecause::OwnedBy(other) => {
                 write!(formatter, "kept {name} (also declared by {other})")
             }
-            KeptBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
-            KeptBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
+            RetainedBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
+            RetainedBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
         }
     }
 }
@@ -49,7 +49,7 @@ impl fmt::Display for Kept {
 pub(super) fn check_behavior(
     intent: &Intent<'_>,
     ledger: &Ledger,
-) -> Result<Option<String>, Obstacle> {
+) -> Result<Option<String>, PlanError> {
     let is_forbidden = intent.deletion_behavior == DeletionBehavior::DropCascade
         && !intent.policy.allow_drop_cascade
         && !intent.declarations.is_empty();
@@ -65,7 +65,7 @@ pub(super) fn check_behavior(
                        nothing is dropped so";
         Ok(Some(warning.to_owned()))
     } else {
-        Err(Obstacle::NoDropCascade { extension: None })
+        Err(PlanError::NoDropCascade { extension: None })
     }
 }
 
@@ -73,10 +73,10 @@ pub(super) fn check_behavior(
 pub(super) fn check_drops(
     intent: &Intent<'_>,
     drops: &BTreeMap<String, DropMode>,
-) -> Result<(), Obstacle> {
+) -> Result<(), PlanError> {
     let cascading = drops.iter().find(|(_, mode)| **mode == DropMode::Cascade);
     match cascading {
-        Some((name, _)) if !intent.policy.allow_drop_cascade => Err(Obstacle::NoDropCascade {
+        Some((name, _)) if !intent.policy.allow_drop_cascade => Err(PlanError::NoDropCascade {
             extension: Some(name.clone()),
         }),
         Some(_) | None => Ok(()),
@@ -84,13 +84,13 @@ pub(super) fn check_drops(
 }
 
 /// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it or what requires it.
-pub(super) fn absences(
+pub(super) fn removals(
     intent: &Intent<'_>,
     absent: &[&Declaration],
     present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
     ledger: &Ledger,
-) -> Result<BTreeMap<String, DropMode>, Obstacle> {
+) -> Result<BTreeMap<String, DropMode>, PlanError> {
     let mode = match intent.deletion_behavior {
         DeletionBehavior::DropCascade => DropMode::Cascade,
         DeletionBehavior::DropUnused | DeletionBehavior::Drop | DeletionBehavior::Retain => {
@@ -107,7 +107,7 @@ pub(super) fn absences(
                 .any(|needed| declaration.name.means(needed))
         };
         if let Some((by, _)) = present.iter().find(needs_it) {
-            return Err(Obstacle::AbsentButRequired {
+            return Err(PlanError::AbsentButRequired {
                 name: declaration.name.clone(),
                 by: by.name.clone(),
             });
@@ -128,7 +128,7 @@ pub(super) fn absences(
             .find(|other| requires(other));
         let owner = required_elsewhere.and_then(|other| ledger.other_owner(other, intent.resource));
         if let Some(owner) = owner {
-            return Err(Obstacle::OwnedByAnother {
+            return Err(PlanError::OwnedByAnother {
                 name: name.clone(),
                 owner: owner.clone(),
             });
@@ -145,7 +145,7 @@ pub(super) fn release(
     observed: &Observed,
     ledger: &Ledger,
     drops: &mut BTreeMap<String, DropMode>,
-    kept: &mut Vec<Kept>,
+    retained: &mut Vec<Retained>,
 ) {
     let wanted: BTreeSet<&str> = present
         .iter()
@@ -165,14 +165,14 @@ pub(super) fn release(
             DeletionBehavior::DropUnused => Ok(DropMode::IfUnused),
             DeletionBehavior::Drop => Ok(DropMode::Restrict),
             DeletionBehavior::DropCascade => Ok(DropMode::Cascade),
-            DeletionBehavior::Retain => Err(KeptBecause::Retained),
+            DeletionBehavior::Retain => Err(RetainedBecause::Retained),
         };
         let mode = if let Some(other) = ledger.other_owner(name, intent.resource) {
-            Err(KeptBecause::OwnedBy(other.clone()))
+            Err(RetainedBecause::OwnedBy(other.clone()))
         } else if managed.origin == Origin::Adopted {
-            Err(KeptBecause::Adopted)
+            Err(RetainedBecause::Adopted)
         } else if needed_elsewhere.contains(name) {
-            Err(KeptBecause::InUse(
+            Err(RetainedBecause::InUse(
                 "an extension of another resource requires it".to_owned(),
             ))
         } else {
@@ -182,7 +182,7 @@ pub(super) fn release(
             Ok(mode) => {
                 drops.insert(name.to_owned(), mode);
             }
-            Err(because) => kept.push(Kept {
+            Err(because) => retained.push(Retained {
                 name: name.to_owned(),
                 because,
             }),

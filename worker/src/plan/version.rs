@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::Obstacle;
+use super::PlanError;
 use crate::extension::{AvailableExtension, Catalog, Declaration, Version, VersionRequest};
 
 /// The version that `CREATE EXTENSION` is given.
@@ -11,7 +11,7 @@ pub(super) fn to_create(
     declaration: &Declaration,
     offer: &AvailableExtension,
     catalog: &Catalog,
-) -> Result<Version, Obstacle> {
+) -> Result<Version, PlanError> {
     let installable: Vec<&Version> = catalog
         .versions_of(offer.name.as_str())
         .map(|row| &row.version)
@@ -39,7 +39,7 @@ pub(super) fn to_update_to(
     offer: &AvailableExtension,
     installed: &Version,
     catalog: &Catalog,
-) -> Result<Option<Version>, Obstacle> {
+) -> Result<Option<Version>, PlanError> {
     let name = offer.name.as_str();
     let target = match &declaration.version {
         VersionRequest::Unset => return Ok(None),
@@ -77,7 +77,7 @@ pub(super) fn to_update_to(
     }
     let may_go_down = declaration.allow_downgrade || was_declared(declaration, offer, installed);
     if !may_go_down && is_downgrade(installed, target, name, catalog) {
-        return Err(Obstacle::Downgrade {
+        return Err(PlanError::Downgrade {
             name: declaration.name.clone(),
             installed: installed.clone(),
             asked: target.clone(),
@@ -108,7 +108,7 @@ fn unreachable(
     installed: &Version,
     target: &Version,
     catalog: &Catalog,
-) -> Obstacle {
+) -> PlanError {
     let name = offer.name.as_str();
     let is_known = catalog.versions_of(name).any(|row| row.version == *target)
         || catalog
@@ -118,7 +118,7 @@ fn unreachable(
     if !is_known {
         return no_such_version(declaration, offer, Some(installed), catalog);
     }
-    Obstacle::NoPath {
+    PlanError::NoPath {
         name: declaration.name.clone(),
         installed: installed.clone(),
         asked: target.clone(),
@@ -132,7 +132,7 @@ fn no_such_version(
     offer: &AvailableExtension,
     installed: Option<&Version>,
     catalog: &Catalog,
-) -> Obstacle {
+) -> PlanError {
     let name = offer.name.as_str();
     let mut available: Vec<Version> = match installed {
         Some(installed) => std::iter::once(installed)
@@ -145,7 +145,7 @@ fn no_such_version(
             .collect(),
     };
     available.sort_by(|left, right| compare_naturally(left.as_str(), right.as_str()));
-    Obstacle::NoSuchVersion {
+    PlanError::NoSuchVersion {
         name: declaration.name.clone(),
         asked: declaration.version.clone(),
         default: offer.default_version.clone(),

@@ -12,12 +12,12 @@ use tokio_postgres::config::SslNegotiation;
 
 use super::PoolSettings;
 use super::guarded_stream::Streams;
-use super::limit::{Budget, Permit};
+use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
 use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, GaugeGuard};
 use crate::postgres_error::DatabaseError;
 use crate::process::error_chain::with_causes;
 use crate::process::tls::SslMode;
@@ -25,7 +25,7 @@ use crate::target::Target;
 
 /// For how long a connection that was used is not asked whether it lives: under load that question would be a round trip
 /// for each request. One that died all the same costs an attempt, and is tried again.
-const TRUSTED: Duration = Duration::from_secs(1);
+const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection may take to be made: TCP and TLS, authentication included.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP alone may take.
@@ -63,7 +63,7 @@ pub(super) struct Connection {
     /// What was found at its start; whether the database has a ledger is kept up to date.
     pub(super) start: SessionStart,
     _permit: Permit,
-    _open: Held,
+    _open: GaugeGuard,
 }
 
 impl Deref for Connection {
@@ -79,19 +79,19 @@ pub(super) struct Connections {
     config: tokio_postgres::Config,
     resolver: Resolver,
     streams: Streams,
-    budget: Budget,
+    connection_limit: ConnectionLimit,
     open: Gauge,
-    make_room: Box<dyn Fn() + Send + Sync>,
+    close_idle: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Connections {
-    /// To a database, with a password. `make_room` closes connections that are at rest, if there are any.
+    /// To a database, with a password. `close_idle` closes connections that are at rest, if there are any.
     pub(super) fn new(
         settings: &PoolSettings,
         target: &Target,
         password: &Password,
-        budget: Budget,
-        make_room: Box<dyn Fn() + Send + Sync>,
+        connection_limit: ConnectionLimit,
+        close_idle: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let policy = AuthPolicy {
             methods: settings.auth_methods.clone(),
@@ -102,9 +102,9 @@ impl Connections {
             config: postgres_config(target, password),
             resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
             streams: Streams::new(settings.tls.clone(), settings.ssl_mode, policy),
-            budget,
+            connection_limit,
             open: settings.open.clone(),
-            make_room,
+            close_idle,
         }
     }
 
@@ -160,7 +160,7 @@ impl deadpool::managed::Manager for Connections {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Connection, ConnectError> {
-        let permit = self.budget.permit(&self.make_room).await;
+        let permit = self.connection_limit.permit(&self.close_idle).await;
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
             let client = self.connect().await?;
@@ -183,7 +183,7 @@ impl deadpool::managed::Manager for Connections {
         connection: &mut Connection,
         metrics: &Metrics,
     ) -> RecycleResult<ConnectError> {
-        if metrics.last_used() < TRUSTED && !connection.client.is_closed() {
+        if metrics.last_used() < RECYCLE_CHECK_AFTER && !connection.client.is_closed() {
             return Ok(());
         }
         if connection.client.is_closed() {

@@ -104,14 +104,14 @@ fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
 /// Why the server is not trusted, for whoever has to replace its certificate or the bundle; rustls's own words for the
 /// rest.
 fn refused(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(fault) = error else {
+    let rustls::Error::InvalidCertificate(error) = error else {
         return error.to_string();
     };
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "rustls may add to them, and has words for each"
     )]
-    match fault {
+    match error {
         CertificateError::UnknownIssuer => {
             "the server's certificate is of an authority that is not in the CA bundle".to_owned()
         }

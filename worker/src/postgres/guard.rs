@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::credentials::{AuthPolicy, AuthRefusal};
+use crate::credentials::{AuthMethodError, AuthPolicy};
 
 /// How much a server may send in one exchange, from the client's statements to the server being ready for more. What is
 /// read of the catalog is below 1 MB with every extension of RDS, and a ledger of thousands of resources is a few MB.
@@ -31,7 +31,7 @@ const PARAMETER_STATUS: u8 = b'S';
 pub(super) enum GuardError {
     /// The server asks for what it is not given.
     #[error(transparent)]
-    Auth(#[from] AuthRefusal),
+    Auth(#[from] AuthMethodError),
     /// What it says is not PostgreSQL's protocol.
     #[error("the server does not speak PostgreSQL's protocol")]
     Protocol,

@@ -11,7 +11,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A number of connections. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Budget {
+pub struct ConnectionLimit {
     limit: usize,
     permits: Arc<Semaphore>,
     /// How many wait for a connection's end.
@@ -21,7 +21,7 @@ pub struct Budget {
 /// Lasts as long as a connection.
 pub(super) type Permit = OwnedSemaphorePermit;
 
-impl Budget {
+impl ConnectionLimit {
     /// So many, and none yet.
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -41,15 +41,15 @@ impl Budget {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Allows one more connection; where there are too many, once `make_room` or the end of a session closed one. None
+    /// Allows one more connection; where there are too many, once `close_idle` or the end of a session closed one. None
     /// where that takes too long.
-    pub(super) async fn permit(&self, make_room: impl FnOnce()) -> Option<Permit> {
+    pub(super) async fn permit(&self, close_idle: impl FnOnce()) -> Option<Permit> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
         // Before the look at what is at rest: what is given back after it is seen to be wanted.
         let _waiting = Waiting::new(&self.waiting);
-        make_room();
+        close_idle();
         let permit = Arc::clone(&self.permits).acquire_owned();
         tokio::time::timeout(WAIT_TIMEOUT, permit).await.ok()?.ok()
     }
@@ -79,32 +79,32 @@ mod tests {
 
     #[tokio::test]
     async fn one_connection_more_waits_for_anothers_end() {
-        let budget = Budget::new(2);
-        let first = budget.permit(|| panic!("there is room")).await;
-        let second = budget.permit(|| panic!("there is room")).await;
+        let connection_limit = ConnectionLimit::new(2);
+        let first = connection_limit.permit(|| panic!("there is room")).await;
+        let second = connection_limit.permit(|| panic!("there is room")).await;
         assert!(first.is_some() && second.is_some());
-        assert_eq!(budget.open(), 2);
-        assert!(!budget.is_wanted());
-        let third = budget.permit(|| assert!(budget.is_wanted()));
+        assert_eq!(connection_limit.open(), 2);
+        assert!(!connection_limit.is_wanted());
+        let third = connection_limit.permit(|| assert!(connection_limit.is_wanted()));
         let ends = async {
             tokio::task::yield_now().await;
             drop(first);
         };
         let (third, ()) = futures_util::future::join(third, ends).await;
-        assert!(third.is_some() && !budget.is_wanted());
-        assert_eq!(budget.open(), 2);
+        assert!(third.is_some() && !connection_limit.is_wanted());
+        assert_eq!(connection_limit.open(), 2);
         drop((second, third));
-        assert_eq!(budget.open(), 0);
+        assert_eq!(connection_limit.open(), 0);
     }
 
     #[tokio::test]
     async fn who_no_longer_waits_is_not_counted() {
-        let budget = Budget::new(1);
-        let _first = budget.permit(|| ()).await;
-        let mut second = Box::pin(budget.permit(|| ()));
+        let connection_limit = ConnectionLimit::new(1);
+        let _first = connection_limit.permit(|| ()).await;
+        let mut second = Box::pin(connection_limit.permit(|| ()));
         assert!((&mut second).now_or_never().is_none());
-        assert!(budget.is_wanted());
+        assert!(connection_limit.is_wanted());
         drop(second);
-        assert!(!budget.is_wanted());
+        assert!(!connection_limit.is_wanted());
     }
 }

@@ -13,7 +13,7 @@ mod schema_objects;
 mod session;
 mod transaction;
 
-pub use limit::Budget;
+pub use limit::ConnectionLimit;
 pub use observe::Scope;
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;

@@ -10,7 +10,7 @@ use deadpool_postgres::Runtime;
 use super::Session;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
-use super::limit::Budget;
+use super::limit::ConnectionLimit;
 use super::reached::Reached;
 use crate::credentials::secrets::Password;
 use crate::credentials::{AuthMethod, HostPatterns};
@@ -34,7 +34,7 @@ pub struct PoolSettings {
     /// Connections at the most, for each database and role.
     pub per_database: usize,
     /// Connections at the most, all databases together, those at rest included.
-    pub in_all: usize,
+    pub max_total: usize,
     /// Counts the connections that are open.
     pub open: Gauge,
     /// What becomes of a step whose script would see objects of roles of lower rank.
@@ -49,7 +49,7 @@ const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
 
 /// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
 /// one costs some milliseconds.
-const REST: Duration = Duration::from_secs(10);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a session waits for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
@@ -59,14 +59,14 @@ const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Pools {
     settings: PoolSettings,
-    budget: Budget,
-    pools: Arc<Shelf>,
+    connection_limit: ConnectionLimit,
+    pools: Arc<PoolMap>,
     reached: Reached,
 }
 
 /// Pools by what they lead to.
 #[derive(Debug, Default)]
-struct Shelf(Mutex<HashMap<Target, Entry>>);
+struct PoolMap(Mutex<HashMap<Target, Entry>>);
 
 /// A pool, and the password that its connections were made with.
 #[derive(Debug, Clone)]
@@ -83,9 +83,9 @@ impl Entry {
     }
 }
 
-impl Shelf {
+impl PoolMap {
     /// Closes what is at rest of the pool that was used last the longest ago.
-    fn make_room(&self) {
+    fn close_idle(&self) {
         let pools = self.pools();
         let mut entries: Vec<&Entry> = pools.values().collect();
         entries.sort_unstable_by_key(|entry| entry.used_at);
@@ -105,18 +105,19 @@ impl Pools {
     /// No pool yet. Those that are made go when they are at rest for long: an open connection keeps a database from being
     /// dropped, and counts against the server's.
     pub fn new(settings: PoolSettings) -> Self {
-        let pools: Arc<Shelf> = Arc::default();
+        let pools: Arc<PoolMap> = Arc::default();
         let swept = Arc::downgrade(&pools);
         tokio::spawn(async move {
             while let Some(pools) = swept.upgrade() {
-                let is_used = |entry: &Entry| entry.used_at.elapsed() < REST || entry.is_busy();
+                let is_used =
+                    |entry: &Entry| entry.used_at.elapsed() < POOL_IDLE_TIMEOUT || entry.is_busy();
                 pools.pools().retain(|_, entry| is_used(entry));
                 drop(pools);
-                tokio::time::sleep(REST / 10).await;
+                tokio::time::sleep(POOL_IDLE_TIMEOUT / 10).await;
             }
         });
         Self {
-            budget: Budget::new(settings.in_all),
+            connection_limit: ConnectionLimit::new(settings.max_total),
             settings,
             pools,
             reached: Reached::default(),
@@ -124,8 +125,8 @@ impl Pools {
     }
 
     /// The connections that there may be, to be asked how many there are.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
+    pub fn connection_limit(&self) -> &ConnectionLimit {
+        &self.connection_limit
     }
 
     /// Which servers this process has had a connection to.
@@ -167,7 +168,7 @@ impl Pools {
             PoolError::Backend(ConnectError::TimedOut)
             | PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => timed_out(),
             PoolError::Backend(ConnectError::Exhausted) => {
-                DatabaseError::Exhausted(self.settings.in_all)
+                DatabaseError::Exhausted(self.settings.max_total)
             }
             PoolError::Timeout(TimeoutType::Wait) => DatabaseError::Busy,
             other @ (PoolError::Closed
@@ -181,21 +182,21 @@ impl Pools {
         Ok(Session::new(
             connection,
             streams,
-            self.budget.clone(),
+            self.connection_limit.clone(),
             &self.settings,
         ))
     }
 
     /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an
     /// extension's old library loaded, is not met twice.
-    pub fn forget(&self, target: &Target) {
+    pub fn discard_idle(&self, target: &Target) {
         if let Some(entry) = self.pools.pools().get(target) {
             entry.pool.retain(|_, _| false);
         }
     }
 
     /// Keeps no connection to a database that nobody is expected to come back to soon.
-    pub fn let_go(&self, target: &Target) {
+    pub fn remove(&self, target: &Target) {
         drop(self.pools.pools().remove(target));
     }
 
@@ -213,15 +214,15 @@ impl Pools {
             entry.used_at = Instant::now();
             return Ok(entry.pool.clone());
         }
-        let shelf = Arc::downgrade(&self.pools);
+        let map = Arc::downgrade(&self.pools);
         let connections = Connections::new(
             &self.settings,
             target,
             password,
-            self.budget.clone(),
+            self.connection_limit.clone(),
             Box::new(move || {
-                if let Some(shelf) = shelf.upgrade() {
-                    shelf.make_room();
+                if let Some(map) = map.upgrade() {
+                    map.close_idle();
                 }
             }),
         );

@@ -94,8 +94,8 @@ pub fn serve(address: SocketAddr, health: Health) -> io::Result<()> {
             runtime.block_on(async {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => accept(listener, health).await,
-                    Err(fault) => {
-                        tracing::error!(error = with_causes(&fault), "no health check")
+                    Err(error) => {
+                        tracing::error!(error = with_causes(&error), "no health check")
                     }
                 }
             });
@@ -170,25 +170,25 @@ pub async fn probe(address: SocketAddr) -> Result<(), String> {
     let asked = async {
         let stream = TcpStream::connect(address)
             .await
-            .map_err(|fault| fault.to_string())?;
+            .map_err(|error| error.to_string())?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|fault| fault.to_string())?;
+            .map_err(|error| error.to_string())?;
         tokio::spawn(connection);
         let request = Request::get("/healthz")
             .header("host", address.to_string())
             .body(Empty::<Bytes>::new())
-            .map_err(|fault| fault.to_string())?;
+            .map_err(|error| error.to_string())?;
         let response = sender
             .send_request(request)
             .await
-            .map_err(|fault| fault.to_string())?;
+            .map_err(|error| error.to_string())?;
         let status = response.status();
         let body = response
             .into_body()
             .collect()
             .await
-            .map_err(|fault| fault.to_string())?
+            .map_err(|error| error.to_string())?
             .to_bytes();
         if status == StatusCode::OK {
             Ok(())

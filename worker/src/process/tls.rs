@@ -156,8 +156,8 @@ impl Bundle {
                         info!(path = %path.display(), "the CA bundle has changed");
                         *read = (now, verifier);
                     }
-                    Err(fault) => warn!(
-                        error = with_causes(&fault),
+                    Err(error) => warn!(
+                        error = with_causes(&error),
                         "the CA bundle has changed, and the one before still serves"
                     ),
                 }
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_bundle_without_a_certificate_is_none() {
-        let fault = roots(Some("Cargo.toml")).unwrap_err();
-        insta::assert_snapshot!(fault, @"cannot verify any server: there is no CA certificate in Cargo.toml");
+        let error = roots(Some("Cargo.toml")).unwrap_err();
+        insta::assert_snapshot!(error, @"cannot verify any server: there is no CA certificate in Cargo.toml");
     }
 }

@@ -4,38 +4,40 @@ use std::collections::BTreeMap;
 
 use tracing::info;
 
-use super::transaction::{Goal, Pass, PassEnd, PassError};
-use super::{outcome, statement_budget, unreadable};
+use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
+use super::{outcome, remaining_statement_time, unreadable};
 use crate::extension::Observed;
 use crate::ledger::{Entry, Ledger, Managed, ResourceState};
-use crate::plan::PassOutcome;
+use crate::plan::DatabaseOutcome;
 use crate::postgres::{Pools, Scope, Session};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::response::Response;
 
 /// Writes the ledger and commits.
-pub(super) async fn keep(
+pub(super) async fn commit(
     session: Session,
-    pass: &Pass<'_>,
-    outcome: PassOutcome,
+    reconciliation: &Reconciliation<'_>,
+    outcome: DatabaseOutcome,
     ledger: &Ledger,
     managed: &BTreeMap<String, Managed>,
-) -> Result<PassEnd, PassError> {
+) -> Result<ReconcileResult, ReconcileError> {
     let stored = serde_json::to_value(&outcome).map_err(unreadable)?;
-    let outcomes = [(pass.target.database.clone(), outcome)];
-    let response = pass.draft.map(|draft| draft.success(&outcomes));
+    let outcomes = [(reconciliation.target.database.clone(), outcome)];
+    let response = reconciliation
+        .success_template
+        .map(|success_template| success_template.success(&outcomes));
     let entry = Entry {
-        resource: pass.resource,
-        physical_resource_id: pass.physical_resource_id,
-        state: match pass.goal {
+        resource: reconciliation.resource,
+        physical_resource_id: reconciliation.physical_resource_id,
+        state: match reconciliation.goal {
             Goal::Live => ResourceState::Live,
             Goal::Deleted { .. } => ResourceState::Deleted,
         },
-        declared: pass.declared,
-        request_type: pass.request_type,
-        request_id: pass.request_id,
-        requested_at: pass.published_at,
+        declared: reconciliation.declared,
+        request_type: reconciliation.request_type,
+        request_id: reconciliation.request_id,
+        requested_at: reconciliation.published_at,
         outcome: &stored,
         response: response.as_ref().map(Response::text),
         managed_before: &ledger.managed,
@@ -44,28 +46,28 @@ pub(super) async fn keep(
     failpoint::at("before-commit");
     session.commit(&entry).await?;
     let [(_, outcome)] = outcomes;
-    Ok(response.map_or(PassEnd::Outcome(outcome), PassEnd::Answered))
+    Ok(response.map_or(ReconcileResult::Outcome(outcome), ReconcileResult::Answered))
 }
 
 /// A Delete of what is not here: a Create that comes late must find that it was deleted.
-pub(super) async fn remember_deletion(
+pub(super) async fn record_deletion(
     mut session: Session,
-    pass: &Pass<'_>,
+    reconciliation: &Reconciliation<'_>,
     before: &Observed,
     ledger: &Ledger,
-) -> Result<PassEnd, PassError> {
-    let outcome = outcome(pass, before, before);
+) -> Result<ReconcileResult, ReconcileError> {
+    let outcome = outcome(reconciliation, before, before);
     let is_live = ledger
         .resource
         .as_ref()
         .is_some_and(|resource| resource.state == ResourceState::Live);
-    if is_live || pass.dry_run {
+    if is_live || reconciliation.dry_run {
         info!(
-            database = pass.target.database,
+            database = reconciliation.target.database,
             "the resource that is deleted is not the one that is managed here: nothing is dropped"
         );
         session.roll_back().await?;
-        return Ok(PassEnd::Outcome(outcome));
+        return Ok(ReconcileResult::Outcome(outcome));
     }
     if before.ledger_version.unwrap_or(0) == 0
         && let Err(error) = session.migrate_ledger(before.ledger_version).await
@@ -76,45 +78,50 @@ pub(super) async fn remember_deletion(
                 .sql()
                 .is_some_and(|refused| refused.sqlstate == "42501");
         return if forbidden {
-            Ok(PassEnd::Outcome(outcome))
+            Ok(ReconcileResult::Outcome(outcome))
         } else {
             Err(error.into())
         };
     }
-    keep(session, pass, outcome, ledger, &ledger.managed).await
+    commit(session, reconciliation, outcome, ledger, &ledger.managed).await
 }
 
 /// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one
 /// that counts: the first that was kept.
 ///
 /// # Errors
-/// [`PassError`].
-pub async fn keep_response(
+/// [`ReconcileError`].
+pub async fn record_response(
     pools: &Pools,
-    pass: &Pass<'_>,
+    reconciliation: &Reconciliation<'_>,
     response: &Response,
-) -> Result<Response, PassError> {
-    let mut session = pools.session(pass.target, pass.password).await?;
+) -> Result<Response, ReconcileError> {
+    let mut session = pools
+        .session(reconciliation.target, reconciliation.password)
+        .await?;
     let seen = session
-        .begin(&Scope::default(), statement_budget(pass.until))
+        .begin(
+            &Scope::default(),
+            remaining_statement_time(reconciliation.until),
+        )
         .await?;
     if seen.in_recovery {
-        return Err(PassError::ReadOnly);
+        return Err(ReconcileError::ReadOnly);
     }
     let is_missing = seen.ledger_version.unwrap_or(0) == 0;
-    if is_missing && matches!(pass.goal, Goal::Deleted { .. }) {
+    if is_missing && matches!(reconciliation.goal, Goal::Deleted { .. }) {
         // The role may not make one, or the pass before this had.
         session.roll_back().await?;
         return Ok(response.clone());
     }
     session.migrate_ledger(seen.ledger_version).await?;
-    let kept = session
-        .keep_response(
-            pass.resource,
-            pass.request_id,
-            pass.published_at,
+    let recorded = session
+        .record_response(
+            reconciliation.resource,
+            reconciliation.request_id,
+            reconciliation.published_at,
             response.text(),
         )
         .await?;
-    Response::from_text(kept).map_err(unreadable)
+    Response::from_text(recorded).map_err(unreadable)
 }

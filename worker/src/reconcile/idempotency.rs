@@ -1,39 +1,47 @@
 //! What the ledger says before anything is looked at: whether the request was carried out, is outdated, or is meant at all.
 
-use super::transaction::{Pass, PassEnd, PassError};
+use super::transaction::{ReconcileError, ReconcileResult, Reconciliation};
 use super::unreadable;
 use crate::ledger::{Ledger, ResourceRecord, ResourceState};
 use crate::response::Response;
 
 /// What the ledger says of this very request.
-pub(super) fn decided(ledger: &Ledger) -> Result<Option<PassEnd>, PassError> {
+pub(super) fn recorded_result(ledger: &Ledger) -> Result<Option<ReconcileResult>, ReconcileError> {
     let Some(request) = &ledger.request else {
         return Ok(None);
     };
     if let Some(text) = &request.response {
         let response = Response::from_text(text.clone()).map_err(unreadable)?;
-        return Ok(Some(PassEnd::Answered(response)));
+        return Ok(Some(ReconcileResult::Answered(response)));
     }
     let outcome = request.outcome.clone().map(serde_json::from_value);
     Ok(outcome
         .transpose()
         .map_err(unreadable)?
-        .map(PassEnd::Outcome))
+        .map(ReconcileResult::Outcome))
 }
 
 /// Whether the ledger knows of a newer request. With raw delivery requests are dated by the second: of a Delete and its
 /// Create in the same one the Create is the older.
-pub(super) fn is_newer(resource: &ResourceRecord, pass: &Pass<'_>) -> bool {
-    let is_late_create = resource.state == ResourceState::Deleted && pass.request_type == "Create";
-    resource.requested_at > pass.published_at
-        || is_late_create && resource.requested_at == pass.published_at
+pub(super) fn is_superseded(
+    resource: &ResourceRecord,
+    reconciliation: &Reconciliation<'_>,
+) -> bool {
+    let is_late_create =
+        resource.state == ResourceState::Deleted && reconciliation.request_type == "Create";
+    resource.requested_at > reconciliation.published_at
+        || is_late_create && resource.requested_at == reconciliation.published_at
 }
 
 /// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
 /// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
 /// replaced. A ledger that came to this server with a dump or a snapshot speaks of the server that it came from.
-pub(super) fn is_meant(resource: Option<&ResourceRecord>, named: &str, pass: &Pass<'_>) -> bool {
-    let here = pass.physical_resource_id;
+pub(super) fn targets_this_resource(
+    resource: Option<&ResourceRecord>,
+    named: &str,
+    reconciliation: &Reconciliation<'_>,
+) -> bool {
+    let here = reconciliation.physical_resource_id;
     resource.is_some_and(|resource| {
         resource.state == ResourceState::Live
             && resource.physical_resource_id == here

@@ -13,42 +13,61 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use self::commit::{keep, remember_deletion};
-use self::idempotency::{decided, is_meant, is_newer};
-use self::server_decides::{Ruling, ask, is_of_directory};
-use self::transaction::{Goal, Pass, PassEnd, PassError};
+use self::commit::{commit, record_deletion};
+use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
+use self::server_decides::{ServerAnswer, is_control_file_error, try_on_server};
+use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::{Ensure, Observed};
 use crate::ledger::{Ledger, Managed, newest_version};
-use crate::plan::{Intent, Kept, KeptBecause, PassOutcome, Step, plan, settle};
+use crate::plan::{
+    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, plan, update_ownership,
+};
 use crate::postgres::{Applied, Pools, Scope};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::response::reason;
 
-pub use self::commit::keep_response;
+pub use self::commit::record_response;
 pub(crate) use self::script_check::check_scripts;
 
 /// Makes one pass.
 ///
 /// # Errors
-/// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
-pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
-    let mut session = pools.session(pass.target, pass.password).await?;
-    let mut scope = Scope::of(pass.declarations);
+/// [`ReconcileError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
+pub async fn reconcile(
+    pools: &Pools,
+    reconciliation: &Reconciliation<'_>,
+) -> Result<ReconcileResult, ReconcileError> {
+    let mut session = pools
+        .session(reconciliation.target, reconciliation.password)
+        .await?;
+    let mut scope = Scope::of(reconciliation.declarations);
     failpoint::at("before-transaction");
-    let budget = statement_budget(pass.until);
+    let statement_timeout = remaining_statement_time(reconciliation.until);
     let begun = session
-        .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+        .begin_and_read(
+            &scope,
+            statement_timeout,
+            reconciliation.resource,
+            reconciliation.request_id,
+        )
         .await;
     let mut unread = None;
     let (mut before, read_along) = match begun {
-        Err(error) if scope.reads_directory() && is_of_directory(&error) => {
+        Err(error) if scope.reads_directory() && is_control_file_error(&error) => {
             warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
             unread = Some(error);
             scope = scope.without_directory();
-            session = pools.session(pass.target, pass.password).await?;
+            session = pools
+                .session(reconciliation.target, reconciliation.password)
+                .await?;
             session
-                .begin_and_read(&scope, budget, pass.resource, pass.request_id)
+                .begin_and_read(
+                    &scope,
+                    statement_timeout,
+                    reconciliation.resource,
+                    reconciliation.request_id,
+                )
                 .await?
         }
         begun => begun?,
@@ -62,12 +81,16 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         has_ledger && (!before.in_recovery || before.ledger_version == Some(newest_version()));
     let ledger = match read_along {
         Some(ledger) => ledger,
-        None if is_readable => session.read_ledger(pass.resource, pass.request_id).await?,
+        None if is_readable => {
+            session
+                .read_ledger(reconciliation.resource, reconciliation.request_id)
+                .await?
+        }
         None => Ledger::default(),
     };
-    if let Some(end) = decided(&ledger)? {
+    if let Some(end) = recorded_result(&ledger)? {
         info!(
-            database = pass.target.database,
+            database = reconciliation.target.database,
             "this request was decided before"
         );
         session.roll_back().await?;
@@ -75,52 +98,66 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     }
     // A replica knows what was decided, and decides nothing.
     if before.in_recovery {
-        return Err(PassError::ReadOnly);
+        return Err(ReconcileError::ReadOnly);
     }
     if ledger
         .resource
         .as_ref()
-        .is_some_and(|resource| is_newer(resource, pass))
+        .is_some_and(|resource| is_superseded(resource, reconciliation))
     {
-        return Err(PassError::Superseded);
+        return Err(ReconcileError::Superseded);
     }
     if let Goal::Deleted {
         physical_resource_id,
-    } = pass.goal
-        && !is_meant(ledger.resource.as_ref(), physical_resource_id, pass)
+    } = reconciliation.goal
+        && !targets_this_resource(
+            ledger.resource.as_ref(),
+            physical_resource_id,
+            reconciliation,
+        )
     {
-        return remember_deletion(session, pass, &before, &ledger).await;
+        return record_deletion(session, reconciliation, &before, &ledger).await;
     }
 
     let intent = Intent {
-        resource: pass.resource,
-        declarations: pass.declarations,
-        deletion_behavior: pass.deletion_behavior,
-        policy: pass.policy,
+        resource: reconciliation.resource,
+        declarations: reconciliation.declarations,
+        deletion_behavior: reconciliation.deletion_behavior,
+        policy: reconciliation.policy,
     };
-    if pass.goal == Goal::Live && before.installed.contains_key("pg_tle") {
+    if reconciliation.goal == Goal::Live && before.installed.contains_key("pg_tle") {
         let functions = session.tle_functions().await?;
         before.catalog.add_tle(&functions);
     }
-    let mut asked = 0..=pass.declarations.len();
+    let mut asked = 0..=reconciliation.declarations.len();
     let mut plan = loop {
-        let obstacle = match plan(&intent, &before, &ledger) {
+        let plan_error = match plan(&intent, &before, &ledger) {
             Ok(plan) => break plan,
-            Err(obstacle) => obstacle,
+            Err(plan_error) => plan_error,
         };
-        let budget = statement_budget(pass.until);
-        let ruling = match asked.next() {
-            Some(_) => ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?,
-            None => Ruling::Agreed,
+        let statement_timeout = remaining_statement_time(reconciliation.until);
+        let server_answer = match asked.next() {
+            Some(_) => {
+                try_on_server(
+                    &mut session,
+                    &scope,
+                    reconciliation,
+                    &plan_error,
+                    &mut before,
+                    statement_timeout,
+                )
+                .await?
+            }
+            None => ServerAnswer::Agreed,
         };
-        match (ruling, unread.take()) {
-            (Ruling::Overruled, why) => unread = why,
-            (Ruling::NotAsked, Some(error)) if !obstacle.sqlstates().is_empty() => {
+        match (server_answer, unread.take()) {
+            (ServerAnswer::Overruled, why) => unread = why,
+            (ServerAnswer::NotAsked, Some(error)) if !plan_error.sqlstates().is_empty() => {
                 return Err(error.into());
             }
-            (Ruling::Agreed | Ruling::NotAsked, _) => {
-                return Err(PassError::Obstacle {
-                    obstacle: Box::new(obstacle),
+            (ServerAnswer::Agreed | ServerAnswer::NotAsked, _) => {
+                return Err(ReconcileError::Plan {
+                    plan_error: Box::new(plan_error),
                     server_version: before.server_version.clone(),
                 });
             }
@@ -131,23 +168,23 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
     plan.warnings.extend(warnings);
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
-    if pass.dry_run && pass.goal == Goal::Live {
+    if reconciliation.dry_run && reconciliation.goal == Goal::Live {
         session.roll_back().await?;
-        return Ok(PassEnd::Outcome(PassOutcome {
+        return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
             notes: plan
-                .kept
+                .retained
                 .iter()
-                .map(Kept::to_string)
+                .map(Retained::to_string)
                 .chain(plan.warnings)
                 .collect(),
-            ..outcome(pass, &before, &before)
+            ..outcome(reconciliation, &before, &before)
         }));
     }
 
     if !plan.steps.is_empty() {
         info!(
-            database = pass.target.database,
+            database = reconciliation.target.database,
             extensions = versions(&before),
             "extensions before"
         );
@@ -156,22 +193,30 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         session.migrate_ledger(before.ledger_version).await?;
     }
     let mut changes = Vec::new();
-    let mut kept = plan.kept;
+    let mut retained = plan.retained;
     for step in &plan.steps {
-        let failed = |error| PassError::Database {
+        let failed = |error| ReconcileError::Database {
             error,
             step: Some(Box::new(step.clone())),
         };
-        let budget = statement_budget(pass.until);
-        match session.apply(step, budget).await.map_err(failed)? {
+        let statement_timeout = remaining_statement_time(reconciliation.until);
+        match session
+            .apply(step, statement_timeout)
+            .await
+            .map_err(failed)?
+        {
             Applied::Done => {
-                info!(database = pass.target.database, sql = step.sql(), "{step}");
+                info!(
+                    database = reconciliation.target.database,
+                    sql = step.sql(),
+                    "{step}"
+                );
                 changes.push(step.to_string());
             }
             Applied::InUse(detail) => {
-                kept.push(Kept {
+                retained.push(Retained {
                     name: step.extension().to_owned(),
-                    because: KeptBecause::InUse(detail),
+                    because: RetainedBecause::InUse(detail),
                 });
             }
         }
@@ -183,40 +228,40 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
     };
-    let managed = settle(&intent, &plan.steps, &before, &after, &ledger);
+    let managed = update_ownership(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed, &ledger)?;
     if !plan.steps.is_empty() {
         info!(
-            database = pass.target.database,
+            database = reconciliation.target.database,
             extensions = versions(&after),
             "extensions after"
         );
     }
 
-    let outcome = PassOutcome {
+    let outcome = DatabaseOutcome {
         changes,
-        notes: kept
+        notes: retained
             .iter()
-            .map(Kept::to_string)
+            .map(Retained::to_string)
             .chain(plan.warnings)
             .collect(),
-        ..outcome(pass, &before, &after)
+        ..outcome(reconciliation, &before, &after)
     };
     if !outcome.notes.is_empty() {
         info!(
-            database = pass.target.database,
+            database = reconciliation.target.database,
             notes = outcome.notes.join("; "),
             "to be known"
         );
     }
-    let end = keep(session, pass, outcome, &ledger, &managed).await?;
+    let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
     // A library that a session has loaded stays loaded: after an update no old session may go on.
     if plan
         .steps
         .iter()
         .any(|step| matches!(step, Step::Update { .. }))
     {
-        pools.forget(pass.target);
+        pools.discard_idle(reconciliation.target);
     }
     Ok(end)
 }
@@ -227,21 +272,26 @@ fn verify(
     after: &Observed,
     managed: &BTreeMap<String, Managed>,
     before: &Ledger,
-) -> Result<(), PassError> {
+) -> Result<(), ReconcileError> {
     let ledger = Ledger {
         managed: managed.clone(),
         resource: before.resource.clone(),
         ..Ledger::default()
     };
-    let rest = plan(intent, after, &ledger).map_err(|_| PassError::NotConverged(Vec::new()))?;
+    let rest =
+        plan(intent, after, &ledger).map_err(|_| ReconcileError::NotConverged(Vec::new()))?;
     if rest.steps.is_empty() {
         Ok(())
     } else {
-        Err(PassError::NotConverged(rest.steps))
+        Err(ReconcileError::NotConverged(rest.steps))
     }
 }
 
-fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome {
+fn outcome(
+    reconciliation: &Reconciliation<'_>,
+    before: &Observed,
+    after: &Observed,
+) -> DatabaseOutcome {
     let all = |observed: &Observed| {
         observed
             .installed
@@ -249,7 +299,7 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
             .map(|(name, installed)| (name.clone(), installed.version.to_string()))
             .collect()
     };
-    let declared = pass
+    let declared = reconciliation
         .declarations
         .iter()
         .filter(|declaration| declaration.ensure == Ensure::Present)
@@ -261,7 +311,7 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
             Some((declaration.name.to_string(), installed.version.to_string()))
         })
         .collect();
-    PassOutcome {
+    DatabaseOutcome {
         before: all(before),
         after: all(after),
         declared,
@@ -270,7 +320,7 @@ fn outcome(pass: &Pass<'_>, before: &Observed, after: &Observed) -> PassOutcome 
     }
 }
 
-fn unreadable(error: serde_json::Error) -> PassError {
+fn unreadable(error: serde_json::Error) -> ReconcileError {
     DatabaseError::Unreadable(error.to_string()).into()
 }
 
@@ -284,7 +334,7 @@ fn versions(observed: &Observed) -> String {
 }
 
 /// PostgreSQL ends a statement in time to say which one it was, and to be answered about.
-fn statement_budget(until: Instant) -> Duration {
+fn remaining_statement_time(until: Instant) -> Duration {
     let left = until.saturating_duration_since(Instant::now());
     left.saturating_sub(Duration::from_secs(1)).max(left / 2)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::transaction::PassError;
+use super::transaction::ReconcileError;
 use crate::extension::{Observed, SchemaName};
 use crate::plan::{SchemaCheck, Step, script_schemas};
 use crate::postgres::Session;
@@ -12,12 +12,12 @@ use crate::response::reason;
 /// known too and nothing is committed yet. Returns warnings, each once.
 ///
 /// # Errors
-/// [`PassError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
 pub(crate) async fn check_scripts<'a>(
     session: &Session,
     steps: impl Iterator<Item = &'a Step> + Clone,
     observed: &Observed,
-) -> Result<Vec<String>, PassError> {
+) -> Result<Vec<String>, ReconcileError> {
     let schemas: BTreeSet<SchemaName> = steps
         .clone()
         .flat_map(|step| script_schemas(step, observed))
@@ -30,7 +30,7 @@ pub(crate) async fn check_scripts<'a>(
     let mut warnings = Vec::new();
     if !found.shadowing.is_empty() {
         match session.schema_check() {
-            SchemaCheck::Refuse => return Err(PassError::UntrustedObjects(found.shadowing)),
+            SchemaCheck::Refuse => return Err(ReconcileError::UntrustedObjects(found.shadowing)),
             SchemaCheck::Warn => warnings.push(format!(
                 "warning: the script of an extension sees {}",
                 found.shadowing.join(", ")

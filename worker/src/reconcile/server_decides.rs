@@ -6,18 +6,18 @@ use std::time::Duration;
 use tracing::info;
 
 use super::check_scripts;
-use super::transaction::{Pass, PassError};
+use super::transaction::{ReconcileError, Reconciliation};
 use crate::extension::{
     AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
     UpdatePath, Version, VersionRequest,
 };
-use crate::plan::{Obstacle, Step};
+use crate::plan::{PlanError, Step};
 use crate::postgres::{Scope, Session};
 use crate::postgres_error::DatabaseError;
 
 /// What PostgreSQL says of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ruling {
+pub(super) enum ServerAnswer {
     /// It can do what the catalogue does not know.
     Overruled,
     /// It refuses as well.
@@ -30,33 +30,34 @@ pub(super) enum Ruling {
 /// script runs then: not in a dry run, not for what the operator does not allow, and behind the same check as any other.
 ///
 /// # Errors
-/// [`PassError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
-pub(super) async fn ask(
+/// [`ReconcileError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
+pub(super) async fn try_on_server(
     session: &mut Session,
     scope: &Scope,
-    pass: &Pass<'_>,
-    obstacle: &Obstacle,
+    reconciliation: &Reconciliation<'_>,
+    plan_error: &PlanError,
     observed: &mut Observed,
-    budget: Duration,
-) -> Result<Ruling, PassError> {
-    let cascade = pass.policy.allows_all();
-    let Some(step) = disputed(pass.declarations, obstacle, observed, cascade) else {
-        return Ok(Ruling::NotAsked);
+    statement_timeout: Duration,
+) -> Result<ServerAnswer, ReconcileError> {
+    let cascade = reconciliation.policy.allows_all();
+    let Some(step) = disputed_step(reconciliation.declarations, plan_error, observed, cascade)
+    else {
+        return Ok(ServerAnswer::NotAsked);
     };
-    if pass.dry_run || !pass.policy.allows(step.extension()) {
-        return Ok(Ruling::Agreed);
+    if reconciliation.dry_run || !reconciliation.policy.allows(step.extension()) {
+        return Ok(ServerAnswer::Agreed);
     }
     check_scripts(session, std::iter::once(&step), observed).await?;
-    match session.try_apply(&step, budget).await? {
+    match session.try_apply(&step, statement_timeout).await? {
         Ok(()) => {}
         Err(error) => {
             let is_the_same = error
                 .sql()
-                .is_some_and(|refused| obstacle.sqlstates().contains(&refused.sqlstate.as_str()));
+                .is_some_and(|refused| plan_error.sqlstates().contains(&refused.sqlstate.as_str()));
             return if is_the_same {
-                Ok(Ruling::Agreed)
+                Ok(ServerAnswer::Agreed)
             } else {
-                Err(PassError::Database {
+                Err(ReconcileError::Database {
                     error,
                     step: Some(Box::new(step)),
                 })
@@ -64,18 +65,18 @@ pub(super) async fn ask(
         }
     }
     let tried = session.observe(scope).await?;
-    session.take_back().await?;
+    session.roll_back_step().await?;
     info!(
         sql = step.sql(),
         "not in the catalogue, but PostgreSQL can do it"
     );
-    learn(&step, &tried, observed);
-    Ok(Ruling::Overruled)
+    add_to_catalog(&step, &tried, observed);
+    Ok(ServerAnswer::Overruled)
 }
 
 /// Whether the look failed for a control file: PostgreSQL reads those of all extensions, and one that is broken, or is
 /// being replaced, is hardly ever one that the request is about.
-pub(super) fn is_of_directory(error: &DatabaseError) -> bool {
+pub(super) fn is_control_file_error(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];
@@ -83,16 +84,16 @@ pub(super) fn is_of_directory(error: &DatabaseError) -> bool {
 }
 
 /// The statement that shows whether PostgreSQL can do what the catalogue does not know; none where there is no doubt.
-fn disputed(
+fn disputed_step(
     declarations: &[Declaration],
-    obstacle: &Obstacle,
+    plan_error: &PlanError,
     observed: &Observed,
     cascade: bool,
 ) -> Option<Step> {
-    if obstacle.sqlstates().is_empty() {
+    if plan_error.sqlstates().is_empty() {
         return None;
     }
-    let is_it = |name: &str| name.eq_ignore_ascii_case(obstacle.extension());
+    let is_it = |name: &str| name.eq_ignore_ascii_case(plan_error.extension());
     let declaration = declarations
         .iter()
         .find(|declaration| is_it(declaration.name.as_str()))?;
@@ -127,7 +128,7 @@ fn disputed(
 }
 
 /// Adds to the catalogue what PostgreSQL could do.
-fn learn(step: &Step, tried: &Observed, observed: &mut Observed) {
+fn add_to_catalog(step: &Step, tried: &Observed, observed: &mut Observed) {
     let Some(installed) = tried.installed.get(step.extension()) else {
         return;
     };

@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use crate::credentials::secrets::Password;
 use crate::extension::{Declaration, DeletionBehavior};
 use crate::ledger::ResourceKey;
-use crate::plan::{Obstacle, PassOutcome, Policy, Step};
+use crate::plan::{DatabaseOutcome, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
-use crate::response::{Draft, Response, reason};
+use crate::response::{Response, SuccessTemplate, reason};
 use crate::target::Target;
 
 /// What one pass is to do, and for which request.
 #[derive(Debug, Clone, Copy)]
-pub struct Pass<'a> {
+pub struct Reconciliation<'a> {
     /// The database.
     pub target: &'a Target,
     /// The role's password.
@@ -43,16 +43,16 @@ pub struct Pass<'a> {
     /// Whether nothing is changed.
     pub dry_run: bool,
     /// The answer, where the pass is all that the request asks for: it is kept in the same transaction.
-    pub draft: Option<Draft<'a>>,
+    pub success_template: Option<SuccessTemplate<'a>>,
     /// When the pass must be over.
     pub until: Instant,
 }
 
 /// What a pass comes to.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PassEnd {
+pub enum ReconcileResult {
     /// It was carried out, now or before.
-    Outcome(PassOutcome),
+    Outcome(DatabaseOutcome),
     /// With it the request is answered, now or before.
     Answered(Response),
 }
@@ -71,12 +71,12 @@ pub enum Goal<'a> {
 
 /// Why a pass came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum PassError {
+pub enum ReconcileError {
     /// What is declared cannot be had.
     #[error("cannot be planned")]
-    Obstacle {
+    Plan {
         /// What stands in the way.
-        obstacle: Box<Obstacle>,
+        plan_error: Box<PlanError>,
         /// The server's version.
         server_version: String,
     },
@@ -103,7 +103,7 @@ pub enum PassError {
     NotConverged(Vec<Step>),
 }
 
-impl PassError {
+impl ReconcileError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
@@ -116,9 +116,7 @@ impl PassError {
             Self::ReadOnly => Class::TransientAtMost(3),
             // Somebody who does not take the lock was at it between the two looks.
             Self::NotConverged(_) => Class::Race,
-            Self::Obstacle { .. } | Self::Superseded | Self::UntrustedObjects(_) => {
-                Class::Permanent
-            }
+            Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
         }
     }
 
@@ -128,7 +126,7 @@ impl PassError {
             Self::Database { error, .. } => error.code(),
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
-            Self::Obstacle { .. } => Cow::Borrowed("obstacle"),
+            Self::Plan { .. } => Cow::Borrowed("obstacle"),
             Self::Superseded => Cow::Borrowed("superseded"),
             Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
         }
@@ -138,7 +136,7 @@ impl PassError {
     pub fn detail(&self, target: &Target) -> Option<String> {
         match self {
             Self::Database { error, .. } => reason::of_connection(error, target),
-            Self::Obstacle { .. }
+            Self::Plan { .. }
             | Self::ReadOnly
             | Self::Superseded
             | Self::UntrustedObjects(_)
@@ -149,7 +147,7 @@ impl PassError {
     /// The Reason.
     pub fn reason(&self, target: &Target) -> String {
         match self {
-            Self::Obstacle { obstacle, server_version } => reason::of_obstacle(obstacle, target, server_version),
+            Self::Plan { plan_error, server_version } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
             Self::ReadOnly => format!(
                 "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
@@ -164,7 +162,7 @@ impl PassError {
     }
 }
 
-impl From<DatabaseError> for PassError {
+impl From<DatabaseError> for ReconcileError {
     fn from(error: DatabaseError) -> Self {
         Self::Database { error, step: None }
     }

@@ -26,7 +26,7 @@ pub struct Envelope {
 
 /// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.
 #[derive(Debug, thiserror::Error)]
-pub enum Undeliverable {
+pub enum EnvelopeError {
     /// The body is not JSON.
     #[error("the body is not JSON")]
     BodyNotJson(#[source] serde_json::Error),
@@ -48,24 +48,24 @@ impl Envelope {
     /// Opens an SQS body.
     ///
     /// # Errors
-    /// [`Undeliverable`] where there is no document in it, or it came through a topic other than `topics` (empty: any).
-    pub fn open(body: &str, topics: &[String]) -> Result<Self, Undeliverable> {
-        let outer = object(serde_json::from_str(body).map_err(Undeliverable::BodyNotJson)?)?;
+    /// [`EnvelopeError`] where there is no document in it, or it came through a topic other than `topics` (empty: any).
+    pub fn open(body: &str, topics: &[String]) -> Result<Self, EnvelopeError> {
+        let outer = object(serde_json::from_str(body).map_err(EnvelopeError::BodyNotJson)?)?;
         let (Some(Value::String(kind)), Some(Value::String(topic_arn))) =
             (outer.get("Type"), outer.get("TopicArn"))
         else {
             return Ok(Self {
-                message: published(outer, body).map_err(Undeliverable::BodyNotJson)?,
+                message: published(outer, body).map_err(EnvelopeError::BodyNotJson)?,
                 topic_arn: None,
                 timestamp: None,
                 signed: None,
             });
         };
         if kind == SUBSCRIPTION_CONFIRMATION {
-            return Err(Undeliverable::SubscriptionConfirmation);
+            return Err(EnvelopeError::SubscriptionConfirmation);
         }
         if !topics.is_empty() && !topics.contains(topic_arn) {
-            return Err(Undeliverable::ForeignTopic(word(topic_arn).to_owned()));
+            return Err(EnvelopeError::ForeignTopic(word(topic_arn).to_owned()));
         }
         let topic_arn = Some(topic_arn.clone());
         let timestamp = outer
@@ -74,10 +74,10 @@ impl Envelope {
             .and_then(|text| text.parse().ok());
         let message = match outer.get("Message") {
             Some(Value::String(text)) => {
-                let message = serde_json::from_str(text).map_err(Undeliverable::MessageNotJson)?;
-                published(object(message)?, text).map_err(Undeliverable::MessageNotJson)?
+                let message = serde_json::from_str(text).map_err(EnvelopeError::MessageNotJson)?;
+                published(object(message)?, text).map_err(EnvelopeError::MessageNotJson)?
             }
-            _ => return Err(Undeliverable::NotAnObject),
+            _ => return Err(EnvelopeError::NotAnObject),
         };
         Ok(Self {
             message,
@@ -109,11 +109,11 @@ fn published(
     })
 }
 
-fn object(value: Value) -> Result<Map<String, Value>, Undeliverable> {
+fn object(value: Value) -> Result<Map<String, Value>, EnvelopeError> {
     match value {
         Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(Undeliverable::NotAnObject)
+            Err(EnvelopeError::NotAnObject)
         }
     }
 }
@@ -152,7 +152,7 @@ mod tests {
             &notification(),
             &["arn:aws:sns:us-east-1:123456789012:other".to_owned()],
         );
-        assert!(matches!(refused, Err(Undeliverable::ForeignTopic(topic)) if topic == TOPIC));
+        assert!(matches!(refused, Err(EnvelopeError::ForeignTopic(topic)) if topic == TOPIC));
         assert!(Envelope::open(&notification(), &[]).is_ok());
     }
 

@@ -2,12 +2,12 @@
 
 use serde_path_to_error::{Path, Segment};
 
-use super::InvalidProperties;
+use super::PropertiesError;
 use super::properties::{TOP, invalid};
 use super::text::is_key;
 
 /// What is wrong, and where; without the value.
-pub(crate) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidProperties {
+pub(crate) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> PropertiesError {
     let path = path(error.path());
     let fault = error.into_inner().to_string();
     let below = |field: &str| match path.as_str() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Unanswerable;
+use super::HeaderError;
 use super::text::{printable, word};
 
 /// CloudFormation's own default and upper bound of `ServiceTimeout`.
@@ -103,7 +103,7 @@ impl StackId {
 
 /// What names a request and where its answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Coordinates {
+pub struct RequestHeader {
     /// What CloudFormation wants done.
     pub request_type: RequestType,
     /// The stack.
@@ -122,12 +122,12 @@ pub struct Coordinates {
     pub service_timeout: Duration,
 }
 
-impl Coordinates {
+impl RequestHeader {
     /// Reads the coordinates.
     ///
     /// # Errors
-    /// [`Unanswerable`] naming the field without which nobody can be answered.
-    pub fn read(message: &Map<String, Value>) -> Result<Self, Unanswerable> {
+    /// [`HeaderError`] naming the field without which nobody can be answered.
+    pub fn read(message: &Map<String, Value>) -> Result<Self, HeaderError> {
         let text = |field: &str| {
             message
                 .get(field)
@@ -135,7 +135,7 @@ impl Coordinates {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
-        let required = |field: &'static str| text(field).ok_or(Unanswerable::Missing(field));
+        let required = |field: &'static str| text(field).ok_or(HeaderError::Missing(field));
         // What the answer repeats: printable, so that JSON does not make it longer.
         let repeated = |field: &'static str, max_bytes: usize| {
             required(field).and_then(|text| {
@@ -143,7 +143,7 @@ impl Coordinates {
                 if fits {
                     Ok(text)
                 } else {
-                    Err(Unanswerable::Unrepeatable(field))
+                    Err(HeaderError::Unrepeatable(field))
                 }
             })
         };
@@ -152,7 +152,7 @@ impl Coordinates {
         let physical_resource_id = text("PhysicalResourceId");
         let is_too_much = |id: &String| id.len() > MAX_ID_BYTES || id.contains(char::is_control);
         if physical_resource_id.as_ref().is_some_and(is_too_much) {
-            return Err(Unanswerable::Unrepeatable("PhysicalResourceId"));
+            return Err(HeaderError::Unrepeatable("PhysicalResourceId"));
         }
         Ok(Self {
             request_type: match message.get("RequestType") {
@@ -167,7 +167,7 @@ impl Coordinates {
                 }
                 None => RequestType::Unknown(String::new()),
             },
-            stack_id: StackId::parse(&stack_id).ok_or(Unanswerable::StackId)?,
+            stack_id: StackId::parse(&stack_id).ok_or(HeaderError::StackId)?,
             request_id: repeated("RequestId", MAX_NAME_BYTES)?,
             logical_resource_id: repeated("LogicalResourceId", MAX_NAME_BYTES)?,
             physical_resource_id,
@@ -218,38 +218,38 @@ mod tests {
 
     #[test]
     fn any_other_fault_leaves_the_coordinates_readable() {
-        let coordinates = Coordinates::read(&message(|message| {
+        let header = RequestHeader::read(&message(|message| {
             message.insert("RequestType".to_owned(), json!(["Create"]));
             message.insert("ResourceProperties".to_owned(), json!("nonsense"));
         }))
         .unwrap();
         assert_eq!(
-            coordinates.request_type,
+            header.request_type,
             RequestType::Unknown("(not shown)".to_owned())
         );
-        assert_eq!(coordinates.stack_id.stack_name(), "app-db");
+        assert_eq!(header.stack_id.stack_name(), "app-db");
     }
 
     #[test]
     fn what_an_answer_needs_is_named_when_it_is_missing() {
         for field in ["ResponseURL", "StackId", "RequestId", "LogicalResourceId"] {
             let error =
-                Coordinates::read(&message(|message| drop(message.remove(field)))).unwrap_err();
+                RequestHeader::read(&message(|message| drop(message.remove(field)))).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }
         let foreign = message(|message| {
             drop(message.insert("StackId".to_owned(), json!("arn:aws:s3:::bucket")))
         });
         assert!(matches!(
-            Coordinates::read(&foreign),
-            Err(Unanswerable::StackId)
+            RequestHeader::read(&foreign),
+            Err(HeaderError::StackId)
         ));
     }
 
     #[test]
     fn a_service_timeout_that_is_missing_garbage_or_out_of_range_is_an_hour() {
         let with = |timeout: Value| {
-            Coordinates::read(&message(|message| {
+            RequestHeader::read(&message(|message| {
                 drop(message.insert("ServiceTimeout".to_owned(), timeout))
             }))
             .unwrap()

@@ -1,6 +1,6 @@
 //! From the body of an SQS message to a request that can be carried out. Pure: no I/O, no clock, no environment.
 //!
-//! Two stages, so that a request with faults is still answered: [`Coordinates`] are what an answer needs and are read
+//! Two stages, so that a request with faults is still answered: [`RequestHeader`] are what an answer needs and are read
 //! leniently; [`Request`] is what is carried out and is read strictly.
 
 mod envelope;
@@ -19,14 +19,12 @@ mod tests;
 pub mod text;
 mod trace_context;
 
-pub use envelope::{Envelope, Undeliverable};
-pub use header::{Coordinates, RequestType, StackId};
+pub use envelope::{Envelope, EnvelopeError};
+pub use header::{RequestHeader, RequestType, StackId};
 pub use numbers::read_with_numbers_as_text;
-pub use operation::{Operation, Request, Timing, Unanswerable, UnusableRequest};
+pub use operation::{HeaderError, Operation, Request, RequestError, Timing};
 pub use origin::Origin;
-pub use properties::{
-    Authentication, Databases, InvalidProperties, OnUnreachableDelete, Properties,
-};
+pub use properties::{Authentication, Databases, OnUnreachableDelete, Properties, PropertiesError};
 pub use property_types::{ExtensionObject, Port, ResourceProperties};
-pub use response_url::{ForbiddenUrl, ResponseUrl};
+pub use response_url::{ResponseUrl, ResponseUrlError};
 pub use trace_context::{TRACEPARENT, Traceparent};

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::explain::without_value;
 use super::text::word;
-use super::{Coordinates, ForbiddenUrl, InvalidProperties, Properties, RequestType, ResponseUrl};
+use super::{
+    Properties, PropertiesError, RequestHeader, RequestType, ResponseUrl, ResponseUrlError,
+};
 
 /// The resource types that this worker serves.
 const RESOURCE_TYPES: [&str; 3] = [
@@ -19,7 +21,7 @@ const RESOURCE_TYPES: [&str; 3] = [
 
 /// Why a request can be carried out by nobody and answered by nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswerable {
+pub enum HeaderError {
     /// A field that the answer needs is not there.
     #[error("{0}: missing or not a text; the request cannot be answered")]
     Missing(&'static str),
@@ -34,12 +36,12 @@ pub enum Unanswerable {
     ForeignAccount(String),
     /// The answer would go where it must not.
     #[error(transparent)]
-    Url(#[from] ForbiddenUrl),
+    Url(#[from] ResponseUrlError),
 }
 
 /// Why a request is answered with `FAILED` before anything is looked at. Its text is the Reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnusableRequest {
+pub enum RequestError {
     /// CloudFormation knows three.
     #[error("RequestType: \"{0}\" is not one of Create, Update, Delete")]
     RequestType(String),
@@ -51,7 +53,7 @@ pub enum UnusableRequest {
     Shape(String),
     /// A property is wrong.
     #[error(transparent)]
-    Properties(#[from] InvalidProperties),
+    Properties(#[from] PropertiesError),
 }
 
 /// What a request asks for.
@@ -67,14 +69,14 @@ pub enum Operation {
         old: Option<Properties>,
     },
     /// What the resource created shall go. A Delete is never blocked by properties that nobody can use.
-    Delete(Result<Properties, InvalidProperties>),
+    Delete(Result<Properties, PropertiesError>),
 }
 
 /// A request that can be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// What names it.
-    pub coordinates: Coordinates,
+    pub header: RequestHeader,
     /// What it asks for.
     pub operation: Operation,
     /// When it was published: what is older never overrules what is newer.
@@ -95,7 +97,7 @@ pub struct Timing {
 impl Timing {
     /// `timestamp` is the envelope's; without one the URL's own date stands, and without that `now`.
     pub fn of(
-        coordinates: &Coordinates,
+        header: &RequestHeader,
         url: &ResponseUrl,
         timestamp: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
@@ -107,7 +109,7 @@ impl Timing {
             .trunc_subsecs(6);
         Self {
             published_at,
-            deadline: deadline(published_at, coordinates.service_timeout, url.expires_at()),
+            deadline: deadline(published_at, header.service_timeout, url.expires_at()),
         }
     }
 }
@@ -116,20 +118,18 @@ impl Request {
     /// Reads what is to be carried out.
     ///
     /// # Errors
-    /// [`UnusableRequest`], whose text is the Reason.
+    /// [`RequestError`], whose text is the Reason.
     pub fn read(
-        coordinates: Coordinates,
+        header: RequestHeader,
         mut message: Map<String, Value>,
         timing: Timing,
-    ) -> Result<Self, UnusableRequest> {
-        if let RequestType::Unknown(kind) = &coordinates.request_type {
-            return Err(UnusableRequest::RequestType(kind.clone()));
+    ) -> Result<Self, RequestError> {
+        if let RequestType::Unknown(kind) = &header.request_type {
+            return Err(RequestError::RequestType(kind.clone()));
         }
-        let resource_type = coordinates.resource_type.as_deref().unwrap_or_default();
+        let resource_type = header.resource_type.as_deref().unwrap_or_default();
         if !RESOURCE_TYPES.contains(&resource_type) {
-            return Err(UnusableRequest::ResourceType(
-                word(resource_type).to_owned(),
-            ));
+            return Err(RequestError::ResourceType(word(resource_type).to_owned()));
         }
         // Documented as optional, required by the crate's types.
         for field in ["ResourceProperties", "OldResourceProperties"] {
@@ -138,7 +138,7 @@ impl Request {
                 .or_insert_with(|| Value::Object(Map::new()));
         }
         let request = serde_json::from_value(Value::Object(message))
-            .map_err(|error| UnusableRequest::Shape(without_value(&error.to_string())))?;
+            .map_err(|error| RequestError::Shape(without_value(&error.to_string())))?;
         let operation = match request {
             CloudFormationCustomResourceRequest::<Value, Value>::Create(create) => {
                 Operation::Create(Properties::parse(&create.resource_properties)?)
@@ -147,7 +147,7 @@ impl Request {
                 let mut new = Properties::parse(&update.resource_properties)?;
                 let old = Properties::parse(&update.old_resource_properties).ok();
                 if let Some(old) = &old {
-                    new.succeed(old);
+                    new.set_previous(old);
                 }
                 Operation::Update { new, old }
             }
@@ -155,12 +155,12 @@ impl Request {
                 Operation::Delete(Properties::parse(&delete.resource_properties))
             }
             _ => {
-                let kind = coordinates.request_type.as_str().to_owned();
-                return Err(UnusableRequest::RequestType(kind));
+                let kind = header.request_type.as_str().to_owned();
+                return Err(RequestError::RequestType(kind));
             }
         };
         Ok(Self {
-            coordinates,
+            header,
             operation,
             published_at: timing.published_at,
             deadline: timing.deadline,
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    fn read(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Request, UnusableRequest> {
+    fn read(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Request, RequestError> {
         let stack = "arn:aws:cloudformation:us-east-1:123456789012:stack/app/5b9";
         let Value::Object(mut message) = json!({
             "RequestType": "Create",
@@ -215,10 +215,10 @@ mod tests {
             unreachable!()
         };
         change(&mut message);
-        let coordinates = Coordinates::read(&message).unwrap();
-        let url = ResponseUrl::check(&coordinates, None, None).unwrap();
-        let timing = Timing::of(&coordinates, &url, None, Utc::now());
-        Request::read(coordinates, message, timing)
+        let header = RequestHeader::read(&message).unwrap();
+        let url = ResponseUrl::check(&header, None, None).unwrap();
+        let timing = Timing::of(&header, &url, None, Utc::now());
+        Request::read(header, message, timing)
     }
 
     fn set(field: &str, value: Value) -> impl FnOnce(&mut Map<String, Value>) {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn faults_that_can_be_answered_are_told() {
-        let reason = |result: Result<Request, UnusableRequest>| result.unwrap_err().to_string();
+        let reason = |result: Result<Request, RequestError>| result.unwrap_err().to_string();
         assert_eq!(
             reason(read(set("RequestType", json!("Upsert")))),
             "RequestType: \"Upsert\" is not one of Create, Update, Delete"

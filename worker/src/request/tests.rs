@@ -8,10 +8,10 @@ const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
 fn a_realistic_message_is_read_whole() {
     let body = include_str!("../../testdata/sns-create.json");
     let envelope = Envelope::open(body, &[TOPIC.to_owned()]).unwrap();
-    let coordinates = Coordinates::read(&envelope.message).unwrap();
-    let url = ResponseUrl::check(&coordinates, envelope.topic_arn.as_deref(), None).unwrap();
-    let timing = Timing::of(&coordinates, &url, envelope.timestamp, chrono::Utc::now());
-    let request = Request::read(coordinates, envelope.message, timing).unwrap();
+    let header = RequestHeader::read(&envelope.message).unwrap();
+    let url = ResponseUrl::check(&header, envelope.topic_arn.as_deref(), None).unwrap();
+    let timing = Timing::of(&header, &url, envelope.timestamp, chrono::Utc::now());
+    let request = Request::read(header, envelope.message, timing).unwrap();
 
     let Operation::Create(properties) = request.operation else {
         panic!("{:?} is no Create", request.operation);

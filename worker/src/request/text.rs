@@ -35,7 +35,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// Why a text is neither the name nor the ARN of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSecretId {
+pub enum SecretIdError {
     /// It is something else, maybe the secret itself.
     #[error(
         "must be the name or the ARN of a secret in Secrets Manager (A-Z a-z 0-9 / _ + = . @ - !), not its content \
@@ -53,17 +53,17 @@ pub enum InvalidSecretId {
 /// Checks the name or the ARN of a secret, or the beginning of a name.
 ///
 /// # Errors
-/// [`InvalidSecretId`].
-pub fn secret_id(text: &str) -> Result<(), InvalidSecretId> {
+/// [`SecretIdError`].
+pub fn secret_id(text: &str) -> Result<(), SecretIdError> {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
     if !(1..=MAX_SECRET_ID_BYTES).contains(&text.len()) || !text.bytes().all(is_known) {
-        return Err(InvalidSecretId::Form);
+        return Err(SecretIdError::Form);
     }
     let parts: Vec<&str> = text.split(':').collect();
     match parts.as_slice() {
         [_] | ["arn", _, "secretsmanager", _, _, "secret", _] => Ok(()),
-        ["arn", _, "secretsmanager", _, _, "secret", _, ..] => Err(InvalidSecretId::Field),
-        _ => Err(InvalidSecretId::Form),
+        ["arn", _, "secretsmanager", _, _, "secret", _, ..] => Err(SecretIdError::Field),
+        _ => Err(SecretIdError::Form),
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         for secret in SECRETS {
             assert!(!is_name(secret), "{secret}");
             assert!(!is_key(secret), "{secret}");
-            assert_eq!(secret_id(secret), Err(InvalidSecretId::Form), "{secret}");
+            assert_eq!(secret_id(secret), Err(SecretIdError::Form), "{secret}");
             assert_eq!(word(secret), "(not shown)");
         }
         for name in ["orders", "uuid-ossp", "my database", "a=b", "ÄÖ", "x\"y"] {
@@ -138,10 +138,10 @@ mod tests {
         }
         for field in [":password::", ":", ":password:AWSCURRENT:"] {
             let id = format!("{ARN}{field}");
-            assert_eq!(secret_id(&id), Err(InvalidSecretId::Field), "{id}");
+            assert_eq!(secret_id(&id), Err(SecretIdError::Field), "{id}");
         }
         for other in ["", "a b", "arn:aws:s3:::bucket", "name:password::"] {
-            assert_eq!(secret_id(other), Err(InvalidSecretId::Form), "{other}");
+            assert_eq!(secret_id(other), Err(SecretIdError::Form), "{other}");
         }
     }
 }

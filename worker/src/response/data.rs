@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::PassOutcome;
+use crate::plan::DatabaseOutcome;
 use crate::request::Properties;
 
 /// The texts that `Fn::GetAtt` finds. The keys are the same on Create and on Update.
 pub(super) fn data(
     properties: &Properties,
-    outcomes: &[(String, PassOutcome)],
+    outcomes: &[(String, DatabaseOutcome)],
 ) -> BTreeMap<String, String> {
-    let of_each = |text: &dyn Fn(&PassOutcome) -> String| match outcomes {
+    let of_each = |text: &dyn Fn(&DatabaseOutcome) -> String| match outcomes {
         [(_, outcome)] => text(outcome),
         several => {
             let texts: Vec<String> = several

@@ -7,13 +7,13 @@ pub mod reason;
 use std::collections::BTreeMap;
 
 use data::data;
-pub use physical_id::{own_id, physical_resource_id, was_never_created};
+pub use physical_id::{physical_resource_id, unchanged_id, was_never_created};
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::PassOutcome;
-use crate::request::{Coordinates, Properties, RequestType};
+use crate::plan::DatabaseOutcome;
+use crate::request::{Properties, RequestHeader, RequestType};
 
 /// CloudFormation's bound of the body, in bytes after JSON escaping.
 pub const MAX_BODY_BYTES: usize = 4096;
@@ -51,27 +51,27 @@ struct Document {
 
 /// The answer to a request that may yet succeed.
 #[derive(Debug, Clone, Copy)]
-pub struct Draft<'a> {
+pub struct SuccessTemplate<'a> {
     /// The request.
-    pub coordinates: &'a Coordinates,
+    pub header: &'a RequestHeader,
     /// What it declares.
     pub properties: &'a Properties,
     /// What a success calls the resource.
     pub physical_resource_id: &'a str,
 }
 
-impl Draft<'_> {
+impl SuccessTemplate<'_> {
     /// The answer once each database came to this. That to a Delete holds no Data, as nothing refers to it any more: its
     /// Reason says what stayed, and why.
-    pub fn success(&self, outcomes: &[(String, PassOutcome)]) -> Response {
-        let (reason, data) = match self.coordinates.request_type {
+    pub fn success(&self, outcomes: &[(String, DatabaseOutcome)]) -> Response {
+        let (reason, data) = match self.header.request_type {
             RequestType::Delete => (reason::of_what_stayed(outcomes), BTreeMap::new()),
             RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
                 (String::new(), data(self.properties, outcomes))
             }
         };
         Response::write(
-            self.coordinates,
+            self.header,
             self.physical_resource_id,
             Status::Success,
             reason,
@@ -83,18 +83,22 @@ impl Draft<'_> {
 impl Response {
     /// Writes the answer. What is too long is cut: the Reason at its end; of the Data the longest value first, so that
     /// every key that a template names is still there.
-    pub fn new(coordinates: &Coordinates, physical_resource_id: &str, verdict: Verdict) -> Self {
+    pub fn new(header: &RequestHeader, physical_resource_id: &str, verdict: Verdict) -> Self {
         let (status, reason, data) = match verdict {
             Verdict::Success(data) => (Status::Success, String::new(), data),
             Verdict::Failed(reason) => (Status::Failed, reason, BTreeMap::new()),
         };
-        Self::write(coordinates, physical_resource_id, status, reason, data)
+        Self::write(header, physical_resource_id, status, reason, data)
     }
 
     /// The answer to a Delete that is carried out although something stays: the Reason says what and why.
-    pub fn deleted_but(coordinates: &Coordinates, physical_resource_id: &str, why: String) -> Self {
+    pub fn deleted_with_reason(
+        header: &RequestHeader,
+        physical_resource_id: &str,
+        why: String,
+    ) -> Self {
         Self::write(
-            coordinates,
+            header,
             physical_resource_id,
             Status::Success,
             why,
@@ -103,7 +107,7 @@ impl Response {
     }
 
     fn write(
-        coordinates: &Coordinates,
+        header: &RequestHeader,
         physical_resource_id: &str,
         status: Status,
         reason: String,
@@ -113,9 +117,9 @@ impl Response {
             status,
             reason,
             physical_resource_id: physical_resource_id.to_owned(),
-            stack_id: coordinates.stack_id.arn.clone(),
-            request_id: coordinates.request_id.clone(),
-            logical_resource_id: coordinates.logical_resource_id.clone(),
+            stack_id: header.stack_id.arn.clone(),
+            request_id: header.request_id.clone(),
+            logical_resource_id: header.logical_resource_id.clone(),
             data,
         };
         loop {
@@ -203,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    fn coordinates() -> Coordinates {
+    fn header() -> RequestHeader {
         let message = json!({
             "RequestType": "Create",
             "ResponseURL": "https://example/",
@@ -211,11 +215,11 @@ mod tests {
             "RequestId": "7f6f9b2e",
             "LogicalResourceId": "InstallPlugins",
         });
-        Coordinates::read(message.as_object().unwrap()).unwrap()
+        RequestHeader::read(message.as_object().unwrap()).unwrap()
     }
 
     fn text(verdict: Verdict) -> String {
-        Response::new(&coordinates(), "id", verdict).text
+        Response::new(&header(), "id", verdict).text
     }
 
     #[test]
@@ -259,7 +263,7 @@ mod tests {
         #[test]
         fn what_was_kept_is_put_as_it_was(data in proptest::collection::btree_map("[a-z]{0,9}", "\\PC{0,60}", 0..4), reason in "\\PC{0,60}") {
             for verdict in [Verdict::Success(data.clone()), Verdict::Failed(reason.clone())] {
-                let response = Response::new(&coordinates(), "id", verdict);
+                let response = Response::new(&header(), "id", verdict);
                 prop_assert_eq!(&Response::from_text(response.text().to_owned()).unwrap(), &response);
             }
         }

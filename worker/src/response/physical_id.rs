@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::ledger::ResourceKey;
-use crate::request::Coordinates;
+use crate::request::RequestHeader;
 use crate::target::Address;
 
 /// Stable as long as the resource stays on its server; another server is another resource.
@@ -17,30 +17,30 @@ pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String
 }
 
 /// The id of an answer that changes none: the request's own, or of a Create one that marks what was never created.
-pub fn own_id(coordinates: &Coordinates) -> String {
-    coordinates
+pub fn unchanged_id(header: &RequestHeader) -> String {
+    header
         .physical_resource_id
         .clone()
-        .unwrap_or_else(|| not_created_id(coordinates))
+        .unwrap_or_else(|| not_created_id(header))
 }
 
 /// Whether a Delete is for a Create that failed, or was never answered: its id is none that a success gave. Its ledgers,
 /// if it has any, are undone all the same.
-pub fn was_never_created(coordinates: &Coordinates) -> bool {
-    let resource = ResourceKey::of(coordinates);
+pub fn was_never_created(header: &RequestHeader) -> bool {
+    let resource = ResourceKey::of(header);
     let end = format!(
         "/{}/{}",
         resource.logical_resource_id,
         fingerprint(&resource)
     );
-    coordinates
+    header
         .physical_resource_id
         .as_deref()
-        .is_none_or(|id| !id.ends_with(&end) || id == not_created_id(coordinates))
+        .is_none_or(|id| !id.ends_with(&end) || id == not_created_id(header))
 }
 
-fn not_created_id(coordinates: &Coordinates) -> String {
-    let resource = ResourceKey::of(coordinates);
+fn not_created_id(header: &RequestHeader) -> String {
+    let resource = ResourceKey::of(header);
     format!(
         "not-created/{}/{}",
         resource.logical_resource_id,

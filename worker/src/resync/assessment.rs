@@ -40,7 +40,7 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Notes what cannot be had, once however many declare it.
-    pub(super) fn fault(&mut self, extension: &str, reason: String) {
+    pub(super) fn add_fault(&mut self, extension: &str, reason: String) {
         let fault = (extension.to_owned(), reason);
         if !self.faults.contains(&fault) {
             self.faults.push(fault);

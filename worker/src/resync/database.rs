@@ -7,15 +7,15 @@ use tracing::info;
 
 use super::assessment::Findings;
 use super::declarers::{declarations, declarers, is_met};
-use super::task::Order;
+use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
 use crate::ledger::{Ledger, LiveResource, ResyncEntry, WholeLedger, newest_version};
-use crate::plan::{Declarer, Drift, Intent, Policy, Step, drift, settle};
+use crate::plan::{Declarer, Drift, Intent, Policy, Step, drift, update_ownership};
 use crate::postgres::{Pools, Scope, Session};
 use crate::postgres_error::{Class, DatabaseError, classify};
 use crate::reconcile::check_scripts;
-use crate::reconcile::transaction::PassError;
+use crate::reconcile::transaction::ReconcileError;
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
@@ -26,14 +26,14 @@ const STATEMENT_TIME: Duration = Duration::from_secs(900);
 /// Does one database.
 ///
 /// # Errors
-/// [`PassError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
+/// [`ReconcileError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
 pub(super) async fn resync(
     pools: &Pools,
-    order: &Order<'_>,
+    task: &ResyncTask<'_>,
     target: &Target,
     password: &Password,
     last: bool,
-) -> Result<DatabaseResult, PassError> {
+) -> Result<DatabaseResult, ReconcileError> {
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
     let before = session
@@ -51,30 +51,30 @@ pub(super) async fn resync(
         session.migrate_ledger(Some(older)).await?;
     }
     let whole = if has_ledger {
-        session.read_whole_ledger(order.resync_id).await?
+        session.read_whole_ledger(task.resync_id).await?
     } else {
         WholeLedger::default()
     };
-    if let Some(earlier) = whole.resync.as_ref().filter(|_| order.is_repair())
+    if let Some(earlier) = whole.resync.as_ref().filter(|_| task.is_repair())
         && let Ok(result) = serde_json::from_value::<DatabaseResult>(earlier.clone())
     {
         info!(database = target.database, "this re-sync was here before");
         session.close();
         // Another secret may have led here.
         return Ok(DatabaseResult {
-            key: order.key.to_owned(),
-            target: order.target.to_owned(),
+            key: task.key.to_owned(),
+            target: task.target.to_owned(),
             server: Some(target.address.to_string()),
             database: Some(target.database.clone()),
             ..result
         });
     }
-    let order = &Order {
-        baseline: order.baseline.filter(|_| has_ledger || order.is_named),
-        ..*order
+    let task = &ResyncTask {
+        baseline: task.baseline.filter(|_| has_ledger || task.is_named),
+        ..*task
     };
     let mut findings = Findings::default();
-    let declarers = declarers(&whole.resources, order.baseline, &mut findings);
+    let declarers = declarers(&whole.resources, task.baseline, &mut findings);
     let scope = Scope::of(&declarations(&declarers)).and_installed();
     let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
     let mut observed = before;
@@ -88,30 +88,30 @@ pub(super) async fn resync(
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
-    if !order.is_repair() || observed.in_recovery {
+    if !task.is_repair() || observed.in_recovery {
         for declarer in &declarers {
             note(
-                drift(declarer, &observed, &ledger, order.policy),
+                drift(declarer, &observed, &ledger, task.policy),
                 &mut findings,
                 target,
                 &observed,
             );
         }
-        if order.is_repair() && !findings.to_do.is_empty() {
-            return Err(PassError::ReadOnly);
+        if task.is_repair() && !findings.to_do.is_empty() {
+            return Err(ReconcileError::ReadOnly);
         }
     } else {
         for declarer in &declarers {
-            let mut work = drift(declarer, &observed, &ledger, order.policy);
-            let steps = std::mem::take(&mut work.steps);
-            note(work, &mut findings, target, &observed);
+            let mut found = drift(declarer, &observed, &ledger, task.policy);
+            let steps = std::mem::take(&mut found.steps);
+            note(found, &mut findings, target, &observed);
             let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;
                 check_scripts(&session, done.iter(), &observed).await?;
             }
-            let is_baseline = order
+            let is_baseline = task
                 .baseline
                 .is_some_and(|baseline| baseline.declarer.key == declarer.key);
             if !done.is_empty() || is_baseline {
@@ -120,9 +120,9 @@ pub(super) async fn resync(
                     declarations: &declarer.declarations,
                     // Nothing is dropped; what was created for it stays known, to be dropped with it.
                     deletion_behavior: DeletionBehavior::DropUnused,
-                    policy: order.policy,
+                    policy: task.policy,
                 };
-                ledger.managed = settle(&intent, &done, &before, &observed, &ledger);
+                ledger.managed = update_ownership(&intent, &done, &before, &observed, &ledger);
             }
             findings.done.extend(done);
         }
@@ -131,26 +131,26 @@ pub(super) async fn resync(
                 &declarers,
                 &observed,
                 &ledger,
-                order.policy,
+                task.policy,
                 target,
                 &mut findings,
             );
         }
     }
-    let state = findings.state(&declarers, order.is_repair());
+    let state = findings.state(&declarers, task.is_repair());
     let result = DatabaseResult {
         server: Some(target.address.to_string()),
         database: Some(target.database.clone()),
         server_version: Some(observed.server_version.clone()),
-        extensions: findings.extensions(&declarers, &observed, order.is_repair()),
+        extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),
         reason: findings.reason(),
-        ..order.result(state, since)
+        ..task.result(state, since)
     };
-    if order.is_repair() {
-        keep(
+    if task.is_repair() {
+        commit(
             session,
-            order,
+            task,
             &whole,
             &ledger,
             &findings,
@@ -167,22 +167,22 @@ pub(super) async fn resync(
         .iter()
         .any(|step| matches!(step, Step::Update { .. }))
     {
-        pools.forget(target);
+        pools.discard_idle(target);
     }
     Ok(result)
 }
 
 /// Commits; where nothing changed there is nothing to write.
-async fn keep(
+async fn commit(
     mut session: Session,
-    order: &Order<'_>,
+    task: &ResyncTask<'_>,
     whole: &WholeLedger,
     ledger: &Ledger,
     findings: &Findings,
     result: &DatabaseResult,
     ledger_version: Option<u32>,
-) -> Result<(), PassError> {
-    let baseline = order.baseline.filter(|baseline| {
+) -> Result<(), ReconcileError> {
+    let baseline = task.baseline.filter(|baseline| {
         let key = &baseline.declarer.key;
         let is_declared = |resource: &LiveResource| {
             resource.key == *key && resource.declared == baseline.declared
@@ -199,7 +199,7 @@ async fn keep(
     let stored = serde_json::to_value(result)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
     let entry = ResyncEntry {
-        resync_id: order.resync_id,
+        resync_id: task.resync_id,
         result: (!findings.done.is_empty()).then_some(&stored),
         baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
         managed_before: &whole.managed,
@@ -217,13 +217,13 @@ async fn apply(
     target: &Target,
     last: bool,
     findings: &mut Findings,
-) -> Result<Vec<Step>, PassError> {
+) -> Result<Vec<Step>, ReconcileError> {
     let mut done = Vec::new();
     for step in steps {
         match check_scripts(session, std::iter::once(&step), observed).await {
             Ok(_) => {}
-            Err(refused @ PassError::UntrustedObjects(_)) => {
-                findings.fault(step.extension(), refused.reason(target));
+            Err(refused @ ReconcileError::UntrustedObjects(_)) => {
+                findings.add_fault(step.extension(), refused.reason(target));
                 continue;
             }
             Err(error) => return Err(error),
@@ -236,7 +236,7 @@ async fn apply(
             }
             Ok(Err(error)) => error,
             Err(error) => {
-                return Err(PassError::Database {
+                return Err(ReconcileError::Database {
                     error,
                     step: Some(Box::new(step)),
                 });
@@ -247,13 +247,13 @@ async fn apply(
             Class::Permanent | Class::Prerequisite(_)
         );
         if may_pass && !last {
-            return Err(PassError::Database {
+            return Err(ReconcileError::Database {
                 error,
                 step: Some(Box::new(step)),
             });
         }
         let reason = reason::of_database(&error, Some(&step), target);
-        findings.fault(step.extension(), reason);
+        findings.add_fault(step.extension(), reason);
     }
     Ok(done)
 }
@@ -277,7 +277,7 @@ fn note_disputes(
                     declarer.key,
                     step.sql()
                 );
-                findings.fault(name, reason);
+                findings.add_fault(name, reason);
             }
         }
         note(left, findings, target, observed);
@@ -290,9 +290,9 @@ fn note(drift: Drift, findings: &mut Findings, target: &Target, observed: &Obser
             findings.to_do.push(step);
         }
     }
-    for fault in drift.faults {
-        let reason = reason::of_obstacle(&fault.obstacle, target, &observed.server_version);
-        findings.fault(&fault.extension, reason);
+    for unmet in drift.unmet {
+        let reason = reason::of_plan_error(&unmet.plan_error, target, &observed.server_version);
+        findings.add_fault(&unmet.extension, reason);
     }
     findings.unwanted.extend(drift.unwanted);
 }

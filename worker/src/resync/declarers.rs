@@ -25,7 +25,7 @@ pub(super) fn declarers(
             }),
             Err(fault) => {
                 let reason = format!("{}: {fault}.", resource.key);
-                findings.fault("", reason);
+                findings.add_fault("", reason);
             }
         }
     }

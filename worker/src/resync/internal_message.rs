@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::is_errand;
+use super::is_internal_message;
 use crate::aws::rds::Marker;
-use crate::request::InvalidProperties;
+use crate::request::PropertiesError;
 use crate::resync_protocol::event::Mode;
 use crate::resync_protocol::{RESYNC, ResyncMessage};
 use crate::target::Host;
@@ -15,7 +15,7 @@ use crate::target::Host;
 /// A message of a worker to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "Type")]
-pub(super) enum Errand {
+pub(super) enum InternalMessage {
     /// The next page of the targets.
     ResyncPage(Box<Page>),
     /// The databases of one server.
@@ -32,7 +32,7 @@ pub(super) struct Page {
     pub(super) page: u32,
     /// Where the listing of the first of them goes on; none at its beginning.
     #[serde(default)]
-    pub(super) from: Option<From>,
+    pub(super) from: Option<Cursor>,
     /// Whether that listing had any before: where none of its pages has, that is told.
     #[serde(default)]
     pub(super) has_found: bool,
@@ -43,7 +43,7 @@ pub(super) struct Page {
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum From {
+pub(super) enum Cursor {
     /// Of secrets.
     Secrets(String),
     /// Of instances.
@@ -78,7 +78,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Whether each field is what an expansion may have put there: read as the re-sync's own message is.
-    pub(super) fn check(&self) -> Result<(), InvalidProperties> {
+    pub(super) fn check(&self) -> Result<(), PropertiesError> {
         // Null is absent.
         let target = json!({
             "Secret": self.secret, "Databases": self.databases, "Host": self.host, "Port": self.port,
@@ -96,9 +96,9 @@ impl Server {
     }
 }
 
-impl Errand {
+impl InternalMessage {
     /// Reads a message that has the `Type` of one.
     pub(super) fn read(message: &Map<String, Value>) -> Option<Result<Self, serde_json::Error>> {
-        is_errand(message).then(|| serde_json::from_value(Value::Object(message.clone())))
+        is_internal_message(message).then(|| serde_json::from_value(Value::Object(message.clone())))
     }
 }

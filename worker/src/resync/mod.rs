@@ -19,16 +19,16 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use self::expand::{Means, expand};
-use self::internal_message::{Errand, Page, Server};
-use self::publisher::Results;
+use self::expand::{ExpandContext, expand};
+use self::internal_message::{InternalMessage, Page, Server};
+use self::publisher::ResultPublisher;
 use crate::aws::rds::Instances;
 use crate::aws::sns::Topic;
 use crate::aws::sqs::Queue;
-use crate::execution::Worker;
+use crate::execution::Executor;
 use crate::metrics::Metrics;
 use crate::process::retry::full_jitter;
-use crate::request::InvalidProperties;
+use crate::request::PropertiesError;
 use crate::resync_protocol::ResyncMessage;
 
 /// How long at the most a message stays hidden that could not be worked on now.
@@ -45,27 +45,27 @@ const MAX_PAGES: u32 = 10_000;
 
 /// What a message of a re-sync came to.
 #[derive(Debug)]
-pub enum ResyncEnd {
+pub enum ResyncOutcome {
     /// It is done.
     Done,
     /// Nothing could be done now: it is to come again after this long.
-    GiveBack(Duration),
+    ReturnToQueue(Duration),
     /// It can never be done.
-    Invalid(InvalidResync),
+    Invalid(ResyncError),
 }
 
 /// Why a message of a re-sync can never be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidResync {
+pub enum ResyncError {
     /// A field is wrong.
     #[error("the re-sync is not valid: {0}")]
-    Message(InvalidProperties),
+    Message(PropertiesError),
     /// An expansion does not end.
     #[error("the re-sync has more than {MAX_PAGES} pages of targets")]
     Endless,
     /// A message between workers is wrong.
     #[error("the message between workers cannot be read")]
-    Errand(#[source] serde_json::Error),
+    InternalMessage(#[source] serde_json::Error),
 }
 
 /// Carries re-syncs out.
@@ -73,19 +73,19 @@ pub enum InvalidResync {
 pub struct Resync {
     instances: Instances,
     queue: Queue,
-    results: Results,
-    places: Semaphore,
+    results: ResultPublisher,
+    server_permits: Semaphore,
     /// One message is expanded at a time.
     expanding: Semaphore,
 }
 
 /// Whether a message is of a re-sync.
 pub fn is_of_resync(message: &Map<String, Value>) -> bool {
-    message.get("Type").and_then(Value::as_str) == Some("Resync") || is_errand(message)
+    message.get("Type").and_then(Value::as_str) == Some("Resync") || is_internal_message(message)
 }
 
 /// Whether a message is one of a worker to another, which comes from the queue itself.
-pub fn is_errand(message: &Map<String, Value>) -> bool {
+pub fn is_internal_message(message: &Map<String, Value>) -> bool {
     let kind = message.get("Type").and_then(Value::as_str);
     matches!(kind, Some("ResyncPage" | "ResyncWork"))
 }
@@ -103,15 +103,15 @@ impl Resync {
         Self {
             instances,
             queue,
-            results: Results::new(topic, metrics),
-            places: Semaphore::new(at_once),
+            results: ResultPublisher::new(topic, metrics),
+            server_permits: Semaphore::new(at_once),
             expanding: Semaphore::new(1),
         }
     }
 
     /// Carries one message out.
-    pub async fn handle(&self, worker: &Worker, message: Map<String, Value>) -> ResyncEnd {
-        let page = match Errand::read(&message) {
+    pub async fn handle(&self, executor: &Executor, message: Map<String, Value>) -> ResyncOutcome {
+        let page = match InternalMessage::read(&message) {
             None => Page {
                 message: Value::Object(message),
                 page: 0,
@@ -119,15 +119,15 @@ impl Resync {
                 has_found: false,
                 sent: BTreeSet::new(),
             },
-            Some(Ok(Errand::ResyncPage(page))) if page.page > MAX_PAGES => {
-                return ResyncEnd::Invalid(InvalidResync::Endless);
+            Some(Ok(InternalMessage::ResyncPage(page))) if page.page > MAX_PAGES => {
+                return ResyncOutcome::Invalid(ResyncError::Endless);
             }
-            Some(Ok(Errand::ResyncPage(page))) => *page,
-            Some(Ok(Errand::ResyncWork(server))) => {
+            Some(Ok(InternalMessage::ResyncPage(page))) => *page,
+            Some(Ok(InternalMessage::ResyncWork(server))) => {
                 if let Err(invalid) = server.check() {
-                    return ResyncEnd::Invalid(InvalidResync::Message(invalid));
+                    return ResyncOutcome::Invalid(ResyncError::Message(invalid));
                 }
-                let Ok(_place) = self.places.try_acquire() else {
+                let Ok(_permit) = self.server_permits.try_acquire() else {
                     return self.later(server).await;
                 };
                 info!(
@@ -135,16 +135,16 @@ impl Resync {
                     resync = server.resync_id,
                     "re-syncing a server"
                 );
-                return match server::resync_server(worker, &server, &self.results).await {
-                    Ok(()) => ResyncEnd::Done,
-                    Err(error) => give_back(&error),
+                return match server::resync_server(executor, &server, &self.results).await {
+                    Ok(()) => ResyncOutcome::Done,
+                    Err(error) => return_to_queue(&error),
                 };
             }
-            Some(Err(error)) => return ResyncEnd::Invalid(InvalidResync::Errand(error)),
+            Some(Err(error)) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let message = match ResyncMessage::parse(&page.message) {
             Ok(message) => message,
-            Err(invalid) => return ResyncEnd::Invalid(InvalidResync::Message(invalid)),
+            Err(invalid) => return ResyncOutcome::Invalid(ResyncError::Message(invalid)),
         };
         info!(
             resync = message.id,
@@ -152,52 +152,52 @@ impl Resync {
             page = page.page,
             "expanding a re-sync"
         );
-        let means = Means {
-            logins: &worker.logins,
+        let context = ExpandContext {
+            logins: &executor.logins,
             instances: &self.instances,
             queue: &self.queue,
             results: &self.results,
         };
-        let Ok(_turn) = self.expanding.try_acquire() else {
-            return ResyncEnd::GiveBack(full_jitter(FULL_PAUSE));
+        let Ok(_permit) = self.expanding.try_acquire() else {
+            return ResyncOutcome::ReturnToQueue(full_jitter(FULL_PAUSE));
         };
-        let expanded = expand(&page, &message, means);
+        let expanded = expand(&page, &message, context);
         match expanded.await {
-            Ok(()) => ResyncEnd::Done,
-            Err(error) => give_back(&error),
+            Ok(()) => ResyncOutcome::Done,
+            Err(error) => return_to_queue(&error),
         }
     }
 
     /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
-    async fn later(&self, server: Box<Server>) -> ResyncEnd {
+    async fn later(&self, server: Box<Server>) -> ResyncOutcome {
         if server.hops >= MAX_HOPS {
             let reason =
                 format!("no worker had room for the server, and it was sent {MAX_HOPS} times.");
             warn!(server = server.key, resync = server.resync_id, "{reason}");
             return match server::publish_failure(&server, reason, &self.results).await {
-                Ok(()) => ResyncEnd::Done,
-                Err(error) => give_back(&error),
+                Ok(()) => ResyncOutcome::Done,
+                Err(error) => return_to_queue(&error),
             };
         }
         let next = Server {
             hops: server.hops + 1,
             ..*server
         };
-        let body = match serde_json::to_string(&Errand::ResyncWork(Box::new(next))) {
+        let body = match serde_json::to_string(&InternalMessage::ResyncWork(Box::new(next))) {
             Ok(body) => body,
-            Err(error) => return ResyncEnd::Invalid(InvalidResync::Errand(error)),
+            Err(error) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
         for answer in self.queue.send(vec![(body, delay)]).await {
             if let Err(error) = answer {
-                return give_back(&error);
+                return return_to_queue(&error);
             }
         }
-        ResyncEnd::Done
+        ResyncOutcome::Done
     }
 }
 
-fn give_back(error: &dyn std::error::Error) -> ResyncEnd {
+fn return_to_queue(error: &dyn std::error::Error) -> ResyncOutcome {
     warn!(error = %error, "given back, to be tried again");
-    ResyncEnd::GiveBack(full_jitter(PAUSE))
+    ResyncOutcome::ReturnToQueue(full_jitter(PAUSE))
 }

@@ -10,16 +10,16 @@ use crate::process::retry::{POLICY, Retry};
 use crate::resync_protocol::event::{DatabaseResult, Event, State};
 
 /// How long SNS may not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_BUDGET: Duration = Duration::from_secs(60);
 
 /// The results topic, if there is one; the log and the metrics know in any case.
 #[derive(Debug)]
-pub(super) struct Results {
+pub(super) struct ResultPublisher {
     topic: Option<Topic>,
     metrics: Metrics,
 }
 
-impl Results {
+impl ResultPublisher {
     pub(super) fn new(topic: Option<Topic>, metrics: Metrics) -> Self {
         Self { topic, metrics }
     }
@@ -56,7 +56,7 @@ impl Results {
             .iter()
             .filter_map(|event| serde_json::to_string(event).ok());
         let mut texts: Vec<_> = texts.collect();
-        let mut pauses = Retry::new(POLICY, Instant::now() + PATIENCE);
+        let mut pauses = Retry::new(POLICY, Instant::now() + RETRY_BUDGET);
         while !texts.is_empty() {
             let rest = texts.split_off(fitting(&texts));
             let answers = topic.publish_batch(&texts).await;

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 use super::database::resync;
 use super::internal_message::Server;
-use super::publisher::Results;
-use super::task::{Baseline, Order};
+use super::publisher::ResultPublisher;
+use super::task::{Baseline, ResyncTask};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::credentials::login::Login;
-use crate::execution::Worker;
-use crate::execution::error::Trouble;
+use crate::execution::Executor;
+use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, Next};
 use crate::ledger::ResourceKey;
 use crate::plan::{Declarer, Policy};
@@ -26,7 +26,7 @@ use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
 /// How long a database is tried again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_BUDGET: Duration = Duration::from_secs(60);
 
 /// So many databases in a row at which the server did not answer say that it is gone.
 const ENOUGH_FAILURES: usize = 12;
@@ -38,14 +38,14 @@ const PROBE: usize = 100;
 /// # Errors
 /// [`TopicError`], where the results cannot be told; what was done is in the databases' ledgers.
 pub(super) async fn resync_server(
-    worker: &Worker,
+    executor: &Executor,
     server: &Server,
-    results: &Results,
+    results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let (sender, told) = mpsc::channel(MAX_BATCH);
-    let working = async move { work(worker, server, &sender).await };
-    let (count, told) = tokio::join!(working, tell(results, told));
-    told?;
+    let (sender, received) = mpsc::channel(MAX_BATCH);
+    let working = async move { resync_databases(executor, server, &sender).await };
+    let (count, received) = tokio::join!(working, publish_results(results, received));
+    received?;
     let end = Event::ResyncServer(ServerEnd {
         resync_id: server.resync_id.clone(),
         mode: server.mode,
@@ -62,9 +62,9 @@ pub(super) async fn resync_server(
 pub(super) async fn publish_failure(
     server: &Server,
     reason: String,
-    results: &Results,
+    results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let order = Order {
+    let task = ResyncTask {
         resync_id: &server.resync_id,
         mode: server.mode,
         key: &server.key,
@@ -74,7 +74,7 @@ pub(super) async fn publish_failure(
         policy: &Policy::unrestricted(),
         is_named: false,
     };
-    let failed = order.failed(None, reason, Instant::now());
+    let failed = task.failed(None, reason, Instant::now());
     results.note(&failed);
     let end = ServerEnd {
         resync_id: server.resync_id.clone(),
@@ -87,12 +87,12 @@ pub(super) async fn publish_failure(
 }
 
 /// Publishes what there is while more is worked on.
-async fn tell(
-    results: &Results,
-    mut told: mpsc::Receiver<DatabaseResult>,
+async fn publish_results(
+    results: &ResultPublisher,
+    mut received: mpsc::Receiver<DatabaseResult>,
 ) -> Result<(), TopicError> {
     let mut batch = Vec::new();
-    while told.recv_many(&mut batch, MAX_BATCH).await > 0 {
+    while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
         for result in &batch {
             results.note(result);
         }
@@ -103,28 +103,32 @@ async fn tell(
 }
 
 /// Returns how many results there are.
-async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResult>) -> usize {
+async fn resync_databases(
+    executor: &Executor,
+    server: &Server,
+    sender: &mpsc::Sender<DatabaseResult>,
+) -> usize {
     let since = Instant::now();
-    let properties = properties(worker, server).await;
+    let properties = properties(executor, server).await;
     let baseline = baseline(server);
-    let order = Order {
+    let task = ResyncTask {
         resync_id: &server.resync_id,
         mode: server.mode,
         key: &server.key,
         target: &server.target,
         baseline: baseline.as_ref(),
-        policy: &worker.policy,
+        policy: &executor.policy,
         is_named: !server.databases.is_empty(),
     };
-    let (databases, at) = match databases(worker, &properties).await {
+    let (databases, at) = match databases(executor, &properties).await {
         Ok(found) => found,
-        Err(trouble) => {
+        Err(error) => {
             let failed = DatabaseResult {
-                server: trouble.1,
-                ..order.failed(None, trouble.0.in_full().to_owned(), since)
+                server: error.1,
+                ..task.failed(None, error.0.full_reason().to_owned(), since)
             };
             // Whoever no longer listens gets the message again.
-            drop(tell.send(failed).await);
+            drop(sender.send(failed).await);
             return 1;
         }
     };
@@ -135,16 +139,17 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
             server: at.clone(),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..order.result(State::Unmanaged, since)
+            ..task.result(State::Unmanaged, since)
         };
-        drop(tell.send(skipped).await);
+        drop(sender.send(skipped).await);
     }
     let failing = AtomicUsize::new(0);
     // Who waits for the telling of a result has no transaction open, and keeps no other database from going on.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
-            let result = one(worker, &properties, &order, database, &failing).await;
-            drop(tell.send(result).await);
+            let result =
+                resync_with_retries(executor, &properties, &task, database, &failing).await;
+            drop(sender.send(result).await);
         })
         .await;
     count
@@ -152,26 +157,26 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
 
 /// The databases of a server, or the trouble, with the server.
 async fn databases(
-    worker: &Worker,
+    executor: &Executor,
     properties: &Properties,
-) -> Result<(DatabaseNames, Option<String>), (Trouble, Option<String>)> {
+) -> Result<(DatabaseNames, Option<String>), (AttemptError, Option<String>)> {
     let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, Instant::now() + PATIENCE);
+    let mut pauses = Retry::new(POLICY, Instant::now() + RETRY_BUDGET);
     loop {
         let mut at = None;
         let listed = async {
-            let login = worker.logins.log_in(properties).await?;
+            let login = executor.logins.log_in(properties).await?;
             at = Some(login.address.to_string());
-            let databases = worker.databases(properties, &login).await?;
-            worker.pools.let_go(&login.target("postgres"));
+            let databases = executor.databases(properties, &login).await?;
+            executor.pools.remove(&login.target("postgres"));
             Ok(databases)
         };
         match listed.await {
             Ok(databases) => return Ok((databases, at)),
-            Err(trouble) => {
-                let next = attempts.note(Trouble::clone(&trouble), None);
+            Err(error) => {
+                let next = attempts.record(AttemptError::clone(&error), None);
                 if next == Next::Never || !pauses.pause().await {
-                    return Err((trouble, at));
+                    return Err((error, at));
                 }
             }
         }
@@ -180,27 +185,27 @@ async fn databases(
 
 /// One database, tried again where that may help. Once the server does not answer, the next are tried once each, and then
 /// one of many: a server that is gone, with thousands of databases, is not waited for as often.
-async fn one(
-    worker: &Worker,
+async fn resync_with_retries(
+    executor: &Executor,
     properties: &Properties,
-    order: &Order<'_>,
+    task: &ResyncTask<'_>,
     database: String,
     failing: &AtomicUsize,
 ) -> DatabaseResult {
     let since = Instant::now();
     let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, since + PATIENCE);
+    let mut pauses = Retry::new(POLICY, since + RETRY_BUDGET);
     let failures = failing.load(Relaxed);
     if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
         let reason = "the server does not answer, and was not asked for this database.";
         return DatabaseResult {
             database: Some(database),
-            ..order.failed(None, reason.to_owned(), since)
+            ..task.failed(None, reason.to_owned(), since)
         };
     }
     let mut last = failures > 0;
     loop {
-        let (trouble, login) = match attempt(worker, properties, order, &database, last).await {
+        let (error, login) = match attempt(executor, properties, task, &database, last).await {
             Ok(result) => {
                 failing.store(0, Relaxed);
                 return result;
@@ -208,51 +213,51 @@ async fn one(
             Err(failed) => failed,
         };
         if !last {
-            if attempts.note(trouble.clone(), None) == Next::Again {
+            if attempts.record(error.clone(), None) == Next::Again {
                 last = !pauses.pause().await;
                 continue;
             }
             // One step that never works keeps no other from being carried out.
-            if trouble.in_step {
+            if error.in_step {
                 last = true;
                 continue;
             }
         }
-        failing.fetch_add(usize::from(trouble.failing), Relaxed);
+        failing.fetch_add(usize::from(error.failing), Relaxed);
         let target = login.map(|login| login.target(&database));
         return DatabaseResult {
             database: Some(database),
-            ..order.failed(target.as_ref(), trouble.in_full().to_owned(), since)
+            ..task.failed(target.as_ref(), error.full_reason().to_owned(), since)
         };
     }
 }
 
 async fn attempt(
-    worker: &Worker,
+    executor: &Executor,
     properties: &Properties,
-    order: &Order<'_>,
+    task: &ResyncTask<'_>,
     database: &str,
     last: bool,
-) -> Result<DatabaseResult, (Trouble, Option<Login>)> {
-    let logged_in = worker.logins.log_in(properties).await;
-    let login = logged_in.map_err(|trouble| (trouble, None))?;
-    let turn = worker.turns.take(&login.address, true).await;
+) -> Result<DatabaseResult, (AttemptError, Option<Login>)> {
+    let logged_in = executor.logins.log_in(properties).await;
+    let login = logged_in.map_err(|error| (error, None))?;
+    let permit = executor.server_limits.acquire(&login.address, true).await;
     let target = login.target(database);
-    let result = resync(&worker.pools, order, &target, &login.password, last).await;
-    drop(turn);
+    let result = resync(&executor.pools, task, &target, &login.password, last).await;
+    drop(permit);
     // A fleet has more databases than a server has connections.
-    worker.pools.let_go(&target);
-    result.map_err(|error| (worker.trouble(&error, &target, &login), Some(login)))
+    executor.pools.remove(&target);
+    result.map_err(|error| (executor.attempt_error(&error, &target, &login), Some(login)))
 }
 
 /// A role whose secret has no password authenticates with IAM.
-async fn properties(worker: &Worker, server: &Server) -> Properties {
+async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
     } else {
         Databases::Named(server.databases.clone())
     };
-    let secret = worker.logins.secrets().read(&server.secret).await;
+    let secret = executor.logins.secrets().read(&server.secret).await;
     let has_no_password = secret.is_ok_and(|secret| secret.password.is_none());
     let mut properties =
         Properties::of_server(server.secret.clone(), server.host(), server.port, databases);

@@ -10,7 +10,7 @@ use crate::target::Target;
 
 /// What a re-sync is to do in each database of a server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order<'a> {
+pub(super) struct ResyncTask<'a> {
     pub(super) resync_id: &'a str,
     pub(super) mode: Mode,
     /// The server's key in the re-sync.
@@ -32,7 +32,7 @@ pub(super) struct Baseline {
     pub(super) declared: serde_json::Value,
 }
 
-impl Order<'_> {
+impl ResyncTask<'_> {
     pub(super) fn is_repair(&self) -> bool {
         self.mode == Mode::Repair
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::CertificateUrl;
-use super::certificate::{SigningCertificate, UnfitCertificate};
+use super::certificate::{CertificateError, SigningCertificate};
 use super::chain::Roots;
 use crate::process::http::{Http, HttpError};
 use crate::process::tls::TlsError;
@@ -16,17 +16,17 @@ use crate::process::tls::TlsError;
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A region has one certificate at a time, and worker and topic share theirs.
-const MAX_KEPT: usize = 16;
+const MAX_CACHED: usize = 16;
 
 /// For how long a certificate is kept; SNS's are valid for months.
-const KEPT: TimeDelta = TimeDelta::hours(1);
+const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// For how long a failure is: a sender of envelopes that lead to none does not make the worker fetch for each.
-const FAILURE_KEPT: TimeDelta = TimeDelta::seconds(5);
+const FAILURE_LIFETIME: TimeDelta = TimeDelta::seconds(5);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
+pub enum CertificateFetchError {
     /// SNS did not answer: it may later.
     #[error("the signing certificate could not be fetched")]
     Unavailable(#[source] HttpError),
@@ -41,10 +41,10 @@ pub enum CertificateError {
     TooLong(#[source] HttpError),
     /// What is there is not SNS's, or not now.
     #[error(transparent)]
-    Unfit(#[from] UnfitCertificate),
+    Unfit(#[from] CertificateError),
 }
 
-impl CertificateError {
+impl CertificateFetchError {
     /// Whether trying again may help.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -54,14 +54,14 @@ impl CertificateError {
     }
 }
 
-type Found = Result<Arc<SigningCertificate>, Arc<CertificateError>>;
+type Found = Result<Arc<SigningCertificate>, Arc<CertificateFetchError>>;
 
 /// The certificates that are known.
 #[derive(Debug)]
 pub struct Certificates {
     http: Http,
     roots: Roots,
-    kept: Mutex<HashMap<String, (DateTime<Utc>, Found)>>,
+    cached: Mutex<HashMap<String, (DateTime<Utc>, Found)>>,
     /// One fetch at a time: who waited finds what the one before it brought.
     fetching: tokio::sync::Mutex<()>,
 }
@@ -75,7 +75,7 @@ impl Certificates {
         Ok(Self {
             http,
             roots: Roots::system()?,
-            kept: Mutex::default(),
+            cached: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
         })
     }
@@ -83,46 +83,52 @@ impl Certificates {
     /// The certificate at a URL.
     ///
     /// # Errors
-    /// [`CertificateError`], the one of the last fetch where that was a moment ago.
+    /// [`CertificateFetchError`], the one of the last fetch where that was a moment ago.
     pub async fn at(&self, url: &CertificateUrl) -> Found {
         let key = url.url().as_str();
-        if let Some(found) = self.kept(key, Utc::now()) {
+        if let Some(found) = self.cached(key, Utc::now()) {
             return found;
         }
         let _one = self.fetching.lock().await;
-        if let Some(found) = self.kept(key, Utc::now()) {
+        if let Some(found) = self.cached(key, Utc::now()) {
             return found;
         }
         let found = self.fetch(url).await.map(Arc::new).map_err(Arc::new);
         let now = Utc::now();
         let until = match &found {
-            Ok(certificate) => certificate.not_after.min(now + KEPT),
-            Err(_) => now + FAILURE_KEPT,
+            Ok(certificate) => certificate.not_after.min(now + LIFETIME),
+            Err(_) => now + FAILURE_LIFETIME,
         };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        keep(&mut kept, MAX_KEPT, key, (until, found.clone()));
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        insert_bounded(&mut cached, MAX_CACHED, key, (until, found.clone()));
         found
     }
 
-    fn kept(&self, key: &str, now: DateTime<Utc>) -> Option<Found> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(key)
+    fn cached(&self, key: &str, now: DateTime<Utc>) -> Option<Found> {
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached
+            .get(key)
             .filter(|(until, _)| now < *until)
             .map(|(_, found)| found.clone())
     }
 
-    async fn fetch(&self, url: &CertificateUrl) -> Result<SigningCertificate, CertificateError> {
+    async fn fetch(
+        &self,
+        url: &CertificateUrl,
+    ) -> Result<SigningCertificate, CertificateFetchError> {
         let (status, body) = match self.http.get(url.url(), MAX_BYTES).await {
             Ok(answer) => answer,
-            Err(error @ HttpError::TooLong(_)) => return Err(CertificateError::TooLong(error)),
+            Err(error @ HttpError::TooLong(_)) => {
+                return Err(CertificateFetchError::TooLong(error));
+            }
             Err(error @ (HttpError::NoAnswer(_) | HttpError::SetUp(_))) => {
-                return Err(CertificateError::Unavailable(error));
+                return Err(CertificateFetchError::Unavailable(error));
             }
         };
         match status {
             200 => {}
-            408 | 429 | 500..=599 => return Err(CertificateError::Busy(status)),
-            refused => return Err(CertificateError::Refused(refused)),
+            408 | 429 | 500..=599 => return Err(CertificateFetchError::Busy(status)),
+            refused => return Err(CertificateFetchError::Refused(refused)),
         }
         let certificate = SigningCertificate::check(&body, url.names(), &self.roots, Utc::now())?;
         Ok(certificate)
@@ -131,21 +137,21 @@ impl Certificates {
 
 /// Keeps a value until its time; where there is no room, the one whose time ends first goes: failures before
 /// certificates.
-fn keep<T>(
-    kept: &mut HashMap<String, (DateTime<Utc>, T)>,
+fn insert_bounded<T>(
+    cached: &mut HashMap<String, (DateTime<Utc>, T)>,
     room: usize,
     key: &str,
     value: (DateTime<Utc>, T),
 ) {
-    kept.remove(key);
-    while kept.len() >= room {
-        let first = kept.iter().min_by_key(|(_, (until, _))| *until);
+    cached.remove(key);
+    while cached.len() >= room {
+        let first = cached.iter().min_by_key(|(_, (until, _))| *until);
         let Some(first) = first.map(|(key, _)| key.clone()) else {
             break;
         };
-        kept.remove(&first);
+        cached.remove(&first);
     }
-    kept.insert(key.to_owned(), value);
+    cached.insert(key.to_owned(), value);
 }
 
 #[cfg(test)]
@@ -154,12 +160,12 @@ mod tests {
 
     #[test]
     fn the_room_is_bounded_and_what_ends_first_goes_first() {
-        let mut kept = HashMap::new();
+        let mut cached = HashMap::new();
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         for (key, seconds) in [("a", 30), ("b", 5), ("c", 20), ("a", 40), ("d", 10)] {
-            keep(&mut kept, 3, key, (at(seconds), ()));
+            insert_bounded(&mut cached, 3, key, (at(seconds), ()));
         }
-        let mut keys: Vec<&str> = kept.keys().map(String::as_str).collect();
+        let mut keys: Vec<&str> = cached.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["a", "c", "d"]);
     }

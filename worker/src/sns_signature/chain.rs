@@ -14,7 +14,7 @@ use crate::process::tls::{self, TlsError};
 
 /// Why the certificates of a file are refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Untrusted {
+pub enum ChainError {
     /// There is none, or the file is not PEM.
     #[error("the file that should hold the signing certificate is not one of PEM")]
     NoCertificate,
@@ -40,10 +40,10 @@ impl Roots {
     /// where its issuer is not known here.
     ///
     /// # Errors
-    /// [`Untrusted`] where there are others and they lead nowhere, or where a certificate that came alone names a root
+    /// [`ChainError`] where there are others and they lead nowhere, or where a certificate that came alone names a root
     /// as its issuer and is not signed by it.
-    pub fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), Untrusted> {
-        let parsed = ParsedCertificate::try_from(&chain.leaf).map_err(Untrusted::Chain)?;
+    pub fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), ChainError> {
+        let parsed = ParsedCertificate::try_from(&chain.leaf).map_err(ChainError::Chain)?;
         let since_1970 = Duration::from_secs(u64::try_from(now.timestamp()).unwrap_or_default());
         let verified = verify_server_cert_signed_by_trust_anchor(
             &parsed,
@@ -62,7 +62,7 @@ impl Roots {
             {
                 Ok(())
             }
-            Err(error) => Err(Untrusted::Chain(error)),
+            Err(error) => Err(ChainError::Chain(error)),
         }
     }
 }
@@ -78,13 +78,13 @@ impl Chain {
     /// Reads a PEM file.
     ///
     /// # Errors
-    /// [`Untrusted::NoCertificate`].
-    pub fn read(pem: &[u8]) -> Result<Self, Untrusted> {
+    /// [`ChainError::NoCertificate`].
+    pub fn read(pem: &[u8]) -> Result<Self, ChainError> {
         let mut certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Untrusted::NoCertificate)?
+            .map_err(|_| ChainError::NoCertificate)?
             .into_iter();
-        let leaf = certificates.next().ok_or(Untrusted::NoCertificate)?;
+        let leaf = certificates.next().ok_or(ChainError::NoCertificate)?;
         Ok(Self {
             leaf,
             others: certificates.collect(),

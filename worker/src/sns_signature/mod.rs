@@ -6,14 +6,14 @@ mod certificate_url;
 pub mod chain;
 mod signed_fields;
 
-pub use certificate_url::{CertificateUrl, ForbiddenCertificateUrl};
-pub use signed_fields::{Signature, SignatureFault, SignatureVersion, SignedFields};
+pub use certificate_url::{CertificateUrl, CertificateUrlError};
+pub use signed_fields::{Signature, SignatureFieldError, SignatureVersion, SignedFields};
 
 use std::sync::Arc;
 
 use tracing::warn;
 
-use self::certificate_cache::{CertificateError, Certificates};
+use self::certificate_cache::{CertificateFetchError, Certificates};
 use crate::process::error_chain::with_causes;
 use crate::process::http::Http;
 use crate::process::tls::TlsError;
@@ -33,7 +33,7 @@ pub enum SignatureCheck {
 
 /// Why a message is not known to come from its topic.
 #[derive(Debug, thiserror::Error)]
-pub enum Unverified {
+pub enum SignatureError {
     /// Raw delivery brings the request without what SNS says of it.
     #[error(
         "raw delivery has no signature: deliver the SNS envelope, or set WORKER_SNS_SIGNATURE to off"
@@ -41,16 +41,16 @@ pub enum Unverified {
     Raw,
     /// The envelope has no signature that could be right.
     #[error("the SNS signature cannot be right")]
-    Fault(#[source] SignatureFault),
+    Fault(#[source] SignatureFieldError),
     /// The certificate is not to be had, now or ever.
     #[error("the SNS signature cannot be checked")]
-    Certificate(#[source] Arc<CertificateError>),
+    Certificate(#[source] Arc<CertificateFetchError>),
     /// Somebody else signed, or something else was signed.
     #[error("the SNS signature is not right: the envelope was not signed by SNS, or was changed")]
     Forged,
 }
 
-impl Unverified {
+impl SignatureError {
     /// Whether trying again may help.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -93,8 +93,8 @@ impl Signatures {
     /// Checks a message, as far as the setting asks for it. `message_id` is SQS's, for the log.
     ///
     /// # Errors
-    /// [`Unverified`], where the message may not be handled.
-    pub async fn check(&self, message_id: &str, envelope: &Envelope) -> Result<(), Unverified> {
+    /// [`SignatureError`], where the message may not be handled.
+    pub async fn check(&self, message_id: &str, envelope: &Envelope) -> Result<(), SignatureError> {
         let Some(certificates) = &self.certificates else {
             return Ok(());
         };
@@ -126,19 +126,19 @@ impl Signatures {
         &self,
         certificates: &Certificates,
         envelope: &Envelope,
-    ) -> Result<(), Unverified> {
-        let signed = envelope.signed.as_ref().ok_or(Unverified::Raw)?;
+    ) -> Result<(), SignatureError> {
+        let signed = envelope.signed.as_ref().ok_or(SignatureError::Raw)?;
         let signature = signed
             .signature(self.origin.as_ref())
-            .map_err(Unverified::Fault)?;
+            .map_err(SignatureError::Fault)?;
         let certificate = certificates
             .at(&signature.certificate)
             .await
-            .map_err(Unverified::Certificate)?;
+            .map_err(SignatureError::Certificate)?;
         if certificate.has_signed(&signature) {
             Ok(())
         } else {
-            Err(Unverified::Forged)
+            Err(SignatureError::Forged)
         }
     }
 }

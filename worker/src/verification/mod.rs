@@ -17,7 +17,7 @@ use crate::aws::{
     CallerIdentityError, CloudFormation, CloudFormationError, Identities, ResourceOfStack,
 };
 use crate::process::retry::{Policy, Retry};
-use crate::request::Coordinates;
+use crate::request::RequestHeader;
 
 /// The role of this name in a stack's account lets the worker ask CloudFormation there.
 pub const ROLE_NAME: &str = "extension-worker-verify";
@@ -41,7 +41,7 @@ pub enum StackCheck {
 
 /// Why a request is not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum UnverifiedRequest {
+pub enum RequestVerificationError {
     /// CloudFormation, or STS, could not be asked: later it may answer.
     #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
     Unavailable(#[source] CloudFormationError),
@@ -63,7 +63,7 @@ pub enum UnverifiedRequest {
 
 /// Why a message between workers is not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum UnverifiedSender {
+pub enum SenderVerificationError {
     /// It came through a topic.
     #[error("a message between workers does not come through a topic ({0})")]
     ThroughTopic(String),
@@ -95,32 +95,35 @@ impl Verification {
     /// Verifies that the worker's own role sent a message between workers, through the queue itself.
     ///
     /// # Errors
-    /// [`UnverifiedSender`].
+    /// [`SenderVerificationError`].
     pub async fn check_sender(
         &self,
         topic_arn: Option<&str>,
         sender_id: Option<&str>,
-    ) -> Result<(), UnverifiedSender> {
+    ) -> Result<(), SenderVerificationError> {
         if let Some(topic) = topic_arn {
-            return Err(UnverifiedSender::ThroughTopic(topic.to_owned()));
+            return Err(SenderVerificationError::ThroughTopic(topic.to_owned()));
         }
         let own = self.identities.own().await;
-        let own = own.map_err(UnverifiedSender::NoIdentity)?;
+        let own = own.map_err(SenderVerificationError::NoIdentity)?;
         let sender_id = sender_id.unwrap_or_default();
         if own.is_sender(sender_id) {
             Ok(())
         } else {
-            Err(UnverifiedSender::Foreign(crate::request::text::printable(
-                sender_id, 200,
-            )))
+            Err(SenderVerificationError::Foreign(
+                crate::request::text::printable(sender_id, 200),
+            ))
         }
     }
 
     /// Verifies that CloudFormation itself shows the resource in the operation of a request.
     ///
     /// # Errors
-    /// [`UnverifiedRequest`].
-    pub async fn check_request(&self, request: &Coordinates) -> Result<(), UnverifiedRequest> {
+    /// [`RequestVerificationError`].
+    pub async fn check_request(
+        &self,
+        request: &RequestHeader,
+    ) -> Result<(), RequestVerificationError> {
         let Some(cloudformation) = &self.cloudformation else {
             return Ok(());
         };
@@ -130,9 +133,9 @@ impl Verification {
             let (finding, shown) = look(cloudformation, role.as_deref(), request).await?;
             let unverified = match finding {
                 Finding::Verified => return Ok(()),
-                Finding::Over => UnverifiedRequest::Over(status(shown.as_ref()).to_owned()),
+                Finding::Over => RequestVerificationError::Over(status(shown.as_ref()).to_owned()),
                 Finding::AskStack | Finding::Contradicted => {
-                    UnverifiedRequest::Contradicted(contradiction(request, shown.as_ref()))
+                    RequestVerificationError::Contradicted(contradiction(request, shown.as_ref()))
                 }
             };
             info!(shown = status(shown.as_ref()), "not verified yet");
@@ -146,20 +149,20 @@ impl Verification {
     async fn role(
         &self,
         cloudformation: &CloudFormation,
-        request: &Coordinates,
-    ) -> Result<Option<String>, UnverifiedRequest> {
+        request: &RequestHeader,
+    ) -> Result<Option<String>, RequestVerificationError> {
         let stack = &request.stack_id;
         let region = cloudformation.region().unwrap_or_default();
         if stack.region != region {
-            return Err(UnverifiedRequest::Unverifiable(format!(
+            return Err(RequestVerificationError::Unverifiable(format!(
                 "the stack is in region {}, and the worker in {region}",
                 stack.region
             )));
         }
         let own = self.identities.own().await;
-        let own = own.map_err(UnverifiedRequest::NoIdentity)?;
+        let own = own.map_err(RequestVerificationError::NoIdentity)?;
         if stack.partition != own.partition() {
-            return Err(UnverifiedRequest::Unverifiable(format!(
+            return Err(RequestVerificationError::Unverifiable(format!(
                 "the stack is not in the worker's partition {}",
                 own.partition()
             )));
@@ -178,8 +181,8 @@ impl Verification {
 async fn look(
     cloudformation: &CloudFormation,
     role: Option<&str>,
-    request: &Coordinates,
-) -> Result<(Finding, Option<ResourceOfStack>), UnverifiedRequest> {
+    request: &RequestHeader,
+) -> Result<(Finding, Option<ResourceOfStack>), RequestVerificationError> {
     let stack_arn = &request.stack_id.arn;
     let shown = cloudformation
         .resource(role, stack_arn, &request.logical_resource_id)
@@ -194,10 +197,10 @@ async fn look(
     Ok((finding, shown))
 }
 
-fn unverified(error: CloudFormationError) -> UnverifiedRequest {
+fn unverified(error: CloudFormationError) -> RequestVerificationError {
     match error {
-        CloudFormationError::Unavailable(_) => UnverifiedRequest::Unavailable(error),
-        CloudFormationError::Denied(reason) => UnverifiedRequest::Unverifiable(reason),
+        CloudFormationError::Unavailable(_) => RequestVerificationError::Unavailable(error),
+        CloudFormationError::Denied(reason) => RequestVerificationError::Unverifiable(reason),
     }
 }
 
@@ -205,7 +208,7 @@ fn status(shown: Option<&ResourceOfStack>) -> &str {
     shown.map_or("nothing", |shown| &shown.status)
 }
 
-fn contradiction(request: &Coordinates, shown: Option<&ResourceOfStack>) -> String {
+fn contradiction(request: &RequestHeader, shown: Option<&ResourceOfStack>) -> String {
     let kind = request.request_type.as_str();
     let name = &request.logical_resource_id;
     match shown {

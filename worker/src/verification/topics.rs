@@ -11,7 +11,7 @@ pub struct Topics {
 
 /// A message that came by a topic that is for others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WrongTopic {
+pub enum TopicKindError {
     /// A re-sync.
     #[error(
         "a re-sync came by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
@@ -39,23 +39,23 @@ impl Topics {
     /// Whether a re-sync may come by this topic.
     ///
     /// # Errors
-    /// [`WrongTopic`].
-    pub fn check_resync(&self, topic_arn: Option<&str>) -> Result<(), WrongTopic> {
+    /// [`TopicKindError`].
+    pub fn check_resync(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
         if self.resyncs.is_empty() {
             return Ok(());
         }
         match topic_arn {
             Some(topic) if self.resyncs.iter().any(|served| served == topic) => Ok(()),
-            Some(topic) => Err(WrongTopic::Resync(topic.to_owned())),
-            None => Err(WrongTopic::RawResync),
+            Some(topic) => Err(TopicKindError::Resync(topic.to_owned())),
+            None => Err(TopicKindError::RawResync),
         }
     }
 
     /// Whether a stack's request may come by this topic; raw delivery does not say one.
     ///
     /// # Errors
-    /// [`WrongTopic`].
-    pub fn check_request(&self, topic_arn: Option<&str>) -> Result<(), WrongTopic> {
+    /// [`TopicKindError`].
+    pub fn check_request(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
         let Some(topic) = topic_arn else {
             return Ok(());
         };
@@ -64,7 +64,7 @@ impl Topics {
         if is_for_stacks || self.stacks.is_empty() && !is_for_resyncs {
             Ok(())
         } else {
-            Err(WrongTopic::Request(topic.to_owned()))
+            Err(TopicKindError::Request(topic.to_owned()))
         }
     }
 }
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(both.check_resync(Some("r")), Ok(()));
         assert!(both.check_request(Some("r")).is_err());
         assert!(both.check_resync(Some("s")).is_err());
-        assert_eq!(both.check_resync(None), Err(WrongTopic::RawResync));
+        assert_eq!(both.check_resync(None), Err(TopicKindError::RawResync));
         assert_eq!(both.check_request(None), Ok(()));
     }
 

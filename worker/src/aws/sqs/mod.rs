@@ -109,7 +109,7 @@ impl Queue {
             .await
             .map_err(|error| {
                 self.metrics.receive_failures.inc();
-                fault("ReceiveMessage", &error)
+                call_error("ReceiveMessage", &error)
             })?;
         let messages = output.messages.unwrap_or_default();
         self.metrics.messages_received.add(messages.len());
@@ -139,7 +139,7 @@ impl Queue {
                 .send()
                 .await
                 .map(|output| output.failed)
-                .map_err(|error| fault(call, &error)),
+                .map_err(|error| call_error(call, &error)),
             Err(error) => Err(malformed(call, &error)),
         };
         failpoint::at("after-deletion");
@@ -176,7 +176,7 @@ impl Queue {
                 .send()
                 .await
                 .map(|output| output.failed)
-                .map_err(|error| fault(call, &error)),
+                .map_err(|error| call_error(call, &error)),
             Err(error) => Err(malformed(call, &error)),
         };
         answers(count, sent)
@@ -207,7 +207,7 @@ impl Queue {
                 .send()
                 .await
                 .map(|output| output.failed)
-                .map_err(|error| fault(call, &error)),
+                .map_err(|error| call_error(call, &error)),
             Err(error) => Err(malformed(call, &error)),
         };
         answers(count, sent)
@@ -234,7 +234,7 @@ impl Queue {
             .set_message_attributes(Some(attributes))
             .send()
             .await
-            .map_err(|error| fault("SendMessage", &error))?;
+            .map_err(|error| call_error("SendMessage", &error))?;
         self.metrics.dead_letters.inc();
         Ok(true)
     }
@@ -264,7 +264,7 @@ fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
 
-fn fault<E>(call: &'static str, error: &E) -> QueueError
+fn call_error<E>(call: &'static str, error: &E) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error,
 {

@@ -6,7 +6,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use super::{Queue, QueueError, fault};
+use super::{Queue, QueueError, call_error};
 use crate::metrics::Metrics;
 
 /// Says who made the queue, where one is left over.
@@ -45,7 +45,7 @@ impl TemporaryQueue {
             .tags(key, value)
             .send()
             .await
-            .map_err(|error| fault("CreateQueue", &error))?;
+            .map_err(|error| call_error("CreateQueue", &error))?;
         let url = made.queue_url.ok_or_else(|| unsaid("CreateQueue"))?;
         let mut temporary = Self {
             queue: Queue::new(config, url.clone(), None, Metrics::default()),
@@ -87,7 +87,7 @@ impl TemporaryQueue {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fault("DeleteQueue", &error))
+            .map_err(|error| call_error("DeleteQueue", &error))
     }
 
     /// Lets the topic send, and nobody else; the queue's ARN, which a policy has to name.
@@ -99,7 +99,7 @@ impl TemporaryQueue {
             .attribute_names(QueueAttributeName::QueueArn)
             .send()
             .await
-            .map_err(|error| fault("GetQueueAttributes", &error))?;
+            .map_err(|error| call_error("GetQueueAttributes", &error))?;
         let arn = attributes
             .attributes
             .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
@@ -120,7 +120,7 @@ impl TemporaryQueue {
             .attributes(QueueAttributeName::Policy, policy.to_string())
             .send()
             .await
-            .map_err(|error| fault("SetQueueAttributes", &error))?;
+            .map_err(|error| call_error("SetQueueAttributes", &error))?;
         Ok(arn)
     }
 }

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use self::html::page;
-use self::progress::say;
+use self::progress::print_line;
 use self::report::Report;
 pub use self::report::Verdict;
 pub use self::request::CommandError;
@@ -37,7 +37,7 @@ use crate::resync_protocol::event::RESYNC_ID;
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
+pub enum ResyncCommandError {
     /// The arguments are wrong.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -69,19 +69,19 @@ pub enum FleetError {
 
 /// What is asked for, before anybody was asked.
 #[derive(Debug)]
-pub struct Asked<'a> {
+pub struct ResyncCommand<'a> {
     settings: &'a ResyncSettings,
     started_at: DateTime<Utc>,
     id: String,
     message: String,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ResyncCommand<'a> {
     /// Reads the file of targets, where there is one, and makes the message.
     ///
     /// # Errors
-    /// [`FleetError`].
-    pub fn read(settings: &'a ResyncSettings) -> Result<Self, FleetError> {
+    /// [`ResyncCommandError`].
+    pub fn read(settings: &'a ResyncSettings) -> Result<Self, ResyncCommandError> {
         let started_at = Utc::now();
         let given = settings.id.clone();
         let id = given.unwrap_or_else(|| request::id_at(started_at, fastrand::u16(..)));
@@ -100,18 +100,18 @@ impl<'a> Asked<'a> {
 /// error.
 ///
 /// # Errors
-/// [`FleetError`].
+/// [`ResyncCommandError`].
 pub async fn resync(
-    asked: Asked<'_>,
+    command: ResyncCommand<'_>,
     config: &aws_config::SdkConfig,
     stop: &CancellationToken,
-) -> Result<Verdict, FleetError> {
-    let Asked {
+) -> Result<Verdict, ResyncCommandError> {
+    let ResyncCommand {
         settings,
         started_at,
         id,
         message,
-    } = asked;
+    } = command;
     let topic = Topic::new(config, settings.topic.clone());
     let results = settings.results_topic.as_ref().filter(|_| settings.wait);
     let Some(results) = results else {
@@ -122,44 +122,44 @@ pub async fn resync(
     if let Some(path) = &settings.html {
         // It is found out before the wait.
         let opened = OpenOptions::new().create(true).append(true).open(path);
-        opened.map_err(|error| FleetError::Html(path.clone(), error))?;
+        opened.map_err(|error| ResyncCommandError::Html(path.clone(), error))?;
     }
     let results = Topic::new(config, results.clone());
     let filter = (RESYNC_ID, id.as_str());
     let subscription = Subscription::make(config, results, filter, fastrand::u16(..))
         .await
-        .map_err(FleetError::Subscription)?;
-    let followed = async {
+        .map_err(ResyncCommandError::Subscription)?;
+    let tracked = async {
         if stop.is_cancelled() {
-            return Err(FleetError::Stopped);
+            return Err(ResyncCommandError::Stopped);
         }
         publish(&topic, &id, &message).await?;
-        say(&format!("re-sync {id}"));
+        print_line(&format!("re-sync {id}"));
         wait::follow(&subscription, &id, settings.timeout_seconds, stop).await
     };
-    let followed = followed.await;
+    let tracked = tracked.await;
     if let Err(error) = subscription.remove().await {
-        say(&format!("warning: {}", with_causes(&error)));
+        print_line(&format!("warning: {}", with_causes(&error)));
     }
-    let follower = followed?;
-    let complete = follower.is_complete();
-    let missing = follower.missing();
+    let tracker = tracked?;
+    let complete = tracker.is_complete();
+    let missing = tracker.missing();
     let report = Report {
         resync_id: id,
         mode: request::mode(settings),
         started_at,
         finished_at: Utc::now(),
         complete,
-        results: follower.into_results(),
+        results: tracker.into_results(),
     };
-    tell(settings, &report)?;
+    print_report(settings, &report)?;
     if !complete {
         let why = if stop.is_cancelled() {
             "interrupted"
         } else {
             "time is up (--timeout-seconds)"
         };
-        say(&format!(
+        print_line(&format!(
             "incomplete: {why}; the workers go on. Missing:\n  {}",
             missing.join("\n  ")
         ));
@@ -167,13 +167,14 @@ pub async fn resync(
     Ok(report.verdict())
 }
 
-async fn publish(topic: &Topic, id: &str, message: &str) -> Result<(), FleetError> {
+async fn publish(topic: &Topic, id: &str, message: &str) -> Result<(), ResyncCommandError> {
     let published = topic.publish(message).await;
-    published.map_err(|error| FleetError::Publish(id.to_owned(), topic.arn().to_owned(), error))
+    published
+        .map_err(|error| ResyncCommandError::Publish(id.to_owned(), topic.arn().to_owned(), error))
 }
 
-fn tell(settings: &ResyncSettings, report: &Report) -> Result<(), FleetError> {
-    let whole = serde_json::to_value(report).map_err(FleetError::Json)?;
+fn print_report(settings: &ResyncSettings, report: &Report) -> Result<(), ResyncCommandError> {
+    let whole = serde_json::to_value(report).map_err(ResyncCommandError::Json)?;
     if settings.json {
         write(&format!("{whole:#}\n"))?;
     } else if settings.csv {
@@ -183,23 +184,23 @@ fn tell(settings: &ResyncSettings, report: &Report) -> Result<(), FleetError> {
     }
     if let Some(path) = &settings.html {
         let written = std::fs::write(path, page(&whole));
-        written.map_err(|error| FleetError::Html(path.clone(), error))?;
+        written.map_err(|error| ResyncCommandError::Html(path.clone(), error))?;
     }
     Ok(())
 }
 
-fn read(file: &str) -> Result<String, FleetError> {
+fn read(file: &str) -> Result<String, ResyncCommandError> {
     let text = if file == "-" {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(file)
     };
-    text.map_err(|error| FleetError::File(file.to_owned(), error))
+    text.map_err(|error| ResyncCommandError::File(file.to_owned(), error))
 }
 
-fn write(text: &str) -> Result<(), FleetError> {
+fn write(text: &str) -> Result<(), ResyncCommandError> {
     io::stdout()
         .write_all(text.as_bytes())
-        .map_err(FleetError::Output)
+        .map_err(ResyncCommandError::Output)
 }

@@ -15,12 +15,12 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Tells it.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct ProgressPrinter {
     bar: Option<ProgressBar>,
-    told: Option<(Instant, Progress)>,
+    printed: Option<(Instant, Progress)>,
 }
 
-impl Teller {
+impl ProgressPrinter {
     /// Nothing is told yet.
     pub(super) fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
@@ -32,11 +32,11 @@ impl Teller {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, told: None }
+        Self { bar, printed: None }
     }
 
     /// Tells how far it is.
-    pub(super) fn tell(&mut self, progress: &Progress) {
+    pub(super) fn print(&mut self, progress: &Progress) {
         if let Some(bar) = &self.bar {
             // A bar of nothing would be full.
             bar.set_length(u64::try_from(progress.servers.max(1)).unwrap_or(u64::MAX));
@@ -44,13 +44,13 @@ impl Teller {
             bar.set_message(line(progress));
             return;
         }
-        let is_due = match &self.told {
+        let is_due = match &self.printed {
             None => true,
-            Some((at, told)) => told != progress && at.elapsed() >= LINES_EVERY,
+            Some((at, printed)) => printed != progress && at.elapsed() >= LINES_EVERY,
         };
         if is_due {
-            self.told = Some((Instant::now(), progress.clone()));
-            say(&line(progress));
+            self.printed = Some((Instant::now(), progress.clone()));
+            print_line(&line(progress));
         }
     }
 
@@ -58,14 +58,19 @@ impl Teller {
     pub(super) fn finish(self, progress: &Progress) {
         match self.bar {
             Some(bar) => bar.finish_and_clear(),
-            None if self.told.is_some_and(|(_, told)| told != *progress) => say(&line(progress)),
+            None if self
+                .printed
+                .is_some_and(|(_, printed)| printed != *progress) =>
+            {
+                print_line(&line(progress))
+            }
             None => {}
         }
     }
 }
 
 /// A line on standard error.
-pub(super) fn say(line: &str) {
+pub(super) fn print_line(line: &str) {
     // Nobody can be told that nobody can be told.
     drop(writeln!(io::stderr(), "{line}"));
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::aws::sns;
 use crate::config::{Baseline, ResyncSettings, Tag};
-use crate::request::InvalidProperties;
+use crate::request::PropertiesError;
 use crate::resync_protocol::event::Mode;
 use crate::resync_protocol::{RESYNC, ResyncMessage, targets};
 
@@ -17,10 +17,10 @@ pub enum CommandError {
     NotTargets(String, #[source] Option<serde_json::Error>),
     /// One of its targets is wrong.
     #[error("--targets {0}: {1}")]
-    Targets(String, InvalidProperties),
+    Targets(String, PropertiesError),
     /// A flag is wrong.
     #[error("{0} {1}")]
-    Flag(&'static str, InvalidProperties),
+    Flag(&'static str, PropertiesError),
     /// SNS would not take it.
     #[error(
         "the message has {0} bytes, and SNS takes {max}: name targets by --prefix, --tag or --instances",

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::FleetError;
-use super::progress::Teller;
+use super::ResyncCommandError;
+use super::progress::ProgressPrinter;
 use super::subscription::Subscription;
-use super::tracker::Follower;
+use super::tracker::ResyncTracker;
 use crate::aws::sqs::MAX_BATCH;
 use crate::process::retry::{Policy, Retry};
 use crate::resync_protocol::event::Event;
@@ -23,21 +23,21 @@ const RECEIVE_POLICY: Policy = Policy {
     longest: Duration::from_secs(5),
 };
 /// So long receives may fail before it is given up.
-const RECEIVE_PATIENCE: Duration = Duration::from_secs(60);
+const RECEIVE_RETRY_BUDGET: Duration = Duration::from_secs(60);
 
 /// Takes events until all are there, time is up, or it is told to stop.
 pub(super) async fn follow(
     subscription: &Subscription,
     id: &str,
-    patience: Duration,
+    timeout: Duration,
     stop: &CancellationToken,
-) -> Result<Follower, FleetError> {
-    let until = Instant::now() + patience;
-    let mut follower = Follower::new(id);
-    let mut teller = Teller::new();
+) -> Result<ResyncTracker, ResyncCommandError> {
+    let until = Instant::now() + timeout;
+    let mut tracker = ResyncTracker::new(id);
+    let mut printer = ProgressPrinter::new();
     let mut failing: Option<Retry> = None;
-    while !follower.is_complete() {
-        teller.tell(&follower.progress());
+    while !tracker.is_complete() {
+        printer.print(&tracker.progress());
         let queue = &subscription.queue.queue;
         let left = until.saturating_duration_since(Instant::now());
         let wait = left.clamp(Duration::from_secs(1), RECEIVE_WAIT);
@@ -56,7 +56,7 @@ pub(super) async fn follow(
                     .collect();
                 for message in messages {
                     match serde_json::from_str::<Event>(&message.body) {
-                        Ok(event) => follower.take(event),
+                        Ok(event) => tracker.record(event),
                         Err(error) => warn!(%error, "not an event"),
                     }
                 }
@@ -67,18 +67,18 @@ pub(super) async fn follow(
             }
             Err(error) => {
                 let retry = failing.get_or_insert_with(|| {
-                    Retry::new(RECEIVE_POLICY, Instant::now() + RECEIVE_PATIENCE)
+                    Retry::new(RECEIVE_POLICY, Instant::now() + RECEIVE_RETRY_BUDGET)
                 });
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => break,
                     again = retry.pause() => if !again {
-                        return Err(FleetError::Receive(id.to_owned(), error));
+                        return Err(ResyncCommandError::Receive(id.to_owned(), error));
                     },
                 }
             }
         }
     }
-    teller.finish(&follower.progress());
-    Ok(follower)
+    printer.finish(&tracker.progress());
+    Ok(tracker)
 }

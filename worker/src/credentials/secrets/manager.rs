@@ -53,7 +53,7 @@ impl Manager {
         let secrets = output.secret_list.unwrap_or_default();
         let names = secrets
             .into_iter()
-            .filter(|secret| is_meant(secret, filter))
+            .filter(|secret| matches_filter(secret, filter))
             .filter_map(|secret| secret.name)
             .collect();
         Ok((names, output.next_token))
@@ -116,7 +116,7 @@ impl Manager {
 }
 
 /// The service compares the beginnings of texts, of a name's words too, and of keys and values of whatever tags.
-fn is_meant(secret: &SecretListEntry, filter: &SecretFilter) -> bool {
+fn matches_filter(secret: &SecretListEntry, filter: &SecretFilter) -> bool {
     match filter {
         SecretFilter::Prefix(prefix) => secret.name().is_some_and(|name| name.starts_with(prefix)),
         SecretFilter::Tag { key, value } => secret.tags().iter().any(|tag| {

@@ -172,10 +172,10 @@ enum Source {
 
 impl Secrets {
     /// Reads secrets with the SDK's configuration, and keeps each for that long; not at all where that is nothing.
-    pub fn new(config: &aws_config::SdkConfig, keep_for: Duration) -> Self {
+    pub fn new(config: &aws_config::SdkConfig, lifetime: Duration) -> Self {
         Self(Source::Manager {
             manager: Manager::new(config),
-            cache: Arc::new(Cache::new(keep_for)),
+            cache: Arc::new(Cache::new(lifetime)),
         })
     }
 
@@ -217,17 +217,17 @@ impl Secrets {
     }
 
     /// What was read led nowhere, and may have changed since: the next reading is a new one.
-    pub fn doubt(&self, id: &str, read: &Arc<Secret>) {
+    pub fn expire(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
-            cache.doubt(id, read);
+            cache.expire(id, read);
         }
     }
 
-    /// The password that was read is wrong, and may have changed since: as [`Secrets::doubt`], and it does not serve
+    /// The password that was read is wrong, and may have changed since: as [`Secrets::expire`], and it does not serve
     /// again where there is no newer one either.
-    pub fn refused(&self, id: &str, read: &Arc<Secret>) {
+    pub fn invalidate(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
-            cache.refused(id, read);
+            cache.invalidate(id, read);
         }
     }
 }

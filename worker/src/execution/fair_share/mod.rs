@@ -20,14 +20,14 @@ const WAIT: Duration = Duration::from_secs(10);
 const MAX_WAITING_ROOM: usize = 10;
 
 /// How many messages may wait for one of so many places: without any, the queue would not be seen while all are taken.
-pub fn waiting_room(places: usize) -> usize {
-    (places / 2).min(MAX_WAITING_ROOM)
+pub fn waiting_room(permits: usize) -> usize {
+    (permits / 2).min(MAX_WAITING_ROOM)
 }
 
 /// The places, and who has them.
 #[derive(Debug, Clone)]
 pub struct Shares {
-    places: usize,
+    permits: usize,
     state: Arc<Mutex<State>>,
     /// Something changed that those who may have to give their places up look at.
     changed: Arc<Notify>,
@@ -66,35 +66,35 @@ pub struct Share {
 /// The stack or the account has its share, or there was no place in time: the message goes back to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the places of its stack or account are taken")]
-pub struct OverShare;
+pub struct OverShareError;
 
 impl Shares {
     /// So many places.
-    pub fn new(places: usize) -> Self {
+    pub fn new(permits: usize) -> Self {
         Self {
-            places: places.max(1),
+            permits: permits.max(1),
             state: Arc::default(),
             changed: Arc::default(),
         }
     }
 
-    /// A place for a message of a stack. `insistent` waits as long as it takes: there is no later delivery.
+    /// A place for a message of a stack. `is_final_receive` waits as long as it takes: there is no later delivery.
     ///
     /// # Errors
-    /// [`OverShare`].
-    pub async fn take(
+    /// [`OverShareError`].
+    pub async fn acquire(
         &self,
         stack: &str,
         account: &str,
-        insistent: bool,
-    ) -> Result<Share, OverShare> {
+        is_final_receive: bool,
+    ) -> Result<Share, OverShareError> {
         let owner = Owner {
             stack: stack.to_owned(),
             account: account.to_owned(),
         };
         let (id, mut granted, wait) = {
             let mut state = self.state();
-            if state.held < self.places && !self.must_yield(&state, &owner, 1) {
+            if state.held < self.permits && !self.must_yield(&state, &owner, 1) {
                 state.add(&owner);
                 return Ok(self.share(owner));
             }
@@ -114,14 +114,16 @@ impl Shares {
         // Cancelled or not, it waits no longer than this.
         let _leaving = Leaving { shares: self, id };
         self.changed.notify_waiters();
-        let share = if insistent {
+        let share = if is_final_receive {
             (&mut granted).await.ok()
         } else {
             let share = tokio::time::timeout(wait, &mut granted).await;
             share.ok().and_then(Result::ok)
         };
         // It may have come in the last moment.
-        share.or_else(|| granted.try_recv().ok()).ok_or(OverShare)
+        share
+            .or_else(|| granted.try_recv().ok())
+            .ok_or(OverShareError)
     }
 
     fn share(&self, owner: Owner) -> Share {
@@ -132,7 +134,7 @@ impl Shares {
     }
 
     fn half(&self) -> usize {
-        (self.places / 2).max(1)
+        (self.permits / 2).max(1)
     }
 
     /// Whether an owner who would hold so many places `more` has too many for others who wait.
@@ -153,7 +155,7 @@ impl Shares {
     #[must_use]
     fn grant(&self, state: &mut State) -> Vec<Share> {
         let mut left = Vec::new();
-        while state.held < self.places {
+        while state.held < self.permits {
             let next = state
                 .waiting
                 .iter()

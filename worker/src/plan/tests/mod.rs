@@ -11,7 +11,7 @@ use crate::extension::{
     AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
     VersionRequest,
 };
-use crate::response::reason::of_obstacle;
+use crate::response::reason::of_plan_error;
 use crate::target::{Address, Host, Target};
 
 fn version(text: &str) -> Version {
@@ -111,15 +111,15 @@ fn planned_as(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Stri
     match plan(intent, observed, ledger) {
         Ok(plan) => {
             let steps = plan.steps.iter().map(Step::sql);
-            let kept = plan.kept.iter().map(Kept::to_string);
+            let retained = plan.retained.iter().map(Retained::to_string);
             steps
-                .chain(kept)
+                .chain(retained)
                 .chain(plan.warnings)
                 .collect::<Vec<_>>()
                 .join("\n")
         }
-        Err(obstacle) => {
-            let place = Target {
+        Err(plan_error) => {
+            let target = Target {
                 address: Address {
                     host: Host::parse("demo1").unwrap(),
                     port: 5432,
@@ -127,7 +127,7 @@ fn planned_as(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Stri
                 database: "app".to_owned(),
                 username: "app".to_owned(),
             };
-            of_obstacle(&obstacle, &place, &observed.server_version)
+            of_plan_error(&plan_error, &target, &observed.server_version)
         }
     }
 }

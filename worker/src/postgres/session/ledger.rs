@@ -146,7 +146,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn keep_response(
+    pub async fn record_response(
         self,
         resource: &ResourceKey,
         request_id: &str,
@@ -155,7 +155,7 @@ impl Session {
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
         let row = promptly(client.query_typed_one(
-            ledger::KEEP_RESPONSE,
+            ledger::RECORD_RESPONSE,
             &[
                 (&resource.stack_id, Type::TEXT),
                 (&resource.logical_resource_id, Type::TEXT),

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::PoolSettings;
 use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
 use super::guarded_stream::Streams;
-use super::limit::Budget;
+use super::limit::ConnectionLimit;
 use super::observe::{self, Scope};
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
@@ -47,7 +47,7 @@ pub struct Session {
     is_busy: bool,
     /// The way to the server for a cancel request.
     streams: Streams,
-    budget: Budget,
+    connection_limit: ConnectionLimit,
     schema_check: SchemaCheck,
     publish_ledger: bool,
 }
@@ -74,14 +74,14 @@ impl Session {
     pub(super) fn new(
         client: Object<Connections>,
         streams: Streams,
-        budget: Budget,
+        connection_limit: ConnectionLimit,
         settings: &PoolSettings,
     ) -> Self {
         Self {
             client: Some(client),
             is_busy: false,
             streams,
-            budget,
+            connection_limit,
             schema_check: settings.schema_check,
             publish_ledger: settings.publish_ledger,
         }
@@ -228,11 +228,15 @@ impl Session {
         self.schema_check
     }
 
-    /// Carries a step out, which may take as long as `budget`.
+    /// Carries a step out, which may take as long as `connection_limit`.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn apply(&mut self, step: &Step, budget: Duration) -> Result<Applied, DatabaseError> {
+    pub async fn apply(
+        &mut self,
+        step: &Step,
+        statement_timeout: Duration,
+    ) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
         let may_stay = matches!(
             step,
@@ -258,7 +262,7 @@ impl Session {
         let client = self.client()?;
         let timeout = format!(
             "SET LOCAL statement_timeout = {}; {}",
-            budget.as_millis().max(1),
+            statement_timeout.as_millis().max(1),
             self.connection()?.start.ordinary_path()
         );
         if !may_stay {
@@ -298,15 +302,18 @@ impl Session {
     pub async fn try_apply(
         &mut self,
         step: &Step,
-        budget: Duration,
+        statement_timeout: Duration,
     ) -> Result<Result<(), DatabaseError>, DatabaseError> {
         promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
         // The server ends a statement in time, unless it says nothing more at all.
-        let applied = tokio::time::timeout(budget + SILENCE_TIMEOUT, self.apply(step, budget));
+        let applied = tokio::time::timeout(
+            statement_timeout + SILENCE_TIMEOUT,
+            self.apply(step, statement_timeout),
+        );
         let applied = applied.await.unwrap_or_else(|_| {
             let silence = format!(
                 "no answer within {} s",
-                (budget + SILENCE_TIMEOUT).as_secs()
+                (statement_timeout + SILENCE_TIMEOUT).as_secs()
             );
             Err(DatabaseError::Lost(silence, None))
         });
@@ -325,7 +332,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn take_back(&mut self) -> Result<(), DatabaseError> {
+    pub async fn roll_back_step(&mut self) -> Result<(), DatabaseError> {
         let back = "ROLLBACK TO SAVEPOINT before_step";
         promptly(self.client()?.batch_execute(back)).await
     }
@@ -468,7 +475,7 @@ impl Drop for Session {
                 drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(streams)).await);
             });
             drop(Object::take(client));
-        } else if self.budget.is_wanted() {
+        } else if self.connection_limit.is_wanted() {
             drop(Object::take(client));
         }
     }

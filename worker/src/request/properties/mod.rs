@@ -15,12 +15,12 @@ use crate::target::Host;
 /// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {fault}")]
-pub struct InvalidProperties {
+pub struct PropertiesError {
     path: String,
     fault: String,
 }
 
-impl InvalidProperties {
+impl PropertiesError {
     /// Where it is wrong.
     pub fn path(&self) -> &str {
         &self.path
@@ -103,8 +103,8 @@ impl Properties {
     /// Takes `ResourceProperties`.
     ///
     /// # Errors
-    /// [`InvalidProperties`] naming the first property that is wrong.
-    pub fn parse(resource_properties: &Value) -> Result<Self, InvalidProperties> {
+    /// [`PropertiesError`] naming the first property that is wrong.
+    pub fn parse(resource_properties: &Value) -> Result<Self, PropertiesError> {
         // serde would take a list for an object, element by element.
         if !resource_properties.is_object() {
             return Err(invalid(TOP, "must be an object"));
@@ -174,7 +174,7 @@ impl Properties {
     }
 
     /// Notes which versions the resource declared before this Update.
-    pub fn succeed(&mut self, old: &Self) {
+    pub fn set_previous(&mut self, old: &Self) {
         for declaration in &mut self.declarations {
             let name = declaration.name.as_str();
             let before = old
@@ -188,7 +188,7 @@ impl Properties {
     }
 
     /// Whether both name the same databases in the same words.
-    pub fn is_in_the_same_place_as(&self, other: &Self) -> bool {
+    pub fn has_same_target(&self, other: &Self) -> bool {
         self.db_secret == other.db_secret
             && self.db_host == other.db_host
             && self.db_port == other.db_port
@@ -197,7 +197,7 @@ impl Properties {
     }
 }
 
-pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, InvalidProperties> {
+pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, PropertiesError> {
     if names.is_empty() {
         return Ok(Databases::Default);
     }
@@ -225,7 +225,7 @@ pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, 
 fn declarations(
     plugins_map: impl Iterator<Item = (String, String)>,
     extensions: impl Iterator<Item = ExtensionObject>,
-) -> Result<Vec<Declaration>, InvalidProperties> {
+) -> Result<Vec<Declaration>, PropertiesError> {
     let mut declared_at: BTreeMap<String, String> = BTreeMap::new();
     let mut declarations = Vec::new();
     let mut declare = |path: String, declaration: Declaration| {
@@ -287,7 +287,7 @@ fn declarations(
     Ok(declarations)
 }
 
-fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProperties> {
+fn extension_name(path: &str, text: &str) -> Result<ExtensionName, PropertiesError> {
     let name =
         ExtensionName::parse(text).map_err(|fault| invalid(path, format!("the name {fault}")))?;
     if !is_name(text) {
@@ -302,14 +302,14 @@ fn extension_name(path: &str, text: &str) -> Result<ExtensionName, InvalidProper
     Ok(name)
 }
 
-fn version_request(path: &str, text: &str) -> Result<VersionRequest, InvalidProperties> {
+fn version_request(path: &str, text: &str) -> Result<VersionRequest, PropertiesError> {
     if !text.is_empty() && !is_name(text) {
         return Err(invalid(path, "must be a version"));
     }
     VersionRequest::parse(text).map_err(|fault| invalid(path, format!("the version {fault}")))
 }
 
-fn database(path: &str, name: &str) -> Result<String, InvalidProperties> {
+fn database(path: &str, name: &str) -> Result<String, PropertiesError> {
     if is_name(name) {
         Ok(name.to_owned())
     } else {
@@ -318,7 +318,7 @@ fn database(path: &str, name: &str) -> Result<String, InvalidProperties> {
 }
 
 /// The name or the ARN of a secret; nothing else that may stand there is quoted later.
-pub(crate) fn secret(path: &str, text: String) -> Result<String, InvalidProperties> {
+pub(crate) fn secret(path: &str, text: String) -> Result<String, PropertiesError> {
     if text.is_empty() {
         return Err(invalid(path, "must not be empty"));
     }
@@ -347,8 +347,8 @@ pub(crate) fn without_nulls(object: &Value) -> Value {
     Value::Object(kept.collect())
 }
 
-pub(crate) fn invalid(path: impl Into<String>, fault: impl Into<String>) -> InvalidProperties {
-    InvalidProperties {
+pub(crate) fn invalid(path: impl Into<String>, fault: impl Into<String>) -> PropertiesError {
+    PropertiesError {
         path: path.into(),
         fault: fault.into(),
     }

@@ -8,14 +8,14 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::text::word;
-use super::{Coordinates, Origin, partition};
+use super::{Origin, RequestHeader, partition};
 
 /// How long CloudFormation's presigned URLs are valid, in seconds.
 const PRESIGNED_SECONDS: i64 = 7200;
 
 /// Why a URL is not called. Says which rule, never the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ForbiddenUrl {
+pub enum ResponseUrlError {
     /// It is no URL.
     #[error("ResponseURL is not a URL")]
     NotAUrl,
@@ -68,39 +68,39 @@ impl ResponseUrl {
     /// `topic_arn` is the envelope's, where it has one; `origin` the one override.
     ///
     /// # Errors
-    /// [`ForbiddenUrl`], the first rule that is broken.
+    /// [`ResponseUrlError`], the first rule that is broken.
     pub fn check(
-        coordinates: &Coordinates,
+        header: &RequestHeader,
         topic_arn: Option<&str>,
         origin: Option<&Origin>,
-    ) -> Result<Self, ForbiddenUrl> {
-        let url = Url::parse(&coordinates.response_url).map_err(|_| ForbiddenUrl::NotAUrl)?;
+    ) -> Result<Self, ResponseUrlError> {
+        let url = Url::parse(&header.response_url).map_err(|_| ResponseUrlError::NotAUrl)?;
         let overridden = origin.is_some_and(|origin| origin.is_of(&url));
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(ForbiddenUrl::Form);
+            return Err(ResponseUrlError::Form);
         }
-        let stack = &coordinates.stack_id;
+        let stack = &header.stack_id;
         if !overridden {
             if url.scheme() != "https" || url.port().is_some() {
-                return Err(ForbiddenUrl::Form);
+                return Err(ResponseUrlError::Form);
             }
-            check_host(&url, coordinates)?;
+            check_host(&url, header)?;
         }
         if let Some(topic) = topic_arn.and_then(|arn| arn.split(':').nth(3))
             && topic != stack.region
         {
-            return Err(ForbiddenUrl::Region {
+            return Err(ResponseUrlError::Region {
                 stack: stack.region.clone(),
                 topic: word(topic).to_owned(),
             });
         }
         let key = format!(
             "{}|{}|{}",
-            stack.arn, coordinates.logical_resource_id, coordinates.request_id
+            stack.arn, header.logical_resource_id, header.request_id
         );
         let path = percent_decode_str(url.path())
             .decode_utf8()
-            .map_err(|_| ForbiddenUrl::Path)?;
+            .map_err(|_| ResponseUrlError::Path)?;
         let path = path.strip_prefix('/').unwrap_or_default();
         // LocalStack serves its buckets below one host.
         let below_bucket = overridden
@@ -108,7 +108,7 @@ impl ResponseUrl {
                 .split_once('/')
                 .is_some_and(|(bucket, rest)| !bucket.is_empty() && rest == key);
         if path != key && !below_bucket {
-            return Err(ForbiddenUrl::Path);
+            return Err(ResponseUrlError::Path);
         }
         let has = |parameter: &str| {
             url.query_pairs()
@@ -116,7 +116,7 @@ impl ResponseUrl {
         };
         if !(has("X-Amz-Signature") || has("AWSAccessKeyId") && has("Expires") && has("Signature"))
         {
-            return Err(ForbiddenUrl::Unsigned);
+            return Err(ResponseUrlError::Unsigned);
         }
         Ok(Self(url))
     }
@@ -173,11 +173,11 @@ impl fmt::Display for ResponseUrl {
 }
 
 /// `B.s3.us-east-1…` has three spellings, of which the first is us-east-1's alone.
-fn check_host(url: &Url, coordinates: &Coordinates) -> Result<(), ForbiddenUrl> {
-    let stack = &coordinates.stack_id;
+fn check_host(url: &Url, header: &RequestHeader) -> Result<(), ResponseUrlError> {
+    let stack = &header.stack_id;
     let region = &stack.region;
     let domain =
-        partition::domain(&stack.partition, region).ok_or_else(|| ForbiddenUrl::Place {
+        partition::domain(&stack.partition, region).ok_or_else(|| ResponseUrlError::Place {
             partition: stack.partition.clone(),
             region: region.clone(),
         })?;
@@ -193,7 +193,7 @@ fn check_host(url: &Url, coordinates: &Coordinates) -> Result<(), ForbiddenUrl> 
     if is_right {
         return Ok(());
     }
-    Err(ForbiddenUrl::Host {
+    Err(ResponseUrlError::Host {
         found: found.to_owned(),
         region: region.clone(),
         expected: regional,

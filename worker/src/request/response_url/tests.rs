@@ -18,8 +18,8 @@ fn message(partition: &str, region: &str, url: &str) -> Value {
     })
 }
 
-fn coordinates(partition: &str, region: &str, url: &str) -> Coordinates {
-    Coordinates::read(message(partition, region, url).as_object().unwrap()).unwrap()
+fn header(partition: &str, region: &str, url: &str) -> RequestHeader {
+    RequestHeader::read(message(partition, region, url).as_object().unwrap()).unwrap()
 }
 
 fn key(partition: &str, region: &str) -> String {
@@ -64,7 +64,7 @@ fn cloudformations_own_urls_are_called() {
     ] {
         for query in [SIGNED, "?AWSAccessKeyId=A&Expires=1772373600&Signature=s"] {
             let url = format!("https://{host}/{}{query}", key(partition, region));
-            ResponseUrl::check(&coordinates(partition, region, &url), None, None)
+            ResponseUrl::check(&header(partition, region, &url), None, None)
                 .unwrap_or_else(|error| panic!("{url}: {error}"));
         }
     }
@@ -152,11 +152,11 @@ fn hostile_urls_are_not_called() {
         ]);
         for hostile in urls {
             let message = message(partition, region, &hostile);
-            let Ok(coordinates) = Coordinates::read(message.as_object().unwrap()) else {
+            let Ok(header) = RequestHeader::read(message.as_object().unwrap()) else {
                 assert!(hostile.is_empty());
                 continue;
             };
-            let refused = ResponseUrl::check(&coordinates, None, None);
+            let refused = ResponseUrl::check(&header, None, None);
             assert!(refused.is_err(), "{hostile}");
         }
     }
@@ -183,8 +183,11 @@ fn a_stack_in_no_region_is_answered_nowhere() {
             format!("{bucket}.s3.{region}.amazonaws.com.cn"),
         ] {
             let url = format!("https://{host}/{}{SIGNED}", key(partition, region));
-            let refused = ResponseUrl::check(&coordinates(partition, region, &url), None, None);
-            assert!(matches!(refused, Err(ForbiddenUrl::Place { .. })), "{url}");
+            let refused = ResponseUrl::check(&header(partition, region, &url), None, None);
+            assert!(
+                matches!(refused, Err(ResponseUrlError::Place { .. })),
+                "{url}"
+            );
         }
     }
 }
@@ -192,24 +195,23 @@ fn a_stack_in_no_region_is_answered_nowhere() {
 #[test]
 fn the_topic_must_be_in_the_stacks_region() {
     let host = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com";
-    let coordinates = coordinates(
+    let header = header(
         "aws",
         "eu-west-1",
         &format!("https://{host}/{}{SIGNED}", key("aws", "eu-west-1")),
     );
     let topic = |region: &str| format!("arn:aws:sns:{region}:123456789012:t");
-    assert!(ResponseUrl::check(&coordinates, Some(&topic("eu-west-1")), None).is_ok());
-    let refused = ResponseUrl::check(&coordinates, Some(&topic("us-east-1")), None);
-    assert!(matches!(refused, Err(ForbiddenUrl::Region { .. })));
+    assert!(ResponseUrl::check(&header, Some(&topic("eu-west-1")), None).is_ok());
+    let refused = ResponseUrl::check(&header, Some(&topic("us-east-1")), None);
+    assert!(matches!(refused, Err(ResponseUrlError::Region { .. })));
 }
 
 #[test]
 fn the_override_relaxes_the_origin_alone() {
     let origin: Origin = "http://127.0.0.1:4566".parse().unwrap();
     let key = key("aws", "us-east-1");
-    let check = |url: String| {
-        ResponseUrl::check(&coordinates("aws", "us-east-1", &url), None, Some(&origin))
-    };
+    let check =
+        |url: String| ResponseUrl::check(&header("aws", "us-east-1", &url), None, Some(&origin));
     assert!(check(format!("http://127.0.0.1:4566/bucket/{key}{SIGNED}")).is_ok());
     assert!(check(format!("http://127.0.0.1:4566/{key}{SIGNED}")).is_ok());
     for hostile in [
@@ -229,7 +231,7 @@ fn the_override_relaxes_the_origin_alone() {
 fn the_signature_is_never_printed() {
     let host = "cloudformation-custom-resource-response-useast1.s3.amazonaws.com";
     let url = format!("https://{host}/{}{SIGNED}", key("aws", "us-east-1"));
-    let url = ResponseUrl::check(&coordinates("aws", "us-east-1", &url), None, None).unwrap();
+    let url = ResponseUrl::check(&header("aws", "us-east-1", &url), None, None).unwrap();
     assert_eq!(
         format!("{url:?}"),
         format!("https://{host}/{}?***", key("aws", "us-east-1"))
@@ -241,8 +243,8 @@ fn both_signature_styles_say_when_they_were_made() {
     let host = "cloudformation-custom-resource-response-useast1.s3.amazonaws.com";
     for query in [SIGNED, "?AWSAccessKeyId=A&Expires=1772373600&Signature=s"] {
         let url = format!("https://{host}/{}{query}", key("aws", "us-east-1"));
-        let coordinates = coordinates("aws", "us-east-1", &url);
-        let url = ResponseUrl::check(&coordinates, None, None).unwrap();
+        let header = header("aws", "us-east-1", &url);
+        let url = ResponseUrl::check(&header, None, None).unwrap();
         assert_eq!(
             url.signed_at().unwrap().to_rfc3339(),
             "2026-03-01T12:00:00+00:00"
@@ -251,6 +253,6 @@ fn both_signature_styles_say_when_they_were_made() {
             url.expires_at().unwrap() - url.signed_at().unwrap(),
             chrono::TimeDelta::hours(2)
         );
-        assert_eq!(coordinates.service_timeout, Duration::from_secs(3600));
+        assert_eq!(header.service_timeout, Duration::from_secs(3600));
     }
 }

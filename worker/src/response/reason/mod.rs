@@ -5,31 +5,31 @@ mod refusal;
 
 use crate::credentials::HostError;
 use crate::extension::{ExtensionName, Version, VersionRequest};
-use crate::plan::{Obstacle, PassOutcome, Step};
+use crate::plan::{DatabaseOutcome, PlanError, Step};
 use crate::postgres_error::{DatabaseError, Statement, classify};
 use crate::target::Target;
 
 /// Why a declaration cannot be met; the SQLSTATE is the one with which PostgreSQL would have refused.
-pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) -> String {
-    match obstacle {
-        Obstacle::NotAvailable { name, suggestion } => {
+pub fn of_plan_error(plan_error: &PlanError, target: &Target, server_version: &str) -> String {
+    match plan_error {
+        PlanError::NotAvailable { name, suggestion } => {
             let hint = suggestion
                 .as_ref()
                 .map(|other| format!(" Did you mean \"{other}\"?"))
                 .unwrap_or_default();
             format!(
-                "Extension \"{name}\" is not available on {place} (PostgreSQL {server_version}).{hint} [0A000]"
+                "Extension \"{name}\" is not available on {target} (PostgreSQL {server_version}).{hint} [0A000]"
             )
         }
-        Obstacle::NotAllowed {
+        PlanError::NotAllowed {
             name,
             role,
             allowed,
         } => format!(
-            "Extension \"{name}\": user \"{role}\" may not create it on {place}: it is not in rds.allowed_extensions \
+            "Extension \"{name}\": user \"{role}\" may not create it on {target}: it is not in rds.allowed_extensions \
              ({allowed}). Add it in the DB parameter group. [42501]"
         ),
-        Obstacle::NotInPolicy {
+        PlanError::NotInPolicy {
             name,
             forbidden,
             patterns,
@@ -40,25 +40,25 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
                 format!("\"{forbidden}\", which it requires,")
             };
             format!(
-                "Extension \"{name}\" cannot be created on {place}: {what} is not among the extensions that the worker \
+                "Extension \"{name}\" cannot be created on {target}: {what} is not among the extensions that the worker \
                  creates (WORKER_EXTENSIONS: {patterns}). Leave it out, or ask the worker's operator to allow it."
             )
         }
-        Obstacle::NoDropCascade { extension: None } => "DeletionBehavior: DropCascade is not allowed by the worker \
+        PlanError::NoDropCascade { extension: None } => "DeletionBehavior: DropCascade is not allowed by the worker \
              (WORKER_ALLOW_DROP_CASCADE is false). Use DropUnused, Drop or Retain, or ask the worker's operator to allow it."
             .to_owned(),
-        Obstacle::NoDropCascade {
+        PlanError::NoDropCascade {
             extension: Some(name),
         } => format!(
-            "Extension \"{name}\" is not dropped on {place}: DeletionBehavior DropCascade is not allowed by the worker \
+            "Extension \"{name}\" is not dropped on {target}: DeletionBehavior DropCascade is not allowed by the worker \
              (WORKER_ALLOW_DROP_CASCADE is false). Change DeletionBehavior to DropUnused, Drop or Retain, or ask the \
              worker's operator to allow it."
         ),
-        Obstacle::OtherCronDatabase { cron_database } => format!(
-            "Extension \"pg_cron\" can only be in database {cron_database} (cron.database_name), not on {place}. Declare it \
+        PlanError::OtherCronDatabase { cron_database } => format!(
+            "Extension \"pg_cron\" can only be in database {cron_database} (cron.database_name), not on {target}. Declare it \
              there, or set the parameter in the DB parameter group and reboot the instance."
         ),
-        Obstacle::NoSuchVersion {
+        PlanError::NoSuchVersion {
             name,
             asked,
             default,
@@ -68,10 +68,10 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             asked,
             default.as_ref(),
             available,
-            place,
+            target,
             server_version,
         ),
-        Obstacle::NoPath {
+        PlanError::NoPath {
             name,
             installed,
             asked,
@@ -83,52 +83,52 @@ pub fn of_obstacle(obstacle: &Obstacle, place: &Target, server_version: &str) ->
             };
             format!(
                 "Extension \"{name}\": there is no update path from the installed version {installed} to {asked} \
-                 on {place} (PostgreSQL {server_version}). {reachable} [22023]"
+                 on {target} (PostgreSQL {server_version}). {reachable} [22023]"
             )
         }
-        Obstacle::Downgrade {
+        PlanError::Downgrade {
             name,
             installed,
             asked,
         } => format!(
-            "Extension \"{name}\": version {asked} lies below the installed {installed} on {place}. Ask for \
+            "Extension \"{name}\": version {asked} lies below the installed {installed} on {target}. Ask for \
              {installed}, or set AllowDowngrade: true."
         ),
-        Obstacle::MissingRequirements { name, missing } => format!(
-            "Extension \"{name}\" requires {}, not installed on {place}. Declare it too, or leave Cascade at true. \
+        PlanError::MissingRequirements { name, missing } => format!(
+            "Extension \"{name}\" requires {}, not installed on {target}. Declare it too, or leave Cascade at true. \
              [42704]",
             missing.join(", ")
         ),
-        Obstacle::FixedSchema { name, fixed, asked } => format!(
-            "Extension \"{name}\" must be installed in schema {fixed}, not {asked}, on {place}: its control file says so. \
+        PlanError::FixedSchema { name, fixed, asked } => format!(
+            "Extension \"{name}\" must be installed in schema {fixed}, not {asked}, on {target}: its control file says so. \
              Leave Schema out. [0A000]"
         ),
-        Obstacle::NotRelocatable {
+        PlanError::NotRelocatable {
             name,
             installed_in,
             asked,
         } => format!(
-            "Extension \"{name}\" is installed in schema {installed_in} on {place} and cannot be moved to {asked}. \
+            "Extension \"{name}\" is installed in schema {installed_in} on {target} and cannot be moved to {asked}. \
              Set Schema: {installed_in}, or leave Schema out. [0A000]"
         ),
-        Obstacle::NoSchema { name, schema } => format!(
-            "Extension \"{name}\": schema {schema} does not exist on {place}. Create it, or set CreateSchema: true. \
+        PlanError::NoSchema { name, schema } => format!(
+            "Extension \"{name}\": schema {schema} does not exist on {target}. Create it, or set CreateSchema: true. \
              [3F000]"
         ),
-        Obstacle::AbsentButRequired { name, by } => format!(
+        PlanError::AbsentButRequired { name, by } => format!(
             "Extension \"{name}\" shall be absent, but \"{by}\", which shall be present, requires it. Declare one of them \
              otherwise."
         ),
-        Obstacle::OwnedByAnother { name, owner } => {
-            format!("Extension \"{name}\" shall be absent on {place}, but {owner} needs it.")
+        PlanError::OwnedByAnother { name, owner } => {
+            format!("Extension \"{name}\" shall be absent on {target}, but {owner} needs it.")
         }
     }
 }
 
 /// Why the script of an extension is not run: it would see these objects under names that it uses.
-pub fn of_untrusted_objects(objects: &[String], place: &Target) -> String {
+pub fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
     format!(
-        "{place}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
+        "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
          the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \
          (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
         objects.join(", ")
@@ -149,13 +149,13 @@ fn no_such_version(
     asked: &VersionRequest,
     default: Option<&Version>,
     available: &[Version],
-    place: &Target,
+    target: &Target,
     server_version: &str,
 ) -> String {
     let versions = join(available);
     match asked {
         VersionRequest::Unset | VersionRequest::Default => format!(
-            "Extension \"{name}\" has no default version on {place} (PostgreSQL {server_version}). Available: \
+            "Extension \"{name}\" has no default version on {target} (PostgreSQL {server_version}). Available: \
              {versions}. Ask for one of these. [22023]"
         ),
         VersionRequest::Exact(_) | VersionRequest::Matching(_) => {
@@ -166,7 +166,7 @@ fn no_such_version(
             let asked = asked.as_str();
             let cut = of_cut_version(asked, available);
             format!(
-                "Extension \"{name}\": version {asked} cannot be installed on {place} (PostgreSQL {server_version}). \
+                "Extension \"{name}\": version {asked} cannot be installed on {target} (PostgreSQL {server_version}). \
                  Available: {versions}. Ask for one of these{pattern}.{cut} [22023]"
             )
         }
@@ -203,15 +203,15 @@ fn join(versions: &[Version]) -> String {
 
 /// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
 /// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
-pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -> String {
-    let address = &place.address;
+pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
+    let address = &target.address;
     match error {
         DatabaseError::Sql(refused) => {
             let statement = step.map_or(Statement::Own, Step::statement);
-            refusal::of_sql(refused, classify(error, statement), step, place)
+            refusal::of_sql(refused, classify(error, statement), step, target)
         }
         DatabaseError::LogIn(refused) => {
-            refusal::of_sql(refused, classify(error, Statement::LogIn), None, place)
+            refusal::of_sql(refused, classify(error, Statement::LogIn), None, target)
         }
         DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
             format!(
@@ -219,7 +219,7 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
             )
         }
         DatabaseError::ConfigurationRows(rows) => format!(
-            "Extension \"{}\" cannot be dropped on {place}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
+            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)
@@ -237,14 +237,14 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         | DatabaseError::PublishedLedger(_)
         | DatabaseError::NewerLedger(_)
         | DatabaseError::OlderLedger(_) => {
-            format!("{place}: {error}.")
+            format!("{target}: {error}.")
         }
     }
 }
 
 /// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
-pub fn of_connection(error: &DatabaseError, place: &Target) -> Option<String> {
-    let address = &place.address;
+pub fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
+    let address = &target.address;
     if matches!(error, DatabaseError::Unreachable(..)) {
         let hint = "Does its security group admit the worker's?";
         return Some(format!("{address} could not be reached ({error}). {hint}"));
@@ -272,7 +272,7 @@ pub fn of_host(error: &HostError, secret: &str) -> String {
 }
 
 /// What a Delete that is carried out leaves, and why; empty where it leaves nothing.
-pub fn of_what_stayed(outcomes: &[(String, PassOutcome)]) -> String {
+pub fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
     let stayed: Vec<String> = outcomes
         .iter()
         .filter(|(_, outcome)| !outcome.notes.is_empty())
@@ -353,10 +353,10 @@ mod tests {
     }
 
     fn told(error: &DatabaseError, step: Option<&Step>) -> String {
-        of_database(error, step, &place())
+        of_database(error, step, &target())
     }
 
-    fn place() -> Target {
+    fn target() -> Target {
         Target {
             address: Address {
                 host: Host::parse("demo1").unwrap(),
@@ -383,7 +383,7 @@ mod tests {
             @"demo1:5432 could not be reached. Does its security group admit the worker's? The worker's log says more."
         );
         assert_snapshot!(
-            of_connection(&unreachable, &place()).unwrap(),
+            of_connection(&unreachable, &target()).unwrap(),
             @"demo1:5432 could not be reached (connection refused). Does its security group admit the worker's?"
         );
     }

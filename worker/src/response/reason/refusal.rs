@@ -9,10 +9,10 @@ pub(super) fn of_sql(
     error: &SqlError,
     class: Class,
     step: Option<&Step>,
-    place: &Target,
+    target: &Target,
 ) -> String {
     let state = &error.sqlstate;
-    let subject = subject(step, place);
+    let subject = subject(step, target);
     let statement = step.map_or(Statement::Own, Step::statement);
     match (class, statement, state.as_str()) {
         (Class::Prerequisite(remedy), _, _) => {
@@ -60,11 +60,11 @@ pub(super) fn of_sql(
     }
 }
 
-fn subject(step: Option<&Step>, place: &Target) -> String {
+fn subject(step: Option<&Step>, target: &Target) -> String {
     match step {
-        Some(Step::CreateSchema(schema)) => format!("Schema \"{schema}\" on {place}"),
-        Some(step) => format!("Extension \"{}\" on {place}", step.extension()),
-        None => place.to_string(),
+        Some(Step::CreateSchema(schema)) => format!("Schema \"{schema}\" on {target}"),
+        Some(step) => format!("Extension \"{}\" on {target}", step.extension()),
+        None => target.to_string(),
     }
 }
 

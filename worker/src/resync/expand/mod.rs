@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
-use super::internal_message::{Errand, From, Page, Server};
-use super::publisher::Results;
-use super::task::Order;
+use super::internal_message::{Cursor, InternalMessage, Page, Server};
+use super::publisher::ResultPublisher;
+use super::task::ResyncTask;
 use crate::aws::rds::Instances;
 use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
@@ -41,7 +41,7 @@ struct Found {
     /// What cannot be worked on, with why.
     lost: Vec<(String, String)>,
     /// Where the same target goes on.
-    from: Option<From>,
+    from: Option<Cursor>,
     /// How many targets are done with it.
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
@@ -58,23 +58,23 @@ impl Found {
 
 /// What an expansion asks and tells.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Means<'a> {
+pub(super) struct ExpandContext<'a> {
     pub(super) logins: &'a Logins,
     pub(super) instances: &'a Instances,
     pub(super) queue: &'a Queue,
-    pub(super) results: &'a Results,
+    pub(super) results: &'a ResultPublisher,
 }
 
 /// Expands one page, and sends the next on its way.
 pub(super) async fn expand(
     page: &Page,
     message: &ResyncMessage,
-    means: Means<'_>,
+    context: ExpandContext<'_>,
 ) -> Result<(), ExpandError> {
     let since = Instant::now();
-    let mut found = find(page, message, means).await?;
+    let mut found = find(page, message, context).await?;
     let mut sent = page.sent.clone();
-    let has_servers = once_each(&mut found, &mut sent, means.logins).await;
+    let has_servers = deduplicate(&mut found, &mut sent, context.logins).await;
     let has_found = page.has_found || has_servers || !found.lost.is_empty();
     if let Some(what) = found.filter.take()
         && !has_found
@@ -96,7 +96,7 @@ pub(super) async fn expand(
     })];
     for (key, reason) in found.lost {
         let result = lost_result(message, &key, reason, since);
-        means.results.note(&result);
+        context.results.note(&result);
         events.push(Event::ResyncResult(result));
         events.push(Event::ResyncServer(ServerEnd {
             resync_id: message.id.clone(),
@@ -105,37 +105,37 @@ pub(super) async fn expand(
             results: 1,
         }));
     }
-    let told = means.results.publish(&events).await;
-    told.map_err(|error| ExpandError(error.to_string()))?;
+    let published = context.results.publish(&events).await;
+    published.map_err(|error| ExpandError(error.to_string()))?;
 
     let spread = MAX_SPREAD.min(Duration::from_secs(
         found.servers.len().saturating_sub(1) as u64
     ));
-    let mut errands: Vec<(Errand, Duration)> = found
+    let mut messages: Vec<(InternalMessage, Duration)> = found
         .servers
         .into_iter()
         .map(|server| {
             (
-                Errand::ResyncWork(Box::new(server)),
+                InternalMessage::ResyncWork(Box::new(server)),
                 spread.mul_f64(fastrand::f64()),
             )
         })
         .collect();
     if !is_last {
         let next = Page {
-            message: without(&page.message, found.targets),
+            message: without_first_targets(&page.message, found.targets),
             page: page.page + 1,
             has_found: found.targets == 0 && has_found,
             from: found.from,
             sent,
         };
-        errands.push((Errand::ResyncPage(Box::new(next)), Duration::ZERO));
+        messages.push((InternalMessage::ResyncPage(Box::new(next)), Duration::ZERO));
     }
-    send(means.queue, errands).await
+    send(context.queue, messages).await
 }
 
 /// The message without its first targets.
-fn without(message: &Value, done: usize) -> Value {
+fn without_first_targets(message: &Value, done: usize) -> Value {
     let mut message = message.clone();
     if let Some(targets) = message.get_mut("Targets").and_then(Value::as_array_mut) {
         targets.drain(..done.min(targets.len()));
@@ -143,12 +143,15 @@ fn without(message: &Value, done: usize) -> Value {
     message
 }
 
-async fn send(queue: &Queue, errands: Vec<(Errand, Duration)>) -> Result<(), ExpandError> {
+async fn send(
+    queue: &Queue,
+    messages: Vec<(InternalMessage, Duration)>,
+) -> Result<(), ExpandError> {
     let mut batch = Vec::new();
     let mut bytes = 0;
-    for (errand, delay) in errands {
+    for (message, delay) in messages {
         let body =
-            serde_json::to_string(&errand).map_err(|error| ExpandError(error.to_string()))?;
+            serde_json::to_string(&message).map_err(|error| ExpandError(error.to_string()))?;
         if batch.len() == MAX_BATCH || bytes + body.len() > MAX_BYTES {
             send_batch(queue, std::mem::take(&mut batch)).await?;
             bytes = 0;
@@ -175,7 +178,7 @@ fn lost_result(
     reason: String,
     since: Instant,
 ) -> DatabaseResult {
-    let order = Order {
+    let task = ResyncTask {
         resync_id: &message.id,
         mode: message.mode,
         key,
@@ -185,13 +188,13 @@ fn lost_result(
         policy: &Policy::unrestricted(),
         is_named: false,
     };
-    order.failed(None, reason, since)
+    task.failed(None, reason, since)
 }
 
 /// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
 /// there already. What cannot be known is left to whoever works on it, and tells. Returns whether there was a server, left
 /// out or not.
-async fn once_each(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
+async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
     let all = std::mem::take(&mut found.servers);
     let mut roles = stream::iter(all)
         .map(async |server| {
@@ -229,16 +232,16 @@ fn hash(role: &str) -> u64 {
 async fn find(
     page: &Page,
     message: &ResyncMessage,
-    means: Means<'_>,
+    context: ExpandContext<'_>,
 ) -> Result<Found, ExpandError> {
     match message.targets.first() {
         None => Ok(Found::default()),
         Some(ResyncTarget::Secret { .. }) => Ok(secrets::named(message)),
         Some(ResyncTarget::SecretPrefix(_) | ResyncTarget::SecretTag { .. }) => {
-            secrets::find(page, message, means.logins.secrets()).await
+            secrets::find(page, message, context.logins.secrets()).await
         }
         Some(ResyncTarget::Instances { tag }) => {
-            rds::find(page, message, means.instances, tag.as_ref()).await
+            rds::find(page, message, context.instances, tag.as_ref()).await
         }
     }
 }

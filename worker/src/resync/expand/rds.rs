@@ -2,7 +2,7 @@
 
 use super::{ExpandError, Found, server};
 use crate::aws::rds::{Instance, Instances, ListError, Marker};
-use crate::resync::internal_message::{From, Page, Server};
+use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::ResyncMessage;
 
 pub(super) async fn find(
@@ -12,8 +12,8 @@ pub(super) async fn find(
     tag: Option<&(String, Option<String>)>,
 ) -> Result<Found, ExpandError> {
     let from = match &page.from {
-        Some(From::Instances(marker)) => Some(marker.clone()),
-        Some(From::Secrets(_)) | None => None,
+        Some(Cursor::Instances(marker)) => Some(marker.clone()),
+        Some(Cursor::Secrets(_)) | None => None,
     };
     let what = match tag {
         Some((key, value)) => format!("instances {key}={}", value.as_deref().unwrap_or("*")),
@@ -30,7 +30,7 @@ pub(super) async fn find(
     match next {
         Ok(next) => {
             found.targets = usize::from(next.is_none());
-            found.from = next.map(From::Instances);
+            found.from = next.map(Cursor::Instances);
             if !page.has_found && !found.has_any() && found.from.is_none() {
                 let reason = "no PostgreSQL instance or cluster is found by this.";
                 found.lost.push((what, reason.to_owned()));

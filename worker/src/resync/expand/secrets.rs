@@ -3,7 +3,7 @@
 use super::{ExpandError, Found, server};
 use crate::credentials::secrets::{SecretFilter, Secrets};
 use crate::request::Databases;
-use crate::resync::internal_message::{From, Page, Server};
+use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are named make a page together.
@@ -75,10 +75,10 @@ pub(super) async fn find(
         }
     };
     let token = match &page.from {
-        Some(From::Secrets(token)) => Some(token.clone()),
-        Some(From::Instances(_)) | None => None,
+        Some(Cursor::Secrets(token)) => Some(token.clone()),
+        Some(Cursor::Instances(_)) | None => None,
     };
-    let told = |reason: String| Found {
+    let published = |reason: String| Found {
         lost: vec![(what.clone(), reason)],
         targets: 1,
         ..Found::default()
@@ -86,7 +86,7 @@ pub(super) async fn find(
     match secrets.list(&filter, token).await {
         Ok((names, next)) => Ok(Found {
             targets: usize::from(next.is_none()),
-            from: next.map(From::Secrets),
+            from: next.map(Cursor::Secrets),
             servers: names
                 .into_iter()
                 .map(|name| server(message, name.clone(), name.clone(), name))
@@ -94,11 +94,11 @@ pub(super) async fn find(
             filter: Some(what),
             ..Found::default()
         }),
-        Err(error) if error.code.contains("AccessDenied") => Ok(told(format!(
+        Err(error) if error.code.contains("AccessDenied") => Ok(published(format!(
             "the worker's task role may not list secrets ({}). Allow secretsmanager:ListSecrets.",
             error.code
         ))),
-        Err(error) if error.is_permanent() => Ok(told(format!("{error}."))),
+        Err(error) if error.is_permanent() => Ok(published(format!("{error}."))),
         Err(error) => Err(ExpandError(error.to_string())),
     }
 }

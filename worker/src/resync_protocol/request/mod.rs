@@ -10,8 +10,7 @@ use super::event::Mode;
 use crate::extension::Declaration;
 use crate::request::explain::explain;
 use crate::request::properties::{
-    Databases, InvalidProperties, Properties, databases, invalid, secret as secret_id,
-    without_nulls,
+    Databases, Properties, PropertiesError, databases, invalid, secret as secret_id, without_nulls,
 };
 use crate::request::property_types::{DatabaseList, Port, Text};
 use crate::request::text::is_name;
@@ -119,8 +118,8 @@ impl ResyncMessage {
     /// Takes the message.
     ///
     /// # Errors
-    /// [`InvalidProperties`] naming the first field that is wrong.
-    pub fn parse(message: &Value) -> Result<Self, InvalidProperties> {
+    /// [`PropertiesError`] naming the first field that is wrong.
+    pub fn parse(message: &Value) -> Result<Self, PropertiesError> {
         let written: Written = read("", message)?;
         if written.r#type != RESYNC {
             return Err(invalid("Type", format!("must be \"{RESYNC}\"")));
@@ -172,8 +171,8 @@ pub fn baseline(text: &str) -> Result<String, String> {
 /// Takes `Targets`.
 ///
 /// # Errors
-/// [`InvalidProperties`] naming the first field that is wrong.
-pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, InvalidProperties> {
+/// [`PropertiesError`] naming the first field that is wrong.
+pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> {
     if written.is_empty() {
         return Err(invalid(
             "Targets",
@@ -196,7 +195,7 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, InvalidProperties
         .collect()
 }
 
-fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties> {
+fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> {
     let target: WrittenTarget = read(path, written)?;
     let kinds = [
         target.secret.is_some(),
@@ -253,7 +252,7 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, InvalidProperties
     }
 }
 
-fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), InvalidProperties> {
+fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), PropertiesError> {
     let tag: WrittenTag = read(path, written)?;
     let is_value = |value: &String| value.is_empty() || is_name(value);
     if !tag.value.as_ref().is_none_or(is_value) {
@@ -265,7 +264,7 @@ fn tag(path: &str, written: &Value) -> Result<(String, Option<String>), InvalidP
     Ok((tag_key(format!("{path}.Key"), tag.key)?, tag.value))
 }
 
-fn tag_key(path: String, text: String) -> Result<String, InvalidProperties> {
+fn tag_key(path: String, text: String) -> Result<String, PropertiesError> {
     if text.is_empty() {
         return Err(invalid(path, "must not be empty"));
     }
@@ -276,7 +275,7 @@ fn tag_key(path: String, text: String) -> Result<String, InvalidProperties> {
 }
 
 /// The property `Extensions` is what the baseline is: it is read as that, of a resource that has nothing else.
-fn declarations(extensions: &Value) -> Result<Vec<Declaration>, InvalidProperties> {
+fn declarations(extensions: &Value) -> Result<Vec<Declaration>, PropertiesError> {
     let resource = json!({"DBSecret": "-", "Extensions": extensions});
     if extensions.is_null() {
         return Ok(Vec::new());
@@ -285,10 +284,7 @@ fn declarations(extensions: &Value) -> Result<Vec<Declaration>, InvalidPropertie
 }
 
 /// An object, and no list: serde would take one element by element.
-fn read<T: serde::de::DeserializeOwned>(
-    path: &str,
-    written: &Value,
-) -> Result<T, InvalidProperties> {
+fn read<T: serde::de::DeserializeOwned>(path: &str, written: &Value) -> Result<T, PropertiesError> {
     if !written.is_object() {
         let path = if path.is_empty() { "Message" } else { path };
         return Err(invalid(path, "must be an object"));

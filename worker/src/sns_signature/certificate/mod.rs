@@ -19,15 +19,15 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-use super::chain::{Chain, Roots, Untrusted};
+use super::chain::{Chain, ChainError, Roots};
 use super::{Signature, SignatureVersion};
 
 /// Why a certificate is not taken for SNS's.
 #[derive(Debug, thiserror::Error)]
-pub enum UnfitCertificate {
+pub enum CertificateError {
     /// Nothing that is a certificate, or one that nobody vouches for.
     #[error(transparent)]
-    Untrusted(#[from] Untrusted),
+    ChainError(#[from] ChainError),
     /// It is malformed.
     #[error("the signing certificate cannot be read")]
     Malformed(#[source] x509_cert::der::Error),
@@ -61,20 +61,20 @@ impl SigningCertificate {
     /// without, it comes from the override's origin and is taken as it is, but for its dates and its key.
     ///
     /// # Errors
-    /// [`UnfitCertificate`], the first rule that is broken.
+    /// [`CertificateError`], the first rule that is broken.
     pub fn check(
         pem: &[u8],
         names: Option<&[String]>,
         roots: &Roots,
         now: DateTime<Utc>,
-    ) -> Result<Self, UnfitCertificate> {
+    ) -> Result<Self, CertificateError> {
         let chain = Chain::read(pem)?;
         let certificate =
-            Certificate::from_der(chain.leaf()).map_err(UnfitCertificate::Malformed)?;
+            Certificate::from_der(chain.leaf()).map_err(CertificateError::Malformed)?;
         let validity = &certificate.tbs_certificate.validity;
         let (not_before, not_after) = (date(validity.not_before), date(validity.not_after));
         if now < not_before || now > not_after {
-            return Err(UnfitCertificate::Dates {
+            return Err(CertificateError::Dates {
                 not_before,
                 not_after,
             });
@@ -82,14 +82,14 @@ impl SigningCertificate {
         if let Some(names) = names {
             let found = names_of(&certificate)?;
             if !found.iter().any(|found| names.contains(found)) {
-                return Err(UnfitCertificate::Name(found.join(", ")));
+                return Err(CertificateError::Name(found.join(", ")));
             }
             // Of a leaf that came alone nothing more can be said: see the head of this file.
             roots.check(&chain, now)?;
         }
         let key = &certificate.tbs_certificate.subject_public_key_info;
         if key.algorithm.oid != RSA_ENCRYPTION {
-            return Err(UnfitCertificate::NotRsa);
+            return Err(CertificateError::NotRsa);
         }
         Ok(Self {
             key: key.subject_public_key.raw_bytes().to_vec(),
@@ -110,7 +110,7 @@ impl SigningCertificate {
 }
 
 /// The subject's common names and alternative names, in lower case.
-fn names_of(certificate: &Certificate) -> Result<Vec<String>, UnfitCertificate> {
+fn names_of(certificate: &Certificate) -> Result<Vec<String>, CertificateError> {
     let certificate = &certificate.tbs_certificate;
     let subject = certificate.subject.0.iter();
     let mut names: Vec<String> = subject
@@ -121,7 +121,7 @@ fn names_of(certificate: &Certificate) -> Result<Vec<String>, UnfitCertificate> 
         .collect();
     let alternatives = certificate
         .get::<SubjectAltName>()
-        .map_err(UnfitCertificate::Malformed)?;
+        .map_err(CertificateError::Malformed)?;
     for name in alternatives.into_iter().flat_map(|(_, names)| names.0) {
         if let GeneralName::DnsName(name) = name {
             names.push(name.as_str().to_ascii_lowercase());

@@ -27,17 +27,17 @@ fn check_of(
     pem: &[u8],
     names: &[&str],
     now: DateTime<Utc>,
-) -> Result<SigningCertificate, UnfitCertificate> {
+) -> Result<SigningCertificate, CertificateError> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     SigningCertificate::check(pem, Some(&names), &Roots::of(pem!("root")), now)
 }
 
-fn check(pem: &[u8]) -> Result<SigningCertificate, UnfitCertificate> {
+fn check(pem: &[u8]) -> Result<SigningCertificate, CertificateError> {
     check_of(pem, &NAMES, march())
 }
 
 /// The whole of what is wrong, cause by cause.
-fn fault(result: Result<SigningCertificate, UnfitCertificate>) -> String {
+fn fault(result: Result<SigningCertificate, CertificateError>) -> String {
     let error = result.unwrap_err();
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(&error);
@@ -164,7 +164,7 @@ fn a_certificate_is_taken_between_its_dates_alone() {
     }
     let unchecked =
         SigningCertificate::check(pem!("expired"), None, &Roots::of(pem!("root")), march());
-    assert!(matches!(unchecked, Err(UnfitCertificate::Dates { .. })));
+    assert!(matches!(unchecked, Err(CertificateError::Dates { .. })));
 }
 
 #[test]

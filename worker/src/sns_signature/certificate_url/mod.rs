@@ -8,7 +8,7 @@ use crate::request::{Origin, partition};
 
 /// Why a certificate is not fetched. Says which rule, never more of the URL than its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ForbiddenCertificateUrl {
+pub enum CertificateUrlError {
     /// Nothing says in which region SNS is to be asked.
     #[error(
         "TopicArn \"{0}\" of the SNS envelope is not one of a topic in aws, aws-us-gov or aws-cn"
@@ -46,19 +46,19 @@ impl CertificateUrl {
     /// Checks a URL against the rules of this module. `origin` is the one override.
     ///
     /// # Errors
-    /// [`ForbiddenCertificateUrl`], the first rule that is broken.
+    /// [`CertificateUrlError`], the first rule that is broken.
     pub fn check(
         url: &str,
         topic_arn: &str,
         origin: Option<&Origin>,
-    ) -> Result<Self, ForbiddenCertificateUrl> {
-        let url = Url::parse(url).map_err(|_| ForbiddenCertificateUrl::NotAUrl)?;
+    ) -> Result<Self, CertificateUrlError> {
+        let url = Url::parse(url).map_err(|_| CertificateUrlError::NotAUrl)?;
         if !url.username().is_empty()
             || url.password().is_some()
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            return Err(ForbiddenCertificateUrl::Form);
+            return Err(CertificateUrlError::Form);
         }
         // LocalStack serves its certificate below a directory.
         if origin.is_some_and(|origin| origin.is_of(&url)) {
@@ -66,24 +66,24 @@ impl CertificateUrl {
             return if is_certificate(file) {
                 Ok(Self { url, names: None })
             } else {
-                Err(ForbiddenCertificateUrl::Path)
+                Err(CertificateUrlError::Path)
             };
         }
         if url.scheme() != "https" || url.port().is_some() {
-            return Err(ForbiddenCertificateUrl::Form);
+            return Err(CertificateUrlError::Form);
         }
-        let (region, domain) = place(topic_arn)
-            .ok_or_else(|| ForbiddenCertificateUrl::Topic(word(topic_arn).to_owned()))?;
+        let (region, domain) = region_and_domain(topic_arn)
+            .ok_or_else(|| CertificateUrlError::Topic(word(topic_arn).to_owned()))?;
         let expected = format!("sns.{region}.{domain}");
         let found = url.host_str().unwrap_or_default();
         if found != expected {
-            return Err(ForbiddenCertificateUrl::Host {
+            return Err(CertificateUrlError::Host {
                 found: found.to_owned(),
                 expected,
             });
         }
         if !url.path().strip_prefix('/').is_some_and(is_certificate) {
-            return Err(ForbiddenCertificateUrl::Path);
+            return Err(CertificateUrlError::Path);
         }
         // SNS in both regions of GovCloud signs as the western one.
         let dashed = match region {
@@ -117,7 +117,7 @@ impl CertificateUrl {
 }
 
 /// The region of a topic, and the domain of its partition.
-fn place(topic_arn: &str) -> Option<(&str, &'static str)> {
+fn region_and_domain(topic_arn: &str) -> Option<(&str, &'static str)> {
     let parts: Vec<&str> = topic_arn.split(':').collect();
     match parts.as_slice() {
         ["arn", partition, "sns", region, _, _] => {

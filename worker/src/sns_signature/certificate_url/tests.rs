@@ -1,12 +1,12 @@
 //! URLs of certificates, good and hostile.
 
 use super::*;
-use crate::sns_signature::{CertificateUrl, ForbiddenCertificateUrl};
+use crate::sns_signature::{CertificateUrl, CertificateUrlError};
 
 const FILE: &str = "SimpleNotificationService-0123456789abcdef0123456789abcdef.pem";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
 
-fn check(topic: &str, url: &str) -> Result<CertificateUrl, ForbiddenCertificateUrl> {
+fn check(topic: &str, url: &str) -> Result<CertificateUrl, CertificateUrlError> {
     CertificateUrl::check(url, topic, None)
 }
 
@@ -124,11 +124,7 @@ fn a_topic_that_is_in_no_region_leads_nowhere() {
     ] {
         let topic = format!("arn:aws:sns:{region}:123456789012:t");
         let refused = check(&topic, &format!("https://{host}/{FILE}"));
-        assert_eq!(
-            refused,
-            Err(ForbiddenCertificateUrl::Topic(topic)),
-            "{host}"
-        );
+        assert_eq!(refused, Err(CertificateUrlError::Topic(topic)), "{host}");
     }
     for topic in [
         "t",
@@ -141,10 +137,7 @@ fn a_topic_that_is_in_no_region_leads_nowhere() {
             topic,
             &format!("https://sns.us-east-1.amazonaws.com/{FILE}"),
         );
-        assert_eq!(
-            refused,
-            Err(ForbiddenCertificateUrl::Topic(topic.to_owned()))
-        );
+        assert_eq!(refused, Err(CertificateUrlError::Topic(topic.to_owned())));
     }
 }
 
@@ -166,7 +159,7 @@ fn partitions_are_not_mixed_up() {
     ] {
         let refused = check(topic, &format!("https://{host}/{FILE}"));
         assert!(
-            matches!(refused, Err(ForbiddenCertificateUrl::Host { .. })),
+            matches!(refused, Err(CertificateUrlError::Host { .. })),
             "{host}"
         );
     }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::{CertificateUrl, ForbiddenCertificateUrl};
+use super::{CertificateUrl, CertificateUrlError};
 use crate::request::Origin;
 use crate::request::text::{printable, word};
 
@@ -35,7 +35,7 @@ pub enum SignatureVersion {
 
 /// Why an envelope cannot be right, whatever the certificate says. Never quotes more than a host or a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureFault {
+pub enum SignatureFieldError {
     /// A field is not there.
     #[error("the SNS envelope has no {0}")]
     Missing(&'static str),
@@ -50,7 +50,7 @@ pub enum SignatureFault {
     NotBase64,
     /// The certificate may not be fetched.
     #[error(transparent)]
-    Url(#[from] ForbiddenCertificateUrl),
+    Url(#[from] CertificateUrlError),
 }
 
 /// The envelope's fields as they came: what is signed are these texts, not what they mean.
@@ -78,26 +78,26 @@ impl SignedFields {
     /// Reads the signature. `origin` is the one override of where a certificate may come from.
     ///
     /// # Errors
-    /// [`SignatureFault`], the first that is found.
-    pub fn signature(&self, origin: Option<&Origin>) -> Result<Signature, SignatureFault> {
+    /// [`SignatureFieldError`], the first that is found.
+    pub fn signature(&self, origin: Option<&Origin>) -> Result<Signature, SignatureFieldError> {
         let version = match self.required("SignatureVersion")? {
             "1" => SignatureVersion::One,
             "2" => SignatureVersion::Two,
             other => {
-                return Err(SignatureFault::Version(
+                return Err(SignatureFieldError::Version(
                     word(&printable(other, 20)).to_owned(),
                 ));
             }
         };
         let bytes = STANDARD
             .decode(self.required("Signature")?)
-            .map_err(|_| SignatureFault::NotBase64)?;
+            .map_err(|_| SignatureFieldError::NotBase64)?;
         let mut text = String::new();
         for field in FIELDS {
             let value = match self.optional(field)? {
                 Some(value) => value,
                 None if field == OPTIONAL_FIELD => continue,
-                None => return Err(SignatureFault::Missing(field)),
+                None => return Err(SignatureFieldError::Missing(field)),
             };
             for part in [field, "\n", value, "\n"] {
                 text.push_str(part);
@@ -108,7 +108,7 @@ impl SignedFields {
             Some(url) => url,
             None => self
                 .optional(other)?
-                .ok_or(SignatureFault::Missing(usual))?,
+                .ok_or(SignatureFieldError::Missing(usual))?,
         };
         let certificate = CertificateUrl::check(url, self.required("TopicArn")?, origin)?;
         Ok(Signature {
@@ -119,16 +119,17 @@ impl SignedFields {
         })
     }
 
-    fn required(&self, field: &'static str) -> Result<&str, SignatureFault> {
-        self.optional(field)?.ok_or(SignatureFault::Missing(field))
+    fn required(&self, field: &'static str) -> Result<&str, SignatureFieldError> {
+        self.optional(field)?
+            .ok_or(SignatureFieldError::Missing(field))
     }
 
-    fn optional(&self, field: &'static str) -> Result<Option<&str>, SignatureFault> {
+    fn optional(&self, field: &'static str) -> Result<Option<&str>, SignatureFieldError> {
         match self.0.get(field) {
             Some(Value::String(text)) => Ok(Some(text)),
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                Err(SignatureFault::NotAString(field))
+                Err(SignatureFieldError::NotAString(field))
             }
         }
     }

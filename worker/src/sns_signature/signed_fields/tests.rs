@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::sns_signature::{Signature, SignatureFault, SignatureVersion, SignedFields};
+use crate::sns_signature::{Signature, SignatureFieldError, SignatureVersion, SignedFields};
 
 const FILE: &str = "SimpleNotificationService-0123456789abcdef0123456789abcdef.pem";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
@@ -23,17 +23,17 @@ fn envelope() -> Value {
     })
 }
 
-fn read(envelope: Value) -> Result<Signature, SignatureFault> {
+fn read(envelope: Value) -> Result<Signature, SignatureFieldError> {
     SignedFields::new(envelope.as_object().unwrap().clone()).signature(None)
 }
 
-fn with(field: &str, value: Value) -> Result<Signature, SignatureFault> {
+fn with(field: &str, value: Value) -> Result<Signature, SignatureFieldError> {
     let mut envelope = envelope();
     envelope[field] = value;
     read(envelope)
 }
 
-fn without(field: &str) -> Result<Signature, SignatureFault> {
+fn without(field: &str) -> Result<Signature, SignatureFieldError> {
     let mut envelope = envelope();
     envelope.as_object_mut().unwrap().remove(field);
     read(envelope)
@@ -108,7 +108,9 @@ fn versions_are_one_and_two() {
     let hostile = format!("1\u{0}\n{}", "2".repeat(300_000));
     assert_eq!(
         with("SignatureVersion", json!(hostile)),
-        Err(SignatureFault::Version("12222222222222222222".to_owned()))
+        Err(SignatureFieldError::Version(
+            "12222222222222222222".to_owned()
+        ))
     );
 }
 
@@ -117,7 +119,7 @@ fn a_signature_is_base64() {
     for wrong in ["EXAMPLE", "****", "AAEC\n"] {
         assert_eq!(
             with("Signature", json!(wrong)),
-            Err(SignatureFault::NotBase64),
+            Err(SignatureFieldError::NotBase64),
             "{wrong}"
         );
     }

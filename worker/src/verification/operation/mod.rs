@@ -3,7 +3,7 @@
 //! What CloudFormation shows may lag behind: what is not verified now may be a moment later.
 
 use crate::aws::ResourceOfStack;
-use crate::request::{Coordinates, RequestType};
+use crate::request::{RequestHeader, RequestType};
 
 /// What becomes of a request by what CloudFormation shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Finding {
 
 /// Compares a request with the resource, where there is one, and with the stack's status, where it is known.
 pub fn find(
-    request: &Coordinates,
+    request: &RequestHeader,
     shown: Option<&ResourceOfStack>,
     stack_status: Option<&str>,
 ) -> Finding {
@@ -42,7 +42,7 @@ pub fn find(
 
 /// Whether the request names the id that the resource has. A resource that never answered a Create may be shown without
 /// one, while its Delete names a placeholder.
-fn has_its_id(request: &Coordinates, shown: &ResourceOfStack) -> Id {
+fn has_its_id(request: &RequestHeader, shown: &ResourceOfStack) -> Id {
     match &shown.physical_resource_id {
         None => Id::Unset,
         Some(id) if request.physical_resource_id.as_ref() == Some(id) => Id::Same,

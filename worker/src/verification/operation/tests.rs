@@ -9,7 +9,7 @@ const CREATE: &str = "Create";
 const UPDATE: &str = "Update";
 const DELETE: &str = "Delete";
 
-fn request(kind: &str, physical_id: &str) -> Coordinates {
+fn request(kind: &str, physical_id: &str) -> RequestHeader {
     let mut message = json!({
         "RequestType": kind,
         "ResponseURL": "https://example/",
@@ -24,7 +24,7 @@ fn request(kind: &str, physical_id: &str) -> Coordinates {
     let Value::Object(message) = message else {
         unreachable!()
     };
-    Coordinates::read(&message).unwrap()
+    RequestHeader::read(&message).unwrap()
 }
 
 fn shown(status: &str, physical_id: &str) -> ResourceOfStack {

@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 5;
 
 /// What the events of one re-sync have told so far.
 #[derive(Debug, Default)]
-pub(super) struct Follower {
+pub(super) struct ResyncTracker {
     id: String,
     pages: BTreeMap<u32, Vec<String>>,
     last: Option<u32>,
@@ -35,7 +35,7 @@ pub(super) struct Progress {
     pub(super) results: BTreeMap<State, usize>,
 }
 
-impl Follower {
+impl ResyncTracker {
     /// Nothing is known.
     pub(super) fn new(id: &str) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Follower {
 
     /// Takes an event. What is there already stays as it was first told, and what belongs to another re-sync is passed
     /// over: for minutes a new subscription may bring more than its filter lets through.
-    pub(super) fn take(&mut self, event: Event) {
+    pub(super) fn record(&mut self, event: Event) {
         if event.resync_id() != self.id {
             return;
         }
@@ -134,7 +134,7 @@ impl Follower {
             .into_values()
             .flat_map(BTreeMap::into_values)
             .collect();
-        results.sort_by(|one, other| place(one).cmp(&place(other)));
+        results.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
         results
     }
 
@@ -153,7 +153,7 @@ impl Follower {
     }
 }
 
-fn place(result: &DatabaseResult) -> (Option<&str>, Option<&str>, &str) {
+fn sort_key(result: &DatabaseResult) -> (Option<&str>, Option<&str>, &str) {
     (
         result.server.as_deref(),
         result.database.as_deref(),

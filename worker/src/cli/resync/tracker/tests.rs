@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Follower, Progress};
+use super::{Progress, ResyncTracker};
 use crate::cli::resync::tests::result;
 use crate::resync_protocol::event::{DatabaseResult, Event, Mode, ServerEnd, State, TargetsPage};
 
@@ -48,12 +48,12 @@ fn events() -> Vec<Event> {
     ]
 }
 
-fn follower(events: impl IntoIterator<Item = Event>) -> Follower {
-    let mut follower = Follower::new("id");
+fn tracker(events: impl IntoIterator<Item = Event>) -> ResyncTracker {
+    let mut tracker = ResyncTracker::new("id");
     for event in events {
-        follower.take(event);
+        tracker.record(event);
     }
-    follower
+    tracker
 }
 
 proptest! {
@@ -62,57 +62,57 @@ proptest! {
         order in Just((0..8).chain(0..8).collect::<Vec<usize>>()).prop_shuffle()
     ) {
         let events = events();
-        let mut follower = Follower::new("id");
+        let mut tracker = ResyncTracker::new("id");
         let mut seen = BTreeSet::new();
         for index in order {
-            follower.take(events[index].clone());
+            tracker.record(events[index].clone());
             seen.insert(index);
-            prop_assert_eq!(follower.is_complete(), seen.len() == events.len());
-            prop_assert_eq!(follower.missing().is_empty(), follower.is_complete());
+            prop_assert_eq!(tracker.is_complete(), seen.len() == events.len());
+            prop_assert_eq!(tracker.missing().is_empty(), tracker.is_complete());
         }
-        prop_assert_eq!(follower.into_results().len(), 3);
+        prop_assert_eq!(tracker.into_results().len(), 3);
     }
 }
 
 #[test]
 fn the_first_result_of_a_database_counts() {
-    let followed = follower([
+    let tracked = tracker([
         found("a", "one", State::Repaired),
         found("a", "one", State::InSync),
         found("b", "one", State::Drifted),
     ]);
     let states = [(State::Repaired, 1), (State::Drifted, 1)];
-    assert_eq!(followed.progress().results, states.into());
+    assert_eq!(tracked.progress().results, states.into());
 }
 
 #[test]
 fn another_re_sync_is_none_of_its_business() {
-    let mut followed = Follower::new("other");
-    events().into_iter().for_each(|event| followed.take(event));
-    assert_eq!(followed.progress(), Progress::default());
-    assert!(!followed.is_complete());
+    let mut tracked = ResyncTracker::new("other");
+    events().into_iter().for_each(|event| tracked.record(event));
+    assert_eq!(tracked.progress(), Progress::default());
+    assert!(!tracked.is_complete());
 }
 
 #[test]
 fn an_empty_fleet_is_complete() {
-    let followed = follower([page(0, true, &[])]);
-    assert!(followed.is_complete());
-    assert!(followed.into_results().is_empty());
+    let tracked = tracker([page(0, true, &[])]);
+    assert!(tracked.is_complete());
+    assert!(tracked.into_results().is_empty());
 }
 
 #[test]
 fn what_is_missing_is_named() {
     assert_eq!(
-        Follower::new("id").missing(),
+        ResyncTracker::new("id").missing(),
         ["no worker has said yet which servers these are"]
     );
-    let followed = follower([
+    let tracked = tracker([
         page(2, true, &["a", "b"]),
         page(0, false, &["c"]),
         end("a", 2),
     ]);
     assert_eq!(
-        followed.missing(),
+        tracked.missing(),
         [
             "page 1 of the servers, of 0 to 2",
             "a: 0 of 2 results are there",
@@ -121,7 +121,7 @@ fn what_is_missing_is_named() {
         ]
     );
     let many = ["a", "b", "c", "d", "e", "f", "g"];
-    let missing = follower([page(0, false, &many)]).missing();
+    let missing = tracker([page(0, false, &many)]).missing();
     assert_eq!(missing.len(), 7);
     assert_eq!(missing[0], "further servers: not all of them are known yet");
     assert_eq!(missing[6], "2 more servers");

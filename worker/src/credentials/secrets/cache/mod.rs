@@ -8,39 +8,39 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tracing::warn;
 
-use super::cached::{Kept, STALE};
+use super::cached::{CachedSecret, MAX_STALENESS};
 use super::{Secret, SecretError};
 use crate::process::error_chain::with_causes;
 
 /// How many secrets are kept at the most.
-const LIMIT: usize = 1000;
+const MAX_SECRETS: usize = 1000;
 /// So much, up and down, differs the time for which each secret is kept: what was read together is not read together
 /// again.
 const JITTER: f64 = 0.1;
 /// How long a reading may take where an older one can serve.
-const SLOW: Duration = Duration::from_secs(2);
+const STALE_FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is shared by all who want the same secret at the same time.
-type Reading = Shared<BoxFuture<'static, Result<Arc<Secret>, SecretError>>>;
+type InFlightFetch = Shared<BoxFuture<'static, Result<Arc<Secret>, SecretError>>>;
 
 /// Secrets by the names that stacks give them.
 #[derive(Debug)]
 pub(super) struct Cache {
-    keep_for: Duration,
+    lifetime: Duration,
     entries: Mutex<HashMap<String, Entry>>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    kept: Option<Kept>,
-    reading: Option<Reading>,
+    cached: Option<CachedSecret>,
+    in_flight: Option<InFlightFetch>,
 }
 
 impl Cache {
     /// An empty one. With no time to be kept for, secrets are read each time.
-    pub(super) fn new(keep_for: Duration) -> Self {
+    pub(super) fn new(lifetime: Duration) -> Self {
         Self {
-            keep_for,
+            lifetime,
             entries: Mutex::default(),
         }
     }
@@ -54,51 +54,51 @@ impl Cache {
     where
         F: Future<Output = Result<Secret, SecretError>> + Send + 'static,
     {
-        let (reading, stale) = {
+        let (in_flight, stale) = {
             let mut entries = self.entries();
             let now = Instant::now();
             let entry = entries.entry(id.to_owned()).or_default();
-            if let Some(secret) = entry.kept.as_ref().and_then(|kept| kept.fresh(now)) {
+            if let Some(secret) = entry.cached.as_ref().and_then(|cached| cached.fresh(now)) {
                 return Ok(secret);
             }
-            let stale = entry.kept.as_ref().and_then(|kept| kept.stale(now));
-            let reading = entry
-                .reading
-                .get_or_insert_with(|| self.begin(id.to_owned(), fetch()));
-            (reading.clone(), stale)
+            let stale = entry.cached.as_ref().and_then(|cached| cached.stale(now));
+            let in_flight = entry
+                .in_flight
+                .get_or_insert_with(|| self.start_fetch(id.to_owned(), fetch()));
+            (in_flight.clone(), stale)
         };
         match stale {
-            Some(stale) => tokio::time::timeout(SLOW, reading)
+            Some(stale) => tokio::time::timeout(STALE_FETCH_TIMEOUT, in_flight)
                 .await
                 .unwrap_or(Ok(stale)),
-            None => reading.await,
+            None => in_flight.await,
         }
     }
 
-    /// What was read led nowhere: see [`Kept::doubt`].
-    pub(super) fn doubt(&self, id: &str, read: &Arc<Secret>) {
-        if let Some(kept) = self
+    /// What was read led nowhere: see [`CachedSecret::expire`].
+    pub(super) fn expire(&self, id: &str, read: &Arc<Secret>) {
+        if let Some(cached) = self
             .entries()
             .get_mut(id)
-            .and_then(|entry| entry.kept.as_mut())
+            .and_then(|entry| entry.cached.as_mut())
         {
-            kept.doubt(read);
+            cached.expire(read);
         }
     }
 
     /// The password that was read is wrong.
-    pub(super) fn refused(&self, id: &str, read: &Arc<Secret>) {
-        if let Some(kept) = self
+    pub(super) fn invalidate(&self, id: &str, read: &Arc<Secret>) {
+        if let Some(cached) = self
             .entries()
             .get_mut(id)
-            .and_then(|entry| entry.kept.as_mut())
+            .and_then(|entry| entry.cached.as_mut())
         {
-            kept.refuse(read);
+            cached.invalidate(read);
         }
     }
 
     /// A task of its own: who began it may be cancelled, and the others still wait for it.
-    fn begin<F>(self: &Arc<Self>, id: String, fetch: F) -> Reading
+    fn start_fetch<F>(self: &Arc<Self>, id: String, fetch: F) -> InFlightFetch
     where
         F: Future<Output = Result<Secret, SecretError>> + Send + 'static,
     {
@@ -106,17 +106,17 @@ impl Cache {
         let name = id.clone();
         let task = tokio::spawn(async move {
             let result = fetch.await;
-            cache.end(&name, result)
+            cache.finish_fetch(&name, result)
         });
         let cache = Arc::clone(self);
         async move {
-            task.await.unwrap_or_else(|fault| {
+            task.await.unwrap_or_else(|error| {
                 let panicked = SecretError::Unavailable {
                     id: id.clone(),
                     cause: "the reading of it broke off".to_owned(),
-                    source: Arc::new(fault),
+                    source: Arc::new(error),
                 };
-                cache.end(&id, Err(panicked))
+                cache.finish_fetch(&id, Err(panicked))
             })
         }
         .boxed()
@@ -124,25 +124,25 @@ impl Cache {
     }
 
     /// Keeps what was read; or finds what serves in its stead.
-    fn end(
+    fn finish_fetch(
         &self,
         id: &str,
         result: Result<Secret, SecretError>,
     ) -> Result<Arc<Secret>, SecretError> {
         let now = Instant::now();
         let mut entries = self.entries();
-        let mut kept = entries.remove(id).and_then(|entry| entry.kept);
+        let mut cached = entries.remove(id).and_then(|entry| entry.cached);
         let result = match result {
             Ok(secret) => {
                 let secret = Arc::new(secret);
-                kept = (!self.keep_for.is_zero())
-                    .then(|| Kept::new(Arc::clone(&secret), now, jittered(self.keep_for)));
+                cached = (!self.lifetime.is_zero())
+                    .then(|| CachedSecret::new(Arc::clone(&secret), now, jittered(self.lifetime)));
                 Ok(secret)
             }
             Err(error @ SecretError::Unavailable { .. }) => {
-                let stale = kept.as_ref().and_then(|kept| kept.stale(now));
-                if let Some(kept) = &mut kept {
-                    kept.rest(now);
+                let stale = cached.as_ref().and_then(|cached| cached.stale(now));
+                if let Some(cached) = &mut cached {
+                    cached.defer_refresh(now);
                 }
                 stale.ok_or_else(|| error.clone()).inspect(|_| {
                     warn!(
@@ -157,15 +157,15 @@ impl Cache {
                 | SecretError::Denied { .. }
                 | SecretError::Unusable { .. }),
             ) => {
-                kept = None;
+                cached = None;
                 Err(error)
             }
         };
-        if let Some(kept) = kept.filter(|_| result.is_ok()) {
-            make_room(&mut entries, now);
+        if let Some(cached) = cached.filter(|_| result.is_ok()) {
+            evict(&mut entries, now);
             let entry = Entry {
-                kept: Some(kept),
-                reading: None,
+                cached: Some(cached),
+                in_flight: None,
             };
             entries.insert(id.to_owned(), entry);
         }
@@ -178,15 +178,19 @@ impl Cache {
 }
 
 /// For one more: what is too old to serve goes, and where that is not enough, what was read first.
-fn make_room(entries: &mut HashMap<String, Entry>, now: Instant) {
+fn evict(entries: &mut HashMap<String, Entry>, now: Instant) {
     entries.retain(|_, entry| {
-        entry.reading.is_some() || entry.kept.as_ref().is_some_and(|kept| kept.is_of_use(now))
+        entry.in_flight.is_some()
+            || entry
+                .cached
+                .as_ref()
+                .is_some_and(|cached| cached.is_usable(now))
     });
-    while entries.len() >= LIMIT {
+    while entries.len() >= MAX_SECRETS {
         let at_rest = entries
             .iter()
-            .filter(|(_, entry)| entry.reading.is_none())
-            .filter_map(|(id, entry)| Some((entry.kept.as_ref()?.read_at(), id)));
+            .filter(|(_, entry)| entry.in_flight.is_none())
+            .filter_map(|(id, entry)| Some((entry.cached.as_ref()?.read_at(), id)));
         let Some(oldest) = at_rest.min().map(|(_, id)| id.clone()) else {
             return;
         };
@@ -196,7 +200,7 @@ fn make_room(entries: &mut HashMap<String, Entry>, now: Instant) {
 
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
-        .min(STALE)
+        .min(MAX_STALENESS)
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ fn not_found() -> SecretError {
     }
 }
 
-fn new(keep_for: Duration) -> (Arc<Cache>, Arc<Service>) {
-    (Arc::new(Cache::new(keep_for)), Arc::default())
+fn new(lifetime: Duration) -> (Arc<Cache>, Arc<Service>) {
+    (Arc::new(Cache::new(lifetime)), Arc::default())
 }
 
 async fn read(cache: &Arc<Cache>, service: &Arc<Service>) -> Arc<Secret> {
@@ -72,8 +72,8 @@ fn password(secret: &Arc<Secret>) -> &str {
 
 #[tokio::test]
 async fn all_who_want_a_secret_at_once_share_one_reading_of_it() {
-    for keep_for in [MINUTES, AT_ONCE, Duration::ZERO] {
-        let (cache, service) = new(keep_for);
+    for lifetime in [MINUTES, AT_ONCE, Duration::ZERO] {
+        let (cache, service) = new(lifetime);
         let all = join_all((0..50).map(|_| read(&cache, &service))).await;
         assert!(all.iter().all(|secret| password(secret) == "1"));
         assert_eq!(service.asked(), 1);
@@ -105,12 +105,12 @@ async fn a_secret_is_read_once_and_again_when_its_time_is_over() {
     for _ in 0..3 {
         assert_eq!(password(&read(&cache, &service).await), "1");
     }
-    for (keep_for, kept) in [(AT_ONCE, 1), (Duration::ZERO, 0)] {
-        let (cache, service) = new(keep_for);
+    for (lifetime, cached) in [(AT_ONCE, 1), (Duration::ZERO, 0)] {
+        let (cache, service) = new(lifetime);
         for number in 1..=3 {
             let secret = read(&cache, &service).await;
             assert_eq!(password(&secret), number.to_string());
-            assert_eq!(cache.entries().len(), kept);
+            assert_eq!(cache.entries().len(), cached);
         }
     }
 }
@@ -142,7 +142,7 @@ async fn a_secret_that_is_gone_does_not_serve() {
 async fn a_password_that_was_refused_does_not_serve_in_the_place_of_a_newer_one() {
     let (cache, service) = new(AT_ONCE);
     let refused = read(&cache, &service).await;
-    cache.refused("s", &refused);
+    cache.invalidate("s", &refused);
     let failed = cache.read("s", || service.answer(Some(unavailable())));
     assert_eq!(
         failed.await.unwrap_err().to_string(),
@@ -156,16 +156,16 @@ async fn many_refusals_of_one_reading_cost_one_more() {
     let (cache, service) = new(MINUTES);
     let refused = read(&cache, &service).await;
     // As if it had been read a while ago.
-    let kept = Kept::new(Arc::clone(&refused), before(MINUTES / 2), MINUTES);
-    cache.entries().get_mut("s").unwrap().kept = Some(kept);
+    let cached = CachedSecret::new(Arc::clone(&refused), before(MINUTES / 2), MINUTES);
+    cache.entries().get_mut("s").unwrap().cached = Some(cached);
     for _ in 0..50 {
-        cache.refused("s", &refused);
+        cache.invalidate("s", &refused);
         assert_eq!(password(&read(&cache, &service).await), "2");
     }
     // The newer one is refused as well: it has been read just now, and is what there is.
     let newer = read(&cache, &service).await;
     for _ in 0..50 {
-        cache.refused("s", &newer);
+        cache.invalidate("s", &newer);
         assert_eq!(password(&read(&cache, &service).await), "2");
     }
     assert_eq!(service.asked(), 2);
@@ -196,16 +196,21 @@ async fn a_reading_that_panics_is_a_failure_and_not_the_last() {
 #[tokio::test]
 async fn so_many_are_kept_and_no_more() {
     let (cache, service) = new(MINUTES);
-    for number in 0..=LIMIT {
+    for number in 0..=MAX_SECRETS {
         let id = number.to_string();
         cache.read(&id, || service.answer(None)).await.unwrap();
     }
-    assert_eq!(cache.entries().len(), LIMIT);
+    assert_eq!(cache.entries().len(), MAX_SECRETS);
     assert!(!cache.entries().contains_key("0"));
     // What is too old to serve is not kept either.
     for entry in cache.entries().values_mut() {
-        let secret = entry.kept.as_ref().unwrap().fresh(Instant::now()).unwrap();
-        entry.kept = Some(Kept::new(secret, before(STALE), MINUTES));
+        let secret = entry
+            .cached
+            .as_ref()
+            .unwrap()
+            .fresh(Instant::now())
+            .unwrap();
+        entry.cached = Some(CachedSecret::new(secret, before(MAX_STALENESS), MINUTES));
     }
     read(&cache, &service).await;
     assert_eq!(cache.entries().len(), 1);
