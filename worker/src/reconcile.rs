@@ -4,6 +4,7 @@
 
 mod decided;
 mod keep;
+mod offer;
 mod script_check;
 mod server_decides;
 
@@ -15,16 +16,19 @@ use tracing::{info, warn};
 use self::decided::{decided, is_meant, is_newer};
 use self::keep::{keep, remember_deletion};
 use self::server_decides::{Ruling, ask, is_of_directory};
-use crate::database::{Applied, Pools, Scope};
+use crate::database::{Applied, Freshness, Pools};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
 use crate::fault::DatabaseError;
 use crate::ledger::newest_version;
 use crate::pass::{Goal, Pass, PassEnd, PassError};
-use crate::plan::{Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, plan, settle};
+use crate::plan::{
+    Intent, Kept, KeptBecause, Ledger, Managed, PassOutcome, Step, offer_parts_of, plan, settle,
+};
 use crate::response::reason;
 
 pub use self::keep::keep_response;
+pub(crate) use self::offer::OfferReader;
 pub(crate) use self::script_check::check_scripts;
 
 /// Makes one pass.
@@ -32,26 +36,30 @@ pub(crate) use self::script_check::check_scripts;
 /// # Errors
 /// [`PassError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
 pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassError> {
+    let mut was_outdated = false;
+    match transact(pools, pass, Freshness::Minutes, &mut was_outdated).await {
+        Err(error) if was_outdated => {
+            info!(%error, "the server's offer has changed since it was read");
+            let now = Freshness::Since(Instant::now());
+            transact(pools, pass, now, &mut was_outdated).await
+        }
+        end => end,
+    }
+}
+
+/// One transaction. Notes where a step may have failed for an offer that is out of date.
+async fn transact(
+    pools: &Pools,
+    pass: &Pass<'_>,
+    freshness: Freshness,
+    was_outdated: &mut bool,
+) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
-    let mut scope = Scope::of(pass.declarations);
     failpoint::at("before-transaction");
     let budget = statement_budget(pass.until);
-    let begun = session
-        .begin_and_read(&scope, budget, pass.resource, pass.request_id)
-        .await;
-    let mut unread = None;
-    let (mut before, read_along) = match begun {
-        Err(error) if scope.reads_directory() && is_of_directory(&error) => {
-            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
-            unread = Some(error);
-            scope = scope.without_directory();
-            session = pools.session(pass.target, pass.password).await?;
-            session
-                .begin_and_read(&scope, budget, pass.resource, pass.request_id)
-                .await?
-        }
-        begun => begun?,
-    };
+    let (mut before, read_along) = session
+        .begin_and_read(pass.declarations, budget, pass.resource, pass.request_id)
+        .await?;
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if has_ledger && !before.in_recovery {
@@ -97,19 +105,25 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         deletion_behavior: pass.deletion_behavior,
         policy: pass.policy,
     };
-    if pass.goal == Goal::Live && before.installed.contains_key("pg_tle") {
-        let functions = session.tle_functions().await?;
-        before.catalog.add_tle(&functions);
-    }
+    let mut offer = OfferReader::new(pass.declarations, freshness);
+    let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
     let mut asked = 0..=pass.declarations.len();
     let mut plan = loop {
         let obstacle = match plan(&intent, &before, &ledger) {
             Ok(plan) => break plan,
             Err(obstacle) => obstacle,
         };
+        if unread.is_none() {
+            let read = offer.read_afresh(&mut session, &mut before).await;
+            match read {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => unread = self::unread(Err(error))?,
+            }
+        }
         let budget = statement_budget(pass.until);
         let ruling = match asked.next() {
-            Some(_) => ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?,
+            Some(_) => ask(&mut session, pass, &obstacle, &mut before, budget).await?,
             None => Ruling::Agreed,
         };
         match (ruling, unread.take()) {
@@ -125,6 +139,10 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
             }
         }
     };
+    let parts = offer_parts_of(&plan);
+    if unread.is_none() && !parts.is_empty() {
+        unread = self::unread(offer.add(parts, &mut session, &mut before).await)?;
+    }
     plan.warnings
         .extend(unread.map(|error| reason::of_unread_list(&error)));
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
@@ -157,9 +175,12 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let mut changes = Vec::new();
     let mut kept = plan.kept;
     for step in &plan.steps {
-        let failed = |error| PassError::Database {
-            error,
-            step: Some(Box::new(step.clone())),
+        let failed = |error| {
+            *was_outdated = offer.is_older() && is_of_directory(&error);
+            PassError::Database {
+                error,
+                step: Some(Box::new(step.clone())),
+            }
         };
         let budget = statement_budget(pass.until);
         match session.apply(step, budget).await.map_err(failed)? {
@@ -178,7 +199,7 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let after = if plan.steps.is_empty() {
         before.clone()
     } else {
-        let after = session.observe(&scope).await?;
+        let after = session.observe(pass.declarations, &before).await?;
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
     };
@@ -218,6 +239,18 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         pools.forget(pass.target);
     }
     Ok(end)
+}
+
+/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
+fn unread(read: Result<(), DatabaseError>) -> Result<Option<DatabaseError>, DatabaseError> {
+    match read {
+        Ok(()) => Ok(None),
+        Err(error) if is_of_directory(&error) => {
+            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What was planned and applied plans to nothing.

@@ -6,7 +6,9 @@ mod error;
 mod guard;
 mod guarded_stream;
 mod observe;
+mod offer;
 mod pool;
+mod prepared;
 mod reached;
 mod resolve;
 mod schema_objects;
@@ -14,7 +16,7 @@ mod session;
 mod transaction;
 
 pub use budget::Budget;
-pub use observe::Scope;
+pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;

@@ -11,6 +11,7 @@ use super::Session;
 use super::budget::Budget;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use super::offer::Offers;
 use super::reached::Reached;
 use crate::credentials::{AuthMethod, HostPatterns};
 use crate::fault::DatabaseError;
@@ -62,6 +63,7 @@ pub struct Pools {
     budget: Budget,
     pools: Arc<Shelf>,
     reached: Reached,
+    offers: Arc<Offers>,
 }
 
 /// Pools by what they lead to.
@@ -120,6 +122,7 @@ impl Pools {
             settings,
             pools,
             reached: Reached::default(),
+            offers: Arc::default(),
         }
     }
 
@@ -183,6 +186,8 @@ impl Pools {
             streams,
             self.budget.clone(),
             &self.settings,
+            target.address.clone(),
+            Arc::clone(&self.offers),
         ))
     }
 

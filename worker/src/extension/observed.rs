@@ -1,4 +1,4 @@
-//! What one database has and offers, as the observe query of [`crate::database`] returns it.
+//! What one database has, as the queries of [`crate::database`] return it, and what its server offers.
 
 use std::collections::BTreeMap;
 

@@ -14,4 +14,4 @@ pub use migrations::newest_version;
 
 pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
 pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
-pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};
+pub(crate) use trust::{ABSENT, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};

@@ -8,6 +8,7 @@ mod drift;
 mod laws;
 mod ledger;
 mod obstacle;
+mod offer;
 mod order;
 mod outcome;
 mod policy;
@@ -25,6 +26,7 @@ pub use ledger::{
     ResourceState, Role, WholeLedger, settle,
 };
 pub use obstacle::Obstacle;
+pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of};
 pub use outcome::PassOutcome;
 pub use policy::{ExtensionPattern, Policy};
 pub use release::{Kept, KeptBecause};

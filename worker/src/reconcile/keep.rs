@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracing::info;
 
 use super::{outcome, statement_budget, unreadable};
-use crate::database::{Pools, Scope, Session};
+use crate::database::{Pools, Session};
 use crate::extension::Observed;
 use crate::failpoint;
 use crate::fault::DatabaseError;
@@ -95,9 +95,7 @@ pub async fn keep_response(
     response: &Response,
 ) -> Result<Response, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
-    let seen = session
-        .begin(&Scope::default(), statement_budget(pass.until))
-        .await?;
+    let seen = session.begin(&[], statement_budget(pass.until)).await?;
     if seen.in_recovery {
         return Err(PassError::ReadOnly);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::check_scripts;
-use crate::database::{Scope, Session};
+use crate::database::Session;
 use crate::extension::{
     AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
     UpdatePath, Version, VersionRequest,
@@ -33,7 +33,6 @@ pub(super) enum Ruling {
 /// [`PassError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
 pub(super) async fn ask(
     session: &mut Session,
-    scope: &Scope,
     pass: &Pass<'_>,
     obstacle: &Obstacle,
     observed: &mut Observed,
@@ -63,7 +62,7 @@ pub(super) async fn ask(
             };
         }
     }
-    let tried = session.observe(scope).await?;
+    let tried = session.observe(pass.declarations, observed).await?;
     session.take_back().await?;
     info!(
         sql = step.sql(),

@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::assess::Findings;
-use super::declared::{declarations, declarers, is_met};
+use super::declared::{declarations, declarers};
 use super::order::Order;
-use crate::database::{Pools, Scope, Session};
+use crate::database::{Freshness, Pools, Session};
 use crate::events::DatabaseResult;
 use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::{Class, DatabaseError, classify};
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
 use crate::plan::{
-    Declarer, Drift, Intent, Ledger, LiveResource, Policy, Step, WholeLedger, drift, settle,
+    Declarer, Drift, Intent, Ledger, LiveResource, OfferParts, Policy, Step, WholeLedger, drift,
+    settle,
 };
-use crate::reconcile::check_scripts;
+use crate::reconcile::{OfferReader, check_scripts};
 use crate::response::reason;
 use crate::secrets::Password;
 use crate::server::Target;
@@ -38,9 +39,7 @@ pub(super) async fn resync(
 ) -> Result<DatabaseResult, PassError> {
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
-    let before = session
-        .begin(&Scope::default().and_installed(), STATEMENT_TIME)
-        .await?;
+    let before = session.begin(&[], STATEMENT_TIME).await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if let Some(older) = before
         .ledger_version
@@ -77,15 +76,22 @@ pub(super) async fn resync(
     };
     let mut findings = Findings::default();
     let declarers = declarers(&whole.resources, order.baseline, &mut findings);
-    let scope = Scope::of(&declarations(&declarers)).and_installed();
-    let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
+    let declarations = declarations(&declarers);
     let mut observed = before;
-    if !is_known
-        .into_iter()
-        .all(|declaration| is_met(declaration, &observed))
+    if declarations
+        .iter()
+        .any(|declaration| declaration.schema.is_some())
     {
-        observed = session.observe(&scope).await?;
+        observed = session.observe(&declarations, &observed).await?;
     }
+    let mut offer = OfferReader::new(&declarations, Freshness::Since(order.since));
+    // What is installed is compared with the default versions.
+    let defaults = OfferParts {
+        extensions: true,
+        ..OfferParts::default()
+    };
+    offer.add(defaults, &mut session, &mut observed).await?;
+    offer.complete(&mut session, &mut observed).await?;
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
@@ -110,7 +116,7 @@ pub(super) async fn resync(
             let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
-                observed = session.observe(&scope).await?;
+                observed = session.observe(&declarations, &observed).await?;
                 check_scripts(&session, done.iter(), &observed).await?;
             }
             let is_baseline = order

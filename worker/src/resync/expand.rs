@@ -184,6 +184,7 @@ fn lost_result(
         // Nothing is planned.
         policy: &Policy::unrestricted(),
         is_named: false,
+        since,
     };
     order.failed(None, reason, since)
 }

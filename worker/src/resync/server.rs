@@ -69,6 +69,7 @@ pub(super) async fn publish_failure(
         key: &server.key,
         target: &server.target,
         baseline: None,
+        since: Instant::now(),
         // Nothing is planned.
         policy: &Policy::unrestricted(),
         is_named: false,
@@ -112,6 +113,7 @@ async fn work(worker: &Worker, server: &Server, tell: &mpsc::Sender<DatabaseResu
         key: &server.key,
         target: &server.target,
         baseline: baseline.as_ref(),
+        since,
         policy: &worker.policy,
         is_named: !server.databases.is_empty(),
     };

@@ -1,12 +1,11 @@
 //! What a session reads in the ledger and writes there.
 
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::Session;
-use super::{last_row, untrusted};
+use super::{document, last_row, untrusted};
 use crate::database::connection::{SILENCE_TIMEOUT, promptly};
 use crate::database::transaction::PIN;
 use crate::fault::DatabaseError;
@@ -36,7 +35,7 @@ impl Session {
             ],
         ))
         .await?;
-        document(&row)
+        document(row.try_get(0)?)
     }
 
     /// All that the ledger says, and what it keeps of a re-sync: one round trip.
@@ -49,7 +48,7 @@ impl Session {
                 .query_typed_one(ledger::READ_WHOLE, &[(&resync_id, Type::TEXT)]),
         )
         .await?;
-        document(&row)
+        document(row.try_get(0)?)
     }
 
     /// Brings the ledger to the newest form, from the version that was observed behind the check that it may be used: none
@@ -94,9 +93,7 @@ impl Session {
         if !revocations.is_empty() {
             promptly(self.client()?.batch_execute(&revocations.join("; "))).await?;
         }
-        if let Some(client) = &mut self.client {
-            client.start.has_ledger = true;
-        }
+        self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
     }
 
@@ -106,7 +103,7 @@ impl Session {
             Some("42P06") => Ok(DatabaseError::LedgerAppeared),
             Some("55P03") => {
                 let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
-                let sql = format!("ROLLBACK; {begin}{WRITERS}");
+                let sql = format!("ROLLBACK; {begin}; {WRITERS}");
                 let messages = promptly(self.client()?.simple_query(&sql)).await?;
                 let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
@@ -121,7 +118,8 @@ impl Session {
 
     /// Writes and commits, where the ledger may be used still: one round trip.
     async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
-        let sql = format!("{PIN}; {sql}{}; COMMIT", self.check()?);
+        let check = self.connection()?.start.check_once_more(false);
+        let sql = format!("{PIN}; {sql}{check}; COMMIT");
         let done = promptly(self.client()?.batch_execute(&sql)).await;
         done.map_err(untrusted)?;
         self.is_busy = false;
@@ -171,9 +169,4 @@ impl Session {
         self.write_and_commit("").await?;
         Ok(kept)
     }
-}
-
-fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
-    let document: String = row.try_get(0)?;
-    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
