@@ -97,7 +97,7 @@ async fn there_are_never_more_connections_than_that() {
                 0 => drop(session.databases().await.unwrap()),
                 1 => drop(
                     session
-                        .begin(&Default::default(), Duration::from_secs(5))
+                        .begin(&[], Duration::from_secs(5))
                         .await
                         .unwrap(),
                 ),
