@@ -12,6 +12,7 @@ mod schemas;
 mod server;
 mod session;
 mod stacks;
+mod warm_session;
 
 use serde_json::{Value, json};
 

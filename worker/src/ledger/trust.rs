@@ -27,6 +27,7 @@ macro_rules! mark {
               (SELECT string_agg(concat_ws(' ', a.attnum, a.xmin), ' ' ORDER BY a.attnum) FROM pg_attribute a \
                WHERE a.attrelid = c.oid AND a.attnum > 0), \
               (SELECT string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM pg_trigger t WHERE t.tgrelid = c.oid), \
+              (SELECT string_agg(p.oid::text, ' ' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid), \
               (SELECT string_agg(i.indexrelid::text, ' ' ORDER BY i.indexrelid) FROM pg_index i WHERE i.indrelid = c.oid)), \
             ' ' ORDER BY c.oid) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname IN ('ledger', 'ledger_pkey'))) \
          FROM pg_namespace n WHERE n.nspname = 'extension_worker'"
