@@ -56,6 +56,7 @@ async fn transact(
 ) -> Result<PassEnd, PassError> {
     let mut session = pools.session(pass.target, pass.password).await?;
     failpoint::at("before-transaction");
+    failpoint::at_resource(&pass.resource.logical_resource_id);
     let budget = statement_budget(pass.until);
     let (mut before, read_along) = session
         .begin_and_read(pass.declarations, budget, pass.resource, pass.request_id)

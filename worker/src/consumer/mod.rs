@@ -6,6 +6,7 @@
 
 mod batches;
 mod hand;
+mod isolation;
 mod lease;
 mod poller;
 
@@ -20,13 +21,14 @@ use tracing::{Instrument, error, info, warn};
 
 use self::batches::Batches;
 use self::hand::{Hand, InHand};
+use self::isolation::Isolation;
 use self::poller::Poller;
 use crate::handler::{Disposition, Handler};
 use crate::health::Heartbeat;
 use crate::metrics::Metrics;
 use crate::patience::full_jitter;
 use crate::protection::Protection;
-use crate::queue::{EntryError, Queue};
+use crate::queue::{EntryError, Message, Queue};
 use crate::retry::{POLICY, Retry};
 use crate::telemetry::message_span;
 
@@ -100,6 +102,7 @@ struct Shift {
     queue: Queue,
     handler: Arc<Handler>,
     answers: Answers,
+    isolation: Isolation,
     metrics: Metrics,
     /// No more messages are received.
     stop: CancellationToken,
@@ -123,6 +126,7 @@ pub async fn run(
         settings: settings.clone(),
         queue: queue.clone(),
         handler,
+        isolation: Isolation::default(),
         metrics,
         stop: stop.clone(),
         cancel: CancellationToken::new(),
@@ -192,6 +196,10 @@ impl Shift {
         }
         // A panic is a failure of this message alone.
         let handling = AssertUnwindSafe(self.handler.handle(&hand.message)).catch_unwind();
+        let Message {
+            id, receive_count, ..
+        } = &hand.message;
+        let handling = self.isolation.run(id, *receive_count, handling);
         let disposition = tokio::select! {
             disposition = handling => match disposition {
                 Ok(disposition) => disposition,
@@ -265,6 +273,7 @@ impl Shift {
     }
 
     async fn give_back(&self, hand: &Hand, pause: Duration) {
+        self.isolation.note_return(&hand.message.id);
         let change = VisibilityChange {
             receipt_handle: hand.receipt_handle(),
             visibility: pause,
