@@ -1,4 +1,5 @@
-//! Nobody keeps others waiting who has a lot to ask.
+//! Nobody keeps others waiting who has a lot to ask. It is decided before a connection, so that the role's rank cannot
+//! matter.
 
 use std::time::{Duration, Instant};
 
