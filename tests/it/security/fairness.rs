@@ -49,6 +49,51 @@ async fn many_requests_to_silent_servers_keep_no_other_stack_waiting() {
     worker.exit().await;
 }
 
+/// Here the server was reached, and each request waits for the lock of its ledger: for as long as
+/// `WORKER_PATIENCE_SECONDS` where nobody else is in want of a place.
+#[tokio::test]
+async fn a_stack_that_waits_for_a_lock_leaves_half_of_the_places_to_others() {
+    let world = World::new().await;
+    let settings = [
+        ("WORKER_CONCURRENCY", "4"),
+        ("WORKER_SERVER_CONCURRENCY", "4"),
+        ("WORKER_CONNECTIONS_PER_DATABASE", "8"),
+        ("WORKER_PATIENCE_SECONDS", "600"),
+    ];
+    let mut worker = Worker::start(&world, &settings);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    assert_eq!(world.create(properties.clone()).await["Status"], "SUCCESS");
+    let _lock = world.database.lock().await;
+    let mut messages = Vec::new();
+    for index in 0..8 {
+        let name = format!("R{index}");
+        let request = world.create_request_of(&name, properties.clone()).await;
+        messages.push(request.message.to_string());
+    }
+    world.send_raw_batch(messages).await;
+    eventually("four waits for the lock", async || {
+        let waiting =
+            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
+                       AND application_name = 'extension-worker' AND wait_event = 'relation'";
+        (world.database.text(waiting).await == "4").then_some(())
+    })
+    .await;
+    let other = World::new().await;
+    let begun = Instant::now();
+    let properties = json!({"DBSecret": other.secret, "Extensions": ["hstore"]});
+    let honest = other.create_request(properties).await;
+    world.send_raw(&honest.message.to_string()).await;
+    assert_eq!(world.answer(&honest).await["Status"], "SUCCESS");
+    // An attempt that waits for a lock already waits for 10 s.
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
+    worker.signal("KILL");
+    worker.exit().await;
+}
+
 #[tokio::test]
 async fn a_resync_has_a_bounded_number_of_targets() {
     let world = World::new().await;
