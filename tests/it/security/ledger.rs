@@ -93,7 +93,8 @@ async fn a_role_that_the_owner_sets_for_the_database_is_not_the_workers() {
     }
 }
 
-/// The attacker's schema appears after the look and before the worker makes its own.
+/// The attacker's schema appears after the look and before the worker makes its own: an event trigger has the worker wait
+/// between the two.
 #[tokio::test]
 async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own() {
     let world = World::new().await;
@@ -101,9 +102,15 @@ async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own()
     for rank in RANKS {
         let scene = Scene::new(&world, rank).await;
         let attacker = scene.with_payload().await;
+        // Whoever gets a lock of a table sees what was committed meanwhile.
+        let wait = "CREATE TABLE public.gate (); CREATE FUNCTION public.wait() RETURNS event_trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
+              IF current_setting('application_name') = 'extension-worker' THEN LOCK TABLE public.gate; END IF;
+            END $$;
+            CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION public.wait()";
+        scene.database.execute(wait).await;
         let trigger = "CREATE TRIGGER fire BEFORE INSERT ON extension_worker.ledger FOR EACH ROW EXECUTE FUNCTION evil.fire()";
-        attacker
-            .batch_execute(&format!("BEGIN; {FORGED}{trigger}"))
+        let gate = connect(&scene.database.name).await;
+        gate.batch_execute("BEGIN; LOCK TABLE public.gate")
             .await
             .unwrap();
         let request = world
@@ -114,7 +121,11 @@ async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own()
             scene.database.is_waiting().await.then_some(())
         })
         .await;
-        attacker.batch_execute("COMMIT").await.unwrap();
+        attacker
+            .batch_execute(&format!("{FORGED}{trigger}"))
+            .await
+            .unwrap();
+        gate.batch_execute("COMMIT").await.unwrap();
         let answer = world.answer(&request).await;
         assert!(!scene.is_taken().await, "{rank:?}: {answer}");
         assert!(
