@@ -67,7 +67,8 @@ fn output(child: Child) -> (String, String, Option<i32>) {
 fn resync(world: &World, results: &Results<'_>) -> Command {
     let mut command = worker_binary();
     command
-        .args(["resync", "--wait"])
+        // Where the test fails, the worker goes before it.
+        .args(["resync", "--wait", "--timeout-seconds", "50"])
         .env("WORKER_TOPIC_ARN", &world.topic_arn)
         .env("WORKER_RESULTS_TOPIC_ARN", &results.topic_arn)
         .stdin(Stdio::null())
