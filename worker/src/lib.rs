@@ -75,6 +75,7 @@ mod batch;
 pub mod causes;
 mod failpoint;
 pub mod health;
+mod input;
 pub mod metrics;
 pub mod retry;
 pub mod settings;

@@ -7,6 +7,7 @@ mod hosts;
 mod ledger;
 mod markers;
 mod master;
+mod outputs;
 mod resync;
 mod schemas;
 mod server;

@@ -5,6 +5,7 @@ mod connection;
 mod error;
 mod guard;
 mod guarded_stream;
+mod library_settings;
 mod observe;
 mod offer;
 mod pool;

@@ -16,7 +16,7 @@ mod tests;
 mod wait;
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use self::subscription::Subscription;
 pub use self::subscription::SubscriptionError;
 use crate::causes::with_causes;
 use crate::events::RESYNC_ID;
+use crate::input;
 use crate::queue::QueueError;
 use crate::report::page;
 use crate::settings::ResyncSettings;
@@ -188,13 +189,7 @@ fn tell(settings: &ResyncSettings, report: &Report) -> Result<(), FleetError> {
 }
 
 fn read(file: &str) -> Result<String, FleetError> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    text.map_err(|error| FleetError::File(file.to_owned(), error))
+    input::read(file).map_err(|error| FleetError::File(file.to_owned(), error))
 }
 
 fn write(text: &str) -> Result<(), FleetError> {
