@@ -6,5 +6,6 @@ mod database;
 mod database_names;
 mod deletes;
 mod offers;
+mod poolers;
 mod refusals;
 mod version_numbers;

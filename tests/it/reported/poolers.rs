@@ -1,0 +1,91 @@
+//! A pooler before the server, as RDS Proxy is one: what the worker does works through it, and leaves nothing behind in
+//! the connections that others get next.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{Pooler, Pooling, Worker, World};
+
+/// All that one client of a server connection can leave to the next. What the pooler itself sets for each client is left
+/// out, and so are settings of libraries, which appear when a library is loaded.
+const STATE: &str = "SELECT pg_backend_pid()::text, json_build_object(
+    'settings', (SELECT json_object_agg(name, setting ORDER BY name) FROM pg_settings
+                 WHERE name NOT IN ('application_name', 'in_hot_standby') AND name NOT LIKE '%.%'),
+    'role', current_user, 'prepared', (SELECT json_agg(name) FROM pg_prepared_statements),
+    'locks', (SELECT json_agg(l.mode) FROM pg_locks l
+              WHERE l.pid = pg_backend_pid() AND l.locktype <> 'virtualxid' AND l.relation IS DISTINCT FROM 'pg_locks'::regclass
+                AND l.relation NOT IN (SELECT oid FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace)),
+    'temporary', (SELECT json_agg(relname) FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
+    'channels', (SELECT json_agg(c) FROM pg_listening_channels() c),
+    'cursors', (SELECT json_agg(name) FROM pg_cursors WHERE is_holdable))::text";
+
+/// The state of every server connection that a client of the pooler's meets, by its process.
+async fn states(pooler: &Pooler, database: &str, count: usize) -> BTreeMap<String, Value> {
+    let mut states = BTreeMap::new();
+    let client = pooler.connect(database).await;
+    crate::support::eventually("a look at every server connection", async || {
+        let rows = client.simple_query(STATE).await.unwrap();
+        for row in rows {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = row {
+                let state = serde_json::from_str(row.get(1).unwrap()).unwrap();
+                states.insert(row.get(0).unwrap().to_owned(), state);
+            }
+        }
+        (states.len() == count).then_some(())
+    })
+    .await;
+    states
+}
+
+async fn create_update_and_delete(pooling: Pooling, size: usize) {
+    let world = World::new().await;
+    let pooler = Pooler::start(&world, pooling, size).await;
+    let database = world.database.name.clone();
+    let before = states(&pooler, &database, size).await;
+    let _worker = Worker::start(&world, &[]);
+    let secret = pooler.secret(&world, json!({})).await;
+    let mut properties =
+        json!({"DBSecret": secret, "Extensions": [{"Name": "pg_trgm", "Version": "1.5"}]});
+    let created = world.create(properties.clone()).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    assert_eq!(created["Data"]["pg_trgm"], "1.5", "{created}");
+    let id = created["PhysicalResourceId"].as_str().unwrap();
+
+    let old = properties.clone();
+    properties["Extensions"] = json!([{"Name": "pg_trgm", "Version": "1.6"}, "hstore"]);
+    let mut update = world.create_request(properties.clone()).await;
+    update.message["RequestType"] = json!("Update");
+    update.message["PhysicalResourceId"] = json!(id);
+    update.message["OldResourceProperties"] = old;
+    world.publish(&update).await;
+    let updated = world.answer(&update).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_eq!(updated["Data"]["pg_trgm"], "1.6", "{updated}");
+
+    let again = world.create(properties.clone()).await;
+    assert_eq!(again["Status"], "SUCCESS", "{again}");
+    assert_eq!(again["Data"]["Changes"], "none", "{again}");
+
+    let delete = world.delete_request(properties, id).await;
+    world.publish(&delete).await;
+    let deleted = world.answer(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert!(world.database.extensions().await.is_empty());
+
+    let after = states(&pooler, &database, size).await;
+    // It is the same connections that served the worker.
+    assert!(before.keys().eq(after.keys()), "{before:?} {after:?}");
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn a_pooler_of_sessions_is_worked_through_and_its_connections_stay_as_they_were() {
+    create_update_and_delete(Pooling::Session, 1).await;
+}
+
+/// Three connections in turn: what a transaction leaves in one is not there for the next.
+#[tokio::test]
+async fn a_pooler_of_transactions_is_worked_through_and_its_connections_stay_as_they_were() {
+    create_update_and_delete(Pooling::Transaction, 3).await;
+}
