@@ -2,6 +2,7 @@
 
 mod closed_databases;
 mod command_line;
+mod connection_limits;
 mod database;
 mod database_names;
 mod deletes;

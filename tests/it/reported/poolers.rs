@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Pooler, Pooling, Worker, World};
+use crate::support::{HostileServer, Pooler, Pooling, Worker, World};
 
 /// All that one client of a server connection can leave to the next. What the pooler itself sets for each client is left
 /// out, and so are settings of libraries, which appear when a library is loaded.
@@ -88,4 +88,65 @@ async fn a_pooler_of_sessions_is_worked_through_and_its_connections_stay_as_they
 #[tokio::test]
 async fn a_pooler_of_transactions_is_worked_through_and_its_connections_stay_as_they_were() {
     create_update_and_delete(Pooling::Transaction, 3).await;
+}
+
+fn reason(answer: &Value) -> &str {
+    answer["Reason"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_startup_parameter_that_a_pooler_refuses_ends_the_request_at_once_by_name() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    // No pooler of today refuses what the worker sends.
+    let pooler = HostileServer::start("startup");
+    let secret = world.secret_with(&json!({"port": pooler.port})).await;
+    let answer = world
+        .create(json!({"DBSecret": secret, "Extensions": ["hstore"]}))
+        .await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    assert!(
+        reason(&answer).ends_with("unsupported startup parameter: application_name [08P01]"),
+        "{answer}"
+    );
+    // The second was to keep the answer.
+    assert_eq!(pooler.connections(), 2);
+}
+
+/// PgBouncer has 08P01 for all that it, and the server behind it, refuse at a log-in.
+#[tokio::test]
+async fn what_a_pooler_refuses_is_told_apart_as_what_the_server_refuses() {
+    let world = World::new().await;
+    let pooler = Pooler::start_with(
+        &world,
+        Pooling::Transaction,
+        1,
+        "max_client_conn = 1\nquery_wait_timeout = 5",
+    )
+    .await;
+    let _worker = Worker::start(&world, &[]);
+    let properties = async |fields: Value| {
+        let secret = pooler.secret(&world, fields).await;
+        json!({"DBSecret": secret, "Extensions": ["hstore"]})
+    };
+    // The server behind it has no such database: with it a resource is gone.
+    let gone = properties(json!({"dbname": format!("{}_gone", world.name)})).await;
+    let refused = world.create(gone.clone()).await;
+    assert_eq!(refused["Status"], "FAILED", "{refused}");
+    assert!(
+        reason(&refused).contains("does not exist [08P01]"),
+        "{refused}"
+    );
+    let delete = world.delete_request(gone, "some-other-id").await;
+    world.publish(&delete).await;
+    let deleted = world.answer(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    // It has no room now: its one client goes.
+    let first = pooler.connect(&world.database.name).await;
+    let request = world.create_request(properties(json!({})).await).await;
+    world.publish(&request).await;
+    pooler.logged("no more connections allowed").await;
+    drop(first);
+    let created = world.answer(&request).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
 }

@@ -107,8 +107,15 @@ impl Pooler {
         client
     }
 
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
+    /// Waits for a text in its log.
+    pub(crate) async fn logged(&self, text: &str) {
+        eventually(&format!("the pooler's log line {text:?}"), async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 }

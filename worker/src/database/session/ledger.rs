@@ -133,7 +133,8 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
     pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
-        self.write_and_commit(&entry.sql()).await
+        let sql = entry.sql(self.connection()?.encoding);
+        self.write_and_commit(&sql).await
     }
 
     /// Writes what a re-sync came to, and commits: one round trip.
@@ -141,7 +142,8 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
-        self.write_and_commit(&entry.sql()).await
+        let sql = entry.sql(self.connection()?.encoding);
+        self.write_and_commit(&sql).await
     }
 
     /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
@@ -156,6 +158,7 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
+        let response = self.connection()?.encoding.keep(response);
         let row = promptly(client.query_typed_one(
             ledger::KEEP_RESPONSE,
             &[
@@ -167,13 +170,13 @@ impl Session {
             ],
         ))
         .await?;
-        let kept = row.try_get(0)?;
+        let kept: String = row.try_get(0)?;
         self.write_and_commit("").await?;
-        Ok(kept)
+        Ok(ledger::kept(&kept).into_owned())
     }
 }
 
 fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
     let document: String = row.try_get(0)?;
-    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    ledger::read(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
