@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{HostileServer, Pooler, Pooling, Worker, World};
+use crate::support::{HostileServer, Pooler, Pooling, Worker, World, connect};
 
 /// All that one client of a server connection can leave to the next. What the pooler itself sets for each client is left
 /// out, and so are settings of libraries, which appear when a library is loaded.
@@ -124,29 +124,60 @@ async fn what_a_pooler_refuses_is_told_apart_as_what_the_server_refuses() {
         "max_client_conn = 1\nquery_wait_timeout = 5",
     )
     .await;
-    let _worker = Worker::start(&world, &[]);
+    let worker = Worker::start(&world, &[]);
     let properties = async |fields: Value| {
         let secret = pooler.secret(&world, fields).await;
         json!({"DBSecret": secret, "Extensions": ["hstore"]})
     };
-    // The server behind it has no such database: with it a resource is gone.
-    let gone = properties(json!({"dbname": format!("{}_gone", world.name)})).await;
-    let refused = world.create(gone.clone()).await;
-    assert_eq!(refused["Status"], "FAILED", "{refused}");
-    assert!(
-        reason(&refused).contains("does not exist [08P01]"),
-        "{refused}"
-    );
-    let delete = world.delete_request(gone, "some-other-id").await;
-    world.publish(&delete).await;
-    let deleted = world.answer(&delete).await;
-    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
-    // It has no room now: its one client goes.
-    let first = pooler.connect(&world.database.name).await;
-    let request = world.create_request(properties(json!({})).await).await;
+    // A password that is wrong may be one that is being rotated.
+    let wrong = properties(json!({"password": "wrong"})).await;
+    let request = world.create_request(wrong.clone()).await;
     world.publish(&request).await;
-    pooler.logged("no more connections allowed").await;
+    worker.logged("authentication failed [08P01]").await;
+    let mut right = world.credentials();
+    right["host"] = json!("127.0.0.1");
+    right["port"] = json!(pooler.port);
+    world
+        .put_secret(wrong["DBSecret"].as_str().unwrap(), &right.to_string())
+        .await;
+    let created = world.answer(&request).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+
+    // It has no room for as long as another has it.
+    let id = created["PhysicalResourceId"].as_str().unwrap();
+    let delete = world.delete_request(wrong, id).await;
+    world.publish(&delete).await;
+    assert_eq!(world.answer(&delete).await["Status"], "SUCCESS");
+    let first = pooler.connect(&world.database.name).await;
+    let request = world
+        .create_request_of("Second", properties(json!({})).await)
+        .await;
+    world.publish(&request).await;
+    worker
+        .logged_times("no more connections allowed (max_client_conn) [08P01]", 5)
+        .await;
     drop(first);
     let created = world.answer(&request).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
+
+    // With a database that the server behind it has no more a resource is gone. One that led there before would say that
+    // the server does not let it in.
+    let fresh = Pooler::start(&world, Pooling::Transaction, 1).await;
+    let secret = fresh.secret(&world, json!({})).await;
+    let gone = json!({"DBSecret": secret, "Extensions": ["hstore"], "OnUnreachableDelete": "Fail"});
+    let drop = format!("DROP DATABASE \"{}\" WITH (FORCE)", world.database.name);
+    connect("postgres")
+        .await
+        .batch_execute(&drop)
+        .await
+        .unwrap();
+    let id = created["PhysicalResourceId"].as_str().unwrap();
+    let delete = world.delete_request_of("Second", gone, id).await;
+    world.publish(&delete).await;
+    let deleted = world.answer(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert!(
+        reason(&deleted).contains("does not exist [08P01]"),
+        "{deleted}"
+    );
 }

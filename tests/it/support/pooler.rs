@@ -23,7 +23,7 @@ pub(crate) enum Pooling {
 
 /// A pooler. It ends with the test.
 pub(crate) struct Pooler {
-    port: u16,
+    pub(crate) port: u16,
     directory: PathBuf,
     child: Child,
 }
@@ -105,14 +105,6 @@ impl Pooler {
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);
         client
-    }
-
-    /// Waits for a text in its log.
-    pub(crate) async fn logged(&self, text: &str) {
-        eventually(&format!("the pooler's log line {text:?}"), async || {
-            self.log().contains(text).then_some(())
-        })
-        .await;
     }
 
     fn log(&self) -> String {

@@ -18,7 +18,6 @@ use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
 use crate::causes::with_causes;
 use crate::credentials::AuthPolicy;
 use crate::fault::DatabaseError;
-use crate::ledger::Encoding;
 use crate::metrics::{Gauge, Held};
 use crate::secrets::Password;
 use crate::server::Target;
@@ -63,8 +62,6 @@ pub(super) struct Connection {
     client: ClientWrapper,
     /// What was found at its start; whether the database has a ledger is kept up to date.
     pub(super) start: SessionStart,
-    /// What the database can keep.
-    pub(super) encoding: Encoding,
     _permit: Permit,
     _open: Held,
 }
@@ -118,7 +115,7 @@ impl Connections {
 
     /// Connects to an address that the host leads to now, once it was seen to be one that is allowed: no later answer of
     /// DNS can lead elsewhere. Of several the first that serves is taken.
-    async fn connect(&self) -> Result<(ClientWrapper, Encoding), ConnectError> {
+    async fn connect(&self) -> Result<ClientWrapper, ConnectError> {
         let mut config = self.config.clone();
         let host = self.resolver.host();
         for ip in self.resolver.resolve().await? {
@@ -127,7 +124,6 @@ impl Connections {
         // Boxed: what the driver awaits is deep.
         let connecting = Box::pin(config.connect(self.streams()));
         let (client, connection) = connecting.await?;
-        let encoding = Encoding::of(connection.parameter("server_encoding"));
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(
@@ -136,7 +132,7 @@ impl Connections {
                 );
             }
         });
-        Ok((ClientWrapper::new(client, task), encoding))
+        Ok(ClientWrapper::new(client, task))
     }
 }
 
@@ -167,17 +163,16 @@ impl deadpool::managed::Manager for Connections {
         let permit = self.budget.permit(&self.make_room).await;
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
-            let (client, encoding) = self.connect().await?;
+            let client = self.connect().await?;
             let start = begin_session(&client).await?;
-            Ok((client, start, encoding))
+            Ok((client, start))
         };
-        let (client, start, encoding) = tokio::time::timeout(CREATE_TIMEOUT, made)
+        let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))?;
         Ok(Connection {
             client,
             start,
-            encoding,
             _permit: permit,
             _open: self.open.hold(),
         })

@@ -1,6 +1,6 @@
 //! Texts of requests in a ledger: a database keeps them in its own encoding, which may lack some of their characters, and no
-//! database keeps U+0000. What it cannot keep is written in ASCII, as PostgreSQL writes its own Unicode escapes:
-//! `U&'donn\00e9es'`. Pure.
+//! database keeps U+0000. They are written in ASCII, so that a dump of the ledger fits every database, with the escapes that
+//! PostgreSQL's own literals have: `U&'donn\00e9es'`. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,49 +11,29 @@ use serde_json::Value;
 const BEGIN: &str = "U&'";
 const END: char = '\'';
 
-/// Which characters a database keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// All of Unicode: UTF8, and SQL_ASCII, which keeps bytes.
-    Unicode,
-    /// ASCII, and some others.
-    Other,
+/// The text in ASCII.
+pub(crate) fn keep(text: &str) -> Cow<'_, str> {
+    let is_kept = |character: char| character != '\0' && character.is_ascii();
+    if text.chars().all(is_kept) && !text.starts_with(BEGIN) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = BEGIN.to_owned();
+    for character in text.chars() {
+        match u32::from(character) {
+            _ if character == '\\' => kept.push_str("\\\\"),
+            _ if is_kept(character) => kept.push(character),
+            // Writing to a String does not fail.
+            code @ ..=0xffff => drop(write!(kept, "\\{code:04x}")),
+            code => drop(write!(kept, "\\+{code:06x}")),
+        }
+    }
+    kept.push(END);
+    Cow::Owned(kept)
 }
 
-impl Encoding {
-    /// Of a server's `server_encoding`; a pooler may not say it.
-    pub(crate) fn of(server_encoding: Option<&str>) -> Self {
-        match server_encoding {
-            Some("UTF8" | "SQL_ASCII") => Self::Unicode,
-            Some(_) | None => Self::Other,
-        }
-    }
-
-    /// The text as the database can keep it.
-    pub(crate) fn keep<'a>(self, text: &'a str) -> Cow<'a, str> {
-        let is_kept =
-            |character: char| character != '\0' && (self == Self::Unicode || character.is_ascii());
-        if text.chars().all(is_kept) && !text.starts_with(BEGIN) {
-            return Cow::Borrowed(text);
-        }
-        let mut kept = BEGIN.to_owned();
-        for character in text.chars() {
-            match u32::from(character) {
-                _ if character == '\\' => kept.push_str("\\\\"),
-                _ if is_kept(character) => kept.push(character),
-                // Writing to a String does not fail.
-                code @ ..=0xffff => drop(write!(kept, "\\{code:04x}")),
-                code => drop(write!(kept, "\\+{code:06x}")),
-            }
-        }
-        kept.push(END);
-        Cow::Owned(kept)
-    }
-
-    /// The same for all texts of a document.
-    pub(crate) fn keep_all(self, document: &Value) -> Value {
-        each_text(document, &|text| self.keep(text))
-    }
+/// The same for all texts of a document.
+pub(crate) fn keep_all(document: &Value) -> Value {
+    each_text(document, &keep)
 }
 
 /// The text as it was.
@@ -133,16 +113,12 @@ mod tests {
 
     #[test]
     fn what_an_encoding_lacks_is_written_in_ascii() {
-        assert_eq!(
-            Encoding::Other.keep("données_日本"),
-            r"U&'donn\00e9es_\65e5\672c'"
-        );
-        assert_eq!(Encoding::Other.keep("a\\b"), "a\\b");
-        assert_eq!(Encoding::Other.keep("\\é🐘"), r"U&'\\\00e9\+01f418'");
-        assert_eq!(Encoding::Unicode.keep("données_日本"), "données_日本");
-        assert_eq!(Encoding::Unicode.keep("a\0é"), r"U&'a\0000é'");
+        assert_eq!(keep("données_日本"), r"U&'donn\00e9es_\65e5\672c'");
+        assert_eq!(keep("a\\b"), "a\\b");
+        assert_eq!(keep("\\é🐘"), r"U&'\\\00e9\+01f418'");
+        assert_eq!(keep("a\0"), r"U&'a\0000'");
         let document = json!({"é": ["日", 1, null, true]});
-        let ascii = Encoding::Other.keep_all(&document);
+        let ascii = keep_all(&document);
         assert_eq!(
             ascii.to_string(),
             r#"{"U&'\\00e9'":["U&'\\65e5'",1,null,true]}"#
@@ -167,12 +143,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_comes_back(text in ".*|U&'[\\\\'0-9a-z+]*'?") {
-            for encoding in [Encoding::Unicode, Encoding::Other] {
-                let stored = encoding.keep(&text).into_owned();
-                prop_assert_eq!(&kept(&stored), &text);
-                prop_assert!(!stored.contains('\0'));
-                prop_assert!(encoding == Encoding::Unicode || stored.is_ascii());
-            }
+            let stored = keep(&text).into_owned();
+            prop_assert_eq!(&kept(&stored), &text);
+            prop_assert!(stored.is_ascii() && !stored.contains('\0'));
         }
     }
 }

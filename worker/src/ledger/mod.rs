@@ -13,7 +13,7 @@ pub use sql::{Entry, ResyncEntry};
 
 pub use migrations::newest_version;
 
-pub(crate) use encoding::{Encoding, kept, read};
+pub(crate) use encoding::{keep, kept, read};
 pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
 pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
 pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};

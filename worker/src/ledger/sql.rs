@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
-use super::encoding::Encoding;
+use super::encoding::keep_all;
 use crate::plan::{Managed, Origin, ResourceKey, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`crate::plan::Ledger`].
@@ -92,8 +92,8 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The statements, each with its semicolon, for a database of this encoding.
-    pub(crate) fn sql(&self, encoding: Encoding) -> String {
+    /// The statements, each with its semicolon.
+    pub(crate) fn sql(&self) -> String {
         let data = json!({
             "physical_resource_id": self.physical_resource_id,
             "state": self.state,
@@ -106,7 +106,7 @@ impl Entry<'_> {
             self.resource,
             &escape_literal(&self.requested_at.to_rfc3339()),
             self.managed_after,
-            &encoding.keep_all(&data),
+            &keep_all(&data),
         );
         sql.push_str(&write_request(
             (
@@ -115,7 +115,7 @@ impl Entry<'_> {
                 self.request_id,
             ),
             &escape_literal(&self.requested_at.to_rfc3339()),
-            &encoding.keep_all(&json!({"outcome": self.outcome, "response": self.response})),
+            &keep_all(&json!({"outcome": self.outcome, "response": self.response})),
         ));
         write_extensions(&mut sql, self.managed_before, self.managed_after);
         sql
@@ -138,8 +138,8 @@ pub struct ResyncEntry<'a> {
 }
 
 impl ResyncEntry<'_> {
-    /// The statements, each with its semicolon, for a database of this encoding.
-    pub(crate) fn sql(&self, encoding: Encoding) -> String {
+    /// The statements, each with its semicolon.
+    pub(crate) fn sql(&self) -> String {
         let mut sql = String::new();
         if let Some((key, declared)) = self.baseline {
             let data = json!({
@@ -150,14 +150,14 @@ impl ResyncEntry<'_> {
                 "request_id": self.resync_id,
                 "changed_at": Utc::now(),
             });
-            let data = encoding.keep_all(&data);
+            let data = keep_all(&data);
             sql.push_str(&write_resource(key, "now()", self.managed_after, &data));
         }
         if let Some(result) = self.result {
             sql.push_str(&write_request(
                 (RESYNC, RESYNC, self.resync_id),
                 "now()",
-                &encoding.keep_all(&json!({"outcome": result, "response": null})),
+                &keep_all(&json!({"outcome": result, "response": null})),
             ));
         }
         for key in owners(self.managed_before).union(&owners(self.managed_after)) {

@@ -133,8 +133,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
     pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql(self.connection()?.encoding);
-        self.write_and_commit(&sql).await
+        self.write_and_commit(&entry.sql()).await
     }
 
     /// Writes what a re-sync came to, and commits: one round trip.
@@ -142,8 +141,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
-        let sql = entry.sql(self.connection()?.encoding);
-        self.write_and_commit(&sql).await
+        self.write_and_commit(&entry.sql()).await
     }
 
     /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
@@ -158,7 +156,7 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
-        let response = self.connection()?.encoding.keep(response);
+        let response = ledger::keep(response);
         let row = promptly(client.query_typed_one(
             ledger::KEEP_RESPONSE,
             &[
