@@ -14,7 +14,6 @@ use tracing::{info, warn};
 
 use self::decided::{decided, is_meant, is_newer};
 use self::keep::{keep, remember_deletion};
-use self::server_decides::{Ruling, ask, is_of_directory};
 use crate::database::{Applied, Pools, Scope};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
@@ -26,6 +25,7 @@ use crate::response::reason;
 
 pub use self::keep::keep_response;
 pub(crate) use self::script_check::check_scripts;
+pub(crate) use self::server_decides::{Question, Ruling, add_tle, ask, is_of_directory};
 
 /// Makes one pass.
 ///
@@ -97,10 +97,14 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         deletion_behavior: pass.deletion_behavior,
         policy: pass.policy,
     };
-    if pass.goal == Goal::Live && before.installed.contains_key("pg_tle") {
-        let functions = session.tle_functions().await?;
-        before.catalog.add_tle(&functions);
+    if pass.goal == Goal::Live {
+        add_tle(&mut session, &mut before).await?;
     }
+    let question = Question {
+        declarations: pass.declarations,
+        policy: pass.policy,
+        may_try: !pass.dry_run,
+    };
     let mut asked = 0..=pass.declarations.len();
     let mut plan = loop {
         let obstacle = match plan(&intent, &before, &ledger) {
@@ -109,7 +113,17 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
         };
         let budget = statement_budget(pass.until);
         let ruling = match asked.next() {
-            Some(_) => ask(&mut session, &scope, pass, &obstacle, &mut before, budget).await?,
+            Some(_) => {
+                ask(
+                    &mut session,
+                    &scope,
+                    question,
+                    &obstacle,
+                    &mut before,
+                    budget,
+                )
+                .await?
+            }
             None => Ruling::Agreed,
         };
         match (ruling, unread.take()) {
@@ -178,7 +192,8 @@ pub async fn reconcile(pools: &Pools, pass: &Pass<'_>) -> Result<PassEnd, PassEr
     let after = if plan.steps.is_empty() {
         before.clone()
     } else {
-        let after = session.observe(&scope).await?;
+        let mut after = session.observe(&scope).await?;
+        after.catalog.add(&before.catalog);
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
     };

@@ -6,7 +6,7 @@ mod connection_limits;
 mod database;
 mod database_names;
 mod deletes;
-mod offers;
+pub(crate) mod offers;
 mod poolers;
 mod refusals;
 mod version_numbers;

@@ -3,29 +3,31 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::asking::{Asking, may_pass};
 use super::assess::Findings;
 use super::declared::{declarations, declarers, is_met};
 use super::order::Order;
 use crate::database::{Pools, Scope, Session};
 use crate::events::DatabaseResult;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::fault::{Class, DatabaseError, classify};
+use crate::fault::DatabaseError;
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, Policy, Step, WholeLedger, drift, settle,
 };
-use crate::reconcile::check_scripts;
+use crate::reconcile::{add_tle, check_scripts, is_of_directory};
 use crate::response::reason;
 use crate::secrets::Password;
 use crate::server::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
-const STATEMENT_TIME: Duration = Duration::from_secs(900);
+pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(900);
 
-/// Does one database.
+/// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
+/// what the server offers.
 ///
 /// # Errors
 /// [`PassError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
@@ -36,10 +38,31 @@ pub(super) async fn resync(
     password: &Password,
     last: bool,
 ) -> Result<DatabaseResult, PassError> {
+    let error = match resync_by(pools, order, target, password, last, None).await {
+        Err(PassError::Database { error, step: None }) if is_of_directory(&error) => error,
+        other => return other,
+    };
+    warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+    resync_by(pools, order, target, password, last, Some(&error)).await
+}
+
+/// `unread` is why the server's list is not read.
+async fn resync_by(
+    pools: &Pools,
+    order: &Order<'_>,
+    target: &Target,
+    password: &Password,
+    last: bool,
+    unread: Option<&DatabaseError>,
+) -> Result<DatabaseResult, PassError> {
     let since = Instant::now();
+    let sees = |scope: Scope| match unread {
+        Some(_) => scope.and_installed().without_directory(),
+        None => scope.and_installed(),
+    };
     let mut session = pools.session(target, password).await?;
     let before = session
-        .begin(&Scope::default().and_installed(), STATEMENT_TIME)
+        .begin(&sees(Scope::default()), STATEMENT_TIME)
         .await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if let Some(older) = before
@@ -77,7 +100,8 @@ pub(super) async fn resync(
     };
     let mut findings = Findings::default();
     let declarers = declarers(&whole.resources, order.baseline, &mut findings);
-    let scope = Scope::of(&declarations(&declarers)).and_installed();
+    let scope = sees(Scope::of(&declarations(&declarers)));
+    findings.warnings.extend(unread.map(reason::of_unread_list));
     let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
     let mut observed = before;
     if !is_known
@@ -85,33 +109,44 @@ pub(super) async fn resync(
         .all(|declaration| is_met(declaration, &observed))
     {
         observed = session.observe(&scope).await?;
+        add_tle(&mut session, &mut observed).await?;
     }
+    let mut asking = Asking {
+        session: &mut session,
+        scope: &scope,
+        order,
+        target,
+        unread,
+        last,
+    };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
     if !order.is_repair() || observed.in_recovery {
         for declarer in &declarers {
-            note(
-                drift(declarer, &observed, &ledger, order.policy),
-                &mut findings,
-                target,
-                &observed,
-            );
+            let work = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
+            note(work, &mut findings, target, &observed);
         }
         if order.is_repair() && !findings.to_do.is_empty() {
             return Err(PassError::ReadOnly);
         }
     } else {
         for declarer in &declarers {
-            let mut work = drift(declarer, &observed, &ledger, order.policy);
+            let mut work = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
             let steps = std::mem::take(&mut work.steps);
             note(work, &mut findings, target, &observed);
-            let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
+            let session = &mut *asking.session;
+            let done = apply(session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;
-                check_scripts(&session, done.iter(), &observed).await?;
+                observed.catalog.add(&before.catalog);
+                check_scripts(session, done.iter(), &observed).await?;
             }
             let is_baseline = order
                 .baseline
@@ -244,11 +279,7 @@ async fn apply(
                 });
             }
         };
-        let may_pass = !matches!(
-            classify(&error, step.statement()),
-            Class::Permanent | Class::Prerequisite(_)
-        );
-        if may_pass && !last {
+        if !last && may_pass(&error, &step) {
             return Err(PassError::Database {
                 error,
                 step: Some(Box::new(step)),
