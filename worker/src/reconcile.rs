@@ -15,7 +15,6 @@ use tracing::{info, warn};
 
 use self::decided::{decided, is_meant, is_newer};
 use self::keep::{keep, remember_deletion};
-use self::server_decides::{Ruling, ask, is_of_directory};
 use crate::database::{Applied, Freshness, Pools};
 use crate::extension::{Ensure, Observed};
 use crate::failpoint;
@@ -30,6 +29,7 @@ use crate::response::reason;
 pub use self::keep::keep_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::script_check::check_scripts;
+pub(crate) use self::server_decides::{Question, Ruling, ask, is_of_directory};
 
 /// Makes one pass.
 ///
@@ -108,6 +108,11 @@ async fn transact(
     };
     let mut offer = OfferReader::new(pass.declarations, freshness);
     let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
+    let question = Question {
+        declarations: pass.declarations,
+        policy: pass.policy,
+        may_try: !pass.dry_run,
+    };
     let mut asked = 0..=pass.declarations.len();
     let mut plan = loop {
         let obstacle = match plan(&intent, &before, &ledger) {
@@ -124,7 +129,7 @@ async fn transact(
         }
         let budget = statement_budget(pass.until);
         let ruling = match asked.next() {
-            Some(_) => ask(&mut session, pass, &obstacle, &mut before, budget).await?,
+            Some(_) => ask(&mut session, question, &obstacle, &mut before, budget).await?,
             None => Ruling::Agreed,
         };
         match (ruling, unread.take()) {
@@ -243,7 +248,9 @@ async fn transact(
 }
 
 /// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
-fn unread(read: Result<(), DatabaseError>) -> Result<Option<DatabaseError>, DatabaseError> {
+pub(crate) fn unread(
+    read: Result<(), DatabaseError>,
+) -> Result<Option<DatabaseError>, DatabaseError> {
     match read {
         Ok(()) => Ok(None),
         Err(error) if is_of_directory(&error) => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Fixture, Worker, World};
 
 /// Has the catalogue of this database, and of no other, list what `body` returns.
-async fn list(world: &World, function: &str, body: &str) {
+pub(crate) async fn list(world: &World, function: &str, body: &str) {
     let columns = match function {
         "pg_available_extensions" => "OUT name name, OUT default_version text, OUT comment text",
         _ => {
@@ -20,6 +20,27 @@ async fn list(world: &World, function: &str, body: &str) {
          LANGUAGE plpgsql STABLE AS $$ BEGIN {body}; END $$"
     );
     world.database.execute(&sql).await;
+}
+
+/// Has pg_tle offer an extension. It is not packaged: this is what it leaves in the catalogue.
+pub(crate) async fn offer_by_tle(world: &World, shop: &str) {
+    Fixture::install(
+        "pg_tle",
+        "default_version = '1.4.0'\nschema = 'pgtle'\nrelocatable = false\n",
+        &[("1.4.0", "SELECT 1;")],
+    );
+    world
+        .database
+        .execute(&format!(
+            "CREATE EXTENSION pg_tle;
+             CREATE FUNCTION pgtle.\"{shop}.control\"() RETURNS text LANGUAGE sql AS
+             $o$SELECT $_pgtle_i_$default_version = '1.0'
+             comment = 'a shop'
+             $_pgtle_i_$$o$;
+             CREATE FUNCTION pgtle.\"{shop}--1.0.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;
+             CREATE FUNCTION pgtle.\"{shop}--1.0--1.1.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;"
+        ))
+        .await;
 }
 
 fn reason(answer: &Value) -> &str {
@@ -114,24 +135,7 @@ async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
 async fn what_pg_tle_offers_is_offered() {
     let world = World::new().await;
     let shop = format!("{}_shop", world.name);
-    // pg_tle is not packaged: this is what it leaves in the catalogue.
-    Fixture::install(
-        "pg_tle",
-        "default_version = '1.4.0'\nschema = 'pgtle'\nrelocatable = false\n",
-        &[("1.4.0", "SELECT 1;")],
-    );
-    world
-        .database
-        .execute(&format!(
-            "CREATE EXTENSION pg_tle;
-             CREATE FUNCTION pgtle.\"{shop}.control\"() RETURNS text LANGUAGE sql AS
-             $o$SELECT $_pgtle_i_$default_version = '1.0'
-             comment = 'a shop'
-             $_pgtle_i_$$o$;
-             CREATE FUNCTION pgtle.\"{shop}--1.0.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;
-             CREATE FUNCTION pgtle.\"{shop}--1.0--1.1.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;"
-        ))
-        .await;
+    offer_by_tle(&world, &shop).await;
     let _worker = Worker::start(&world, &[]);
     let plan = async |version: &str| {
         let properties = json!({

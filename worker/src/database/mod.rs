@@ -2,6 +2,7 @@
 
 mod budget;
 mod connection;
+mod connection_limit;
 mod error;
 mod guard;
 mod guarded_stream;

@@ -1,6 +1,7 @@
 //! What goes wrong with a database, and what to do about it. Pure: [`crate::database`] makes these out of the driver's
 //! errors.
 
+mod pooler;
 mod sqlstate;
 mod statement;
 
@@ -55,6 +56,19 @@ pub enum DatabaseError {
     /// PostgreSQL refused the log-in.
     #[error("{0}")]
     LogIn(Box<SqlError>),
+    /// The database admits no connections: its `CONNECTION LIMIT` is 0.
+    #[error(
+        "{} (its CONNECTION LIMIT is 0). Raise it (ALTER DATABASE … CONNECTION LIMIT), or name another database. [{}]",
+        .0.message, .0.sqlstate
+    )]
+    DatabaseLimit(Box<SqlError>),
+    /// The role's `CONNECTION LIMIT` is 0, or others have all of it.
+    #[error(
+        "{}. Its CONNECTION LIMIT is 0, or other sessions have all of it: raise it (ALTER ROLE … CONNECTION LIMIT), or name \
+         the secret of another role. [{}]",
+        .0.message, .0.sqlstate
+    )]
+    RoleLimit(Box<SqlError>),
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
@@ -103,7 +117,10 @@ impl DatabaseError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Sql(error) | Self::LogIn(error) => return Cow::Owned(error.sqlstate.clone()),
+            Self::Sql(error)
+            | Self::LogIn(error)
+            | Self::DatabaseLimit(error)
+            | Self::RoleLimit(error) => return Cow::Owned(error.sqlstate.clone()),
             Self::NoSuchHost(_) => "no_such_host",
             Self::Unreachable(..) => "unreachable",
             Self::Lost(..) => "lost",
@@ -126,7 +143,11 @@ impl DatabaseError {
 
     /// PostgreSQL's error fields, where it was PostgreSQL that refused.
     pub fn sql(&self) -> Option<&SqlError> {
-        if let Self::Sql(error) | Self::LogIn(error) = self {
+        if let Self::Sql(error)
+        | Self::LogIn(error)
+        | Self::DatabaseLimit(error)
+        | Self::RoleLimit(error) = self
+        {
             Some(error)
         } else {
             None

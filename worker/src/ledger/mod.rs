@@ -4,6 +4,7 @@
 //!
 //! Text of SQL alone: nothing here speaks to a server. `trust` says when what is there may be used.
 
+mod encoding;
 mod migrations;
 mod sql;
 mod trust;
@@ -12,6 +13,7 @@ pub use sql::{Entry, ResyncEntry};
 
 pub use migrations::newest_version;
 
+pub(crate) use encoding::{keep, kept, read};
 pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
 pub(crate) use sql::{KEEP_RESPONSE, READ, READ_WHOLE};
 pub(crate) use trust::{ABSENT, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};

@@ -12,39 +12,50 @@ use crate::extension::{
     UpdatePath, Version, VersionRequest,
 };
 use crate::fault::DatabaseError;
-use crate::pass::{Pass, PassError};
-use crate::plan::{Obstacle, Step};
+use crate::pass::PassError;
+use crate::plan::{Obstacle, Policy, Step};
+
+/// What may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// What is declared.
+    pub(crate) declarations: &'a [Declaration],
+    /// What the operator allows.
+    pub(crate) policy: &'a Policy,
+    /// Whether a script may run: one does to find out.
+    pub(crate) may_try: bool,
+}
 
 /// What PostgreSQL says of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ruling {
+pub(crate) enum Ruling {
     /// It can do what the catalogue does not know.
     Overruled,
     /// It refuses as well.
     Agreed,
-    /// There is no statement to ask by.
+    /// There is no statement to ask by, or it may not be tried.
     NotAsked,
 }
 
 /// Has PostgreSQL try what the catalogue does not know, takes it back, and adds what was learnt to what is observed. A
-/// script runs then: not in a dry run, not for what the operator does not allow, and behind the same check as any other.
+/// script runs then: not where nothing may be tried, not for what the operator does not allow, and behind the same check as
+/// any other.
 ///
 /// # Errors
 /// [`PassError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     session: &mut Session,
-    pass: &Pass<'_>,
+    question: Question<'_>,
     obstacle: &Obstacle,
     observed: &mut Observed,
     budget: Duration,
 ) -> Result<Ruling, PassError> {
-    let cascade = pass.policy.allows_all();
-    let Some(step) = disputed(pass.declarations, obstacle, observed, cascade) else {
+    let cascade = question.policy.allows_all();
+    let disputed = disputed(question.declarations, obstacle, observed, cascade);
+    let may_try = |step: &Step| question.may_try && question.policy.allows(step.extension());
+    let Some(step) = disputed.filter(may_try) else {
         return Ok(Ruling::NotAsked);
     };
-    if pass.dry_run || !pass.policy.allows(step.extension()) {
-        return Ok(Ruling::Agreed);
-    }
     check_scripts(session, std::iter::once(&step), observed).await?;
     match session.try_apply(&step, budget).await? {
         Ok(()) => {}
@@ -62,7 +73,7 @@ pub(super) async fn ask(
             };
         }
     }
-    let tried = session.observe(pass.declarations, observed).await?;
+    let tried = session.observe(question.declarations, observed).await?;
     session.take_back().await?;
     info!(
         sql = step.sql(),
@@ -74,7 +85,7 @@ pub(super) async fn ask(
 
 /// Whether the look failed for a control file: PostgreSQL reads those of all extensions, and one that is broken, or is
 /// being replaced, is hardly ever one that the request is about.
-pub(super) fn is_of_directory(error: &DatabaseError) -> bool {
+pub(crate) fn is_of_directory(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];

@@ -226,6 +226,9 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, place: &Target) -
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
         | DatabaseError::LocalAddress => format!("{address}: {error}."),
+        DatabaseError::DatabaseLimit(_) | DatabaseError::RoleLimit(_) => {
+            format!("{place}: {error}")
+        }
         DatabaseError::Lost(..)
         | DatabaseError::Busy
         | DatabaseError::Exhausted(_)

@@ -5,28 +5,30 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
+use super::asking::{Asking, may_pass};
 use super::assess::Findings;
 use super::declared::{declarations, declarers};
 use super::order::Order;
 use crate::database::{Freshness, Pools, Session};
 use crate::events::DatabaseResult;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::fault::{Class, DatabaseError, classify};
+use crate::fault::DatabaseError;
 use crate::ledger::{ResyncEntry, newest_version};
 use crate::pass::PassError;
 use crate::plan::{
     Declarer, Drift, Intent, Ledger, LiveResource, OfferParts, Policy, Step, WholeLedger, drift,
     settle,
 };
-use crate::reconcile::{OfferReader, check_scripts};
+use crate::reconcile::{OfferReader, check_scripts, unread};
 use crate::response::reason;
 use crate::secrets::Password;
 use crate::server::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
-const STATEMENT_TIME: Duration = Duration::from_secs(900);
+pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(900);
 
-/// Does one database.
+/// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
+/// what the server offers.
 ///
 /// # Errors
 /// [`PassError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
@@ -90,34 +92,47 @@ pub(super) async fn resync(
         extensions: true,
         ..OfferParts::default()
     };
-    offer.add(defaults, &mut session, &mut observed).await?;
-    offer.complete(&mut session, &mut observed).await?;
+    let mut unread = self::unread(offer.add(defaults, &mut session, &mut observed).await)?;
+    if unread.is_none() {
+        unread = self::unread(offer.complete(&mut session, &mut observed).await)?;
+    }
+    findings
+        .warnings
+        .extend(unread.as_ref().map(reason::of_unread_list));
+    let mut asking = Asking {
+        session: &mut session,
+        order,
+        target,
+        unread: unread.as_ref(),
+        last,
+    };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
     if !order.is_repair() || observed.in_recovery {
         for declarer in &declarers {
-            note(
-                drift(declarer, &observed, &ledger, order.policy),
-                &mut findings,
-                target,
-                &observed,
-            );
+            let work = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
+            note(work, &mut findings, target, &observed);
         }
         if order.is_repair() && !findings.to_do.is_empty() {
             return Err(PassError::ReadOnly);
         }
     } else {
         for declarer in &declarers {
-            let mut work = drift(declarer, &observed, &ledger, order.policy);
+            let mut work = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
             let steps = std::mem::take(&mut work.steps);
             note(work, &mut findings, target, &observed);
-            let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
+            let session = &mut *asking.session;
+            let done = apply(session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&declarations, &observed).await?;
-                check_scripts(&session, done.iter(), &observed).await?;
+                check_scripts(session, done.iter(), &observed).await?;
             }
             let is_baseline = order
                 .baseline
@@ -250,11 +265,7 @@ async fn apply(
                 });
             }
         };
-        let may_pass = !matches!(
-            classify(&error, step.statement()),
-            Class::Permanent | Class::Prerequisite(_)
-        );
-        if may_pass && !last {
+        if !last && may_pass(&error, &step) {
             return Err(PassError::Database {
                 error,
                 step: Some(Box::new(step)),

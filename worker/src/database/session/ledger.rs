@@ -1,11 +1,12 @@
 //! What a session reads in the ledger and writes there.
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
 use super::Session;
-use super::{document, last_row, untrusted};
+use super::{last_row, untrusted};
 use crate::database::connection::{SILENCE_TIMEOUT, promptly};
 use crate::database::transaction::PIN;
 use crate::fault::DatabaseError;
@@ -154,6 +155,7 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
+        let response = ledger::keep(response);
         let row = promptly(client.query_typed_one(
             ledger::KEEP_RESPONSE,
             &[
@@ -165,8 +167,12 @@ impl Session {
             ],
         ))
         .await?;
-        let kept = row.try_get(0)?;
+        let kept: String = row.try_get(0)?;
         self.write_and_commit("").await?;
-        Ok(kept)
+        Ok(ledger::kept(&kept).into_owned())
     }
+}
+
+pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
+    ledger::read(text).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
