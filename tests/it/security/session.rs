@@ -136,3 +136,38 @@ async fn a_setting_of_a_library_that_is_not_loaded_is_empty_and_an_applications_
         assert_eq!(seen, "|evil.payload", "{rank:?}");
     }
 }
+
+/// For a number or a flag an empty text is no value: it fails no transaction. Of a library that was loaded by then the
+/// number's own value is known.
+#[tokio::test]
+async fn a_number_of_a_library_and_what_takes_a_rank_fail_no_transaction() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in [Rank::Superuser, Rank::RdsMaster] {
+        let scene = Scene::new(&world, rank).await;
+        let name = &scene.database.name;
+        let watch = format!(
+            "CREATE EXTENSION pg_trgm; ALTER DATABASE \"{name}\" SET plpgsql.variable_conflict = 'use_column';
+             CREATE TABLE public.seen (setting text);
+             CREATE FUNCTION public.watch() RETURNS event_trigger SECURITY DEFINER SET search_path = pg_catalog LANGUAGE plpgsql AS $$
+               BEGIN
+                 PERFORM public.similarity('a', 'b');
+                 INSERT INTO public.seen VALUES
+                   (concat_ws('|', current_setting('pg_trgm.similarity_threshold'), current_setting('plpgsql.variable_conflict')));
+               END $$;
+             CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.watch()"
+        );
+        scene.database.execute(&watch).await;
+        let set = format!(
+            "SELECT public.similarity('a', 'b'); ALTER DATABASE \"{name}\" SET pg_trgm.similarity_threshold = 0.9"
+        );
+        scene.attacker().await.batch_execute(&set).await.unwrap();
+        for extensions in [json!(["hstore"]), json!(["hstore", "citext"])] {
+            let answer = world.create(scene.declare(&extensions)).await;
+            assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        }
+        let seen = "SELECT string_agg(setting, ',' ORDER BY ctid) FROM public.seen";
+        let seen = scene.database.text(seen).await;
+        assert_eq!(seen, "0.9|use_column,0.3|use_column", "{rank:?}");
+    }
+}
