@@ -111,8 +111,9 @@ async fn a_version_that_the_catalogue_does_not_know_is_gone_to_where_postgresql_
 #[tokio::test]
 async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
     let world = World::new().await;
-    let broken = "RAISE EXCEPTION 'syntax error in file \"/x/odd.control\" line 1, near token \"x\"' \
-                  USING ERRCODE = '42601'";
+    // As for a directory of that name, which PostgreSQL has no state of its own for.
+    let broken = "RAISE EXCEPTION 'input in flex scanner failed at file \"/x/odd.control\" line 1' \
+                  USING ERRCODE = 'XX000'";
     list(&world, "pg_available_extensions", broken).await;
     list(&world, "pg_available_extension_versions", broken).await;
     let _worker = Worker::start(&world, &[]);
@@ -126,6 +127,11 @@ async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
     let changes = answer["Data"]["Changes"].as_str().unwrap();
     assert!(changes.contains("created hstore"), "{changes}");
     assert!(changes.contains("odd.control"), "{changes}");
+    // A dry run tries nothing, and does not call unavailable what it could not look for.
+    let planned = world
+        .create(json!({"DBSecret": world.secret, "Extensions": ["cube"], "DryRun": true}))
+        .await;
+    assert!(reason(&planned).contains("odd.control"), "{planned}");
     // Which versions there are to choose from is not known.
     let refused = create(json!({"Name": "cube", "Version": "1.*"})).await;
     assert!(reason(&refused).contains("odd.control"), "{refused}");

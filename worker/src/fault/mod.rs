@@ -69,6 +69,9 @@ pub enum DatabaseError {
         .0.message, .0.sqlstate
     )]
     RoleLimit(Box<SqlError>),
+    /// PostgreSQL refused the ledger, or something of the database's own did.
+    #[error("the ledger (schema extension_worker) cannot be made: {0}")]
+    LedgerNotMade(Box<SqlError>),
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
@@ -120,7 +123,8 @@ impl DatabaseError {
             Self::Sql(error)
             | Self::LogIn(error)
             | Self::DatabaseLimit(error)
-            | Self::RoleLimit(error) => return Cow::Owned(error.sqlstate.clone()),
+            | Self::RoleLimit(error)
+            | Self::LedgerNotMade(error) => return Cow::Owned(error.sqlstate.clone()),
             Self::NoSuchHost(_) => "no_such_host",
             Self::Unreachable(..) => "unreachable",
             Self::Lost(..) => "lost",
@@ -146,7 +150,8 @@ impl DatabaseError {
         if let Self::Sql(error)
         | Self::LogIn(error)
         | Self::DatabaseLimit(error)
-        | Self::RoleLimit(error) = self
+        | Self::RoleLimit(error)
+        | Self::LedgerNotMade(error) = self
         {
             Some(error)
         } else {
@@ -174,7 +179,7 @@ pub struct SqlError {
 
 impl fmt::Display for SqlError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)?;
+        formatter.write_str(&self.message.replace('\n', "; "))?;
         for addition in [&self.detail, &self.hint].into_iter().flatten() {
             write!(
                 formatter,

@@ -198,7 +198,7 @@ pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
         DatabaseError::DatabaseLimit(_) => Class::ClosedDatabase,
         DatabaseError::RoleLimit(_) => Class::TransientAtMost(ROLE_LIMIT_RETRIES),
         DatabaseError::LogIn(error) => of_sql(error, LogIn),
-        DatabaseError::Sql(error) => of_sql(error, statement),
+        DatabaseError::Sql(error) | DatabaseError::LedgerNotMade(error) => of_sql(error, statement),
     }
 }
 

@@ -89,7 +89,9 @@ pub(crate) fn is_of_directory(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];
-    matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str()))
+    // Whatever keeps a file from being read, its name is said.
+    matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str())
+        || refused.message.contains(".control\""))
 }
 
 /// The statement that shows whether PostgreSQL can do what the catalogue does not know; none where there is no doubt.

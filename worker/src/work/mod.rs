@@ -159,7 +159,14 @@ impl Worker {
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
-        if let Some(response) = together(others, results, &mut outcomes)? {
+        let together = together(others, results, &mut outcomes);
+        // A dry run did nothing before.
+        let is_dry = work.properties.dry_run && !work.deleted;
+        let together = together.map_err(|trouble| match is_dry {
+            true => trouble,
+            false => trouble.after(&outcomes),
+        });
+        if let Some(response) = together? {
             return Ok(AttemptEnd::Answered(response));
         }
         let skipped = place.skipped.iter().map(|name| reason::of_skipped(name));
@@ -359,7 +366,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same. Where
+/// Adds every outcome; or of the troubles the one that trying again helps least. Where
 /// one of the databases keeps an answer, the request was answered with it: the list of databases changed since.
 fn together(
     databases: &[String],
@@ -378,7 +385,7 @@ fn together(
         .into_iter()
         .min_by_key(|trouble| trouble.class == Class::Transient);
     match worst {
-        Some(trouble) => Err(trouble.after(outcomes)),
+        Some(trouble) => Err(trouble),
         None => Ok(None),
     }
 }

@@ -109,7 +109,10 @@ impl Session {
                 let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
             }
-            _ => Ok(error),
+            _ => Ok(match error {
+                DatabaseError::Sql(refused) => DatabaseError::LedgerNotMade(refused),
+                other => other,
+            }),
         }
     }
 
