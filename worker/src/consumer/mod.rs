@@ -7,6 +7,7 @@
 mod batcher;
 mod in_flight;
 mod lease;
+mod message_span;
 mod poller;
 pub mod task_protection;
 
@@ -21,13 +22,13 @@ use tracing::{Instrument, error, info, warn};
 
 use self::batcher::Batcher;
 use self::in_flight::{InFlight, InFlightMessage};
+use self::message_span::message_span;
 use self::poller::Poller;
 use self::task_protection::TaskProtection;
 use crate::aws::sqs::{EntryError, Queue};
 use crate::handler::{Disposition, Handler};
 use crate::metrics::Metrics;
 use crate::process::health::Heartbeat;
-use crate::process::logging::message_span;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 
 /// How long an acknowledgement waits for others to go with it.
