@@ -33,6 +33,8 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
         ("PGSSLROOTCERT", "--ssl-root-cert", "/no/such/file"),
         ("RUST_LOG", "--log", "extension_worker=loud"),
         ("WORKER_RECEIVE_WAIT_SECONDS", "--receive-wait-seconds", "0"),
+        ("WORKER_RETRY_BUDGET_SECONDS", "--retry-budget-seconds", "0"),
+        // Its former name.
         ("WORKER_PATIENCE_SECONDS", "--patience-seconds", "0"),
         // What does not go together.
         ("WORKER_SERVER_CONCURRENCY", "--concurrency", "17"),

@@ -127,8 +127,7 @@ impl Handler {
         }
     }
 
-    /// Handles one message. What is logged belongs to the current span, which is told of the request: see
-    /// [`crate::process::logging::message_span`].
+    /// Handles one message. Records the request's fields in the current span, which the consumer opens for each message.
     pub async fn handle(&self, message: &Message) -> Disposition {
         let handling = self.metrics.handling();
         let (disposition, outcome) = self.process(message).await;

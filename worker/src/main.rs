@@ -67,6 +67,7 @@ pub(crate) async fn main() -> ExitCode {
 async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     settings.check()?;
     let server_limits = settings.requests_per_server();
+    let retry_budget = settings.retry_budget();
     tls::install_provider();
     let metrics = Metrics::default();
     let hosts = HostPatterns::new(settings.hosts);
@@ -158,7 +159,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             accounts: settings.accounts,
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
-            retry_budget: settings.patience_seconds,
+            retry_budget,
             places: usize::from(settings.concurrency),
         },
         signatures,

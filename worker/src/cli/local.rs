@@ -178,7 +178,7 @@ pub async fn run(
     let end = run_with_retries(executor, &request, settings.url.is_some())
         .await
         .map_err(|error| LocalError::Failed {
-            reason: error.full_reason().to_owned(),
+            reason: error.full_reason(),
             credentials: command.credentials.clone(),
         })?;
     let text = match &end {
@@ -218,9 +218,9 @@ async fn run_with_retries(
             Ok(end) => return Ok(end),
             Err(error) => error,
         };
-        let is_refused = error.class == Class::Credentials
+        let is_refused = error.class() == Class::Credentials
             && (has_own_password || started.elapsed() >= ROTATION_TIME);
-        let reason = error.reason.clone();
+        let reason = error.reason();
         let may_help = attempts.record(error, None) == Next::Again && !is_refused;
         let is_overtaken = may_help && attempts.is_in_a_race();
         if is_overtaken {

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use ::url::Url;
 use clap::parser::ValueSource;
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::credentials::{AuthMethod, HostPattern};
 use crate::plan::{ExtensionPattern, SchemaCheck};
+use crate::process::logging::LogFormat;
 use crate::process::tls::SslMode;
 use crate::request::Origin;
 use crate::request::text::{is_name, path, word};
@@ -108,17 +107,6 @@ pub enum Command {
     },
 }
 
-/// How logs are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-}
-
 /// The settings of `run`. AWS's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials …) are read by the SDK.
 #[derive(Debug, Clone, Args)]
 pub struct RunSettings {
@@ -171,9 +159,12 @@ pub struct RunSettings {
     /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
     #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_receives: u32,
-    /// How long a request is worked on before its message goes back to the queue.
-    #[arg(long, env = "WORKER_PATIENCE_SECONDS", default_value = "90", value_parser = seconds_from_1_to_3600)]
-    pub patience_seconds: Duration,
+    /// How long a request is tried again before its message goes back to the queue; unset: 90.
+    #[arg(long, env = "WORKER_RETRY_BUDGET_SECONDS", value_parser = seconds_from_1_to_3600)]
+    pub retry_budget_seconds: Option<Duration>,
+    /// The former name of --retry-budget-seconds, which counts where both are set.
+    #[arg(long, env = "WORKER_PATIENCE_SECONDS", hide = true, value_parser = seconds_from_1_to_3600)]
+    pub patience_seconds: Option<Duration>,
     /// For how long a message is hidden from other workers; it is extended while it is worked on.
     #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
     pub visibility_seconds: Duration,
@@ -225,6 +216,8 @@ pub struct RunSettings {
     pub trust: TrustSettings,
 }
 
+/// How long a request is tried again within one delivery, by default: longer than most failovers of RDS take.
+const RETRY_BUDGET: Duration = Duration::from_secs(90);
 /// Connections to PostgreSQL at the most, where nothing else is said.
 pub const CONNECTIONS: u16 = 200;
 /// Connections to one database at the most, where nothing else is said: workers wait for each other there in any case.
@@ -253,6 +246,13 @@ impl RunSettings {
             return Err("--server-concurrency (WORKER_SERVER_CONCURRENCY) must not be more than --concurrency (WORKER_CONCURRENCY)".to_owned());
         }
         Ok(())
+    }
+
+    /// How long a request is tried again within one delivery.
+    pub fn retry_budget(&self) -> Duration {
+        self.retry_budget_seconds
+            .or(self.patience_seconds)
+            .unwrap_or(RETRY_BUDGET)
     }
 
     /// How many messages of one server may be worked on at the same time.

@@ -142,6 +142,29 @@ fn by_hand(arguments: &[&str]) -> Result<LocalSettings, String> {
 }
 
 #[test]
+fn the_retry_budget_is_read_under_its_former_name_too() {
+    let budget = |arguments: &[&str]| {
+        let arguments = [
+            &["extension-worker", "run", "--queue-url", "http://h/q"],
+            arguments,
+        ]
+        .concat();
+        let command = CommandLine::try_read_from(arguments).unwrap().command;
+        let Command::Run(settings) = command else {
+            panic!("not run");
+        };
+        settings.retry_budget().as_secs()
+    };
+    assert_eq!(budget(&[]), 90);
+    assert_eq!(budget(&["--patience-seconds", "7"]), 7);
+    assert_eq!(budget(&["--retry-budget-seconds", "8"]), 8);
+    assert_eq!(
+        budget(&["--patience-seconds", "7", "--retry-budget-seconds", "8"]),
+        8
+    );
+}
+
+#[test]
 fn a_flag_goes_before_the_file_and_the_file_before_the_environment() {
     let text = "postgres://u:p@h/d?sslmode=require";
     let secret = by_hand(&["--secret", "s"]).unwrap();

@@ -8,6 +8,7 @@ mod batcher;
 mod in_flight;
 mod isolation;
 mod lease;
+mod message_span;
 mod poller;
 pub mod task_protection;
 
@@ -23,13 +24,13 @@ use tracing::{Instrument, error, info, warn};
 use self::batcher::Batcher;
 use self::in_flight::{InFlight, InFlightMessage};
 use self::isolation::Isolation;
+use self::message_span::message_span;
 use self::poller::Poller;
 use self::task_protection::TaskProtection;
 use crate::aws::sqs::{EntryError, Message, Queue};
 use crate::handler::{Disposition, Handler};
 use crate::metrics::Metrics;
 use crate::process::health::Heartbeat;
-use crate::process::logging::message_span;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 
 /// How long an acknowledgement waits for others to go with it.

@@ -2,12 +2,40 @@
 
 use std::sync::Arc;
 
-use super::rds_auth_token::Tokens;
+use super::rds_auth_token::{RdsAuthTokenError, Tokens};
 use super::secrets::{Password, Secret, SecretError, Secrets};
-use crate::credentials::AllowedHosts;
-use crate::execution::error::AttemptError;
+use super::{AllowedHosts, HostError};
 use crate::request::{Authentication, Properties};
 use crate::target::{Address, DEFAULT_PORT, Host, Target};
+
+/// Why there is no login.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The secret gives no credentials.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Neither the properties nor the secret of this name has a host.
+    #[error("neither the properties nor secret \"{0}\" names a host")]
+    NoHost(String),
+    /// The secret may not be sent to the host.
+    #[error("secret \"{secret}\" is not sent to the host")]
+    Host {
+        /// The secret's name.
+        secret: String,
+        /// Why not.
+        #[source]
+        error: HostError,
+    },
+    /// The secret of this name has no password.
+    #[error("secret \"{0}\" has no password")]
+    NoPassword(String),
+    /// The worker has no AWS credentials to sign a token with.
+    #[error("the worker has no AWS credentials")]
+    NoAwsCredentials,
+    /// The token was not made.
+    #[error("there is no token")]
+    Token(#[source] RdsAuthTokenError),
+}
 
 /// Where credentials come from.
 #[derive(Debug)]
@@ -53,14 +81,10 @@ impl Logins {
     /// Reads the secret, and signs a token where one is declared.
     ///
     /// # Errors
-    /// [`AttemptError`].
-    pub async fn log_in(&self, properties: &Properties) -> Result<Login, AttemptError> {
+    /// [`LoginError`].
+    pub async fn log_in(&self, properties: &Properties) -> Result<Login, LoginError> {
         let id = &properties.db_secret;
-        let secret = self
-            .secrets
-            .read(id)
-            .await
-            .map_err(|error| AttemptError::of_secret(&error))?;
+        let secret = self.secrets.read(id).await?;
         let login = self.login(properties, &secret).await;
         if login.is_err() {
             // Whoever adds what it lacks shall not have to wait for it to be read again.
@@ -95,17 +119,13 @@ impl Logins {
         &self,
         properties: &Properties,
         secret: &Arc<Secret>,
-    ) -> Result<Login, AttemptError> {
+    ) -> Result<Login, LoginError> {
         let id = &properties.db_secret;
         let host = properties
             .db_host
             .as_ref()
             .or(secret.host.as_ref())
-            .ok_or_else(|| {
-                AttemptError::permanent(format!(
-                    "DBHost: required, as secret \"{id}\" has no host."
-                ))
-            })?;
+            .ok_or_else(|| LoginError::NoHost(id.clone()))?;
         let port = properties.db_port.or(secret.port).unwrap_or(DEFAULT_PORT);
         let address = Address {
             host: host.clone(),
@@ -113,20 +133,20 @@ impl Logins {
         };
         if let Some(allowed) = &self.allowed_hosts {
             let checked = allowed.check(secret, &address).await;
-            checked.map_err(|error| AttemptError::of_host(&error, id))?;
+            checked.map_err(|error| LoginError::Host {
+                secret: id.clone(),
+                error,
+            })?;
         }
         let password = match properties.authentication {
-            Authentication::Password => secret.password.clone().ok_or_else(|| {
-                AttemptError::permanent(format!("DBSecret \"{id}\": has no field \"password\"."))
-            })?,
+            Authentication::Password => secret
+                .password
+                .clone()
+                .ok_or_else(|| LoginError::NoPassword(id.clone()))?,
             Authentication::Iam => {
-                let tokens = self.tokens.as_ref().ok_or_else(|| {
-                    AttemptError::permanent(
-                        "Authentication IAM: the worker has no AWS credentials.".to_owned(),
-                    )
-                })?;
+                let tokens = self.tokens.as_ref().ok_or(LoginError::NoAwsCredentials)?;
                 let signed = tokens.token(&address, &secret.username).await;
-                signed.map_err(|error| AttemptError::of_iam(&error))?
+                signed.map_err(LoginError::Token)?
             }
         };
         Ok(Login {

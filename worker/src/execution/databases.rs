@@ -82,7 +82,7 @@ impl Executor {
         old: &Properties,
         now: &ResolvedTarget,
     ) -> Result<Option<ResolvedTarget>, AttemptError> {
-        let login = match self.logins.log_in(old).await {
+        let login = match self.logins.log_in(old).await.map_err(AttemptError::from) {
             Ok(login) => login,
             Err(error) if can_be_left_unchanged(&error, true) => {
                 warn!(
@@ -139,10 +139,7 @@ impl Executor {
                 .map(|name| named(vec![name.clone()]))
                 .ok_or_else(|| {
                     self.logins.expire(login);
-                    AttemptError::permanent(format!(
-                        "DBName: required, as secret \"{}\" has no dbname.",
-                        properties.db_secret
-                    ))
+                    AttemptError::NoDatabaseName(properties.db_secret.clone())
                 }),
             Databases::All => self.list_databases(default, login).await,
         }
@@ -175,21 +172,22 @@ impl Executor {
                     return Ok(databases);
                 }
                 Err(error) => {
-                    let mut error =
-                        self.attempt_error(&ReconcileError::from(error), &target, login);
-                    // The others may be there: the resource is not gone with this one.
-                    let gone = error.class == Class::NoDatabase;
-                    error.gone &= !gone;
-                    if !gone && error.class != Class::ClosedDatabase {
+                    let error = ReconcileError::from(error);
+                    self.note_failure(&error, &target, login);
+                    let class = error.class();
+                    let error = AttemptError::ListDatabases {
+                        target,
+                        error: Box::new(error),
+                    };
+                    // The others may be there.
+                    if !matches!(class, Class::NoDatabase | Class::ClosedDatabase) {
                         return Err(error);
                     }
                     last = Some(error);
                 }
             }
         }
-        Err(last.unwrap_or_else(|| {
-            AttemptError::permanent("Databases: the server has none that can be asked.".to_owned())
-        }))
+        Err(last.unwrap_or(AttemptError::NoDatabaseToListIn))
     }
 }
 
@@ -197,8 +195,8 @@ impl Executor {
 /// that a move failed to go to, nothing is.
 fn can_be_left_unchanged(error: &AttemptError, is_here: bool) -> bool {
     let cannot_be = matches!(
-        error.class,
+        error.class(),
         Class::Permanent | Class::NoDatabase | Class::ClosedDatabase | Class::Prerequisite(_)
     );
-    !error.in_step && (cannot_be || !is_here)
+    !error.is_in_step() && (cannot_be || !is_here)
 }

@@ -62,7 +62,7 @@ impl DeliveryState {
         let permit = server_limits
             .acquire(address, self.is_final_receive)
             .await
-            .ok_or_else(|| AttemptError::crowded(address))?;
+            .ok_or_else(|| AttemptError::ServerLimit(address.clone()))?;
         *lock(&self.permit) = Some((address.clone(), permit));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::credentials::HostError;
+use crate::credentials::login::LoginError;
 use crate::credentials::rds_auth_token::RdsAuthTokenError;
 use crate::credentials::secrets::SecretError;
 use crate::plan::DatabaseOutcome;
@@ -12,166 +13,253 @@ use crate::response::reason;
 use crate::target::{Address, Target};
 
 /// Why an attempt failed.
-#[derive(Debug, Clone)]
-pub struct AttemptError {
-    /// What to do about it.
-    pub class: Class,
-    /// The SQLSTATE, or a word where there is none.
-    pub code: Cow<'static, str>,
-    /// The Reason.
-    pub reason: String,
-    /// The same with what a stack's author is not to learn, where there is such.
-    pub detail: Option<String>,
-    /// The secret, the host or the database does not exist: nothing of the resource is there.
-    pub gone: bool,
-    /// No connection can be made.
-    pub unreachable: bool,
-    /// A statement of a plan was refused: there was something to do.
-    pub in_step: bool,
-    /// The server does not answer, or not to the end.
-    pub failing: bool,
-    /// The server does not answer others, who have all its turns: this one need not try.
-    pub crowded: bool,
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// There is no login.
+    #[error("could not log in")]
+    Login(#[from] LoginError),
+    /// A transaction failed.
+    #[error("could not reconcile {target}")]
+    Reconcile {
+        /// The database.
+        target: Target,
+        /// Why it failed.
+        #[source]
+        error: Box<ReconcileError>,
+    },
+    /// The server's databases could not be listed. The resource is not gone with the one that they were listed in.
+    #[error("could not list databases in {target}")]
+    ListDatabases {
+        /// The database that was connected to.
+        target: Target,
+        /// Why it failed.
+        #[source]
+        error: Box<ReconcileError>,
+    },
+    /// As many requests as may wait for a server that does not answer: this one did not try.
+    #[error("enough requests wait for {0}")]
+    ServerLimit(Address),
+    /// Time ran out in the middle of the attempt, which waited for this.
+    #[error("time ran out")]
+    Timeout {
+        /// A secret, a server or a database.
+        waiting_for: Option<String>,
+    },
+    /// Neither the properties nor the secret of this name has a database.
+    #[error("neither the properties nor secret \"{0}\" names a database")]
+    NoDatabaseName(String),
+    /// No database of the server can be connected to for a list of all.
+    #[error("the server has no database to list the others in")]
+    NoDatabaseToListIn,
+    /// The server has no database but templates.
+    #[error("the server has no databases")]
+    NoDatabases,
+    /// A dry run cannot look at two places.
+    #[error("a dry run of a move")]
+    DryRunThatMoves,
+    /// An attempt failed that had changed other databases: the changes stay until the rollback's own request undoes them.
+    #[error("other databases were changed before: {changes}")]
+    AfterChanges {
+        /// What was done.
+        changes: String,
+        /// Why it failed.
+        #[source]
+        error: Box<AttemptError>,
+    },
 }
 
 impl AttemptError {
-    /// Time ran out in the middle of the attempt, which waited for this.
-    pub fn out_of_time(waiting: Option<&str>) -> Self {
-        Self {
-            class: Class::Transient,
-            code: Cow::Borrowed("timeout"),
-            reason: match waiting {
-                Some(what) => format!("{what}: there was no answer in time."),
-                None => "the request came when its time was nearly over.".to_owned(),
-            },
-            detail: None,
-            gone: false,
-            unreachable: false,
-            in_step: false,
-            failing: false,
-            crowded: false,
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Login(error) => class_of_login(error),
+            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => error.class(),
+            Self::ServerLimit(_) | Self::Timeout { .. } => Class::Transient,
+            Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => Class::Permanent,
+            Self::AfterChanges { error, .. } => error.class(),
         }
     }
 
-    /// Trying again never helps.
-    pub fn permanent(reason: String) -> Self {
-        Self {
-            class: Class::Permanent,
-            code: Cow::Borrowed("permanent"),
-            reason,
-            detail: None,
-            gone: false,
-            unreachable: false,
-            in_step: false,
-            failing: false,
-            crowded: false,
+    /// The SQLSTATE, or a word where there is none: the label of the retries' metric.
+    pub fn code(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
+                return error.code();
+            }
+            Self::AfterChanges { error, .. } => return error.code(),
+            Self::Login(LoginError::Secret(_)) => "secret",
+            Self::Login(LoginError::Host { .. }) => "host",
+            Self::Login(LoginError::Token(_)) => "token",
+            Self::Timeout { .. } => "timeout",
+            Self::Login(
+                LoginError::NoHost(_) | LoginError::NoPassword(_) | LoginError::NoAwsCredentials,
+            )
+            | Self::ServerLimit(_)
+            | Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => "permanent",
+        })
+    }
+
+    /// The Reason.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Login(error) => reason::of_login(error),
+            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
+                error.reason(target)
+            }
+            Self::ServerLimit(address) => reason::of_server_limit(address),
+            Self::Timeout { waiting_for } => reason::of_timeout(waiting_for.as_deref()),
+            Self::NoDatabaseName(secret) => reason::of_no_database_name(secret),
+            Self::NoDatabaseToListIn => reason::of_no_database_to_list_in(),
+            Self::NoDatabases => reason::of_no_databases(),
+            Self::DryRunThatMoves => reason::of_dry_run_that_moves(),
+            Self::AfterChanges { changes, error } => reason::with_changes(&error.reason(), changes),
         }
     }
 
-    /// Others wait already for a server that does not answer.
-    pub fn crowded(address: &Address) -> Self {
-        Self {
-            class: Class::Transient,
-            crowded: true,
-            ..Self::permanent(format!(
-                "{address} does not answer, and enough requests wait for it."
-            ))
+    /// The Reason, with what a stack's author is not to learn: for the log and the worker's operators.
+    pub fn full_reason(&self) -> String {
+        match self {
+            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
+                error.detail(target).unwrap_or_else(|| error.reason(target))
+            }
+            Self::AfterChanges { changes, error } => {
+                reason::with_changes(&error.full_reason(), changes)
+            }
+            Self::Login(_)
+            | Self::ServerLimit(_)
+            | Self::Timeout { .. }
+            | Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => self.reason(),
         }
     }
 
-    /// The secret gives no credentials.
-    pub fn of_secret(error: &SecretError) -> Self {
-        let class = match error {
-            SecretError::Unavailable { .. } => Class::Transient,
-            SecretError::NotFound { .. }
-            | SecretError::Denied { .. }
-            | SecretError::Unusable { .. } => Class::Permanent,
-        };
-        let gone = matches!(error, SecretError::NotFound { .. });
-        Self {
-            class,
-            code: Cow::Borrowed("secret"),
-            reason: format!("{error}."),
-            detail: None,
-            gone,
-            unreachable: false,
-            in_step: false,
-            failing: false,
-            crowded: false,
+    /// Whether the secret, the host or the database does not exist: nothing of the resource is there.
+    pub fn target_is_gone(&self) -> bool {
+        match self {
+            Self::Login(error) => matches!(error, LoginError::Secret(SecretError::NotFound { .. })),
+            Self::Reconcile { error, .. } => {
+                error.class() == Class::NoDatabase || is_no_such_host(error)
+            }
+            Self::ListDatabases { error, .. } => is_no_such_host(error),
+            Self::AfterChanges { error, .. } => error.target_is_gone(),
+            Self::ServerLimit(_)
+            | Self::Timeout { .. }
+            | Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => false,
         }
     }
 
-    /// The secret may not be sent to the server.
-    pub fn of_host(error: &HostError, secret: &str) -> Self {
-        let class = match error {
-            HostError::Refused(_) => Class::Permanent,
-            HostError::Unknown(_) => Class::Transient,
-        };
-        Self {
-            class,
-            code: Cow::Borrowed("host"),
-            ..Self::permanent(reason::of_host(error, secret))
+    /// Whether no connection can be made.
+    pub fn is_unreachable(&self) -> bool {
+        self.class() == Class::ClosedDatabase
+            || matches!(self.database_error(), Some(DatabaseError::Unreachable(..)))
+    }
+
+    /// Whether the server does not answer, or not to the end.
+    pub fn is_server_failure(&self) -> bool {
+        matches!(
+            self.database_error(),
+            Some(DatabaseError::Unreachable(..) | DatabaseError::Lost(..))
+        )
+    }
+
+    /// Whether the attempt did not try, as enough others wait for the server.
+    pub fn is_server_limit(&self) -> bool {
+        matches!(self, Self::ServerLimit(_))
+    }
+
+    /// Whether a statement of a plan was refused: there was something to do.
+    pub fn is_in_step(&self) -> bool {
+        match self {
+            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
+                matches!(**error, ReconcileError::Database { step: Some(_), .. })
+            }
+            Self::AfterChanges { error, .. } => error.is_in_step(),
+            Self::Login(_)
+            | Self::ServerLimit(_)
+            | Self::Timeout { .. }
+            | Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => false,
         }
     }
 
-    /// There is no token to log in with.
-    pub fn of_iam(error: &RdsAuthTokenError) -> Self {
-        let class = match error {
-            RdsAuthTokenError::Credentials(_) => Class::Transient,
-            RdsAuthTokenError::NotRds(_) | RdsAuthTokenError::Signing(_) => Class::Permanent,
-        };
-        Self {
-            class,
-            code: Cow::Borrowed("token"),
-            ..Self::permanent(format!("{error}."))
-        }
-    }
-
-    /// A pass came to nothing.
-    pub fn of_pass(error: &ReconcileError, target: &Target) -> Self {
-        let class = error.class();
-        let fault = if let ReconcileError::Database { error, .. } = error {
-            Some(error)
-        } else {
-            None
-        };
-        let no_host = matches!(fault, Some(DatabaseError::NoSuchHost(_)));
-        Self {
-            class,
-            code: error.code(),
-            reason: error.reason(target),
-            detail: error.detail(target),
-            gone: class == Class::NoDatabase || no_host,
-            unreachable: class == Class::ClosedDatabase
-                || matches!(fault, Some(DatabaseError::Unreachable(..))),
-            in_step: matches!(error, ReconcileError::Database { step: Some(_), .. }),
-            failing: matches!(
-                fault,
-                Some(DatabaseError::Unreachable(..) | DatabaseError::Lost(..))
-            ),
-            crowded: false,
-        }
-    }
-
-    /// Adds what was done in other databases: it stays until the rollback's own request undoes it.
-    pub fn after(mut self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
+    /// The same, after changes in other databases, where there were any.
+    pub fn after(self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
         let done: Vec<String> = outcomes
             .iter()
             .filter(|(_, outcome)| !outcome.changes.is_empty())
             .map(|(database, outcome)| format!("{database}: {}", outcome.changes.join(", ")))
             .collect();
-        if !done.is_empty() {
-            let done = done.join("; ");
-            self.reason = format!("{} Done before: {done}.", self.reason);
-            self.detail = self
-                .detail
-                .map(|detail| format!("{detail} Done before: {done}."));
+        if done.is_empty() {
+            return self;
         }
-        self
+        Self::AfterChanges {
+            changes: done.join("; "),
+            error: Box::new(self),
+        }
     }
 
-    /// All that is known, for the log and the worker's operators.
-    pub fn full_reason(&self) -> &str {
-        self.detail.as_deref().unwrap_or(&self.reason)
+    fn database_error(&self) -> Option<&DatabaseError> {
+        match self {
+            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
+                database_error(error)
+            }
+            Self::AfterChanges { error, .. } => error.database_error(),
+            Self::Login(_)
+            | Self::ServerLimit(_)
+            | Self::Timeout { .. }
+            | Self::NoDatabaseName(_)
+            | Self::NoDatabaseToListIn
+            | Self::NoDatabases
+            | Self::DryRunThatMoves => None,
+        }
     }
+}
+
+fn class_of_login(error: &LoginError) -> Class {
+    match error {
+        LoginError::Secret(SecretError::Unavailable { .. })
+        | LoginError::Host {
+            error: HostError::Unknown(_),
+            ..
+        }
+        | LoginError::Token(RdsAuthTokenError::Credentials(_)) => Class::Transient,
+        LoginError::Secret(
+            SecretError::NotFound { .. }
+            | SecretError::Denied { .. }
+            | SecretError::Unusable { .. },
+        )
+        | LoginError::Host {
+            error: HostError::Refused(_),
+            ..
+        }
+        | LoginError::Token(RdsAuthTokenError::NotRds(_) | RdsAuthTokenError::Signing(_))
+        | LoginError::NoHost(_)
+        | LoginError::NoPassword(_)
+        | LoginError::NoAwsCredentials => Class::Permanent,
+    }
+}
+
+fn database_error(error: &ReconcileError) -> Option<&DatabaseError> {
+    if let ReconcileError::Database { error, .. } = error {
+        Some(error)
+    } else {
+        None
+    }
+}
+
+fn is_no_such_host(error: &ReconcileError) -> bool {
+    matches!(database_error(error), Some(DatabaseError::NoSuchHost(_)))
 }

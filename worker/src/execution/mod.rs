@@ -116,11 +116,7 @@ impl Executor {
             .old
             .filter(|old| !old.has_same_target(execution.properties));
         if execution.properties.dry_run && moved_from.is_some() {
-            return Err(AttemptError::permanent(
-                "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. \
-                 Change them alone, or look at the other database with a resource of its own."
-                    .to_owned(),
-            ));
+            return Err(AttemptError::DryRunThatMoves);
         }
         let resolved = self.resolve_target(execution).await?;
         let end = self.attempt_at(execution, &resolved, moved_from).await;
@@ -143,9 +139,7 @@ impl Executor {
             login, databases, ..
         } = resolved;
         let [home, others @ ..] = databases.as_slice() else {
-            return Err(AttemptError::permanent(
-                "Databases: the server has none to work on.".to_owned(),
-            ));
+            return Err(AttemptError::NoDatabases);
         };
         let id = self.physical_id_on_success(execution, &login.address);
         let success_template = execution.header.map(|header| SuccessTemplate {
@@ -240,7 +234,7 @@ impl Executor {
         let reconciliation =
             execution.reconciliation(&self.policy, &target, login, &id, execution.deleted, None);
         let recorded = record_response(&self.pools, &reconciliation, response).await;
-        recorded.map_err(|error| self.attempt_error(&error, &target, login))
+        recorded.map_err(|error| self.reconcile_error(error, &target, login))
     }
 
     /// What a success calls the resource.
@@ -286,8 +280,9 @@ impl Executor {
         success_template: Option<SuccessTemplate<'_>>,
     ) -> Result<ReconcileResult, AttemptError> {
         let may_stay = execution.properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
-        let is_done =
-            |error: &AttemptError| error.gone || may_stay && error.class == Class::ClosedDatabase;
+        let is_done = |error: &AttemptError| {
+            error.target_is_gone() || may_stay && error.class() == Class::ClosedDatabase
+        };
         match self
             .reconcile(execution, login, database, true, success_template)
             .await
@@ -301,7 +296,7 @@ impl Executor {
                 let outcome = DatabaseOutcome {
                     notes: vec![format!(
                         "left as it is ({})",
-                        error.reason.trim_end_matches('.')
+                        error.reason().trim_end_matches('.')
                     )],
                     ..DatabaseOutcome::default()
                 };
@@ -330,16 +325,25 @@ impl Executor {
         let reconciliation =
             execution.reconciliation(&self.policy, &target, login, &id, deleted, success_template);
         let result = reconcile(&self.pools, &reconciliation).await;
-        result.map_err(|error| self.attempt_error(&error, &target, login))
+        result.map_err(|error| self.reconcile_error(error, &target, login))
     }
 
-    /// Why a pass failed; what led to it is looked at anew the next time.
-    pub(crate) fn attempt_error(
+    /// Why a transaction failed.
+    pub(crate) fn reconcile_error(
         &self,
-        error: &ReconcileError,
+        error: ReconcileError,
         target: &Target,
         login: &Login,
     ) -> AttemptError {
+        self.note_failure(&error, target, login);
+        AttemptError::Reconcile {
+            target: target.clone(),
+            error: Box::new(error),
+        }
+    }
+
+    /// Has what led to a failure looked at anew the next time: credentials and connections.
+    fn note_failure(&self, error: &ReconcileError, target: &Target, login: &Login) {
         let class = error.class();
         if matches!(error, ReconcileError::Database { error, .. } if error.sql().is_some()) {
             // It answered, if only to refuse.
@@ -358,7 +362,6 @@ impl Executor {
             // The next attempt gets a new connection, to a server that may have changed.
             self.pools.discard_idle(target);
         }
-        AttemptError::of_pass(error, target)
     }
 }
 
@@ -422,7 +425,7 @@ fn merge(
     }
     let worst = errors
         .into_iter()
-        .min_by_key(|error| error.class == Class::Transient);
+        .min_by_key(|error| error.class() == Class::Transient);
     match worst {
         Some(error) => Err(error),
         None => Ok(None),

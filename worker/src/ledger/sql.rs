@@ -89,6 +89,8 @@ pub struct Entry<'a> {
     pub managed_before: &'a BTreeMap<String, Managed>,
     /// Who owns what now.
     pub managed_after: &'a BTreeMap<String, Managed>,
+    /// When it is written.
+    pub changed_at: DateTime<Utc>,
 }
 
 impl Entry<'_> {
@@ -100,7 +102,7 @@ impl Entry<'_> {
             "declared": self.declared,
             "request_type": self.request_type,
             "request_id": self.request_id,
-            "changed_at": Utc::now(),
+            "changed_at": self.changed_at,
         });
         let mut sql = write_resource(
             self.resource,
@@ -135,6 +137,8 @@ pub struct ResyncEntry<'a> {
     pub managed_before: &'a BTreeMap<String, Managed>,
     /// Who owns what now.
     pub managed_after: &'a BTreeMap<String, Managed>,
+    /// When it is written.
+    pub changed_at: DateTime<Utc>,
 }
 
 impl ResyncEntry<'_> {
@@ -148,7 +152,7 @@ impl ResyncEntry<'_> {
                 "declared": declared,
                 "request_type": "Resync",
                 "request_id": self.resync_id,
-                "changed_at": Utc::now(),
+                "changed_at": self.changed_at,
             });
             let data = keep_all(&data);
             sql.push_str(&write_resource(key, "now()", self.managed_after, &data));

@@ -1,4 +1,4 @@
-//! Logs, on standard error: one span a message.
+//! Logs, on standard error.
 //!
 //! Whatever the filter asks for, other crates than this one write nothing below `OTHERS`: what they write there holds
 //! signatures, tokens, presigned URLs, headers and the texts of secrets (aws_sigv4 its canonical requests, aws_smithy and
@@ -6,21 +6,28 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::field::{self, Empty};
-use tracing::{Level, Span, error_span};
+use clap::ValueEnum;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::aws::sqs::Message;
-use crate::config::LogFormat;
-use crate::request::Traceparent;
-
 /// Whose logs may be as detailed as the filter asks for: the library's and the binaries'.
 const OURS: &str = "extension_worker";
 /// The most detailed level of all others.
 const OTHERS: Level = Level::INFO;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
 
 /// Whether a line of this target and level may be written at all.
 fn may_be_written(target: &str, level: Level) -> bool {
@@ -60,25 +67,6 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
             .init();
     }
     Ok(())
-}
-
-/// The span of all that is logged of a message, from its receipt to its acknowledgement. Its request is told to it when it
-/// is read.
-///
-/// Of the level of errors, so that it is there for whatever is logged at all.
-pub fn message_span(message: &Message) -> Span {
-    let trace = message.trace.as_ref();
-    error_span!(
-        "message",
-        message_id = message.id,
-        receive = message.receive_count,
-        trace_id = trace.map(Traceparent::trace_id),
-        traceparent = trace.map(field::display),
-        kind = Empty,
-        stack = Empty,
-        resource = Empty,
-        request = Empty,
-    )
 }
 
 #[cfg(test)]

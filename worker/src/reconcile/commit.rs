@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use tracing::info;
 
 use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
@@ -42,6 +43,7 @@ pub(super) async fn commit(
         response: response.as_ref().map(Response::text),
         managed_before: &ledger.managed,
         managed_after: managed,
+        changed_at: Utc::now(),
     };
     failpoint::at("before-commit");
     session.commit(&entry).await?;

@@ -147,17 +147,15 @@ impl ReconcileError {
     /// The Reason.
     pub fn reason(&self, target: &Target) -> String {
         match self {
-            Self::Plan { plan_error, server_version } => reason::of_plan_error(plan_error, target, server_version),
+            Self::Plan {
+                plan_error,
+                server_version,
+            } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
-            Self::ReadOnly => format!(
-                "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
-            ),
-            Self::Superseded => "a newer request of this resource was carried out already; this one changes nothing.".to_owned(),
+            Self::ReadOnly => reason::of_read_only(target),
+            Self::Superseded => reason::of_superseded(),
             Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
-            Self::NotConverged(steps) => {
-                let missing: Vec<String> = steps.iter().map(Step::sql).collect();
-                format!("{target}: PostgreSQL carried everything out, but still to do is: {}.", missing.join("; "))
-            }
+            Self::NotConverged(steps) => reason::of_not_converged(target, steps),
         }
     }
 }

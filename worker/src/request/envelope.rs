@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use super::read_with_numbers_as_text;
 use super::text::word;
-use crate::resync_protocol::RESYNC;
-use crate::sns_signature::SignedFields;
+
+/// `Type` of the message that asks for a re-sync.
+pub const RESYNC: &str = "Resync";
 
 /// Subject of a subscription's first message, which a topic sends of itself.
 const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
@@ -20,8 +21,8 @@ pub struct Envelope {
     pub topic_arn: Option<String>,
     /// When it was published; raw delivery says none.
     pub timestamp: Option<DateTime<Utc>>,
-    /// What SNS signed, not looked at yet; raw delivery has none.
-    pub signed: Option<SignedFields>,
+    /// The envelope's fields as they came, of which SNS signs some; raw delivery has none.
+    pub signed: Option<Map<String, Value>>,
 }
 
 /// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.
@@ -83,7 +84,7 @@ impl Envelope {
             message,
             topic_arn,
             timestamp,
-            signed: Some(SignedFields::new(outer)),
+            signed: Some(outer),
         })
     }
 }

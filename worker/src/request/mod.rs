@@ -19,7 +19,7 @@ mod tests;
 pub mod text;
 mod trace_context;
 
-pub use envelope::{Envelope, EnvelopeError};
+pub use envelope::{Envelope, EnvelopeError, RESYNC};
 pub use header::{RequestHeader, RequestType, StackId};
 pub use numbers::read_with_numbers_as_text;
 pub use operation::{HeaderError, Operation, Request, RequestError, Timing};

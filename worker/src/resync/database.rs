@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use tracing::info;
 
 use super::asking::{Asking, may_pass};
@@ -224,6 +225,7 @@ async fn commit(
         baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
         managed_before: &whole.managed,
         managed_after: &ledger.managed,
+        changed_at: Utc::now(),
     };
     session.commit_resync(&entry).await?;
     Ok(())

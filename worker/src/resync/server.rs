@@ -127,7 +127,7 @@ async fn resync_databases(
         Err(error) => {
             let failed = DatabaseResult {
                 server: error.1,
-                ..task.failed(None, error.0.full_reason().to_owned(), since)
+                ..task.failed(None, error.0.full_reason(), since)
             };
             // Whoever no longer listens gets the message again.
             drop(sender.send(failed).await);
@@ -171,14 +171,13 @@ async fn databases(
             at = Some(login.address.to_string());
             let databases = executor.databases(properties, &login).await?;
             executor.pools.remove(&login.target("postgres"));
-            Ok(databases)
+            Ok::<_, AttemptError>(databases)
         };
         match listed.await {
             Ok(databases) => return Ok((databases, at)),
             Err(error) => {
-                let next = attempts.record(AttemptError::clone(&error), None);
-                if next == Next::Never || !pauses.pause().await {
-                    return Err((error, at));
+                if attempts.record(error, None) == Next::Never || !pauses.pause().await {
+                    return Err((attempts.into_error(None), at));
                 }
             }
         }
@@ -214,22 +213,24 @@ async fn resync_with_retries(
             }
             Err(failed) => failed,
         };
+        let (is_in_step, is_server_failure) = (error.is_in_step(), error.is_server_failure());
+        let reason = error.full_reason();
         if !last {
-            if attempts.record(error.clone(), None) == Next::Again {
+            if attempts.record(error, None) == Next::Again {
                 last = !pauses.pause().await;
                 continue;
             }
             // One step that never works keeps no other from being carried out.
-            if error.in_step {
+            if is_in_step {
                 last = true;
                 continue;
             }
         }
-        failing.fetch_add(usize::from(error.failing), Relaxed);
+        failing.fetch_add(usize::from(is_server_failure), Relaxed);
         let target = login.map(|login| login.target(&database));
         return DatabaseResult {
             database: Some(database),
-            ..task.failed(target.as_ref(), error.full_reason().to_owned(), since)
+            ..task.failed(target.as_ref(), reason, since)
         };
     }
 }
@@ -242,14 +243,19 @@ async fn attempt(
     last: bool,
 ) -> Result<DatabaseResult, (AttemptError, Option<Login>)> {
     let logged_in = executor.logins.log_in(properties).await;
-    let login = logged_in.map_err(|error| (error, None))?;
+    let login = logged_in.map_err(|error| (error.into(), None))?;
     let permit = executor.server_limits.acquire(&login.address, true).await;
     let target = login.target(database);
     let result = resync(&executor.pools, task, &target, &login.password, last).await;
     drop(permit);
     // A fleet has more databases than a server has connections.
     executor.pools.remove(&target);
-    result.map_err(|error| (executor.attempt_error(&error, &target, &login), Some(login)))
+    result.map_err(|error| {
+        (
+            executor.reconcile_error(error, &target, &login),
+            Some(login),
+        )
+    })
 }
 
 /// A role whose secret has no password authenticates with IAM.

@@ -3,6 +3,5 @@
 pub mod event;
 mod request;
 
-pub use request::{
-    DEFAULT_BASELINE, RESYNC, ResyncMessage, ResyncTarget, baseline, resync_id, targets,
-};
+pub use crate::request::RESYNC;
+pub use request::{DEFAULT_BASELINE, ResyncMessage, ResyncTarget, baseline, resync_id, targets};

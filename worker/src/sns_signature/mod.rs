@@ -128,7 +128,7 @@ impl Signatures {
         envelope: &Envelope,
     ) -> Result<(), SignatureError> {
         let signed = envelope.signed.as_ref().ok_or(SignatureError::Raw)?;
-        let signature = signed
+        let signature = SignedFields::new(signed)
             .signature(self.origin.as_ref())
             .map_err(SignatureError::Fault)?;
         let certificate = certificates

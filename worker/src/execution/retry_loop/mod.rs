@@ -15,6 +15,7 @@ use super::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
 use crate::ledger::ResourceKey;
 use crate::metrics::Metrics;
 use crate::postgres_error::Class;
+use crate::process::error_chain::with_causes;
 use crate::process::retry::{POLICY, Retry, full_jitter, instant};
 use crate::request::{OnUnreachableDelete, Operation, Properties, Request, RequestHeader};
 use crate::response::{Response, Verdict, reason, unchanged_id, was_never_created};
@@ -113,7 +114,7 @@ pub async fn run_with_retries(
     let mut cut = None;
     let out_of_time = loop {
         if let Some(last) = &attempts.last {
-            metrics.retries.inc(&last.code);
+            metrics.retries.inc(&last.code());
         }
         // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
         let attempt = tokio::time::timeout_at(last_moment.into(), executor.attempt(&execution));
@@ -132,15 +133,19 @@ pub async fn run_with_retries(
             // Whoever gives the coordinates is given an answer.
             Ok(Ok(AttemptOutcome::Done(..))) => break true,
             Ok(Err(error)) => {
-                info!(reason = error.full_reason(), "the attempt failed");
-                let crowded = error.crowded;
-                if !crowded {
-                    state.record_answer(!error.failing);
+                info!(
+                    reason = error.full_reason(),
+                    error = with_causes(&error),
+                    "the attempt failed"
+                );
+                let is_over_limit = error.is_server_limit();
+                if !is_over_limit {
+                    state.record_answer(!error.is_server_failure());
                 }
                 if attempts.record(error, unreachable_until) == Next::Never {
                     break false;
                 }
-                if crowded {
+                if is_over_limit {
                     break true;
                 }
                 if attempts.is_in_a_race() && Instant::now() < retry_until {
@@ -164,7 +169,7 @@ pub async fn run_with_retries(
         state.record_answer(false);
         let left = last_moment.saturating_duration_since(Instant::now());
         let pause = pause_after(cut, delivery.receive_count).min(left / 3);
-        let reason = attempts.into_error(state.waiting_for()).reason;
+        let reason = attempts.into_error(state.waiting_for()).reason();
         info!(
             reason,
             ?cut,
@@ -178,7 +183,7 @@ pub async fn run_with_retries(
     let may_wait = out_of_time
         && retry_until < last_moment
         && !is_final_receive
-        && error.class != Class::Credentials;
+        && error.class() != Class::Credentials;
     if may_wait {
         let pause = full_jitter(MAX_PAUSE.min(left / 2));
         warn!(
@@ -248,7 +253,7 @@ async fn record_failure(
     error: &AttemptError,
     failed: Response,
 ) -> Response {
-    let is_unreachable = error.unreachable || error.class == Class::Credentials;
+    let is_unreachable = error.is_unreachable() || error.class() == Class::Credentials;
     if is_unreachable || execution.properties.dry_run || Instant::now() >= execution.until {
         return failed;
     }
@@ -299,12 +304,12 @@ impl Attempts {
         let same = self
             .last
             .as_ref()
-            .is_some_and(|last| last.class == error.class);
+            .is_some_and(|last| last.class() == error.class());
         self.in_a_row = if same { self.in_a_row + 1 } else { 1 };
         let since = self.since.filter(|_| same).unwrap_or_else(Instant::now);
         self.since = Some(since);
-        let next = match error.class {
-            Class::Transient if error.unreachable => match unreachable_until {
+        let next = match error.class() {
+            Class::Transient if error.is_unreachable() => match unreachable_until {
                 Some(until) if Instant::now() >= until => Next::Never,
                 Some(_) | None => Next::Again,
             },
@@ -328,13 +333,14 @@ impl Attempts {
     pub fn is_in_a_race(&self) -> bool {
         self.last
             .as_ref()
-            .is_some_and(|last| last.class == Class::Race)
+            .is_some_and(|last| last.class() == Class::Race)
     }
 
     /// What went wrong last; an attempt that time ended knows less of it than the one before.
     pub fn into_error(self, waiting: Option<String>) -> AttemptError {
-        self.last
-            .unwrap_or_else(|| AttemptError::out_of_time(waiting.as_deref()))
+        self.last.unwrap_or(AttemptError::Timeout {
+            waiting_for: waiting,
+        })
     }
 }
 
@@ -348,21 +354,21 @@ fn failure_reason(
     error: &AttemptError,
     out_of_time: bool,
 ) -> Result<String, String> {
-    let mut reason = error.reason.clone();
+    let mut reason = error.reason();
     if out_of_time {
         let waited = (Utc::now() - request.published_at).num_seconds();
-        reason = format!("{reason} Gave up after {waited} s.");
+        reason = reason::with_time(&reason, waited);
     }
     if !matches!(request.operation, Operation::Delete(_)) {
         return Ok(reason);
     }
     let unreachable_is_gone =
-        error.unreachable && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
+        error.is_unreachable() && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
     // What failed for good when it was to be created left nothing behind.
     let never_was = was_never_created(&request.header)
-        && !error.in_step
+        && !error.is_in_step()
         && matches!(
-            error.class,
+            error.class(),
             Class::Permanent
                 | Class::Prerequisite(_)
                 | Class::ClosedDatabase
@@ -370,7 +376,7 @@ fn failure_reason(
                 // A replica, most likely.
                 | Class::TransientAtMost(_)
         );
-    if error.gone || unreachable_is_gone || never_was {
+    if error.target_is_gone() || unreachable_is_gone || never_was {
         warn!(
             reason,
             "what the resource managed is gone, cannot be reached, or never was: it counts as deleted"

@@ -1,7 +1,14 @@
 //! The Reason that CloudFormation shows, and nothing else does: what is wrong, what would be right, where to look, and
 //! the SQLSTATE. Never a secret, a URL or a `Debug` print.
 
+mod attempt;
 mod refusal;
+
+pub use attempt::{
+    of_dry_run_that_moves, of_login, of_no_database_name, of_no_database_to_list_in,
+    of_no_databases, of_not_converged, of_read_only, of_server_limit, of_superseded, of_timeout,
+    with_changes, with_time,
+};
 
 use crate::credentials::HostError;
 use crate::extension::{ExtensionName, Version, VersionRequest};

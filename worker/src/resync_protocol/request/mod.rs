@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::event::Mode;
 use crate::extension::Declaration;
+use crate::request::RESYNC;
 use crate::request::explain::explain;
 use crate::request::properties::{
     Databases, Properties, PropertiesError, databases, invalid, secret as secret_id, without_nulls,
@@ -16,8 +17,6 @@ use crate::request::property_types::{DatabaseList, Port, Text};
 use crate::request::text::is_name;
 use crate::target::Host;
 
-/// The message's `Type`.
-pub const RESYNC: &str = "Resync";
 /// Under which name the ledger remembers who declared the baseline, where the message says none.
 pub const DEFAULT_BASELINE: &str = "baseline";
 

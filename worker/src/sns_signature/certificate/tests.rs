@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::SignedFields;
 use super::*;
 use crate::request::Envelope;
 
@@ -50,7 +51,9 @@ fn fault(result: Result<SigningCertificate, CertificateError>) -> String {
 
 fn signature(envelope: &Value) -> Signature {
     let envelope = Envelope::open(&envelope.to_string(), &[]).unwrap();
-    envelope.signed.unwrap().signature(None).unwrap()
+    SignedFields::new(&envelope.signed.unwrap())
+        .signature(None)
+        .unwrap()
 }
 
 #[test]

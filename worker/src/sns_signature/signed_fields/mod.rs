@@ -54,8 +54,8 @@ pub enum SignatureFieldError {
 }
 
 /// The envelope's fields as they came: what is signed are these texts, not what they mean.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SignedFields(Map<String, Value>);
+#[derive(Debug, Clone, Copy)]
+pub struct SignedFields<'a>(&'a Map<String, Value>);
 
 /// A signature, what it is of, and whose it shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +70,9 @@ pub struct Signature {
     pub certificate: CertificateUrl,
 }
 
-impl SignedFields {
-    pub(crate) fn new(envelope: Map<String, Value>) -> Self {
+impl<'a> SignedFields<'a> {
+    /// Takes the fields of an envelope, none of them looked at yet.
+    pub fn new(envelope: &'a Map<String, Value>) -> Self {
         Self(envelope)
     }
 

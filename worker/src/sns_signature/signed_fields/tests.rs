@@ -24,7 +24,7 @@ fn envelope() -> Value {
 }
 
 fn read(envelope: Value) -> Result<Signature, SignatureFieldError> {
-    SignedFields::new(envelope.as_object().unwrap().clone()).signature(None)
+    SignedFields::new(envelope.as_object().unwrap()).signature(None)
 }
 
 fn with(field: &str, value: Value) -> Result<Signature, SignatureFieldError> {

@@ -1,0 +1,25 @@
+//! The span in which everything about one message is logged.
+
+use tracing::field::{self, Empty};
+use tracing::{Span, error_span};
+
+use crate::aws::sqs::Message;
+use crate::request::Traceparent;
+
+/// Opens the span of a message, from its receipt to its acknowledgement. The handler records the request's fields in it.
+///
+/// Of the level of errors, so that it is there for whatever is logged at all.
+pub(super) fn message_span(message: &Message) -> Span {
+    let trace = message.trace.as_ref();
+    error_span!(
+        "message",
+        message_id = message.id,
+        receive = message.receive_count,
+        trace_id = trace.map(Traceparent::trace_id),
+        traceparent = trace.map(field::display),
+        kind = Empty,
+        stack = Empty,
+        resource = Empty,
+        request = Empty,
+    )
+}

@@ -1,0 +1,90 @@
+//! Reasons of what goes wrong before and around a transaction: the login, the databases, time.
+
+use super::of_host;
+use crate::credentials::login::LoginError;
+use crate::plan::Step;
+use crate::target::{Address, Target};
+
+/// Why there is no login.
+pub fn of_login(error: &LoginError) -> String {
+    match error {
+        LoginError::Secret(error) => format!("{error}."),
+        LoginError::NoHost(secret) => {
+            format!("DBHost: required, as secret \"{secret}\" has no host.")
+        }
+        LoginError::Host { secret, error } => of_host(error, secret),
+        LoginError::NoPassword(secret) => {
+            format!("DBSecret \"{secret}\": has no field \"password\".")
+        }
+        LoginError::NoAwsCredentials => {
+            "Authentication IAM: the worker has no AWS credentials.".to_owned()
+        }
+        LoginError::Token(error) => format!("{error}."),
+    }
+}
+
+/// Time ran out while this was waited for.
+pub fn of_timeout(waiting_for: Option<&str>) -> String {
+    match waiting_for {
+        Some(what) => format!("{what}: there was no answer in time."),
+        None => "the request came when its time was nearly over.".to_owned(),
+    }
+}
+
+/// As many requests wait for the server as may.
+pub fn of_server_limit(address: &Address) -> String {
+    format!("{address} does not answer, and enough requests wait for it.")
+}
+
+/// Neither the properties nor the secret names a database.
+pub fn of_no_database_name(secret: &str) -> String {
+    format!("DBName: required, as secret \"{secret}\" has no dbname.")
+}
+
+/// `Databases: "*"` of a server that has none to list them in.
+pub fn of_no_database_to_list_in() -> String {
+    "Databases: the server has none that can be asked.".to_owned()
+}
+
+/// `Databases` of a server that has none but templates.
+pub fn of_no_databases() -> String {
+    "Databases: the server has none to work on.".to_owned()
+}
+
+/// A dry run of an Update that names other databases than before.
+pub fn of_dry_run_that_moves() -> String {
+    "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. Change them alone, or \
+     look at the other database with a resource of its own."
+        .to_owned()
+}
+
+/// The server is a replica.
+pub fn of_read_only(target: &Target) -> String {
+    format!(
+        "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
+    )
+}
+
+/// A newer request was carried out already.
+pub fn of_superseded() -> String {
+    "a newer request of this resource was carried out already; this one changes nothing.".to_owned()
+}
+
+/// PostgreSQL carried the plan out, and the database is not as declared.
+pub fn of_not_converged(target: &Target, steps: &[Step]) -> String {
+    let missing: Vec<String> = steps.iter().map(Step::sql).collect();
+    format!(
+        "{target}: PostgreSQL carried everything out, but still to do is: {}.",
+        missing.join("; ")
+    )
+}
+
+/// The same, with what was done in other databases.
+pub fn with_changes(reason: &str, changes: &str) -> String {
+    format!("{reason} Done before: {changes}.")
+}
+
+/// The same, with how long the request was tried.
+pub fn with_time(reason: &str, seconds: i64) -> String {
+    format!("{reason} Gave up after {seconds} s.")
+}
