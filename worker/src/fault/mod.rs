@@ -1,6 +1,7 @@
 //! What goes wrong with a database, and what to do about it. Pure: [`crate::database`] makes these out of the driver's
 //! errors.
 
+pub mod reference;
 mod sqlstate;
 mod statement;
 

@@ -1,6 +1,6 @@
 //! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
 //!
-//! What stands behind `///` here is what the README and the JSON Schema say of a property, see [`super::reference`].
+//! What stands behind `///` here is what `docs/properties.md` and the JSON Schema say of a property, see [`super::reference`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
