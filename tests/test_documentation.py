@@ -9,7 +9,7 @@ from pages import REPOSITORY
 
 PAGES = pages.pages()
 
-# Where a command of make is run, or what runs the same in a smaller form.
+# Where a command of make is run; or, as it takes long or needs a person, what runs the same in parts or in a smaller form.
 MAKE = {
     "check": ".ci/run",
     "test": ".ci/run",
@@ -17,8 +17,8 @@ MAKE = {
     "image-contents": ".github/workflows/check.yaml",
     "demo": "tests/documentation.py",
     "demo-stop": "tests/documentation.py",
-    "it": "tests/README.md",
-    "it-stop": "tests/README.md",
+    "it": "tests/it/main.rs",
+    "it-stop": "localstack/services.py",
     "reference": "worker/examples/reference.rs",
     "rds-bundle": "worker/image/test_rds_bundle.py",
     "histories": "tests/it/histories/mod.rs",
@@ -134,6 +134,12 @@ class Commands(unittest.TestCase):
                         self.assertTrue(f"\n{words[1]}:" in makefile, "no such target")
                         self.assertIn(words[1], MAKE)
                         self.assertTrue((REPOSITORY / MAKE[words[1]]).exists())
+
+    def test_what_runs_a_target_by_its_name_does_so(self) -> None:
+        for target, place in MAKE.items():
+            if place.startswith("."):
+                with self.subTest(target=target):
+                    self.assertTrue(f"make {target}" in (REPOSITORY / place).read_text())
 
     def test_every_target_of_make_has_a_comment_and_is_known_here(self) -> None:
         makefile = (REPOSITORY / "Makefile").read_text()
