@@ -154,20 +154,20 @@ def run(block: Block, place: Path, environment: dict[str, str]) -> None:
         query(block)
         return
     lines = [line for line in block.text.splitlines() if not DONE.match(line)]
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail"],
-        input=PREAMBLE + "\n".join(lines) + "\n",
+    shell = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", PREAMBLE + "\n".join(lines)],
         cwd=place,
         env=environment,
-        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
-        text=True,
-        timeout=BLOCK_SECONDS,
-        check=False,
     )
-    print(done.stdout, flush=True)
-    if done.returncode:
-        raise Failure(f"{block.place}: exit code {done.returncode}")
+    try:
+        code = shell.wait(BLOCK_SECONDS)
+    except subprocess.TimeoutExpired:
+        shell.kill()
+        raise Failure(f"{block.place}: not over after {BLOCK_SECONDS} s") from None
+    if code:
+        raise Failure(f"{block.place}: exit code {code}")
 
 
 def query(block: Block) -> None:

@@ -204,9 +204,8 @@ fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
         let flag = format!("`--{long}`");
         let defaults = argument.get_default_values().iter();
         let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
-        let is_default = |cell: &str| {
-            defaults.is_empty() || cell.contains(&format!("`{}`", defaults.join(",")))
-        };
+        let is_default =
+            |cell: &str| defaults.is_empty() || cell.contains(&format!("`{}`", defaults.join(",")));
         let Some(variable) = argument.get_env() else {
             if name == "resync" {
                 assert!(resync.contains(&format!("`--{long}")), "{name} {flag}");
@@ -225,7 +224,10 @@ fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
             .unwrap_or_else(|| panic!("docs/settings.md has no row for {variable}, {flag}"));
         unknown.retain(|cell| *cell != row[0]);
         assert!(row[0] == flag || row[1].contains(&flag), "{row:?}: {flag}");
-        assert!(is_default(row[2]), "{variable}: the default is {defaults:?}");
+        assert!(
+            is_default(row[2]),
+            "{variable}: the default is {defaults:?}"
+        );
     }
     assert_eq!(unknown, [""; 0], "these are no settings");
 }
