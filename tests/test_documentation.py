@@ -31,6 +31,11 @@ PATH = re.compile(r"`((?:worker|tests|templates|localstack|docs|\.github|\.ci)/[
 # `file`: `name`, `name`; the names are what the file defines.
 DEFINED = re.compile(r"`([\w./-]+\.(?:rs|py))`:((?:(?:,| and)? `[\w:!]+`)+)")
 VARIABLE = re.compile(r"\bWORKER_[A-Z_]*[A-Z]\b")
+ALARM = re.compile(r"`(\w+Alarm)`")
+# The command that only an AWS account can run: its template, and the parameters that it sets.
+DEPLOY = re.compile(r"--template-file (\S+).*--parameter-overrides (.*)")
+# Words that no manual of AWS or PostgreSQL uses so.
+DIALECT = re.compile(r"\b(told|whoever|nobody|so many|can be relied on)\b", re.IGNORECASE)
 # "`module`: a_test…" of docs/security.md.
 TESTS = re.compile(r"`([\w./]+)`: ([a-z_0-9]+)…")
 
@@ -80,6 +85,22 @@ class Pages(unittest.TestCase):
                 with self.subTest(page=page, setting=name):
                     self.assertTrue(name in known, "the code does not read it")
 
+    def test_every_alarm_is_in_the_template(self) -> None:
+        template = (REPOSITORY / "templates/worker.yaml").read_text()
+        for page, text in PAGES.items():
+            for alarm in ALARM.findall(text):
+                with self.subTest(page=page, alarm=alarm):
+                    self.assertTrue(f"\n  {alarm}:\n" in template, "no such alarm")
+
+    def test_the_language_is_plain(self) -> None:
+        for page, text in PAGES.items():
+            for number, line in enumerate(pages.prose(text).splitlines(), start=1):
+                # The help texts of metrics are those of the code.
+                if line.startswith("| `extension_worker_"):
+                    continue
+                with self.subTest(page=page, line=number):
+                    self.assertIsNone(DIALECT.search(line))
+
     def test_every_test_of_the_threat_model_exists(self) -> None:
         found = TESTS.findall(PAGES["docs/security.md"])
         self.assertGreater(len(found), 15)
@@ -117,6 +138,18 @@ class Commands(unittest.TestCase):
                     self.assertIn(block.language, ("sh", "sql"))
                     self.assertIsNotNone(block.mark, "no <!-- commands: … --> before it")
                     self.assertRegex(block.mark or "", r"^(make|run|AWS account: \w.{15,})$")
+
+    def test_a_command_for_an_account_sets_parameters_of_its_template(self) -> None:
+        deployments = 0
+        for page, text in PAGES.items():
+            for block in pages.blocks(page, text):
+                for path, overrides in DEPLOY.findall(block.text.replace("\\\n", " ")):
+                    template = (REPOSITORY / path).read_text()
+                    for parameter in re.findall(r"(\w+)=", overrides):
+                        deployments += 1
+                        with self.subTest(block=block.place, parameter=parameter):
+                            self.assertTrue(f"\n  {parameter}:\n" in template, "no such parameter")
+        self.assertGreater(deployments, 3)
 
     def test_every_target_of_make_exists_and_is_run_somewhere(self) -> None:
         makefile = (REPOSITORY / "Makefile").read_text()
