@@ -172,7 +172,7 @@ class Commands(unittest.TestCase):
         for target, place in MAKE.items():
             if place.startswith("."):
                 with self.subTest(target=target):
-                    self.assertTrue(f"make {target}" in (REPOSITORY / place).read_text())
+                    self.assertRegex((REPOSITORY / place).read_text(), rf"make {target}(?![\w-])")
 
     def test_every_target_of_make_has_a_comment_and_is_known_here(self) -> None:
         makefile = (REPOSITORY / "Makefile").read_text()
