@@ -2,6 +2,7 @@
 //! errors.
 
 mod pooler;
+pub mod reference;
 mod sqlstate;
 mod statement;
 

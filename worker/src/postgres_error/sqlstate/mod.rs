@@ -44,7 +44,7 @@ const ROLE_LIMIT_RETRIES: u32 = 8;
 
 /// What an error must say for a row to fit.
 #[derive(Debug, Clone, Copy)]
-enum Says {
+pub(super) enum Says {
     Anything,
     /// The message, the detail or the hint holds it.
     This(&'static str),
@@ -62,7 +62,7 @@ const ANY: &[Statement] = &[];
 const OF_INSTALLED: &[Statement] = &[SetSchema, Drop];
 
 /// `(statements, or none for any; SQLSTATE or its class; what the error says; what to do)`; the first row that fits counts.
-const TABLE: &[(&[Statement], &str, Says, Class)] = &[
+pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     // Whatever the state and the words are: the setting's name is never translated.
     (
         ANY,
