@@ -14,7 +14,7 @@ use super::PoolSettings;
 use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
-use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
+use super::transaction::{SESSION_BEGIN, SessionStart, session_start};
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
 use crate::metrics::{Gauge, GaugeGuard};
@@ -197,7 +197,8 @@ impl deadpool::managed::Manager for Connections {
 
 async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
     let begin = client.batch_execute(SESSION_BEGIN);
-    let (begun, messages) = join(begin, client.simple_query(SESSION_START)).await;
+    let start = session_start();
+    let (begun, messages) = join(begin, client.simple_query(&start)).await;
     begun?;
     let messages = messages?;
     let document = messages.iter().find_map(|message| {

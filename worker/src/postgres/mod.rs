@@ -4,6 +4,7 @@ mod connection;
 mod error;
 mod guard;
 mod guarded_stream;
+mod library_settings;
 mod limit;
 mod observe;
 mod pool;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
+use super::library_settings;
 use crate::ledger;
 
 /// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
@@ -43,7 +44,7 @@ const FIXED: &[(&str, &str)] = &[
     ("tcp_keepalives_count", "3"),
 ];
 
-/// What makes the answer to [`SESSION_START`] the server's own, in a message of its own: the time that a statement may take is
+/// What makes the answer to [`session_start`] the server's own, in a message of its own: the time that a statement may take is
 /// that which held at the beginning of its message.
 pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
     SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
@@ -53,18 +54,20 @@ pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 100
 ///
 /// What a database, or the role itself, sets beside [`FIXED`] is
 /// listed with PostgreSQL's own value for it, so that it can be set back: what the server's configuration file says beneath
-/// cannot be read. What only a superuser can set stays, and so do settings of libraries that are not loaded yet. The path of
+/// cannot be read. What only a superuser can set stays; of libraries that are not loaded see [`library_settings`]. The path of
 /// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
 /// role, or a superuser.
-pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
+pub(super) fn session_start() -> String {
+    format!("SAVEPOINT begun; RELEASE SAVEPOINT begun;
 WITH s AS MATERIALIZED (SELECT name, context, unit, source, boot_val, reset_val FROM pg_settings)
 SELECT json_build_object(
   'in_recovery', pg_is_in_recovery(),
   'has_ledger', to_regclass('extension_worker.ledger') IS NOT NULL,
   'timeouts', (SELECT json_agg(s.name) FROM s
                WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
-  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{}') FROM s
+  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{{}}') FROM s
                  WHERE s.source IN ('database', 'user', 'database user') AND s.context = 'user' AND s.boot_val IS NOT NULL),
+  'of_libraries', {of_libraries},
   'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval'),
   'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path' AND (
              EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
@@ -82,7 +85,10 @@ SELECT json_build_object(
                 AND NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.member = me.oid AND m.roleid <> first.oid
                                 AND NOT pg_has_role(first.oid, m.roleid, 'MEMBER')))
 )::text;
-ROLLBACK";
+ROLLBACK",
+        of_libraries = library_settings::NAMES
+    )
+}
 
 /// What is known of a session from its start.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,6 +100,8 @@ pub(super) struct SessionStart {
     timeouts: Vec<String>,
     /// Settings of the database or the role, with PostgreSQL's own values.
     overridden: std::collections::BTreeMap<String, String>,
+    /// Those of libraries that are not loaded, or were not at the start.
+    of_libraries: Vec<String>,
     checks_connection: bool,
     path: Option<String>,
     /// The role whose rotated clone the session's role is.
@@ -135,6 +143,7 @@ impl SessionStart {
         for (name, value) in FIXED {
             sql.push_str(&format!("SET LOCAL {name} = {value}; "));
         }
+        sql.extend(library_settings::set_back(&self.of_libraries));
         for name in &self.timeouts {
             sql.push_str(&format!(
                 "SET LOCAL {} = {}; ",
