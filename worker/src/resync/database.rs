@@ -84,7 +84,7 @@ pub(super) async fn resync(
     {
         observed = session.observe(&declarations, &observed).await?;
     }
-    let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since));
+    let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since), task.since);
     // What is installed is compared with the default versions.
     let defaults = OfferParts {
         extensions: true,
