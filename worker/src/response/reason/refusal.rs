@@ -102,7 +102,8 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
     };
     match step {
         Some(Step::Drop { .. }) => format!(
-            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it. [{state}]"
+            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent. [{state}]"
         ),
         Some(Step::Update { from, to, .. }) => format!(
             "{subject} cannot be updated from {from} to {to}: {}, and {first}{more}. Drop what depends on it, update the \
