@@ -8,16 +8,15 @@ use tracing::{info, warn};
 use super::asking::{Asking, may_pass};
 use super::assess::Findings;
 use super::declared::{declarations, declarers, is_met};
+use super::keep::keep;
 use super::order::Order;
 use crate::database::{Pools, Scope, Session};
 use crate::events::DatabaseResult;
 use crate::extension::{DeletionBehavior, Observed};
 use crate::fault::DatabaseError;
-use crate::ledger::{ResyncEntry, newest_version};
+use crate::ledger::newest_version;
 use crate::pass::PassError;
-use crate::plan::{
-    Declarer, Drift, Intent, Ledger, LiveResource, Policy, Step, WholeLedger, drift, settle,
-};
+use crate::plan::{Declarer, Drift, Intent, Ledger, Policy, Step, WholeLedger, drift, settle};
 use crate::reconcile::{add_tle, check_scripts, is_of_directory};
 use crate::response::reason;
 use crate::secrets::Password;
@@ -207,43 +206,6 @@ async fn resync_by(
         pools.forget(target);
     }
     Ok(result)
-}
-
-/// Commits; where nothing changed there is nothing to write.
-async fn keep(
-    mut session: Session,
-    order: &Order<'_>,
-    whole: &WholeLedger,
-    ledger: &Ledger,
-    findings: &Findings,
-    result: &DatabaseResult,
-    ledger_version: Option<u32>,
-) -> Result<(), PassError> {
-    let baseline = order.baseline.filter(|baseline| {
-        let key = &baseline.declarer.key;
-        let is_declared = |resource: &LiveResource| {
-            resource.key == *key && resource.declared == baseline.declared
-        };
-        !whole.resources.iter().any(is_declared)
-    });
-    if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
-        session.close();
-        return Ok(());
-    }
-    if ledger_version != Some(newest_version()) {
-        session.migrate_ledger(ledger_version).await?;
-    }
-    let stored = serde_json::to_value(result)
-        .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
-    let entry = ResyncEntry {
-        resync_id: order.resync_id,
-        result: (!findings.done.is_empty()).then_some(&stored),
-        baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
-        managed_before: &whole.managed,
-        managed_after: &ledger.managed,
-    };
-    session.commit_resync(&entry).await?;
-    Ok(())
 }
 
 /// Carries steps out, each for itself. Before the last attempt what may pass ends it.

@@ -9,6 +9,7 @@ mod database;
 mod declared;
 mod errand;
 mod expand;
+mod keep;
 mod order;
 mod results;
 mod server;

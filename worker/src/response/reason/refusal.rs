@@ -22,7 +22,7 @@ pub(super) fn of_sql(
             let hint = error.hint.as_deref().map_or_else(
                 || {
                     let way_out = if is_of_pooler(error) {
-                        "It is the pooler that does not lead to it: add it to the pooler's databases, or name"
+                        "It is the pooler that does not lead to it: have it added or enabled there, or name"
                     } else {
                         "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
                     };
