@@ -120,6 +120,14 @@ impl Worker {
         .await;
     }
 
+    /// Waits until a text was logged so many times.
+    pub(crate) async fn logged_times(&self, text: &str, times: usize) {
+        eventually(&format!("{times} log lines {text:?}"), async || {
+            (self.log().matches(text).count() >= times).then_some(())
+        })
+        .await;
+    }
+
     /// Sends a signal: `TERM`, `INT`, `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill")

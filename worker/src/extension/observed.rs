@@ -107,6 +107,25 @@ impl Catalog {
             })
     }
 
+    /// Adds what an earlier look, or the server itself, knew beside.
+    pub fn add(&mut self, earlier: &Self) {
+        for known in &earlier.extensions {
+            match self
+                .extensions
+                .iter_mut()
+                .find(|offer| offer.name == known.name)
+            {
+                Some(offer) if offer.default_version.is_none() => {
+                    offer.default_version.clone_from(&known.default_version);
+                }
+                Some(_) => {}
+                None => self.extensions.push(known.clone()),
+            }
+        }
+        add_missing(&mut self.versions, &earlier.versions);
+        add_missing(&mut self.paths, &earlier.paths);
+    }
+
     /// The versions of an extension that `CREATE EXTENSION` can reach.
     pub fn versions_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a AvailableVersion> {
         self.versions
@@ -131,5 +150,13 @@ impl Catalog {
             .iter()
             .filter(move |path| path.name == name && path.source == *source)
             .map(|path| &path.target)
+    }
+}
+
+fn add_missing<T: Clone + PartialEq>(known: &mut Vec<T>, earlier: &[T]) {
+    for one in earlier {
+        if !known.contains(one) {
+            known.push(one.clone());
+        }
     }
 }

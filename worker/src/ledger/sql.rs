@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
+use super::encoding::keep_all;
 use super::{Managed, Origin, ResourceKey, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
@@ -105,7 +106,7 @@ impl Entry<'_> {
             self.resource,
             &escape_literal(&self.requested_at.to_rfc3339()),
             self.managed_after,
-            &data,
+            &keep_all(&data),
         );
         sql.push_str(&write_request(
             (
@@ -114,7 +115,7 @@ impl Entry<'_> {
                 self.request_id,
             ),
             &escape_literal(&self.requested_at.to_rfc3339()),
-            &json!({"outcome": self.outcome, "response": self.response}),
+            &keep_all(&json!({"outcome": self.outcome, "response": self.response})),
         ));
         write_extensions(&mut sql, self.managed_before, self.managed_after);
         sql
@@ -149,13 +150,14 @@ impl ResyncEntry<'_> {
                 "request_id": self.resync_id,
                 "changed_at": Utc::now(),
             });
+            let data = keep_all(&data);
             sql.push_str(&write_resource(key, "now()", self.managed_after, &data));
         }
         if let Some(result) = self.result {
             sql.push_str(&write_request(
                 (RESYNC, RESYNC, self.resync_id),
                 "now()",
-                &json!({"outcome": result, "response": null}),
+                &keep_all(&json!({"outcome": result, "response": null})),
             ));
         }
         for key in owners(self.managed_before).union(&owners(self.managed_after)) {

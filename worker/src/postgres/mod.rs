@@ -1,6 +1,7 @@
 //! PostgreSQL. The only module that knows tokio-postgres and deadpool.
 
 mod connection;
+mod connection_limit;
 mod error;
 mod guard;
 mod guarded_stream;

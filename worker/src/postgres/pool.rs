@@ -161,7 +161,7 @@ impl Pools {
     ) -> Result<Session, DatabaseError> {
         let pool = self.pool(target, password)?;
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
-        let connection = pool.get().await.map_err(|error| match error {
+        let got = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
             PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
             PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
@@ -176,8 +176,12 @@ impl Pools {
             | PoolError::PostCreateHook(_)) => {
                 DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
             }
-        })?;
-        self.reached.note(&target.address);
+        });
+        let connection = match got {
+            Ok(connection) => connection,
+            Err(error) => return Err(self.with_limit(target, password, error).await),
+        };
+        self.reached.note_role(target);
         let streams = pool.manager().streams();
         Ok(Session::new(
             connection,

@@ -15,7 +15,6 @@ use tracing::{info, warn};
 
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
-use self::server_decides::{ServerAnswer, is_control_file_error, try_on_server};
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::{Ensure, Observed};
 use crate::ledger::{Ledger, Managed, newest_version};
@@ -29,6 +28,9 @@ use crate::response::reason;
 
 pub use self::commit::record_response;
 pub(crate) use self::script_check::check_scripts;
+pub(crate) use self::server_decides::{
+    Question, ServerAnswer, add_tle, is_control_file_error, try_on_server,
+};
 
 /// Makes one pass.
 ///
@@ -125,10 +127,14 @@ pub async fn reconcile(
         deletion_behavior: reconciliation.deletion_behavior,
         policy: reconciliation.policy,
     };
-    if reconciliation.goal == Goal::Live && before.installed.contains_key("pg_tle") {
-        let functions = session.tle_functions().await?;
-        before.catalog.add_tle(&functions);
+    if reconciliation.goal == Goal::Live {
+        add_tle(&mut session, &mut before).await?;
     }
+    let question = Question {
+        declarations: reconciliation.declarations,
+        policy: reconciliation.policy,
+        may_try: !reconciliation.dry_run,
+    };
     let mut asked = 0..=reconciliation.declarations.len();
     let mut plan = loop {
         let plan_error = match plan(&intent, &before, &ledger) {
@@ -141,7 +147,7 @@ pub async fn reconcile(
                 try_on_server(
                     &mut session,
                     &scope,
-                    reconciliation,
+                    question,
                     &plan_error,
                     &mut before,
                     statement_timeout,
@@ -224,7 +230,8 @@ pub async fn reconcile(
     let after = if plan.steps.is_empty() {
         before.clone()
     } else {
-        let after = session.observe(&scope).await?;
+        let mut after = session.observe(&scope).await?;
+        after.catalog.add(&before.catalog);
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
     };

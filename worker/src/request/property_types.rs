@@ -224,12 +224,13 @@ impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const EXPECTED: &str = "a port from 1 to 65535";
         let text = deserializer.deserialize_any(ScalarVisitor(EXPECTED))?;
+        let text = text.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         match text.parse() {
             Ok(port) if port > 0 => Ok(Self(Some(port))),
-            _ => Err(D::Error::invalid_value(Unexpected::Str(&text), &EXPECTED)),
+            _ => Err(D::Error::invalid_value(Unexpected::Str(text), &EXPECTED)),
         }
     }
 }

@@ -3,27 +3,30 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::asking::{Asking, may_pass};
 use super::assessment::Findings;
 use super::declarers::{declarations, declarers, is_met};
+use super::keep::keep;
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::ledger::{Ledger, LiveResource, ResyncEntry, WholeLedger, newest_version};
+use crate::ledger::{Ledger, WholeLedger, newest_version};
 use crate::plan::{Declarer, Drift, Intent, Policy, Step, drift, update_ownership};
 use crate::postgres::{Pools, Scope, Session};
-use crate::postgres_error::{Class, DatabaseError, classify};
-use crate::reconcile::check_scripts;
+use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
+use crate::reconcile::{add_tle, check_scripts, is_control_file_error};
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
-const STATEMENT_TIME: Duration = Duration::from_secs(900);
+pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(900);
 
-/// Does one database.
+/// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
+/// what the server offers.
 ///
 /// # Errors
 /// [`ReconcileError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
@@ -34,10 +37,33 @@ pub(super) async fn resync(
     password: &Password,
     last: bool,
 ) -> Result<DatabaseResult, ReconcileError> {
+    let error = match resync_by(pools, task, target, password, last, None).await {
+        Err(ReconcileError::Database { error, step: None }) if is_control_file_error(&error) => {
+            error
+        }
+        other => return other,
+    };
+    warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+    resync_by(pools, task, target, password, last, Some(&error)).await
+}
+
+/// `unread` is why the server's list is not read.
+async fn resync_by(
+    pools: &Pools,
+    task: &ResyncTask<'_>,
+    target: &Target,
+    password: &Password,
+    last: bool,
+    unread: Option<&DatabaseError>,
+) -> Result<DatabaseResult, ReconcileError> {
     let since = Instant::now();
+    let sees = |scope: Scope| match unread {
+        Some(_) => scope.and_installed().without_directory(),
+        None => scope.and_installed(),
+    };
     let mut session = pools.session(target, password).await?;
     let before = session
-        .begin(&Scope::default().and_installed(), STATEMENT_TIME)
+        .begin(&sees(Scope::default()), STATEMENT_TIME)
         .await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if let Some(older) = before
@@ -75,7 +101,8 @@ pub(super) async fn resync(
     };
     let mut findings = Findings::default();
     let declarers = declarers(&whole.resources, task.baseline, &mut findings);
-    let scope = Scope::of(&declarations(&declarers)).and_installed();
+    let scope = sees(Scope::of(&declarations(&declarers)));
+    findings.warnings.extend(unread.map(reason::of_unread_list));
     let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
     let mut observed = before;
     if !is_known
@@ -83,33 +110,44 @@ pub(super) async fn resync(
         .all(|declaration| is_met(declaration, &observed))
     {
         observed = session.observe(&scope).await?;
+        add_tle(&mut session, &mut observed).await?;
     }
+    let mut asking = Asking {
+        session: &mut session,
+        scope: &scope,
+        task,
+        target,
+        unread,
+        last,
+    };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
     if !task.is_repair() || observed.in_recovery {
         for declarer in &declarers {
-            note(
-                drift(declarer, &observed, &ledger, task.policy),
-                &mut findings,
-                target,
-                &observed,
-            );
+            let found = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
+            note(found, &mut findings, target, &observed);
         }
         if task.is_repair() && !findings.to_do.is_empty() {
             return Err(ReconcileError::ReadOnly);
         }
     } else {
         for declarer in &declarers {
-            let mut found = drift(declarer, &observed, &ledger, task.policy);
+            let mut found = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
             let steps = std::mem::take(&mut found.steps);
             note(found, &mut findings, target, &observed);
-            let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
+            let session = &mut *asking.session;
+            let done = apply(session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
                 observed = session.observe(&scope).await?;
-                check_scripts(&session, done.iter(), &observed).await?;
+                observed.catalog.add(&before.catalog);
+                check_scripts(session, done.iter(), &observed).await?;
             }
             let is_baseline = task
                 .baseline
@@ -172,43 +210,6 @@ pub(super) async fn resync(
     Ok(result)
 }
 
-/// Commits; where nothing changed there is nothing to write.
-async fn commit(
-    mut session: Session,
-    task: &ResyncTask<'_>,
-    whole: &WholeLedger,
-    ledger: &Ledger,
-    findings: &Findings,
-    result: &DatabaseResult,
-    ledger_version: Option<u32>,
-) -> Result<(), ReconcileError> {
-    let baseline = task.baseline.filter(|baseline| {
-        let key = &baseline.declarer.key;
-        let is_declared = |resource: &LiveResource| {
-            resource.key == *key && resource.declared == baseline.declared
-        };
-        !whole.resources.iter().any(is_declared)
-    });
-    if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
-        session.close();
-        return Ok(());
-    }
-    if ledger_version != Some(newest_version()) {
-        session.migrate_ledger(ledger_version).await?;
-    }
-    let stored = serde_json::to_value(result)
-        .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
-    let entry = ResyncEntry {
-        resync_id: task.resync_id,
-        result: (!findings.done.is_empty()).then_some(&stored),
-        baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
-        managed_before: &whole.managed,
-        managed_after: &ledger.managed,
-    };
-    session.commit_resync(&entry).await?;
-    Ok(())
-}
-
 /// Carries steps out, each for itself. Before the last attempt what may pass ends it.
 async fn apply(
     session: &mut Session,
@@ -242,11 +243,7 @@ async fn apply(
                 });
             }
         };
-        let may_pass = !matches!(
-            classify(&error, step.statement()),
-            Class::Permanent | Class::Prerequisite(_)
-        );
-        if may_pass && !last {
+        if !last && may_pass(&error, &step) {
             return Err(ReconcileError::Database {
                 error,
                 step: Some(Box::new(step)),

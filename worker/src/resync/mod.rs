@@ -3,11 +3,13 @@
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
+mod asking;
 mod assessment;
 mod database;
 mod declarers;
 mod expand;
 mod internal_message;
+mod keep;
 mod publisher;
 mod server;
 mod task;

@@ -109,7 +109,12 @@ impl Session {
                 let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
             }
-            _ => Ok(error),
+            _ => {
+                if let DatabaseError::Sql(refused) = error {
+                    return Ok(DatabaseError::LedgerNotMade(refused));
+                }
+                Ok(error)
+            }
         }
     }
 
@@ -154,6 +159,7 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
+        let response = ledger::keep(response);
         let row = promptly(client.query_typed_one(
             ledger::RECORD_RESPONSE,
             &[
@@ -165,13 +171,13 @@ impl Session {
             ],
         ))
         .await?;
-        let kept = row.try_get(0)?;
+        let kept: String = row.try_get(0)?;
         self.write_and_commit("").await?;
-        Ok(kept)
+        Ok(ledger::kept(&kept).into_owned())
     }
 }
 
 fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
     let document: String = row.try_get(0)?;
-    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
+    ledger::read(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }

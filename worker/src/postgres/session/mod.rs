@@ -1,6 +1,7 @@
 //! One transaction on one connection. A session that is dropped before its end takes its connection with it.
 
 mod configuration;
+mod connection_limit;
 mod ledger;
 
 use std::collections::BTreeSet;
@@ -393,6 +394,7 @@ impl Session {
         promptly(self.client()?.batch_execute(&begin)).await?;
         let rows = promptly(self.client()?.query_typed(
             "SELECT namesend(datname) FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+                 AND (datconnlimit <> 0 OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user)) \
                  AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
             &[],

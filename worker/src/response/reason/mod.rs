@@ -154,6 +154,15 @@ fn no_such_version(
 ) -> String {
     let versions = join(available);
     match asked {
+        _ if available.is_empty() => format!(
+            "Extension \"{name}\" cannot be installed on {target} (PostgreSQL {server_version}): the server has a control file \
+             of it, and no script. [22023]"
+        ),
+        VersionRequest::Unset | VersionRequest::Default if default.is_some() => format!(
+            "Extension \"{name}\": its default version {} cannot be installed on {target} (PostgreSQL {server_version}), as the \
+             server has no script of it. Available: {versions}. Ask for one of these. [22023]",
+            default.map_or("", Version::as_str)
+        ),
         VersionRequest::Unset | VersionRequest::Default => format!(
             "Extension \"{name}\" has no default version on {target} (PostgreSQL {server_version}). Available: \
              {versions}. Ask for one of these. [22023]"
@@ -219,13 +228,19 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
             )
         }
         DatabaseError::ConfigurationRows(rows) => format!(
-            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
+            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent.",
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
         | DatabaseError::LocalAddress => format!("{address}: {error}."),
+        DatabaseError::DatabaseLimit(_)
+        | DatabaseError::RoleLimit(_)
+        | DatabaseError::LedgerNotMade(_) => {
+            format!("{target}: {error}")
+        }
         DatabaseError::Lost(..)
         | DatabaseError::Busy
         | DatabaseError::Exhausted(_)
@@ -398,7 +413,7 @@ mod tests {
             ),
             Some("Use DROP ... CASCADE to drop the dependent objects too."),
         );
-        assert_snapshot!(told(&in_use, Some(&drop_it())), @r##"Extension "hstore" on demo1/app cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it. [2BP01]"##);
+        assert_snapshot!(told(&in_use, Some(&drop_it())), @r##"Extension "hstore" on demo1/app cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it, and no Ensure: absent. [2BP01]"##);
         assert_snapshot!(told(&in_use, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, update the stack, and create it again afterwards. [2BP01]"##);
         assert_snapshot!(told(&in_use, Some(&create())), @r##"Extension "hstore" on demo1/app: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, then update the stack. [2BP01]"##);
         let view = sql(

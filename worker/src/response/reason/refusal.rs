@@ -21,8 +21,12 @@ pub(super) fn of_sql(
         (Class::ClosedDatabase, _, _) => {
             let hint = error.hint.as_deref().map_or_else(
                 || {
-                    "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database."
-                        .to_owned()
+                    let way_out = if is_of_pooler(error) {
+                        "It is the pooler that does not lead to it: have it added or enabled there, or name"
+                    } else {
+                        "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
+                    };
+                    format!("{way_out} another database.")
                 },
                 ended,
             );
@@ -44,6 +48,10 @@ pub(super) fn of_sql(
                 ended(&error.message)
             )
         }
+        (_, Statement::Own, "22P05") => format!(
+            "{subject}: a name or version that is declared has a character that the encoding of the database lacks ({}). [{state}]",
+            bare(&error.message)
+        ),
         (_, _, "25006") => format!(
             "{subject}: {} Name the writer's endpoint. [{state}]",
             ended(&error.message)
@@ -68,6 +76,12 @@ fn subject(step: Option<&Step>, target: &Target) -> String {
     }
 }
 
+/// A pooler that does not know the database, or has it disabled.
+fn is_of_pooler(error: &SqlError) -> bool {
+    error.sqlstate == "08P01"
+        && (error.message.starts_with("no such database") || error.message.contains("is disabled"))
+}
+
 /// 2BP01 of DROP; a script that replaces a type, a column or a function has other states for the same.
 fn is_in_use(error: &SqlError) -> bool {
     error.sqlstate == "2BP01"
@@ -88,7 +102,8 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
     };
     match step {
         Some(Step::Drop { .. }) => format!(
-            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it. [{state}]"
+            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent. [{state}]"
         ),
         Some(Step::Update { from, to, .. }) => format!(
             "{subject} cannot be updated from {from} to {to}: {}, and {first}{more}. Drop what depends on it, update the \
