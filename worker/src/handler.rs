@@ -11,7 +11,7 @@ use tracing::{Span, error, info, record_all, warn};
 use crate::causes::with_causes;
 use crate::failpoint;
 use crate::message::{
-    Coordinates, Envelope, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
+    Coordinates, Envelope, ForbiddenUrl, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
     printable,
 };
 use crate::metrics::{Metrics, Outcome};
@@ -156,7 +156,13 @@ impl Handler {
         }
         let (coordinates, url) = match self.coordinates(&envelope) {
             Ok(answerable) => answerable,
-            Err(unanswerable) => return dead_letter(&unanswerable),
+            Err(unanswerable) => {
+                // Forged, or a form of host that CloudFormation did not use before: then stacks would hang.
+                if matches!(unanswerable, Unanswerable::Url(ForbiddenUrl::Host { .. })) {
+                    self.metrics.refused_response_hosts.inc();
+                }
+                return dead_letter(&unanswerable);
+            }
         };
         record_all!(
             Span::current(),
