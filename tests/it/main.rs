@@ -13,6 +13,7 @@ mod iam;
 mod ledger;
 mod mutations;
 mod observability;
+mod operations;
 mod ownership;
 mod process;
 mod protocol;

@@ -11,8 +11,8 @@ use tracing::{Span, error, info, record_all, warn};
 use crate::causes::with_causes;
 use crate::failpoint;
 use crate::message::{
-    Coordinates, Envelope, ForbiddenUrl, Origin, Request, RequestType, ResponseUrl, Timing, Unanswerable,
-    printable,
+    Coordinates, Envelope, ForbiddenUrl, Origin, Request, RequestType, ResponseUrl, Timing,
+    Unanswerable, printable,
 };
 use crate::metrics::{Metrics, Outcome};
 use crate::patience::{Delivery, full_jitter, instant, persist};

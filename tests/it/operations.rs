@@ -1,0 +1,272 @@
+//! What a platform team does with its stacks after the first day: upgrades, moves, redrives, and creations that fail.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{DATABASE, Network, Platform, WORKER, World, eventually, variable};
+
+const EXISTING: &str = include_str!("../../templates/existing-database.yaml");
+
+/// As after an upgrade of the engine: the server's default version is higher than the installed one.
+const OLDER: &str = "DROP EXTENSION pg_trgm; CREATE EXTENSION pg_trgm VERSION '1.5'";
+
+#[tokio::test]
+async fn an_engine_upgrade_moves_an_extension_that_follows_the_default() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let platform = Platform::deploy(&world, &network, "platform").await;
+    let database = platform.database("app");
+    let stack = world.template_stack("db");
+    // PostGIS in the template; the server of the tests may be without it.
+    let template = DATABASE.replace("{postgis: ", "{pg_trgm: ");
+    let version = |engine| {
+        [
+            ("EngineVersion", engine),
+            ("PostGISVersion", "default"),
+            ("Extensions", "pgcrypto"),
+        ]
+    };
+    let before = version("16");
+    let parameters = platform.parameters(&network, &database, &before);
+    let created = stack.create(&template, &parameters).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    let newest = database.default_version("pg_trgm").await;
+    database.execute(OLDER).await;
+
+    let after = version("17");
+    let parameters = platform.parameters(&network, &database, &after);
+    // Without the trigger nothing of the custom resource changes, and no Update is sent.
+    let silent = template.replace("      Trigger: !Ref EngineVersion\n", "");
+    assert_ne!(silent, template);
+    let before = platform.parameters(&network, &database, &before);
+    let updated = stack.update(&silent, &before).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    database.execute(OLDER).await;
+    let updated = stack.update(&silent, &parameters).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    assert_eq!(database.extensions().await["pg_trgm"], "1.5");
+
+    let updated = stack.update(&template, &parameters).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    assert_eq!(database.extensions().await["pg_trgm"], newest);
+    database.execute(OLDER).await;
+    let again = version("18");
+    let again = platform.parameters(&network, &database, &again);
+    let updated = stack.update(&template, &again).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    let expected = format!("updated pg_trgm 1.5 to {newest}");
+    assert_eq!(updated.outputs["Changes"], expected);
+    assert_eq!(database.extensions().await["pg_trgm"], newest);
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+}
+
+#[tokio::test]
+async fn database_stacks_follow_to_another_worker_and_nothing_is_dropped() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let old = Platform::deploy(&world, &network, "old").await;
+    let database = old.database("app");
+    let stack = world.template_stack("db");
+    let extensions = ("Extensions", "hstore,pgcrypto");
+    let parameters = [extensions];
+    let parameters = old.parameters(&network, &database, &parameters);
+    let created = stack.create(DATABASE, &parameters).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    let existing = world.template_stack("existing");
+    let of_existing = |platform: &Platform<'_>| {
+        let token = platform.outputs["TopicArn"].clone();
+        move |secret: &str| {
+            [
+                ("ServiceToken", token.clone()),
+                ("DBSecret", secret.to_owned()),
+            ]
+        }
+    };
+    let parameters = of_existing(&old)(&world.secret);
+    let created = existing.create(EXISTING, &borrowed(&parameters)).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    let table = "CREATE TABLE kept AS SELECT 'a=>1'::hstore AS item";
+    database.execute(table).await;
+    let oids = "SELECT string_agg(oid::text, ',' ORDER BY extname) FROM pg_extension";
+    let before = [database.text(oids).await, world.database.text(oids).await];
+
+    // The ServiceToken of a resource cannot be modified.
+    let new = Platform::deploy(&world, &network, "new").await;
+    let parameters = of_existing(&new)(&world.secret);
+    let refused = existing.update(EXISTING, &borrowed(&parameters)).await;
+    let expected = "Modifying service token is not allowed";
+    assert!(refused.reason.contains(expected), "{refused:?}");
+
+    // Another logical id: the new worker adopts, then the old one is sent the Delete.
+    let parameters = [
+        ("WorkerStackName", new.stack.name.as_str()),
+        ("PreviousWorkerStackName", &old.stack.name),
+        extensions,
+    ];
+    let parameters = new.parameters(&network, &database, &parameters);
+    let moved = DATABASE.replace("InstallPlugins", "InstallPlugins2");
+    let updated = stack.update(&moved, &parameters).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    let parameters = of_existing(&new)(&world.secret);
+    // Beside the old one first: what DeletionBehavior says of the old one has no effect while the new one declares it.
+    let both = renamed(EXISTING, Some(&old.outputs["TopicArn"]));
+    let updated = existing.update(&both, &borrowed(&parameters)).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    let alone = renamed(EXISTING, None);
+    let updated = existing.update(&alone, &borrowed(&parameters)).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    let after = [database.text(oids).await, world.database.text(oids).await];
+    assert_eq!(after, before, "nothing was dropped and made anew");
+
+    // The previous worker is no longer admitted, and can be deleted.
+    let parameters = [extensions];
+    let parameters = new.parameters(&network, &database, &parameters);
+    let updated = stack.update(&moved, &parameters).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    assert_eq!(old.stack.delete().await, "DELETE_COMPLETE");
+    drop(old.worker);
+    let parameters = [("Extensions", "hstore,pgcrypto,citext")];
+    let parameters = new.parameters(&network, &database, &parameters);
+    let updated = stack.update(&moved, &parameters).await;
+    assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
+    let changes = &updated.outputs["Changes"];
+    assert!(changes.starts_with("created citext"), "{changes}");
+    assert_eq!(existing.delete().await, "DELETE_COMPLETE");
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+}
+
+/// `existing-database.yaml` with its resource under another logical id, for another worker: beside the old one, with the
+/// old ServiceToken, or alone.
+fn renamed(template: &str, old_token: Option<&str>) -> String {
+    let (head, rest) = template
+        .split_once("  Extensions:\n    Type: Custom::")
+        .unwrap();
+    let (resource, outputs) = rest.split_once("\nOutputs:\n").unwrap();
+    let resource = format!("    Type: Custom::{resource}");
+    let old = old_token.map_or_else(String::new, |token| {
+        let old = resource.replace("!Ref ServiceToken", token);
+        format!("  Extensions:\n{old}")
+    });
+    let outputs = outputs.replace("GetAtt Extensions.", "GetAtt Extensions2.");
+    format!("{head}{old}  Extensions2:\n{resource}\nOutputs:\n{outputs}")
+}
+
+fn borrowed<'a>(parameters: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    parameters
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_the_worker_put_away_is_redriven_with_a_destination() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let platform = Platform::deploy(&world, &network, "platform").await;
+    drop(platform.worker);
+    let outputs = &platform.outputs;
+    // A setting is wrong: the account is not served, and its request is put away.
+    let wrong = [("WORKER_ACCOUNTS", "111111111111")];
+    let wrong = Platform::start_worker(&world, outputs, &wrong);
+    let stack = world.template_stack("existing");
+    let parameters = [
+        ("ServiceToken", outputs["TopicArn"].as_str()),
+        ("DBSecret", &world.secret),
+    ];
+    stack.submit_create(EXISTING, &parameters).await;
+    wrong.logged("dead-letter").await;
+    drop(wrong);
+    let dead = &outputs["DeadLetterQueueUrl"];
+    eventually("the dead letter", async || {
+        (world.depth(dead).await == 1).then_some(())
+    })
+    .await;
+
+    let _worker = Platform::start_worker(&world, outputs, &[]);
+    world
+        .redrive(&outputs["DeadLetterQueueArn"], &outputs["QueueArn"])
+        .await;
+    let created = stack.finish().await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    assert_eq!(world.depth(dead).await, 0);
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+}
+
+#[tokio::test]
+async fn a_creation_that_is_rolled_back_leaves_no_key_no_group_and_no_log() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let platform = Platform::deploy(&world, &network, "platform").await;
+    let database = platform.database("app");
+    let stack = world.template_stack("db");
+    let wrong = [("Extensions", "no_such"), ("OwnOptionGroup", "true")];
+    let parameters = platform.parameters(&network, &database, &wrong);
+    let failed = stack.create(DATABASE, &parameters).await;
+    assert_eq!(failed.status, "CREATE_FAILED", "{failed:?}");
+    assert!(failed.reason.contains("no_such"), "{failed:?}");
+    assert!(!database.exists().await);
+    let nothing = json!({"keys": [], "groups": [], "logs": []});
+    assert_eq!(left_behind(&stack.name), nothing);
+
+    // The worker's stack, with one more resource that fails once the log group is there.
+    let fails = "Resources:\n  Fails:\n    Type: AWS::RDS::OptionGroup\n    DependsOn: [LogGroup, Queue]\n    \
+                 Properties: {EngineName: no-such, MajorEngineVersion: \"1\", OptionGroupDescription: x}\n";
+    let parameters = [("Image", "x"), ("DatabaseCidr", "10.0.0.0/16")];
+    let parameters: Vec<_> = parameters.into_iter().chain(network.parameters()).collect();
+    let broken = WORKER.replacen("Resources:\n", fails, 1);
+    let stack = world.template_stack("worker");
+    let failed = stack.create(&broken, &parameters).await;
+    assert_eq!(failed.status, "CREATE_FAILED", "{failed:?}");
+    assert_eq!(left_behind(&stack.name), nothing);
+
+    // A template that says Retain leaves it.
+    let retaining = broken.replace("RetainExceptOnCreate", "Retain");
+    let stack = world.template_stack("retaining");
+    let failed = stack.create(&retaining, &parameters).await;
+    assert_eq!(failed.status, "CREATE_FAILED", "{failed:?}");
+    let logs = &left_behind(&stack.name)["logs"];
+    assert_eq!(logs.as_array().unwrap().len(), 1, "{logs}");
+}
+
+/// Keys that are not on their way out, groups of RDS and log groups of a stack.
+fn left_behind(stack: &str) -> Value {
+    const LIST: &str = "
+import json, sys
+import boto3
+stack = sys.argv[1]
+kms, rds, logs = boto3.client('kms'), boto3.client('rds'), boto3.client('logs')
+keys = [kms.describe_key(KeyId=key['KeyId'])['KeyMetadata']
+        for page in kms.get_paginator('list_keys').paginate() for key in page['Keys']]
+groups = [group['DBParameterGroupName'] for group in rds.describe_db_parameter_groups()['DBParameterGroups']]
+groups += [group['OptionGroupName'] for group in rds.describe_option_groups()['OptionGroupsList']]
+groups += [group['DBSubnetGroupName'] for group in rds.describe_db_subnet_groups()['DBSubnetGroups']]
+found = logs.get_paginator('describe_log_groups').paginate()
+print(json.dumps({
+    'keys': [key['KeyId'] for key in keys
+             if key['Description'].endswith(' ' + stack) and key['KeyState'] != 'PendingDeletion'],
+    'groups': [group for group in groups if group.startswith(stack + '-')],
+    'logs': [group['logGroupName'] for page in found for group in page['logGroups']
+             if group['logGroupName'].startswith(stack + '-')],
+}))
+";
+    let output = Command::new(variable("LOCALSTACK_PYTHON"))
+        .args(["-c", LIST, stack])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_dashboard_of_the_worker_is_deployed_beside_it() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let platform = Platform::deploy(&world, &network, "platform").await;
+    let stack = world.template_stack("dashboard");
+    let template = include_str!("../../templates/dashboard.yaml");
+    let parameters = [("WorkerStackName", platform.stack.name.as_str())];
+    let created = stack.create(template, &parameters).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+}
