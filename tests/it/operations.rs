@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{DATABASE, Network, Platform, WORKER, World, eventually, variable};
+use crate::support::{DATABASE, Network, Platform, WORKER, Worker, World, eventually, variable};
 
 const EXISTING: &str = include_str!("../../templates/existing-database.yaml");
 
@@ -125,7 +125,7 @@ async fn database_stacks_follow_to_another_worker_and_nothing_is_dropped() {
     let updated = stack.update(&moved, &parameters).await;
     assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
     assert_eq!(old.stack.delete().await, "DELETE_COMPLETE");
-    drop(old.worker);
+    stop(old.worker).await;
     let parameters = [("Extensions", "hstore,pgcrypto,citext")];
     let parameters = new.parameters(&network, &database, &parameters);
     let updated = stack.update(&moved, &parameters).await;
@@ -152,6 +152,12 @@ fn renamed(template: &str, old_token: Option<&str>) -> String {
     format!("{head}{old}  Extensions2:\n{resource}\nOutputs:\n{outputs}")
 }
 
+/// One that is killed may still be handed a message.
+async fn stop(mut worker: Worker) {
+    worker.signal("TERM");
+    worker.exit().await;
+}
+
 fn borrowed<'a>(parameters: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
     parameters
         .iter()
@@ -164,8 +170,8 @@ async fn a_dead_letter_that_the_worker_put_away_is_redriven_with_a_destination()
     let world = World::new().await;
     let network = Network::deploy(&world).await;
     let platform = Platform::deploy(&world, &network, "platform").await;
-    drop(platform.worker);
     let outputs = &platform.outputs;
+    stop(platform.worker).await;
     // A setting is wrong: the account is not served, and its request is put away.
     let wrong = [("WORKER_ACCOUNTS", "111111111111")];
     let wrong = Platform::start_worker(&world, outputs, &wrong);
@@ -176,7 +182,7 @@ async fn a_dead_letter_that_the_worker_put_away_is_redriven_with_a_destination()
     ];
     stack.submit_create(EXISTING, &parameters).await;
     wrong.logged("dead-letter").await;
-    drop(wrong);
+    stop(wrong).await;
     let dead = &outputs["DeadLetterQueueUrl"];
     eventually("the dead letter", async || {
         (world.depth(dead).await == 1).then_some(())
@@ -184,13 +190,24 @@ async fn a_dead_letter_that_the_worker_put_away_is_redriven_with_a_destination()
     .await;
 
     let _worker = Platform::start_worker(&world, outputs, &[]);
-    world
-        .redrive(&outputs["DeadLetterQueueArn"], &outputs["QueueArn"])
-        .await;
+    let source = &outputs["DeadLetterQueueArn"];
+    world.redrive(source, Some(&outputs["QueueArn"])).await;
     let created = stack.finish().await;
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
     assert_eq!(world.depth(dead).await, 0);
     assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+
+    // A redrive to the source fails: the message has none, as the worker sent it there and no redrive policy.
+    world.publish_to(&outputs["TopicArn"], "nonsense").await;
+    eventually("the dead letter", async || {
+        (world.depth(dead).await == 1).then_some(())
+    })
+    .await;
+    world.redrive(source, None).await;
+    eventually("the end of the redrive", async || {
+        (world.redrive_status(source).await == "FAILED").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -200,7 +217,7 @@ async fn a_creation_that_is_rolled_back_leaves_no_key_no_group_and_no_log() {
     let platform = Platform::deploy(&world, &network, "platform").await;
     let database = platform.database("app");
     let stack = world.template_stack("db");
-    let wrong = [("Extensions", "no_such"), ("OwnOptionGroup", "true")];
+    let wrong = [("Extensions", "no_such")];
     let parameters = platform.parameters(&network, &database, &wrong);
     let failed = stack.create(DATABASE, &parameters).await;
     assert_eq!(failed.status, "CREATE_FAILED", "{failed:?}");
@@ -239,7 +256,6 @@ kms, rds, logs = boto3.client('kms'), boto3.client('rds'), boto3.client('logs')
 keys = [kms.describe_key(KeyId=key['KeyId'])['KeyMetadata']
         for page in kms.get_paginator('list_keys').paginate() for key in page['Keys']]
 groups = [group['DBParameterGroupName'] for group in rds.describe_db_parameter_groups()['DBParameterGroups']]
-groups += [group['OptionGroupName'] for group in rds.describe_option_groups()['OptionGroupsList']]
 groups += [group['DBSubnetGroupName'] for group in rds.describe_db_subnet_groups()['DBSubnetGroups']]
 found = logs.get_paginator('describe_log_groups').paginate()
 print(json.dumps({

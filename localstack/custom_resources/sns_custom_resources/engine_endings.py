@@ -61,7 +61,7 @@ def correct() -> None:
             with _no_end_status(stack):
                 result = original(executor)
             if is_deletion:
-                _end_delete(stack, result)
+                _end_delete(stack, before, result)
             elif result.failure_message is None:
                 _end_success(stack, result)
             elif operation == StackStatus.UPDATE_IN_PROGRESS:
@@ -107,8 +107,9 @@ def _failed_deletions(result: ChangeSetModelExecutorResult) -> list[str]:
     ]
 
 
-def _end_delete(stack: Stack, result: ChangeSetModelExecutorResult) -> None:
-    failed = _failed_deletions(result)
+def _end_delete(stack: Stack, before: Records, result: ChangeSetModelExecutorResult) -> None:
+    # The engine asks for all that the template has; what a failed creation deleted again is not there.
+    failed = [name for name in _failed_deletions(result) if name in before]
     if not failed:
         return
     # What was deleted leaves the records, so that the next attempt asks for the rest only.

@@ -520,11 +520,20 @@ impl World {
         )
     }
 
-    /// Moves what is in a dead-letter queue to another queue, both named by their ARNs.
-    pub(crate) async fn redrive(&self, dead_letter_queue: &str, destination: &str) {
-        let moved = self.aws.sqs.start_message_move_task();
-        let moved = moved.source_arn(dead_letter_queue);
-        moved.destination_arn(destination).send().await.unwrap();
+    /// Moves what is in a dead-letter queue to another queue, or to the queues it came from; named by their ARNs.
+    pub(crate) async fn redrive(&self, dead_letter_queue: &str, destination: Option<&str>) {
+        let task = self.aws.sqs.start_message_move_task();
+        let task = task.source_arn(dead_letter_queue);
+        let task = task.set_destination_arn(destination.map(str::to_owned));
+        task.send().await.unwrap();
+    }
+
+    /// How the last redrive stands.
+    pub(crate) async fn redrive_status(&self, dead_letter_queue: &str) -> String {
+        let tasks = self.aws.sqs.list_message_move_tasks();
+        let tasks = tasks.source_arn(dead_letter_queue).send().await.unwrap();
+        let last = tasks.results.unwrap_or_default().into_iter().next();
+        last.and_then(|task| task.status).unwrap_or_default()
     }
 
     /// Messages in a queue, hidden ones too.

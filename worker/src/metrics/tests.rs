@@ -238,7 +238,10 @@ fn each_alarm_looks_at_a_metric_that_the_worker_emits() {
         };
         let namespace = lines[index - 1].strip_prefix("Namespace: ").unwrap();
         if namespace != "!Sub \"ExtensionWorker/${AWS::StackName}\"" {
-            assert!(METRICS_OF_AWS.contains(&(namespace, metric)), "{namespace} {metric}");
+            assert!(
+                METRICS_OF_AWS.contains(&(namespace, metric)),
+                "{namespace} {metric}"
+            );
             continue;
         }
         let dimension = lines[index + 1]
@@ -248,9 +251,15 @@ fn each_alarm_looks_at_a_metric_that_the_worker_emits() {
         own.push((metric.to_owned(), dimension.unwrap_or_default()));
     }
     for metric in &own {
-        assert!(emitted.contains(metric), "{metric:?}, which no worker emits");
+        assert!(
+            emitted.contains(metric),
+            "{metric:?}, which no worker emits"
+        );
     }
-    let mut names: Vec<String> = own.iter().map(|(name, by)| format!("{name} {by}")).collect();
+    let mut names: Vec<String> = own
+        .iter()
+        .map(|(name, by)| format!("{name} {by}"))
+        .collect();
     names.sort();
     // An alarm that is left out, or is read wrongly here, is missing.
     let expected = [

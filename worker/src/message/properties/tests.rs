@@ -151,7 +151,12 @@ fn no_secret_is_quoted_whatever_property_holds_it() {
 #[test]
 fn a_trigger_of_any_value_is_taken_and_not_used() {
     let without = Properties::parse(&json!({"DBSecret": "s", "Extensions": ["hstore"]})).unwrap();
-    for trigger in [json!("16.4"), json!(17), json!({"Engine": ["17", ""]}), json!(null)] {
+    for trigger in [
+        json!("16.4"),
+        json!(17),
+        json!({"Engine": ["17", ""]}),
+        json!(null),
+    ] {
         let properties = json!({"DBSecret": "s", "Extensions": ["hstore"], "Trigger": trigger});
         assert_eq!(Properties::parse(&properties).unwrap(), without);
     }
