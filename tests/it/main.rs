@@ -6,6 +6,7 @@
 mod accounts;
 mod bad_input;
 mod by_hand;
+mod cdk;
 mod edge_cases;
 mod faults;
 mod histories;
