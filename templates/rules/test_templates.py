@@ -1,6 +1,7 @@
 """What holds of the templates as texts: their size, what a person reads of them, and what their Rules refuse."""
 
 import json
+import re
 import subprocess
 import sys
 import unittest
@@ -10,6 +11,7 @@ from typing import Any
 import check
 
 TEMPLATES = Path(__file__).parent.parent
+DOCS = TEMPLATES.parent / "docs"
 # `aws cloudformation deploy` takes 51,200 bytes without a bucket; what is below that is left for changes.
 MAX_BYTES = 50_000
 BOTH = "AWS::CloudFormation::Interface"
@@ -38,6 +40,39 @@ class Texts(unittest.TestCase):
                 grouped = [key for group in interface["ParameterGroups"] for key in group["Parameters"]]
                 self.assertCountEqual(grouped, template["Parameters"])
                 self.assertCountEqual(interface["ParameterLabels"], template["Parameters"])
+
+
+class Documents(unittest.TestCase):
+    """What docs/deploy.md and docs/runbook.md say of the templates."""
+
+    def setUp(self) -> None:
+        self.texts = {name: (DOCS / f"{name}.md").read_text() for name in ("deploy", "runbook")}
+        self.templates = {path.stem: check.load(path) for path in TEMPLATES.glob("*.yaml")}
+
+    def test_each_alarm_has_a_section_and_each_section_of_an_alarm_has_one(self) -> None:
+        resources = self.templates["worker"]["Resources"].items()
+        alarms = {name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"}
+        sections = {title for title in re.findall(r"^## (\w+)$", self.texts["runbook"], re.M) if title.endswith("Alarm")}
+        self.assertEqual(alarms, sections)
+
+    def test_commands_name_parameters_that_the_template_has(self) -> None:
+        for name, text in self.texts.items():
+            commands = re.findall(r"--template-file (\S+)[^`]*?--parameter-overrides((?:[^`\n]*\\\n)*[^`\n]*)", text)
+            self.assertGreater(len(commands), 2, name)
+            for file, overrides in commands:
+                template = self.templates["database" if file == "moved.yaml" else Path(file).stem]
+                given = re.findall(r"(?:^|\s)([A-Z][A-Za-z]+)=", overrides)
+                with self.subTest(document=name, template=file):
+                    self.assertTrue(given)
+                    self.assertLessEqual(set(given), set(template["Parameters"]))
+
+    def test_policies_are_json_that_iam_takes(self) -> None:
+        blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", self.texts["deploy"], re.S)]
+        policies = [block for block in blocks if "Version" in block]
+        self.assertGreater(len(policies), 3)
+        for policy in policies:
+            for statement in policy["Statement"]:
+                self.assertLessEqual({"Sid", "Effect", "Action", "Resource"}, set(statement))
 
 
 class Rules(unittest.TestCase):

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Request, Worker, World, variable};
+use crate::support::{Request, Worker, World, eventually, variable};
 
 /// Publishes a Create with the properties; the Reason of its FAILED.
 async fn reason(world: &World, properties: Value) -> String {
@@ -278,9 +278,7 @@ async fn what_nobody_can_be_answered_about_goes_to_the_dead_letter_queue() {
     // A host is counted on its own: a new form of CloudFormation's would mean stacks that hang.
     eventually("the metric", async || {
         let output = worker.output();
-        output
-            .contains("\"RefusedResponseHosts\":1")
-            .then_some(())
+        output.contains("\"RefusedResponseHosts\":1").then_some(())
     })
     .await;
     assert_eq!(world.answer_now(&request).await, None);

@@ -40,6 +40,9 @@ fn synthesised() -> Value {
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
-    assert!(output.status.success(), "the examples cannot be synthesised");
+    assert!(
+        output.status.success(),
+        "the examples cannot be synthesised"
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
