@@ -266,8 +266,14 @@ print(json.dumps({
              if group['logGroupName'].startswith(stack + '-')],
 }))
 ";
+    python(LIST, &[stack])
+}
+
+/// What a script prints, which calls services that these tests have no client of.
+fn python(script: &str, arguments: &[&str]) -> Value {
     let output = Command::new(variable("LOCALSTACK_PYTHON"))
-        .args(["-c", LIST, stack])
+        .args(["-c", script])
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
@@ -286,3 +292,79 @@ async fn a_dashboard_of_the_worker_is_deployed_beside_it() {
     let created = stack.create(template, &parameters).await;
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
 }
+
+#[tokio::test]
+async fn a_worker_in_a_vpc_without_another_way_to_aws_has_what_its_parameters_say() {
+    let world = World::new().await;
+    let network = Network::deploy(&world).await;
+    let endpoints = world.template_stack("endpoints");
+    // LocalStack hands a list of this type on as one text.
+    let template = include_str!("../../templates/endpoints.yaml")
+        .replace("List<AWS::EC2::Subnet::Id>", "CommaDelimitedList");
+    let tables = [("RouteTableIds", "rtb-1")];
+    let parameters: Vec<_> = tables.into_iter().chain(network.parameters()).collect();
+    let created = endpoints.create(&template, &parameters).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+
+    let stack = world.template_stack("worker");
+    let name = format!("{}-topic", world.name);
+    let parameters = [
+        ("Image", "registry.example/extension-worker:1"),
+        (
+            "RepositoryCredentials",
+            "arn:aws:secretsmanager:us-east-1:000000000000:secret:registry",
+        ),
+        ("DatabaseCidr", "10.0.0.0/16,10.1.0.0/16,192.168.0.0/16"),
+        ("EndpointStackName", &endpoints.name),
+        ("TopicName", &name),
+        (
+            "ExtraArguments",
+            "--connections=400 --connections-per-database=2",
+        ),
+        ("SnsSignature", "enforce"),
+        ("PublishLedger", "true"),
+        ("MinTasks", "0"),
+    ];
+    let parameters: Vec<_> = parameters.into_iter().chain(network.parameters()).collect();
+    let created = stack.create(WORKER, &parameters).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    // Stacks of other accounts know it by its name.
+    let topic = format!("arn:aws:sns:us-east-1:000000000000:{name}");
+    assert_eq!(created.outputs["TopicArn"], topic);
+    let group = &created.outputs["SecurityGroupId"];
+    let made = python(MADE, &[&topic, group]);
+    assert_eq!(made["signature"], "2", "{made}");
+    let dead = &created.outputs["DeadLetterQueueArn"];
+    assert_eq!(
+        made["redrive"],
+        json!({"deadLetterTargetArn": dead}),
+        "{made}"
+    );
+    let ranges = json!(["0.0.0.0/0", "10.0.0.0/16", "10.1.0.0/16", "192.168.0.0/16"]);
+    assert_eq!(made["ranges"], ranges, "{made}");
+
+    // What SNS cannot deliver is in the dead-letter queue.
+    world.delete_queue(&created.outputs["QueueUrl"]).await;
+    world.publish_to(&topic, "lost").await;
+    let dead = &created.outputs["DeadLetterQueueUrl"];
+    eventually("the copy", async || {
+        (world.depth(dead).await == 1).then_some(())
+    })
+    .await;
+}
+
+/// A topic's signature version, where its subscription puts what cannot be delivered, and a security group's ranges.
+const MADE: &str = "
+import json, sys
+import boto3
+topic, group = sys.argv[1:]
+sns, ec2 = boto3.client('sns'), boto3.client('ec2')
+(subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)['Subscriptions']
+attributes = sns.get_subscription_attributes(SubscriptionArn=subscription['SubscriptionArn'])['Attributes']
+(found,) = ec2.describe_security_groups(GroupIds=[group])['SecurityGroups']
+print(json.dumps({
+    'signature': sns.get_topic_attributes(TopicArn=topic)['Attributes'].get('SignatureVersion'),
+    'redrive': json.loads(attributes['RedrivePolicy']),
+    'ranges': sorted({entry['CidrIp'] for rule in found['IpPermissionsEgress'] for entry in rule['IpRanges']}),
+}))
+";

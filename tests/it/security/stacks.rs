@@ -149,6 +149,8 @@ async fn a_stack_of_another_account_is_verified_with_a_role_there() {
     let _worker = Worker::start(&world, &settings);
     let stack = world.stack_of_another_account("theirs");
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    // The bucket of responses is the first account's, as those of the other tests are.
+    world.create_request(properties.clone()).await;
     let created = stack.create(&properties, &["Changes"]).await;
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
     assert!(stack.id().await.contains(":111111111111:stack/"));

@@ -528,6 +528,12 @@ impl World {
         task.send().await.unwrap();
     }
 
+    /// Takes a queue away.
+    pub(crate) async fn delete_queue(&self, url: &str) {
+        let deleted = self.aws.sqs.delete_queue().queue_url(url).send().await;
+        deleted.unwrap();
+    }
+
     /// How the last redrive stands.
     pub(crate) async fn redrive_status(&self, dead_letter_queue: &str) -> String {
         let tasks = self.aws.sqs.list_message_move_tasks();
