@@ -110,8 +110,35 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.refused(**accounts, VerifyStacks="off"), {"OtherAccountsAreVerified"})
 
 
+class Ranges(unittest.TestCase):
+    """Where tasks may connect to: LocalStack makes no rules for what goes out."""
+
+    def ranges(self, cidr: str) -> list[str]:
+        template = check.load(TEMPLATES / "worker.yaml")
+        parameters = {"DatabaseCidr": cidr}
+        rules = template["Resources"]["SecurityGroup"]["Properties"]["SecurityGroupEgress"]
+        found = []
+        for rule in rules:
+            if "Fn::If" in rule:
+                condition, rule, _ = rule["Fn::If"]
+                if not _value(template["Conditions"][condition], parameters):
+                    continue
+            found.append(_value(rule["CidrIp"], parameters))
+        return found
+
+    def test_up_to_three_ranges_are_admitted_and_no_more(self) -> None:
+        ranges = ["10.0.0.0/16", "10.1.0.0/16", "192.168.0.0/16"]
+        pattern = check.load(TEMPLATES / "worker.yaml")["Parameters"]["DatabaseCidr"]["AllowedPattern"]
+        for number in (1, 2, 3):
+            given = ",".join(ranges[:number])
+            self.assertRegex(given, f"^{pattern}$")
+            self.assertEqual(self.ranges(given), ["0.0.0.0/0", *ranges[:number]])
+        for wrong in ("", "0.0.0.0/0", "10.0.0.0/16,", "10.0.0.0/16,0.0.0.0/0", ",".join([*ranges, "10.3.0.0/16"])):
+            self.assertNotRegex(wrong, f"^{pattern}$")
+
+
 def _value(node: Any, parameters: dict[str, str]) -> Any:
-    """What the functions of Rules give."""
+    """What the functions of Rules and Conditions give."""
     if isinstance(node, list):
         return [_value(each, parameters) for each in node]
     if not isinstance(node, dict):
@@ -131,6 +158,12 @@ def _value(node: Any, parameters: dict[str, str]) -> Any:
             return all(values)
         case "Fn::Contains":
             return values[1] in values[0]
+        case "Fn::Split":
+            return values[1].split(values[0])
+        case "Fn::Select":
+            return values[1][int(values[0])]
+        case "Fn::Sub":
+            return re.sub(r"\$\{(\w+)\}", lambda found: parameters[found[1]], values)
     raise AssertionError(f"{function} is not known here")
 
 
