@@ -76,7 +76,7 @@ class Documents(unittest.TestCase):
 
 
 class Rules(unittest.TestCase):
-    """The Rules of templates/worker.yaml, which CloudFormation looks at before it makes anything."""
+    """The Rules of the templates, which CloudFormation evaluates before it makes anything."""
 
     def setUp(self) -> None:
         self.template = check.load(TEMPLATES / "worker.yaml")
@@ -93,6 +93,13 @@ class Rules(unittest.TestCase):
 
     def test_the_defaults_are_accepted(self) -> None:
         self.assertEqual(self.refused(), set())
+
+    def test_a_database_does_not_move_to_the_worker_that_it_has(self) -> None:
+        for name in ("database", "aurora"):
+            self.template = check.load(TEMPLATES / f"{name}.yaml")
+            self.assertEqual(self.refused(), set())
+            self.assertEqual(self.refused(PreviousWorkerStackName="old"), set())
+            self.assertEqual(self.refused(PreviousWorkerStackName="extension-worker"), {"AnotherWorkerBefore"})
 
     def test_more_tasks_at_least_than_at_most_are_refused(self) -> None:
         allowed = {key: self.template["Parameters"][key]["AllowedValues"] for key in ("MinTasks", "MaxTasks")}
