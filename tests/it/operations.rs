@@ -217,7 +217,7 @@ async fn a_creation_that_is_rolled_back_leaves_no_key_no_group_and_no_log() {
     let platform = Platform::deploy(&world, &network, "platform").await;
     let database = platform.database("app");
     let stack = world.template_stack("db");
-    let wrong = [("Extensions", "no_such")];
+    let wrong = [("Extensions", "no_such"), ("OwnOptionGroup", "true")];
     let parameters = platform.parameters(&network, &database, &wrong);
     let failed = stack.create(DATABASE, &parameters).await;
     assert_eq!(failed.status, "CREATE_FAILED", "{failed:?}");
