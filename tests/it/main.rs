@@ -6,6 +6,7 @@
 mod accounts;
 mod bad_input;
 mod by_hand;
+mod cdk;
 mod edge_cases;
 mod faults;
 mod histories;
@@ -13,6 +14,7 @@ mod iam;
 mod ledger;
 mod mutations;
 mod observability;
+mod operations;
 mod ownership;
 mod process;
 mod protocol;

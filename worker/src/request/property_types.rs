@@ -64,6 +64,10 @@ pub struct ResourceProperties {
     /// Answer with the statements in Changes, and change nothing; not together with another place than before.
     #[serde(default)]
     pub dry_run: Flag<false>,
+    /// Any value; the worker does not use it. CloudFormation sends an Update only if a property changed: with `Trigger:
+    /// !Ref EngineVersion` it sends one after an upgrade of the engine, and `default` follows.
+    #[serde(default)]
+    pub trigger: Option<Value>,
 }
 
 /// One element of Extensions.
