@@ -13,7 +13,7 @@ use crate::aws::sqs::Message;
 use crate::execution::Executor;
 use crate::execution::fair_share::{OverShareError, Share, Shares};
 use crate::execution::response_cache::ResponseCache;
-use crate::execution::retry_loop::{Delivery, run_with_retries};
+use crate::execution::retry_loop::{Delivery, DeliveryOutcome, run_with_retries};
 use crate::metrics::{Metrics, Outcome};
 use crate::process::error_chain::with_causes;
 use crate::process::failpoint;
@@ -325,28 +325,27 @@ impl Handler {
                         Err(end) => return end,
                     };
                 }
-                let decided = match decided {
-                    Some(response) => Ok(response),
+                match decided {
+                    Some(response) => response,
                     None => {
-                        let retry_budget = self.settings.retry_budget;
-                        run_with_retries(
+                        let delivery = Delivery {
+                            retry_budget: self.settings.retry_budget,
+                            receive_count,
+                            is_final_receive,
+                            share,
+                        };
+                        let outcome = run_with_retries(
                             &self.executor,
                             &request,
                             &resource_properties,
-                            Delivery {
-                                retry_budget,
-                                receive_count,
-                                is_final_receive,
-                                share,
-                            },
+                            delivery,
                             &self.metrics,
-                        )
-                        .await
+                        );
+                        match outcome.await {
+                            DeliveryOutcome::Answer(response) => response,
+                            DeliveryOutcome::ReturnToQueue(pause) => return return_to_queue(pause),
+                        }
                     }
-                };
-                match decided {
-                    Ok(response) => response,
-                    Err(pause) => return return_to_queue(pause),
                 }
             }
             Err(unusable) => {

@@ -11,7 +11,7 @@ use crate::config::{Credentials, DatabaseUrl, LocalSettings};
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
 use crate::execution::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
-use crate::ledger::ResourceKey;
+use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::plan::DatabaseOutcome;
 use crate::postgres_error::Class;
 use crate::process::retry::{POLICY, Retry, full_jitter};
@@ -160,15 +160,18 @@ pub async fn run(
         logical_resource_id: settings.owner.clone(),
     };
     let state = DeliveryState::default();
-    let request = ExecutionRequest {
+    let recorded = ResourceRequest {
         resource: &resource,
-        physical_resource_id: None,
-        properties: &properties,
-        old: None,
         declared: &command.declared,
         request_type: "Update",
         request_id: &now.timestamp_micros().to_string(),
         published_at: now,
+    };
+    let request = ExecutionRequest {
+        request: &recorded,
+        physical_resource_id: None,
+        properties: &properties,
+        old: None,
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
         header: None,

@@ -11,7 +11,6 @@ pub mod server_limit;
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tracing::warn;
@@ -22,7 +21,7 @@ pub use self::delivery_state::DeliveryState;
 use self::error::AttemptError;
 use self::server_limit::ServerLimits;
 use crate::credentials::login::{Login, Logins};
-use crate::ledger::ResourceKey;
+use crate::ledger::ResourceRequest;
 use crate::plan::{DatabaseOutcome, Policy};
 use crate::postgres::Pools;
 use crate::postgres_error::Class;
@@ -44,30 +43,22 @@ pub struct Executor {
     pub(crate) policy: Policy,
 }
 
-/// What is to be done.
+/// What an attempt is to do.
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutionRequest<'a> {
-    /// The resource.
-    pub resource: &'a ResourceKey,
-    /// The id that it has; a new one has none.
+    /// The request.
+    pub request: &'a ResourceRequest<'a>,
+    /// The id that the resource has; a new one has none.
     pub physical_resource_id: Option<&'a str>,
-    /// What it declares, or, if it is deleted, declared.
+    /// What the resource declares, or, if it is deleted, declared.
     pub properties: &'a Properties,
     /// What an updated resource declared before.
     pub old: Option<&'a Properties>,
-    /// The properties as they were written, for the ledger.
-    pub declared: &'a serde_json::Value,
-    /// `Create`, `Update` or `Delete`.
-    pub request_type: &'a str,
-    /// The request.
-    pub request_id: &'a str,
-    /// When it was published.
-    pub published_at: DateTime<Utc>,
     /// Whether the resource goes.
     pub deleted: bool,
     /// When it must be over.
     pub until: Instant,
-    /// The request, where it is to be answered.
+    /// Where it is answered from; none on the command line, where nobody is answered.
     pub header: Option<&'a RequestHeader>,
     /// What this attempt shares with others.
     pub state: &'a DeliveryState,
@@ -223,7 +214,7 @@ impl Executor {
         response: &Response,
     ) -> Result<Response, AttemptError> {
         let target = login.target(home);
-        let id = physical_resource_id(&login.address, execution.resource);
+        let id = physical_resource_id(&login.address, execution.request.resource);
         let reconciliation =
             execution.reconciliation(&self.policy, &target, login, &id, execution.deleted, None);
         let recorded = record_response(&self.pools, &reconciliation, response).await;
@@ -243,7 +234,7 @@ impl Executor {
             {
                 unchanged_id(header)
             }
-            Some(_) | None => physical_resource_id(address, execution.resource),
+            Some(_) | None => physical_resource_id(address, execution.request.resource),
         }
     }
 
@@ -314,7 +305,7 @@ impl Executor {
     ) -> Result<ReconcileResult, AttemptError> {
         let target = login.target(database);
         execution.state.set_waiting_for(target.to_string());
-        let id = physical_resource_id(&login.address, execution.resource);
+        let id = physical_resource_id(&login.address, execution.request.resource);
         let reconciliation =
             execution.reconciliation(&self.policy, &target, login, &id, deleted, success_template);
         let result = reconcile(&self.pools, &reconciliation).await;
@@ -372,16 +363,10 @@ impl<'a> ExecutionRequest<'a> {
         // Of what an Update leaves behind the ledger knows the id that this worker gave it.
         let named = self.physical_resource_id.filter(|_| self.deleted);
         Reconciliation {
+            request: self.request,
+            properties: self.properties,
             target,
             password: &login.password,
-            resource: self.resource,
-            declarations: if deleted {
-                &[]
-            } else {
-                &self.properties.declarations
-            },
-            declared: self.declared,
-            deletion_behavior: self.properties.deletion_behavior,
             policy,
             goal: if deleted {
                 Goal::Deleted {
@@ -391,12 +376,8 @@ impl<'a> ExecutionRequest<'a> {
                 Goal::Live
             },
             physical_resource_id: id,
-            request_type: self.request_type,
-            request_id: self.request_id,
-            published_at: self.published_at,
-            dry_run: self.properties.dry_run,
-            until: self.until,
             success_template,
+            until: self.until,
         }
     }
 }

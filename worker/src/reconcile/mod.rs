@@ -41,15 +41,15 @@ pub async fn reconcile(
     let mut session = pools
         .session(reconciliation.target, reconciliation.password)
         .await?;
-    let mut scope = Scope::of(reconciliation.declarations);
+    let mut scope = Scope::of(reconciliation.declarations());
     failpoint::at("before-transaction");
     let statement_timeout = remaining_statement_time(reconciliation.until);
     let begun = session
         .begin_and_read(
             &scope,
             statement_timeout,
-            reconciliation.resource,
-            reconciliation.request_id,
+            reconciliation.request.resource,
+            reconciliation.request.request_id,
         )
         .await;
     let mut unread = None;
@@ -65,8 +65,8 @@ pub async fn reconcile(
                 .begin_and_read(
                     &scope,
                     statement_timeout,
-                    reconciliation.resource,
-                    reconciliation.request_id,
+                    reconciliation.request.resource,
+                    reconciliation.request.request_id,
                 )
                 .await?
         }
@@ -83,7 +83,10 @@ pub async fn reconcile(
         Some(ledger) => ledger,
         None if is_readable => {
             session
-                .read_ledger(reconciliation.resource, reconciliation.request_id)
+                .read_ledger(
+                    reconciliation.request.resource,
+                    reconciliation.request.request_id,
+                )
                 .await?
         }
         None => Ledger::default(),
@@ -120,16 +123,16 @@ pub async fn reconcile(
     }
 
     let intent = Intent {
-        resource: reconciliation.resource,
-        declarations: reconciliation.declarations,
-        deletion_behavior: reconciliation.deletion_behavior,
+        resource: reconciliation.request.resource,
+        declarations: reconciliation.declarations(),
+        deletion_behavior: reconciliation.properties.deletion_behavior,
         policy: reconciliation.policy,
     };
     if reconciliation.goal == Goal::Live && before.installed.contains_key("pg_tle") {
         let functions = session.tle_functions().await?;
         before.catalog.add_tle(&functions);
     }
-    let mut asked = 0..=reconciliation.declarations.len();
+    let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(&intent, &before, &ledger) {
             Ok(plan) => break plan,
@@ -168,7 +171,7 @@ pub async fn reconcile(
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
     plan.warnings.extend(warnings);
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
-    if reconciliation.dry_run && reconciliation.goal == Goal::Live {
+    if reconciliation.properties.dry_run && reconciliation.goal == Goal::Live {
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
@@ -300,7 +303,7 @@ fn outcome(
             .collect()
     };
     let declared = reconciliation
-        .declarations
+        .declarations()
         .iter()
         .filter(|declaration| declaration.ensure == Ensure::Present)
         .filter_map(|declaration| {

@@ -40,11 +40,11 @@ pub(super) async fn try_on_server(
     statement_timeout: Duration,
 ) -> Result<ServerAnswer, ReconcileError> {
     let cascade = reconciliation.policy.allows_all();
-    let Some(step) = disputed_step(reconciliation.declarations, plan_error, observed, cascade)
+    let Some(step) = disputed_step(reconciliation.declarations(), plan_error, observed, cascade)
     else {
         return Ok(ServerAnswer::NotAsked);
     };
-    if reconciliation.dry_run || !reconciliation.policy.allows(step.extension()) {
+    if reconciliation.properties.dry_run || !reconciliation.policy.allows(step.extension()) {
         return Ok(ServerAnswer::Agreed);
     }
     check_scripts(session, std::iter::once(&step), observed).await?;

@@ -1,5 +1,5 @@
-//! Works on a request until it is answered, or for as long as one message may take: what each failure of an attempt says
-//! of the next one.
+//! Attempts a request until it is answered, or for as long as one delivery of its message may take: what each failure of an
+//! attempt says of the next one.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::error::AttemptError;
 use super::fair_share::Share;
 use super::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
-use crate::ledger::ResourceKey;
+use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::metrics::Metrics;
 use crate::postgres_error::Class;
 use crate::process::error_chain::with_causes;
@@ -64,17 +64,23 @@ enum EarlyReturn {
     Wanted,
 }
 
-/// Works on a request until it is answered, or for as long as one message may take: `retry_until`.
-///
-/// # Errors
-/// How long the message is to wait in the queue before it comes again.
+/// What one delivery of a request comes to.
+#[derive(Debug)]
+pub enum DeliveryOutcome {
+    /// The request is answered with this.
+    Answer(Response),
+    /// The message goes back to the queue, to come again after this long.
+    ReturnToQueue(Duration),
+}
+
+/// Attempts a request until it is answered, or for as long as one delivery may take.
 pub async fn run_with_retries(
     executor: &Executor,
     request: &Request,
     resource_properties: &Value,
     delivery: Delivery<'_>,
     metrics: &Metrics,
-) -> Result<Response, Duration> {
+) -> DeliveryOutcome {
     let is_final_receive = delivery.is_final_receive;
     let header = &request.header;
     let resource = ResourceKey::of(header);
@@ -83,7 +89,7 @@ pub async fn run_with_retries(
         Operation::Update { new, old } => (new, old.as_ref()),
         Operation::Delete(Err(invalid)) => {
             warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
-            return Ok(nothing_to_delete(header));
+            return DeliveryOutcome::Answer(nothing_to_delete(header));
         }
     };
     let deleted = matches!(request.operation, Operation::Delete(_));
@@ -91,15 +97,18 @@ pub async fn run_with_retries(
     let retry_until = last_moment.min(Instant::now() + delivery.retry_budget);
     let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_RETRY_BUDGET);
     let state = DeliveryState::new(is_final_receive);
-    let execution = ExecutionRequest {
+    let recorded = ResourceRequest {
         resource: &resource,
-        physical_resource_id: header.physical_resource_id.as_deref(),
-        properties,
-        old,
         declared: resource_properties,
         request_type: header.request_type.as_str(),
         request_id: &header.request_id,
         published_at: request.published_at,
+    };
+    let execution = ExecutionRequest {
+        request: &recorded,
+        physical_resource_id: header.physical_resource_id.as_deref(),
+        properties,
+        old,
         deleted,
         until: last_moment,
         header: Some(header),
@@ -128,7 +137,7 @@ pub async fn run_with_retries(
         match ended {
             Ok(Ok(AttemptOutcome::Answered(response))) => {
                 state.record_answer(true);
-                return Ok(response);
+                return DeliveryOutcome::Answer(response);
             }
             // Whoever gives the coordinates is given an answer.
             Ok(Ok(AttemptOutcome::Done(..))) => break true,
@@ -176,7 +185,7 @@ pub async fn run_with_retries(
             ?pause,
             "given back, so that others have its place"
         );
-        return Err(pause);
+        return DeliveryOutcome::ReturnToQueue(pause);
     }
     let error = attempts.into_error(state.waiting_for());
     let left = last_moment.saturating_duration_since(Instant::now());
@@ -191,13 +200,13 @@ pub async fn run_with_retries(
             ?pause,
             "given back, to be tried again"
         );
-        return Err(pause);
+        return DeliveryOutcome::ReturnToQueue(pause);
     }
     let reason = match failure_reason(request, properties, &error, out_of_time) {
         Ok(reason) => reason,
         Err(why) => {
             let why = reason::of_left_behind(&why);
-            return Ok(Response::deleted_with_reason(
+            return DeliveryOutcome::Answer(Response::deleted_with_reason(
                 header,
                 &unchanged_id(header),
                 why,
@@ -205,7 +214,7 @@ pub async fn run_with_retries(
         }
     };
     let failed = Response::new(header, &unchanged_id(header), Verdict::Failed(reason));
-    Ok(record_failure(executor, &execution, &error, failed).await)
+    DeliveryOutcome::Answer(record_failure(executor, &execution, &error, failed).await)
 }
 
 /// Returns when the server that an attempt turned to was never reached, and is not for [`FIRST_CONNECTION_TIMEOUT`]; never for one
