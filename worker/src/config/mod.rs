@@ -18,8 +18,8 @@ use crate::credentials::{AuthMethod, HostPattern};
 use crate::plan::{ExtensionPattern, SchemaCheck};
 use crate::process::logging::LogFormat;
 use crate::process::tls::SslMode;
-use crate::request::Origin;
 use crate::request::text::{is_name, path, word};
+use crate::request::{Arn, Origin};
 use crate::sns_signature::SignatureCheck;
 use crate::verification::StackCheck;
 
@@ -465,10 +465,10 @@ fn queue_url(text: &str) -> Result<String, String> {
 }
 
 fn topic_arn(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.split(':').collect();
-    match parts.as_slice() {
-        ["arn", _, "sns", _, _, _] if word(text) == text => Ok(text.to_owned()),
-        _ => Err("must be the ARN of a topic: arn:aws:sns:<region>:<account>:<name>".to_owned()),
+    if Arn::of_topic(text).is_some() && word(text) == text {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the ARN of a topic: arn:aws:sns:<region>:<account>:<name>".to_owned())
     }
 }
 

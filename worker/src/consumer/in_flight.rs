@@ -1,9 +1,10 @@
 //! The messages in hand: each once, however often it is delivered, and each with the handle of its newest delivery.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::aws::sqs::Message;
@@ -47,9 +48,9 @@ impl InFlight {
             receipt_handle: message.receipt_handle.clone(),
             ends,
         };
-        let mut all = lock(&self.0);
+        let mut all = self.0.lock();
         if let Some(state) = all.get(&message.id) {
-            *lock(&state.lease) = lease;
+            *state.lease.lock() = lease;
             return None;
         }
         let state = Arc::new(MessageState {
@@ -68,7 +69,7 @@ impl InFlight {
 
     /// For how long the oldest of them has been in hand.
     pub(super) fn oldest_age(&self) -> Option<Duration> {
-        let all = lock(&self.0);
+        let all = self.0.lock();
         all.values().map(|state| state.since.elapsed()).max()
     }
 }
@@ -76,17 +77,17 @@ impl InFlight {
 impl InFlightMessage {
     /// The handle of the newest delivery.
     pub(super) fn receipt_handle(&self) -> String {
-        lock(&self.state.lease).receipt_handle.clone()
+        self.state.lease.lock().receipt_handle.clone()
     }
 
     /// When the message becomes visible to others, unless it is extended.
     pub(super) fn lease_ends(&self) -> Instant {
-        lock(&self.state.lease).ends
+        self.state.lease.lock().ends
     }
 
     /// The lease was extended; by a handle that is still the newest, or not at all.
     pub(super) fn record_extension(&self, receipt_handle: &str, ends: Instant) {
-        let mut lease = lock(&self.state.lease);
+        let mut lease = self.state.lease.lock();
         if lease.receipt_handle == receipt_handle {
             lease.ends = ends;
         }
@@ -100,12 +101,8 @@ impl InFlightMessage {
 
 impl Drop for InFlightMessage {
     fn drop(&mut self) {
-        lock(&self.all.0).remove(&self.received.id);
+        self.all.0.lock().remove(&self.received.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

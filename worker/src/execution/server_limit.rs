@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::target::Address;
@@ -69,7 +70,7 @@ impl ServerLimits {
     }
 
     fn server(&self, address: &Address) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = self.servers.lock();
         if let Some(server) = servers.get(address) {
             return Arc::clone(server);
         }
@@ -85,10 +86,7 @@ impl ServerLimits {
 
 impl Server {
     fn is_failing(&self) -> bool {
-        let failed_at = self
-            .failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let failed_at = self.failed_at.lock();
         failed_at.is_some_and(|at| at.elapsed() < FAILURE_MEMORY)
     }
 }
@@ -96,11 +94,7 @@ impl Server {
 impl ServerPermit {
     /// Whether the server answered.
     pub fn record_answer(&self, answered: bool) {
-        let mut failed_at = self
-            .server
-            .failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failed_at = self.server.failed_at.lock();
         *failed_at = if answered { None } else { Some(Instant::now()) };
     }
 }

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::labels::Label;
 use super::reading::{Bucket, Value};
@@ -113,7 +115,7 @@ impl CounterByCode {
             && code
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         if let Some(count) = counts.get_mut(code) {
             *count += 1;
         } else if is_code && counts.len() < MAX_CODES {
@@ -124,7 +126,7 @@ impl CounterByCode {
     }
 
     pub(super) fn read(&self) -> Value {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         Value::CountBy {
             label: "sqlstate",
             dimension: Some("SqlState"),

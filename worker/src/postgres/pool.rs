@@ -1,11 +1,12 @@
 //! Connections: a pool for each database and role, and a number that all of them have at the most.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use deadpool_postgres::Runtime;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Session;
 use super::connection::{ConnectError, Connections};
@@ -97,7 +98,7 @@ impl PoolMap {
     }
 
     fn pools(&self) -> MutexGuard<'_, HashMap<Target, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which servers this process has had a connection to. One that was never reached may never be: it gets a short attempt.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::target::Address;
 
@@ -31,6 +32,6 @@ impl Reached {
     }
 
     fn servers(&self) -> MutexGuard<'_, HashSet<Address>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty, Full};
@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -67,8 +68,7 @@ impl Heartbeat {
     }
 
     fn began(&self) -> MutexGuard<'_, Option<Instant>> {
-        let polling = self.0.polling.lock();
-        polling.unwrap_or_else(PoisonError::into_inner)
+        self.0.polling.lock()
     }
 
     fn is_healthy(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Two stages, so that a request with faults is still answered: [`RequestHeader`] are what an answer needs and are read
 //! leniently; [`Request`] is what is carried out and is read strictly.
 
+mod arn;
 mod envelope;
 pub(crate) mod explain;
 mod header;
@@ -19,6 +20,7 @@ mod tests;
 pub mod text;
 mod trace_context;
 
+pub use arn::Arn;
 pub use envelope::{Envelope, EnvelopeError, RESYNC};
 pub use header::{RequestHeader, RequestType, StackId};
 pub use numbers::read_with_numbers_as_text;

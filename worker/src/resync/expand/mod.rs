@@ -7,11 +7,11 @@ mod rds;
 mod secrets;
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
@@ -222,11 +222,14 @@ async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Login
     has_servers
 }
 
-/// The next page has to hold them all.
+/// The beginning of a stable hash: another worker, maybe of another version, compares it. The next page has to hold all of
+/// them.
 fn hash(role: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    role.hash(&mut hasher);
-    hasher.finish()
+    let digest = Sha256::digest(role);
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 async fn find(
