@@ -9,6 +9,9 @@ BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
 # The whole workspace each time: with one package alone its dependencies have other features, and are built again.
 BUILD_FAILPOINTS = cargo build --locked --workspace --features extension-worker/failpoints --bin extension-worker-failpoints
 TEST_IT = cargo test --locked --workspace --test it --
+# Services that keep running between runs of `make it`.
+IT = it
+IT_ENV = $${TMPDIR:-/tmp}/extension-worker-$(IT)/env
 IMAGE = extension-worker
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
@@ -16,7 +19,7 @@ GUARD_VERSION = 3.2.1
 GUARD = .local/tools/bin/cfn-guard
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test histories chaos fleet bench check reference image image-contents rds-bundle
+.PHONY: demo demo-stop test it it-stop histories chaos fleet bench check reference image image-contents rds-bundle
 
 ## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
@@ -30,7 +33,8 @@ demo-stop:
 
 ## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has, and
 ## whether the task role allows just what the worker called in them; the same against PostgreSQL 17, which comes from npm
-## with contrib alone; and the tests of the LocalStack plug-in. The report page is tested in Chromium.
+## with contrib alone; the commands of the manual; and the tests of the LocalStack plug-in. The report page is tested in
+## Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
@@ -40,8 +44,23 @@ test:
 	  sh -c '$(TEST_IT) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
 	  $(TEST_IT) --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
+	WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
+	  sh -c '"$$LOCALSTACK_PYTHON" -B tests/documentation.py'
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
+
+## Integration tests whose names contain T, on services that keep running until `make it-stop`: make it T=faults::leases.
+## Several names, and flags of the test runner, go into T too.
+it:
+	cargo build --locked --workspace --bins --tests
+	$(BUILD_FAILPOINTS)
+	@# Fails where they run already, and then the file is there; remains of services that died are removed.
+	@mkdir -p .local && $(SERVICES) --name $(IT) --keep >/dev/null 2>.local/it.log || test -e $(IT_ENV) || { cat .local/it.log; false; }
+	. $(IT_ENV) && $(BINARIES) $(TEST_IT) $(T)
+
+## Stops the services that `make it` left running.
+it-stop:
+	$(SERVICES) --stop $(IT)
 
 ## More histories than `make test` lives through, from a seed of its own: HISTORIES=20000 HISTORIES_SEED=7 make histories.
 histories:
@@ -70,9 +89,9 @@ bench:
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
 	  cargo bench --quiet --locked --profile dev --workspace --bench figures -- $(FIGURES)
 
-## Writes the reference of the properties to README.md and templates/properties.schema.json.
+## Writes the generated reference: docs/properties.md, docs/sqlstates.md and templates/properties.schema.json.
 reference:
-	cargo run --quiet --locked --package extension-worker --example reference
+	cargo run --quiet --locked --example reference
 
 ## The worker's image, with docker, podman or buildah. IMAGE=name:tag names it, ENGINE=podman says with which,
 ## BUILD_IMAGE=… is another image to build in.

@@ -13,6 +13,7 @@ mod iam;
 mod ledger;
 mod mutations;
 mod observability;
+mod offers;
 mod ownership;
 mod process;
 mod protocol;

@@ -351,6 +351,19 @@ async fn without_wait_the_id_alone_is_printed() {
 }
 
 #[tokio::test]
+async fn a_file_of_targets_may_begin_with_a_byte_order_mark() {
+    let world = World::new().await;
+    let results = Results::new(&world).await;
+    let file = Path::new(&variable("RUN_DIR")).join(format!("{}.json", world.name));
+    std::fs::write(&file, "\u{feff}[{\"SecretPrefix\": \"prod/\"}]").unwrap();
+    let arguments = ["--targets", file.to_str().unwrap()];
+    let output = command(&world, &results).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let targets = &message(&world.take().await)["Targets"];
+    assert_eq!(targets, &json!([{"SecretPrefix": "prod/"}]));
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named_by_the_flag_before_anything_is_done() {
     let world = World::new().await;
     let results = Results::new(&world).await;

@@ -2,7 +2,28 @@
 
 use extension_worker::postgres_error::{Class, DatabaseError, Statement, classify};
 
-use crate::support::{Fixture, World, connect};
+use crate::support::{Fixture, World, connect, variable};
+
+/// What is done about each state of PostgreSQL 13 to 18.
+const DECISIONS: &str =
+    include_str!("../../worker/src/postgres_error/sqlstate/tests/decisions.txt");
+
+#[test]
+fn every_state_that_this_server_knows_has_a_decision() {
+    let list = std::path::Path::new(&variable("PG_EXTENSION_DIR")).join("../errcodes.txt");
+    let list = std::fs::read_to_string(list).unwrap();
+    let states = list
+        .lines()
+        .filter_map(|line| line.split_once("    "))
+        .map(|(state, _)| state);
+    let states: Vec<&str> = states
+        .filter(|state| state.len() == 5 && !state.starts_with('#'))
+        .collect();
+    assert!(states.len() > 200, "{states:?}");
+    let decided = |state: &&str| DECISIONS.lines().any(|line| line.starts_with(*state));
+    let undecided: Vec<&str> = states.into_iter().filter(|state| !decided(state)).collect();
+    assert!(undecided.is_empty(), "{undecided:?}");
+}
 
 #[tokio::test]
 async fn what_postgresql_says_is_told_apart() {

@@ -1,23 +1,29 @@
-//! Writes the reference of the properties to where people read it: `make reference`.
+//! Writes the generated parts of the manual to where people read them: `make reference`.
 
 use std::{error, fs};
 
-use extension_worker::request::reference::{json_schema, markdown};
+use extension_worker::postgres_error::reference as sqlstates;
+use extension_worker::request::reference as properties;
 
-const SCHEMA: &str = "templates/properties.schema.json";
-const README: &str = "README.md";
 const BEGIN: &str = "<!-- made by `make reference` -->\n";
 const END: &str = "<!-- end of what is made -->\n";
 
 fn main() -> Result<(), Box<dyn error::Error>> {
-    fs::write(SCHEMA, format!("{:#}\n", json_schema()))?;
-    let readme = fs::read_to_string(README)?;
-    let (before, rest) = readme
+    let schema = format!("{:#}\n", properties::json_schema());
+    fs::write("templates/properties.schema.json", schema)?;
+    write("docs/properties.md", &properties::markdown())?;
+    write("docs/sqlstates.md", &sqlstates::markdown())
+}
+
+/// Replaces what is between the two marks of a page.
+fn write(page: &str, made: &str) -> Result<(), Box<dyn error::Error>> {
+    let text = fs::read_to_string(page)?;
+    let (before, rest) = text
         .split_once(BEGIN)
-        .ok_or("README.md has no place for the reference")?;
+        .ok_or_else(|| format!("{page} has no place for the reference"))?;
     let (_, after) = rest
         .split_once(END)
-        .ok_or("README.md has no end of the reference")?;
-    fs::write(README, format!("{before}{BEGIN}{}{END}{after}", markdown()))?;
+        .ok_or_else(|| format!("{page} has no end of the reference"))?;
+    fs::write(page, format!("{before}{BEGIN}{made}{END}{after}"))?;
     Ok(())
 }

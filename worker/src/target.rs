@@ -29,11 +29,14 @@ pub enum HostNameError {
 }
 
 impl Host {
-    /// Takes a host name or an IP address.
+    /// Takes a host name or an IP address, without white space around it, nor the dot behind a name that DNS writes: a
+    /// certificate's name has none, and both are one server.
     ///
     /// # Errors
     /// [`HostNameError`].
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
+        let text = text.trim();
+        let text = text.strip_suffix('.').unwrap_or(text);
         // As a URL writes an address of IPv6.
         let bare = text
             .strip_prefix('[')
@@ -118,13 +121,15 @@ mod tests {
             ("127.0.0.1", "127.0.0.1"),
             ("::1", "::1"),
             ("[::1]", "::1"),
+            (" db.example\n", "db.example"),
+            ("db.example.", "db.example"),
         ] {
             assert_eq!(Host::parse(text).unwrap().as_str(), host);
         }
         for text in ["db.example:5432", "127.0.0.1:1", "[::1]:5432", "h:"] {
             assert_eq!(Host::parse(text), Err(HostNameError::Port), "{text}");
         }
-        for text in ["", "a,b", "/tmp", "a b", "[h]", "1:2:3", "u:p@h"] {
+        for text in ["", ".", "a,b", "/tmp", "a b", "[h]", "1:2:3", "u:p@h"] {
             assert_eq!(Host::parse(text), Err(HostNameError::Form), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use super::scene::{BRIEFLY, Scene};
-use crate::support::{Action, Asked, HttpProxy, Put, Worker, eventually};
+use crate::support::{Action, Asked, Fixture, HttpProxy, Put, Worker, eventually};
 
 /// What `abort` ends a process with.
 const SIGABRT: i32 = 6;
@@ -133,4 +133,38 @@ async fn what_was_to_be_deleted_when_a_worker_died_is_answered_the_same_by_anoth
         scene.answered(request, 2).await;
     }
     assert_eq!(scene.world.database.ddl().len(), requests.len());
+}
+
+/// Where a message ends the process, what else is in flight comes again with it, and would never be done.
+#[tokio::test]
+async fn a_message_that_ends_the_process_ends_it_with_no_other_in_flight() {
+    let scene = Scene::new().await;
+    let slow = |number| {
+        let name = format!("{}_slow{number}", scene.world.name);
+        Fixture::install(
+            &name,
+            "default_version = '1'\n",
+            &[("1", "SELECT pg_sleep(1);")],
+        )
+    };
+    let slow: Vec<Fixture> = (0..3).map(slow).collect();
+    let mut requests: Vec<Asked> = slow.iter().map(|slow| scene.create(&slow.name)).collect();
+    requests.push(scene.create_named("Fatal", "hstore"));
+    scene.send(&requests).await;
+    // As if two processes had died with all of them.
+    for _ in 0..2 {
+        scene.world.receive_and_return(requests.len()).await;
+    }
+    let mut worker = scene.start_with_failpoints("resource-Fatal=return", &[BRIEFLY]);
+    dies(&mut worker).await;
+    assert!(worker.log().contains("it is worked on alone"));
+    let slow_done: usize = requests
+        .iter()
+        .map(|request| scene.answers.of(&request.key).len())
+        .sum();
+    assert_eq!(
+        scene.world.database.ddl().len(),
+        slow_done,
+        "none under way"
+    );
 }

@@ -49,13 +49,18 @@ impl Scene {
 
     /// A Create of a resource of its own.
     pub(super) fn create(&self, extension: &str) -> Asked {
+        self.create_named("Extensions", extension)
+    }
+
+    /// The same of a resource with this logical id.
+    pub(super) fn create_named(&self, logical_resource_id: &str, extension: &str) -> Asked {
         let id = Uuid::new_v4().to_string();
         let stack = format!(
             "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/{id}",
             self.world.name
         );
         let properties = declare(&self.world.secret, extension);
-        let resource = (stack.as_str(), "Extensions");
+        let resource = (stack.as_str(), logical_resource_id);
         Asked::new(
             &self.answers,
             resource,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Mode, PrivateServer, World, worker_binary};
+use crate::support::{Mode, PrivateServer, World, eventually, worker_binary};
 
 #[tokio::test]
 async fn a_server_that_starts_meanwhile_is_waited_for() {
@@ -36,6 +36,45 @@ async fn a_server_that_starts_meanwhile_is_waited_for() {
     let text = String::from_utf8(planned.stdout).unwrap();
     assert!(planned.status.success(), "{text}");
     assert!(text.contains("CREATE EXTENSION \"hstore\""), "{text}");
+}
+
+/// A real recovery that waits for its archive. The command line used to give up after 10 s: that is the time of more tries
+/// than this test waits for.
+#[tokio::test]
+async fn a_server_that_says_that_it_is_starting_up_is_waited_for() {
+    let world = World::new().await;
+    let mut server = PrivateServer::start(&world, Mode::Primary).await;
+    server.stop_immediately();
+    server.start_in_recovery();
+    let url = format!("postgres://postgres:x@127.0.0.1:{}/postgres", server.port);
+    let log = std::path::Path::new(&crate::support::variable("RUN_DIR"))
+        .join(format!("{}-command-line.log", world.name));
+    let mut child = worker_binary()
+        .args(["plan", "--url", &url, "--timeout-seconds", "50", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut properties = child.stdin.take().unwrap();
+    let declared = json!({"Extensions": ["hstore"]}).to_string();
+    properties.write_all(declared.as_bytes()).unwrap();
+    drop(properties);
+    // More often than what may be a fault of the moment is tried again.
+    eventually("four failed tries", async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let failed = "the database system is starting up [57P03]";
+        (text.matches(failed).count() >= 4).then_some(())
+    })
+    .await;
+    assert!(child.try_wait().unwrap().is_none(), "it gave up");
+    server.end_recovery();
+    let planned = tokio::task::spawn_blocking(move || child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let text = String::from_utf8(planned.stdout).unwrap();
+    assert!(planned.status.success(), "{text}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Mode, PrivateServer, Worker, World};
+use crate::support::{Database, Mode, PrivateServer, Worker, World, connect};
 
 #[tokio::test]
 async fn a_database_whose_name_is_not_utf8_is_skipped_and_named() {
@@ -83,4 +83,61 @@ async fn what_is_not_utf8_in_a_database_is_no_lost_connection() {
         reason.starts_with("127.0.0.1/bytes: invalid byte sequence for encoding \"UTF8\""),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn a_ledger_keeps_what_the_encoding_of_its_database_lacks() {
+    let world = World::new().await;
+    let (home, other) = (
+        format!("{}_latin", world.name),
+        format!("{}_données_日本", world.name),
+    );
+    let latin = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let admin = connect("postgres").await;
+    for sql in [
+        format!("CREATE DATABASE {home} {latin}"),
+        format!("CREATE DATABASE \"{other}\""),
+    ] {
+        admin.batch_execute(&sql).await.unwrap();
+    }
+    let _worker = Worker::start(&world, &[]);
+    let properties =
+        json!({"DBSecret": world.secret, "Databases": [home, other], "Extensions": ["hstore"]});
+    let request = world.create_request(properties.clone()).await;
+    world.publish(&request).await;
+    let created = world.answer(&request).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    assert_eq!(created["Data"]["Databases"], format!("{home},{other}"));
+    // What was kept is what was answered.
+    world.forget_answer(&request).await;
+    world.publish(&request).await;
+    assert_eq!(world.answer(&request).await, created);
+
+    // A failure is kept there too.
+    let extensions = json!(["hstore", "pas_là_日本"]);
+    let mut update = world.create_request(properties.clone()).await;
+    update.message["RequestType"] = json!("Update");
+    update.message["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    update.message["OldResourceProperties"] = update.message["ResourceProperties"].clone();
+    update.message["ResourceProperties"]["Extensions"] = extensions;
+    world.publish(&update).await;
+    let failed = world.answer(&update).await;
+    let reason = failed["Reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("has a character that the encoding of the database lacks"),
+        "{failed}"
+    );
+    world.forget_answer(&update).await;
+    world.publish(&update).await;
+    assert_eq!(world.answer(&update).await, failed);
+    let kept = "SELECT count(*)::text FROM extension_worker.ledger WHERE data ->> 'response' LIKE '%FAILED%'";
+    let home = Database { name: home };
+    assert_eq!(home.text(kept).await, "1");
+
+    let id = created["PhysicalResourceId"].as_str().unwrap();
+    let delete = world.delete_request(properties, id).await;
+    world.publish(&delete).await;
+    let deleted = world.answer(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert!(home.extensions().await.is_empty());
 }

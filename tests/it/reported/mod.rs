@@ -2,9 +2,11 @@
 
 mod closed_databases;
 mod command_line;
+mod connection_limits;
 mod database;
 mod database_names;
 mod deletes;
-mod offers;
+pub(crate) mod offers;
+mod poolers;
 mod refusals;
 mod version_numbers;

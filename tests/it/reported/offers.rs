@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Fixture, Worker, World};
 
 /// Has the catalogue of this database, and of no other, list what `body` returns.
-async fn list(world: &World, function: &str, body: &str) {
+pub(crate) async fn list(world: &World, function: &str, body: &str) {
     let columns = match function {
         "pg_available_extensions" => "OUT name name, OUT default_version text, OUT comment text",
         _ => {
@@ -20,6 +20,27 @@ async fn list(world: &World, function: &str, body: &str) {
          LANGUAGE plpgsql STABLE AS $$ BEGIN {body}; END $$"
     );
     world.database.execute(&sql).await;
+}
+
+/// Has pg_tle offer an extension. It is not packaged: this is what it leaves in the catalogue.
+pub(crate) async fn offer_by_tle(world: &World, shop: &str) {
+    Fixture::install(
+        "pg_tle",
+        "default_version = '1.4.0'\nschema = 'pgtle'\nrelocatable = false\n",
+        &[("1.4.0", "SELECT 1;")],
+    );
+    world
+        .database
+        .execute(&format!(
+            "CREATE EXTENSION pg_tle;
+             CREATE FUNCTION pgtle.\"{shop}.control\"() RETURNS text LANGUAGE sql AS
+             $o$SELECT $_pgtle_i_$default_version = '1.0'
+             comment = 'a shop'
+             $_pgtle_i_$$o$;
+             CREATE FUNCTION pgtle.\"{shop}--1.0.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;
+             CREATE FUNCTION pgtle.\"{shop}--1.0--1.1.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;"
+        ))
+        .await;
 }
 
 fn reason(answer: &Value) -> &str {
@@ -90,8 +111,9 @@ async fn a_version_that_the_catalogue_does_not_know_is_gone_to_where_postgresql_
 #[tokio::test]
 async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
     let world = World::new().await;
-    let broken = "RAISE EXCEPTION 'syntax error in file \"/x/odd.control\" line 1, near token \"x\"' \
-                  USING ERRCODE = '42601'";
+    // As for a directory of that name, which PostgreSQL has no state of its own for.
+    let broken = "RAISE EXCEPTION 'input in flex scanner failed at file \"/x/odd.control\" line 1' \
+                  USING ERRCODE = 'XX000'";
     list(&world, "pg_available_extensions", broken).await;
     list(&world, "pg_available_extension_versions", broken).await;
     let _worker = Worker::start(&world, &[]);
@@ -105,6 +127,11 @@ async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
     let changes = answer["Data"]["Changes"].as_str().unwrap();
     assert!(changes.contains("created hstore"), "{changes}");
     assert!(changes.contains("odd.control"), "{changes}");
+    // A dry run tries nothing, and does not call unavailable what it could not look for.
+    let planned = world
+        .create(json!({"DBSecret": world.secret, "Extensions": ["cube"], "DryRun": true}))
+        .await;
+    assert!(reason(&planned).contains("odd.control"), "{planned}");
     // Which versions there are to choose from is not known.
     let refused = create(json!({"Name": "cube", "Version": "1.*"})).await;
     assert!(reason(&refused).contains("odd.control"), "{refused}");
@@ -114,24 +141,7 @@ async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
 async fn what_pg_tle_offers_is_offered() {
     let world = World::new().await;
     let shop = format!("{}_shop", world.name);
-    // pg_tle is not packaged: this is what it leaves in the catalogue.
-    Fixture::install(
-        "pg_tle",
-        "default_version = '1.4.0'\nschema = 'pgtle'\nrelocatable = false\n",
-        &[("1.4.0", "SELECT 1;")],
-    );
-    world
-        .database
-        .execute(&format!(
-            "CREATE EXTENSION pg_tle;
-             CREATE FUNCTION pgtle.\"{shop}.control\"() RETURNS text LANGUAGE sql AS
-             $o$SELECT $_pgtle_i_$default_version = '1.0'
-             comment = 'a shop'
-             $_pgtle_i_$$o$;
-             CREATE FUNCTION pgtle.\"{shop}--1.0.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;
-             CREATE FUNCTION pgtle.\"{shop}--1.0--1.1.sql\"() RETURNS text LANGUAGE sql AS $o$SELECT 'SELECT 1'$o$;"
-        ))
-        .await;
+    offer_by_tle(&world, &shop).await;
     let _worker = Worker::start(&world, &[]);
     let plan = async |version: &str| {
         let properties = json!({

@@ -1,6 +1,6 @@
 //! Reasons are of the statement that failed, and say where.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Database, Fixture, Worker, World, variable};
 
@@ -111,4 +111,78 @@ async fn a_missing_public_schema_names_schema_and_create_schema() {
         ),
         "{reason}"
     );
+}
+
+fn reason(answer: &Value) -> &str {
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    answer["Reason"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_version_without_a_script_is_said_to_have_none() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let control = "default_version = '2'\n";
+    let bare = Fixture::install(&format!("{}_bare", world.name), control, &[]);
+    let older = Fixture::install(
+        &format!("{}_older", world.name),
+        control,
+        &[("1", "SELECT 1;")],
+    );
+    let create = async |name: &str| {
+        world
+            .create(json!({"DBSecret": world.secret, "Extensions": [name]}))
+            .await
+    };
+    let refused = create(&bare.name).await;
+    let expected = "the server has a control file of it, and no script. [22023]";
+    assert!(reason(&refused).ends_with(expected), "{refused}");
+    let refused = create(&older.name).await;
+    assert!(
+        reason(&refused).contains("its default version 2 cannot be installed"),
+        "{refused}"
+    );
+    assert!(reason(&refused).contains("Available: 1. Ask"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_refuses_the_ledger_is_said_to_refuse_it() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    world
+        .database
+        .execute(
+            "CREATE FUNCTION guard() RETURNS event_trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION E'schemas are made\\nby operations'; END $$;
+             CREATE EVENT TRIGGER guard ON ddl_command_start WHEN tag IN ('CREATE SCHEMA') EXECUTE FUNCTION guard()",
+        )
+        .await;
+    let refused = world
+        .create(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+        .await;
+    let expected = format!(
+        "{}/{}: the ledger (schema extension_worker) cannot be made: schemas are made; by operations. Context: PL/pgSQL \
+         function",
+        variable("PGHOST"),
+        world.database.name
+    );
+    assert!(reason(&refused).starts_with(&expected), "{refused}");
+    assert!(reason(&refused).ends_with("[P0001]"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_dry_run_that_fails_in_one_database_did_nothing_in_another() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let gone = format!("{}_gone", world.name);
+    let refused = world
+        .create(json!({
+            "DBSecret": world.secret,
+            "Databases": [world.database.name, gone],
+            "Extensions": ["hstore"],
+            "DryRun": true,
+        }))
+        .await;
+    assert!(reason(&refused).contains(&gone), "{refused}");
+    assert!(!reason(&refused).contains("Done before"), "{refused}");
 }

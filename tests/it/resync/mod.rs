@@ -2,6 +2,7 @@
 
 mod fleet;
 mod instances;
+mod offers;
 mod targets;
 
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! How a password goes out: a server that may have it is still given no more than it needs.
+//! How a password goes out: a server that may have it is still given no more than it needs. It is refused before the role is
+//! logged in, so that its rank cannot matter.
 
 use std::process::Stdio;
 
@@ -59,7 +60,10 @@ async fn an_operator_may_name_weaker_methods() {
         let secret = secret_of_server(&world, server.port).await;
         let properties = json!({"DBSecret": secret, "ServiceTimeout": 3, "Extensions": ["hstore"]});
         reason(&world, properties).await;
-        assert_eq!(server.heard().contains(MARKER), is_given, "{deed}");
+        let heard = server.heard();
+        assert_eq!(heard.contains(MARKER), is_given, "{deed}");
+        // A hash of it neither.
+        assert_eq!(heard.is_empty(), !is_given, "{deed}: {heard}");
     }
 }
 

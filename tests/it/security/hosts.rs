@@ -1,7 +1,9 @@
-//! Where a secret may be sent: whoever publishes a request names both the secret and the server.
+//! Where a secret may be sent: whoever publishes a request names both the secret and the server. It is refused before a
+//! connection, so that the role's rank cannot matter; where a secret is sent after all, both are tried.
 
 use serde_json::{Value, json};
 
+use super::master::{RANKS, world_of};
 use super::{MARKER, reason, secret_of_another_team};
 use crate::support::{Action, Follower, HostileServer, HttpProxy, Rds, Worker, World, variable};
 
@@ -22,31 +24,33 @@ fn refusal(secret: &str, host: &str, port: u16) -> String {
 
 #[tokio::test]
 async fn a_request_sends_no_secret_to_a_server_of_its_own_choice() {
-    let world = World::new().await;
-    // Even where every method is allowed nothing goes out.
-    let settings = [
-        ("WORKER_HOSTS", &*format!("127.0.0.1:{}", port())),
-        ("WORKER_AUTH_METHODS", "scram-sha-256,md5,password"),
-    ];
-    let _worker = Worker::start(&world, &settings);
-    let server = HostileServer::start("password");
-    let secret = secret_of_another_team(&world).await;
-    for (host, at) in [
-        ("127.0.0.1", server.port),
-        ("localhost", server.port),
-        ("localhost", port()),
-        ("db.example", 5432),
-    ] {
-        let told = reason(&world, elsewhere(&secret, host, at)).await;
-        assert!(told.starts_with(&refusal(&secret, host, at)), "{told}");
-        assert!(told.contains("WORKER_HOSTS"), "{told}");
-        assert!(!told.contains(MARKER), "{told}");
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        // Even where every method is allowed nothing goes out.
+        let settings = [
+            ("WORKER_HOSTS", &*format!("127.0.0.1:{}", port())),
+            ("WORKER_AUTH_METHODS", "scram-sha-256,md5,password"),
+        ];
+        let _worker = Worker::start(&world, &settings);
+        let server = HostileServer::start("password");
+        let secret = secret_of_another_team(&world).await;
+        for (host, at) in [
+            ("127.0.0.1", server.port),
+            ("localhost", server.port),
+            ("localhost", port()),
+            ("db.example", 5432),
+        ] {
+            let told = reason(&world, elsewhere(&secret, host, at)).await;
+            assert!(told.starts_with(&refusal(&secret, host, at)), "{told}");
+            assert!(told.contains("WORKER_HOSTS"), "{told}");
+            assert!(!told.contains(MARKER), "{told}");
+        }
+        assert_eq!(server.connections(), 0);
+        // Its own it is sent to, named or not.
+        let properties = json!({"DBSecret": world.secret, "DBHost": "127.0.0.1", "DBPort": port(), "Extensions": ["hstore"]});
+        let answer = world.create(properties).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     }
-    assert_eq!(server.connections(), 0);
-    // Its own it is sent to, named or not.
-    let properties = json!({"DBSecret": world.secret, "DBHost": "127.0.0.1", "DBPort": port(), "Extensions": ["hstore"]});
-    let answer = world.create(properties).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
 
 #[tokio::test]

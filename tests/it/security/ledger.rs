@@ -1,4 +1,5 @@
-//! The ledger in a database that its owner controls.
+//! The ledger in a database that its owner controls. The worker's rank cannot matter to who holds a lock, and not to the
+//! names of databases that are refused before a connection.
 
 use serde_json::{Value, json};
 
@@ -34,10 +35,10 @@ async fn a_forged_ledger_is_refused(set_role: bool, forged: &str, dry_run: bool)
         let mut properties = scene.declare(&json!(["hstore"]));
         properties["DryRun"] = json!(dry_run);
         let answer = world.create(properties).await;
+        assert!(!scene.is_taken().await, "{rank:?}: {answer}");
         let expected = format!("the schema belongs to role \"{}\"", scene.attacker);
         assert!(reason(&answer).contains(&expected), "{rank:?}: {answer}");
         assert!(!reason(&answer).contains("give the schema"), "{answer}");
-        assert!(!scene.is_taken().await, "{rank:?}");
     }
 }
 
@@ -58,21 +59,42 @@ async fn a_view_of_the_owner_of_the_database_is_not_read_in_a_dry_run() {
     a_forged_ledger_is_refused(false, view, true).await;
 }
 
+/// To bring it to the newest form means to read it: a view of the attacker's stands where a table was.
 #[tokio::test]
 async fn a_ledger_of_an_older_form_that_the_owner_forged_is_not_brought_to_the_newest() {
+    let tables = include_str!("../../testdata/ledger_1.sql")
+        .replace("DROP VIEW extension_worker.managed_extensions;", "");
+    let tables = tables.split("INSERT INTO").next().unwrap();
     let older = format!(
-        "{}CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON extension_worker.resource
-         FOR EACH ROW EXECUTE FUNCTION evil.fire()",
-        include_str!("../../testdata/ledger_1.sql")
-            .replace("DROP VIEW extension_worker.managed_extensions;", "")
-            .split("INSERT INTO")
-            .next()
-            .unwrap()
+        "{tables} DROP TABLE extension_worker.extension CASCADE;
+         CREATE VIEW extension_worker.extension AS SELECT evil.payload() AS name, ''::text AS origin;
+         GRANT ALL ON SCHEMA extension_worker TO PUBLIC;
+         GRANT ALL ON ALL TABLES IN SCHEMA extension_worker TO PUBLIC"
     );
     a_forged_ledger_is_refused(true, &older, false).await;
 }
 
-/// The attacker's schema appears after the look and before the worker makes its own.
+/// Nor does it own what the worker makes.
+#[tokio::test]
+async fn a_role_that_the_owner_sets_for_the_database_is_not_the_workers() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let (name, attacker) = (&scene.database.name, &scene.attacker);
+        let set = format!("ALTER DATABASE \"{name}\" SET role = {attacker}");
+        scene.attacker().await.batch_execute(&set).await.unwrap();
+        let answer = world.create(scene.declare(&json!(["hstore"]))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        let owners = "SELECT concat_ws(',', extowner::regrole, 'extension_worker.ledger'::regclass, relowner::regrole)
+                      FROM pg_extension, pg_class WHERE extname = 'hstore' AND pg_class.oid = 'extension_worker.ledger'::regclass";
+        let expected = format!("{role},extension_worker.ledger,{role}", role = scene.role);
+        assert_eq!(scene.database.text(owners).await, expected, "{rank:?}");
+    }
+}
+
+/// The attacker's schema appears after the look and before the worker makes its own: an event trigger has the worker wait
+/// between the two.
 #[tokio::test]
 async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own() {
     let world = World::new().await;
@@ -80,9 +102,15 @@ async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own()
     for rank in RANKS {
         let scene = Scene::new(&world, rank).await;
         let attacker = scene.with_payload().await;
+        // Whoever gets a lock of a table sees what was committed meanwhile.
+        let wait = "CREATE TABLE public.gate (); CREATE FUNCTION public.wait() RETURNS event_trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
+              IF current_setting('application_name') = 'extension-worker' THEN LOCK TABLE public.gate; END IF;
+            END $$;
+            CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION public.wait()";
+        scene.database.execute(wait).await;
         let trigger = "CREATE TRIGGER fire BEFORE INSERT ON extension_worker.ledger FOR EACH ROW EXECUTE FUNCTION evil.fire()";
-        attacker
-            .batch_execute(&format!("BEGIN; {FORGED}{trigger}"))
+        let gate = connect(&scene.database.name).await;
+        gate.batch_execute("BEGIN; LOCK TABLE public.gate")
             .await
             .unwrap();
         let request = world
@@ -93,13 +121,17 @@ async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own()
             scene.database.is_waiting().await.then_some(())
         })
         .await;
-        attacker.batch_execute("COMMIT").await.unwrap();
+        attacker
+            .batch_execute(&format!("{FORGED}{trigger}"))
+            .await
+            .unwrap();
+        gate.batch_execute("COMMIT").await.unwrap();
         let answer = world.answer(&request).await;
+        assert!(!scene.is_taken().await, "{rank:?}: {answer}");
         assert!(
             reason(&answer).contains("the schema belongs to role"),
             "{rank:?}: {answer}"
         );
-        assert!(!scene.is_taken().await, "{rank:?}");
     }
 }
 
@@ -153,16 +185,21 @@ async fn default_privileges_give_no_right_on_a_new_ledger() {
 async fn a_ledger_that_another_role_can_steer_is_not_used() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
-    let scene = Scene::new(&world, Rank::Superuser).await;
+    for rank in RANKS {
+        is_not_used_once_it_can_be_steered(&world, &Scene::new(&world, rank).await).await;
+    }
+}
+
+async fn is_not_used_once_it_can_be_steered(world: &World, scene: &Scene) {
     drop(scene.with_payload().await);
     let created = world.create(scene.declare(&json!(["hstore"]))).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
-    let attacker = &scene.attacker;
+    let (attacker, role) = (&scene.attacker, &scene.role);
     let ledger = "extension_worker.ledger";
     for (steer, undo, expected) in [
         (
             format!("ALTER TABLE {ledger} OWNER TO {attacker}"),
-            format!("ALTER TABLE {ledger} OWNER TO postgres"),
+            format!("ALTER TABLE {ledger} OWNER TO {role}"),
             "belongs to role",
         ),
         (
@@ -224,9 +261,15 @@ async fn a_ledger_that_another_role_can_steer_is_not_used() {
             "DROP TABLE extension_worker.more".to_owned(),
             "is no part of the ledger",
         ),
+        (
+            format!("ALTER TABLE {ledger} SET UNLOGGED"),
+            format!("ALTER TABLE {ledger} SET LOGGED"),
+            "does not outlive a crash",
+        ),
     ] {
         scene.database.execute(&steer).await;
         let answer = world.create(scene.declare(&json!(["pg_trgm"]))).await;
+        assert!(!scene.is_taken().await, "{steer}: {answer}");
         assert!(reason(&answer).contains(expected), "{steer}: {answer}");
         if expected == "has other columns" {
             // A column that was dropped leaves its place: only another ledger has the right ones again.
@@ -238,7 +281,6 @@ async fn a_ledger_that_another_role_can_steer_is_not_used() {
             scene.database.execute(&undo).await;
         }
     }
-    assert!(!scene.is_taken().await);
     let answer = world.create(scene.declare(&json!(["pg_trgm"]))).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
@@ -247,17 +289,21 @@ async fn a_ledger_that_another_role_can_steer_is_not_used() {
 async fn an_advisory_lock_that_any_role_may_take_holds_no_request_up() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
-    let scene = Scene::new(&world, Rank::Superuser).await;
-    let attacker = scene.attacker().await;
-    // The key by which workers of before version 3 of the ledger waited for each other.
-    attacker
-        .batch_execute("SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)")
-        .await
-        .unwrap();
-    let mut properties = scene.declare(&json!(["hstore"]));
-    properties["ServiceTimeout"] = json!(8);
-    let answer = world.create(properties).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let attacker = scene.attacker().await;
+        // The key by which workers of before version 3 of the ledger waited for each other.
+        attacker
+            .batch_execute(
+                "SELECT pg_advisory_lock(x'65787477'::bigint << 32 | x'6f726b72'::bigint)",
+            )
+            .await
+            .unwrap();
+        let mut properties = scene.declare(&json!(["hstore"]));
+        properties["ServiceTimeout"] = json!(8);
+        let answer = world.create(properties).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+    }
 }
 
 /// Takes as long as a worker waits for a lock.

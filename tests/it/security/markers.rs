@@ -1,5 +1,6 @@
 //! No secret is printed: a marker goes through every property, every setting, the secret and the URL, each fails, and the
-//! marker is in no answer, log, metric, dead letter or report.
+//! marker is in no answer and no log. Of report, metrics, dead letters and the process list see `outputs`. A secret's form
+//! is looked at before a connection, so that the role's rank cannot matter.
 
 use std::process::{Output, Stdio};
 
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Worker, World, eventually, variable, worker_binary};
 
-const MARKER: &str = "hunter2marker";
+pub(super) const MARKER: &str = "hunter2marker";
 
 /// What stands where something else belongs.
-fn secrets() -> [String; 3] {
+pub(super) fn secrets() -> [String; 3] {
     [
         json!({"username": "u", "password": MARKER}).to_string(),
         format!("postgres://u:{MARKER}@127.0.0.1:1/d"),

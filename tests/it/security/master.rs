@@ -17,6 +17,46 @@ pub(super) enum Rank {
 
 pub(super) const RANKS: [Rank; 2] = [Rank::Superuser, Rank::RdsMaster];
 
+const PASSWORD: &str = "master";
+
+/// A master as RDS has it, with a database owner's role; returns its name.
+async fn master_of(owner: &str) -> String {
+    let role = format!("master_{}", &Uuid::new_v4().simple().to_string()[..8]);
+    // The owner's role is the master's own creation, as on RDS: from PostgreSQL 16 that is a membership too.
+    connect("postgres")
+        .await
+        .batch_execute(&format!(
+            "DO $$ BEGIN CREATE ROLE rds_superuser; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+             CREATE ROLE {role} LOGIN CREATEROLE CREATEDB PASSWORD '{PASSWORD}';
+             GRANT rds_superuser TO {role}; GRANT {owner} TO {role} WITH ADMIN OPTION"
+        ))
+        .await
+        .unwrap();
+    role
+}
+
+/// A world in which the secret is that of a role of this rank.
+pub(super) async fn world_of(rank: Rank) -> World {
+    let world = World::new().await;
+    if rank == Rank::RdsMaster {
+        let name = &world.database.name;
+        let owner = format!("owner_{name}");
+        let give = format!("CREATE ROLE {owner}; ALTER DATABASE \"{name}\" OWNER TO {owner}");
+        connect("postgres")
+            .await
+            .batch_execute(&give)
+            .await
+            .unwrap();
+        let mut credentials = world.credentials();
+        credentials["username"] = json!(master_of(&owner).await);
+        credentials["password"] = json!(PASSWORD);
+        world
+            .put_secret(&world.secret, &credentials.to_string())
+            .await;
+    }
+    world
+}
+
 /// A database whose owner is the attacker.
 pub(super) struct Scene {
     pub(super) database: Database,
@@ -34,28 +74,16 @@ impl Scene {
         let name = format!("{}_{suffix}", world.name);
         let attacker = format!("owner_{suffix}");
         let (database, attackers_password) = Database::create_owned(&name, &attacker).await;
-        let admin = connect("postgres").await;
         let (role, changes) = match rank {
             Rank::Superuser => ("postgres".to_owned(), json!({"dbname": name})),
             Rank::RdsMaster => {
-                let role = format!("master_{suffix}");
-                // The attacker's role is the master's own creation, as on RDS: from PostgreSQL 16 that is a membership too.
-                admin
-                    .batch_execute(&format!(
-                        "DO $$ BEGIN CREATE ROLE rds_superuser; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
-                         CREATE ROLE {role} LOGIN CREATEROLE CREATEDB PASSWORD 'master';
-                         GRANT rds_superuser TO {role}; GRANT {attacker} TO {role} WITH ADMIN OPTION"
-                    ))
-                    .await
-                    .unwrap();
-                (
-                    role.clone(),
-                    json!({"dbname": name, "username": role, "password": "master"}),
-                )
+                let role = master_of(&attacker).await;
+                let changes = json!({"dbname": name, "username": role, "password": PASSWORD});
+                (role, changes)
             }
         };
         database
-            .execute("CREATE TABLE public.proof (session name, rank text); GRANT ALL ON public.proof TO PUBLIC")
+            .execute("CREATE SEQUENCE public.proof; GRANT ALL ON SEQUENCE public.proof TO PUBLIC")
             .await;
         Self {
             secret: world.secret_with(&changes).await,
@@ -86,7 +114,7 @@ impl Scene {
                    IF session_user <> pg_catalog.pg_get_userbyid((SELECT datdba FROM pg_catalog.pg_database
                                                                   WHERE datname = pg_catalog.current_database())) THEN
                      PERFORM pg_catalog.set_config('role', 'none', true);
-                     INSERT INTO public.proof VALUES (session_user, current_user);
+                     PERFORM pg_catalog.nextval('public.proof');
                    END IF;
                    RETURN ''; END $$;
                  CREATE FUNCTION evil.fire() RETURNS trigger LANGUAGE plpgsql AS
@@ -97,12 +125,11 @@ impl Scene {
         client
     }
 
-    /// Whether code of the attacker's ran in a session of the worker's.
+    /// Whether code of the attacker's ran in a session of the worker's: in one that was rolled back, too, as a sequence
+    /// keeps what it gave.
     pub(super) async fn is_taken(&self) -> bool {
-        self.database
-            .text("SELECT count(*)::text FROM public.proof")
-            .await
-            != "0"
+        let is_called = "SELECT is_called::text FROM public.proof";
+        self.database.text(is_called).await == "true"
     }
 
     pub(super) fn declare(&self, extensions: &Value) -> Value {

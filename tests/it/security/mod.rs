@@ -7,11 +7,13 @@ mod hosts;
 mod ledger;
 mod markers;
 mod master;
+mod outputs;
 mod resync;
 mod schemas;
 mod server;
 mod session;
 mod stacks;
+mod warm_session;
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,9 @@
-//! Who may start a re-sync, and who may speak as a worker.
+//! Who may start a re-sync, and who may speak as a worker. A message of a wrong form, and one for which there is no room, lead
+//! to no connection, so that the role's rank cannot matter to them.
 
 use serde_json::{Value, json};
 
+use super::master::{RANKS, world_of};
 use crate::support::{Worker, World};
 
 fn resync(world: &World) -> Value {
@@ -21,50 +23,54 @@ fn between_workers(world: &World) -> Value {
 
 #[tokio::test]
 async fn a_re_sync_comes_by_its_own_topic_alone_and_a_stack_by_its_own() {
-    let world = World::new().await;
-    let resyncs = world.create_further_topic().await;
-    let settings = [("WORKER_RESYNC_TOPIC_ARNS", resyncs.as_str())];
-    let _worker = Worker::start(&world, &settings);
-    world.publish_text(&resync(&world).to_string()).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("WORKER_RESYNC_TOPIC_ARNS"), "{reason}");
-    world.send_raw(&resync(&world).to_string()).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("raw delivery"), "{reason}");
-    let request = world
-        .create_request(json!({"DBSecret": world.secret, "Extensions": ["citext"]}))
-        .await;
-    world
-        .publish_to(&resyncs, &request.message.to_string())
-        .await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("WORKER_TOPIC_ARNS"), "{reason}");
-    assert!(world.database.extensions().await.is_empty());
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        let resyncs = world.create_further_topic().await;
+        let settings = [("WORKER_RESYNC_TOPIC_ARNS", resyncs.as_str())];
+        let _worker = Worker::start(&world, &settings);
+        world.publish_text(&resync(&world).to_string()).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("WORKER_RESYNC_TOPIC_ARNS"), "{reason}");
+        world.send_raw(&resync(&world).to_string()).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("raw delivery"), "{reason}");
+        let request = world
+            .create_request(json!({"DBSecret": world.secret, "Extensions": ["citext"]}))
+            .await;
+        world
+            .publish_to(&resyncs, &request.message.to_string())
+            .await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("WORKER_TOPIC_ARNS"), "{reason}");
+        assert!(world.database.extensions().await.is_empty());
 
-    world
-        .publish_to(&resyncs, &resync(&world).to_string())
+        world
+            .publish_to(&resyncs, &resync(&world).to_string())
+            .await;
+        world.publish(&request).await;
+        assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
+        crate::support::eventually("the re-sync's extension", async || {
+            let installed = world.database.extensions().await;
+            installed.contains_key("hstore").then_some(())
+        })
         .await;
-    world.publish(&request).await;
-    assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
-    crate::support::eventually("the re-sync's extension", async || {
-        let installed = world.database.extensions().await;
-        installed.contains_key("hstore").then_some(())
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a_message_between_workers_counts_from_the_worker_s_own_role_alone() {
-    let world = World::new().await;
-    let _worker = Worker::start(&world, &[]);
-    let text = between_workers(&world).to_string();
-    world.publish_text(&text).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("does not come through a topic"), "{reason}");
-    world.send_raw_from_another_account(&text).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("not the worker's own role"), "{reason}");
-    assert!(world.database.extensions().await.is_empty());
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        let _worker = Worker::start(&world, &[]);
+        let text = between_workers(&world).to_string();
+        world.publish_text(&text).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("does not come through a topic"), "{reason}");
+        world.send_raw_from_another_account(&text).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("not the worker's own role"), "{reason}");
+        assert!(world.database.extensions().await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,35 +1,47 @@
 //! Schemas that an extension's script will see.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::master::{Rank, Scene};
+use super::master::{RANKS, Rank, Scene};
 use crate::support::{Fixture, Worker, World};
 
-/// An operator of the attacker's with a better fitting signature than PostgreSQL's own.
-const OPERATOR: &str = "CREATE FUNCTION shared.steal(varchar, varchar) RETURNS text LANGUAGE plpgsql AS
-      $$ BEGIN INSERT INTO public.proof VALUES (session_user, current_user); RETURN $1::text; END $$;
-    CREATE OPERATOR shared.|| (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = shared.steal)";
+/// A function of the attacker's that leaves a proof of having run.
+fn stealing(name: &str) -> String {
+    format!(
+        "CREATE FUNCTION shared.{name} RETURNS text LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_catalog.nextval('public.proof'); RETURN $1::text; END $$"
+    )
+}
 
-/// An extension whose script uses PostgreSQL's operator in a way that another can stand in for.
+/// An operator of the attacker's with a better fitting signature than PostgreSQL's own.
+fn operator() -> String {
+    format!(
+        "{}; CREATE OPERATOR shared.|| (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = shared.steal)",
+        stealing("steal(varchar, varchar)")
+    )
+}
+
+/// An extension whose script uses PostgreSQL's operator and function in a way that others can stand in for. Whoever may
+/// create objects in the database may create it: its script runs as a superuser.
 fn fixture(world: &World) -> Fixture {
     Fixture::install(
         &format!("{}_script", world.name),
-        "default_version = '1'\nrelocatable = false\nsuperuser = true\n",
+        "default_version = '1'\nrelocatable = false\nsuperuser = true\ntrusted = true\n",
         &[
             (
                 "1",
-                "CREATE TABLE @extschema@.made AS SELECT 'a'::varchar || 'b' AS text;",
+                "CREATE TABLE @extschema@.made AS SELECT lower('a'::varchar) || 'b'::varchar AS text, 'a'::varchar || 'b' AS more;",
             ),
             (
                 "1--2",
-                "CREATE TABLE @extschema@.more AS SELECT 'a'::varchar || 'b' AS text;",
+                "CREATE TABLE @extschema@.further AS SELECT 'a'::varchar || 'b' AS text;",
             ),
         ],
     )
 }
 
-async fn scene(world: &World) -> Scene {
-    let scene = Scene::new(world, Rank::Superuser).await;
+async fn scene(world: &World, rank: Rank) -> Scene {
+    let scene = Scene::new(world, rank).await;
     let attacker = scene.attacker().await;
     attacker
         .batch_execute("CREATE SCHEMA shared")
@@ -38,43 +50,104 @@ async fn scene(world: &World) -> Scene {
     scene
 }
 
+fn declare(scene: &Scene, extension: &Fixture, version: &str) -> Value {
+    scene.declare(&json!([{"Name": extension.name, "Version": version, "Schema": "shared"}]))
+}
+
 #[tokio::test]
 async fn an_operator_of_the_owners_is_not_used_by_a_script_that_is_created_or_updated() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let extension = fixture(&world);
-    let name = &extension.name;
-    let scene = scene(&world).await;
-    let first = scene.declare(&json!([{"Name": name, "Version": "1", "Schema": "shared"}]));
-    let answer = world.create(first.clone()).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-    let changes = answer["Data"]["Changes"].as_str().unwrap();
-    let warning = format!(
-        "warning: in schema \"shared\" (role \"{}\")",
-        scene.attacker
-    );
-    assert!(changes.contains(&warning), "{answer}");
-
-    scene
-        .attacker()
-        .await
-        .batch_execute(OPERATOR)
-        .await
-        .unwrap();
-    let second = scene.declare(&json!([{"Name": name, "Version": "2", "Schema": "shared"}]));
-    let dropped = format!("DROP EXTENSION {name}");
-    for (properties, before) in [(&second, None), (&first, Some(&dropped))] {
-        if let Some(before) = before {
-            scene.database.execute(before).await;
-        }
-        let answer = world.create(properties.clone()).await;
-        assert_eq!(answer["Status"], "FAILED", "{answer}");
-        let expected = "operator shared.||(character varying, character varying) of role";
-        assert!(
-            answer["Reason"].as_str().unwrap().contains(expected),
-            "{answer}"
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        let first = declare(&scene, &extension, "1");
+        let answer = world.create(first.clone()).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        let changes = answer["Data"]["Changes"].as_str().unwrap();
+        let warning = format!(
+            "warning: in schema \"shared\" (role \"{}\")",
+            scene.attacker
         );
-        assert!(!scene.is_taken().await);
+        assert!(changes.contains(&warning), "{answer}");
+
+        let attacker = scene.attacker().await;
+        attacker.batch_execute(&operator()).await.unwrap();
+        let second = declare(&scene, &extension, "2");
+        let dropped = format!("DROP EXTENSION {}", extension.name);
+        for (properties, before) in [(&second, None), (&first, Some(&dropped))] {
+            if let Some(before) = before {
+                scene.database.execute(before).await;
+            }
+            let answer = world.create(properties.clone()).await;
+            assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+            assert_eq!(answer["Status"], "FAILED", "{answer}");
+            let expected = "operator shared.||(character varying, character varying) of role";
+            let reason = answer["Reason"].as_str().unwrap();
+            assert!(reason.contains(expected), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_script_may_find_in_the_place_of_postgresqls_own_is_named() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let extension = fixture(&world);
+    for (objects, expected) in [
+        (
+            stealing("lower(varchar)"),
+            "function shared.lower(character varying) of role",
+        ),
+        (
+            "CREATE TYPE shared.varchar AS ENUM ('x')".to_owned(),
+            "type shared.\"varchar\" of role",
+        ),
+        (
+            "CREATE TYPE shared.mine AS ENUM ('x');
+             CREATE FUNCTION shared.of(varchar) RETURNS shared.mine LANGUAGE sql AS $$ SELECT 'x'::shared.mine $$;
+             CREATE CAST (varchar AS shared.mine) WITH FUNCTION shared.of(varchar) AS IMPLICIT"
+                .to_owned(),
+            "cast from character varying to shared.mine of role",
+        ),
+    ] {
+        let scene = scene(&world, Rank::RdsMaster).await;
+        let attacker = scene.attacker().await;
+        attacker.batch_execute(&objects).await.unwrap();
+        let answer = world.create(declare(&scene, &extension, "1")).await;
+        assert!(!scene.is_taken().await, "{answer}");
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        let reason = answer["Reason"].as_str().unwrap();
+        assert!(reason.contains(expected), "{answer}");
+    }
+}
+
+/// The names that an extension brings are known once its script has run.
+#[tokio::test]
+async fn what_has_a_name_of_the_extensions_own_is_found_before_the_commit() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let extension = Fixture::install(
+        &format!("{}_own", world.name),
+        "default_version = '1'\nrelocatable = false\nsuperuser = true\ntrusted = true\n",
+        &[(
+            "1",
+            "CREATE FUNCTION @extschema@.tally(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+             CREATE TABLE @extschema@.made AS SELECT @extschema@.tally('a'::varchar) AS text;",
+        )],
+    );
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        let attacker = scene.attacker().await;
+        let function = stealing("tally(varchar)");
+        attacker.batch_execute(&function).await.unwrap();
+        let answer = world.create(declare(&scene, &extension, "1")).await;
+        assert_eq!(answer["Status"], "FAILED", "{rank:?}: {answer}");
+        let reason = answer["Reason"].as_str().unwrap();
+        let expected = "function shared.tally(character varying) of role";
+        assert!(reason.contains(expected), "{answer}");
+        let installed = scene.database.extensions().await;
+        assert!(!installed.contains_key(&extension.name), "{rank:?}");
     }
 }
 
@@ -83,24 +156,20 @@ async fn with_a_warning_alone_the_operator_is_named() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[("WORKER_SCHEMA_CHECK", "warn")]);
     let extension = fixture(&world);
-    let scene = scene(&world).await;
-    scene
-        .attacker()
-        .await
-        .batch_execute(OPERATOR)
-        .await
-        .unwrap();
-    let properties =
-        scene.declare(&json!([{"Name": extension.name, "Version": "1", "Schema": "shared"}]));
-    let answer = world.create(properties).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-    let changes = answer["Data"]["Changes"].as_str().unwrap();
-    assert!(
-        changes.contains("the script of an extension sees operator shared.||"),
-        "{answer}"
-    );
-    // What the check is for.
-    assert!(scene.is_taken().await);
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        let attacker = scene.attacker().await;
+        attacker.batch_execute(&operator()).await.unwrap();
+        let answer = world.create(declare(&scene, &extension, "1")).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        let changes = answer["Data"]["Changes"].as_str().unwrap();
+        assert!(
+            changes.contains("the script of an extension sees operator shared.||"),
+            "{answer}"
+        );
+        // What the check is for.
+        assert!(scene.is_taken().await, "{rank:?}");
+    }
 }
 
 #[tokio::test]
@@ -108,18 +177,18 @@ async fn a_schema_full_of_an_applications_own_functions_is_no_obstacle() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let extension = fixture(&world);
-    let scene = scene(&world).await;
-    scene
-        .attacker()
-        .await
-        .batch_execute(
-            "CREATE FUNCTION shared.price(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-             CREATE TYPE shared.mood AS ENUM ('good'); CREATE TABLE shared.path (id int); CREATE DOMAIN shared.cents AS int",
-        )
-        .await
-        .unwrap();
-    let properties =
-        scene.declare(&json!([{"Name": extension.name, "Version": "1", "Schema": "shared"}]));
-    let answer = world.create(properties).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        scene
+            .attacker()
+            .await
+            .batch_execute(
+                "CREATE FUNCTION shared.price(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+                 CREATE TYPE shared.mood AS ENUM ('good'); CREATE TABLE shared.path (id int); CREATE DOMAIN shared.cents AS int",
+            )
+            .await
+            .unwrap();
+        let answer = world.create(declare(&scene, &extension, "1")).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+    }
 }

@@ -1,7 +1,8 @@
-//! What a server sends that the worker takes for PostgreSQL.
+//! What a server sends that the worker takes for PostgreSQL. What another program sends knows of no role.
 
 use serde_json::json;
 
+use super::master::{RANKS, Scene};
 use super::{reason, secret_of_server};
 use crate::support::{Fixture, HostileServer, Worker, World};
 
@@ -42,21 +43,22 @@ async fn notices_of_a_database_reach_no_log() {
     let worker = Worker::start(&world, &[]);
     let talkative = Fixture::install(
         &format!("{}_talkative", world.name),
-        "default_version = '1'\n",
+        "default_version = '1'\ntrusted = true\n",
         &[(
             "1",
             "DO $$ BEGIN FOR i IN 1 .. 2000 LOOP RAISE WARNING 'on purpose %', i; END LOOP; END $$;",
         )],
     );
-    let level = format!(
-        "ALTER DATABASE {} SET client_min_messages = debug5",
-        world.database.name
-    );
-    world.database.execute(&level).await;
-    let answer = world
-        .create(json!({"DBSecret": world.secret, "Extensions": [talkative.name]}))
-        .await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let level = format!(
+            "ALTER DATABASE {} SET client_min_messages = debug5",
+            scene.database.name
+        );
+        scene.attacker().await.batch_execute(&level).await.unwrap();
+        let answer = world.create(scene.declare(&json!([talkative.name]))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+    }
     let log = worker.log();
     assert!(!log.contains("on purpose"), "{log}");
     assert!(log.len() < 100_000, "{}", log.len());

@@ -3,15 +3,17 @@
 use serde_json::json;
 
 use super::master::{Rank, Scene};
-use crate::support::{Worker, World, connect};
+use crate::support::{Fixture, Worker, World, connect};
 
 /// What a database and a role may set for their sessions; what its owner can set, is set to something else than it is.
 const SET_ALL: &str = "DO $$ DECLARE s record; other text; BEGIN
+  -- This block has loaded PL/pgSQL, whose settings are among them.
   FOR s IN SELECT * FROM pg_settings WHERE context = 'user' AND name NOT IN ('client_encoding', 'local_preload_libraries') LOOP
     other := CASE s.vartype
       WHEN 'bool' THEN CASE s.setting WHEN 'on' THEN 'off' ELSE 'on' END
       WHEN 'enum' THEN (SELECT v FROM unnest(s.enumvals) v WHERE v <> s.setting ORDER BY v LIMIT 1)
       WHEN 'string' THEN CASE s.name
+        WHEN 'plpgsql.extra_errors' THEN 'too_many_rows' WHEN 'plpgsql.extra_warnings' THEN 'shadowed_variables'
         WHEN 'search_path' THEN 'evil, pg_catalog' WHEN 'role' THEN '{role}' WHEN 'TimeZone' THEN 'Asia/Tokyo'
         WHEN 'DateStyle' THEN 'German' WHEN 'default_text_search_config' THEN 'pg_catalog.german'
         ELSE 'pg_catalog' END
@@ -46,11 +48,7 @@ async fn seen(world: &World, scene: &Scene) -> String {
     let row = client
         .query_one(
             "SELECT string_agg(concat(name, '=', setting), E'\\n' ORDER BY name) FROM public.seen
-             WHERE name NOT IN ('statement_timeout', 'lock_timeout', 'session_authorization', 'application_name',
-                                -- The test server's file says off, beneath what is set: PostgreSQL's own value is on.
-                                'synchronous_commit')
-             -- Of libraries that are loaded later.
-             AND name NOT LIKE '%.%'",
+             WHERE name NOT IN ('statement_timeout', 'lock_timeout', 'session_authorization', 'application_name')",
             &[],
         )
         .await
@@ -65,7 +63,10 @@ async fn no_setting_of_a_database_or_of_its_owner_reaches_the_session_of_the_wor
     for rank in [Rank::Superuser, Rank::RdsMaster] {
         let ordinary = Scene::new(&world, rank).await;
         ordinary.database.execute(WATCH).await;
-        let expected = seen(&world, &ordinary).await;
+        // What is set for the database is set back to PostgreSQL's own value, which the test server's file changes beneath.
+        let expected = seen(&world, &ordinary)
+            .await
+            .replace("synchronous_commit=off", "synchronous_commit=on");
 
         let hostile = Scene::new(&world, rank).await;
         hostile.database.execute(WATCH).await;
@@ -95,5 +96,78 @@ async fn no_setting_of_a_database_or_of_its_owner_reaches_the_session_of_the_wor
             .filter(|(expected, found)| expected != found)
             .collect();
         assert!(differing.is_empty(), "{rank:?}: {differing:#?}");
+    }
+}
+
+/// A text of a library's settings may name a function that the library calls. What only a superuser can set stays.
+#[tokio::test]
+async fn a_setting_of_a_library_that_is_not_loaded_is_empty_and_an_applications_own_stays() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let library = Fixture::install(
+        &format!("{}_library", world.name),
+        "default_version = '1'\n",
+        &[("1", "SELECT 1;")],
+    );
+    for rank in [Rank::Superuser, Rank::RdsMaster] {
+        let scene = Scene::new(&world, rank).await;
+        let (database, name) = (&scene.database.name, &library.name);
+        let attacker = scene.attacker().await;
+        // Without the library, and for what is no library's, it takes a superuser.
+        for setting in [format!("{name}.start_proc"), "app.tenant".to_owned()] {
+            let set = format!("ALTER DATABASE \"{database}\" SET {setting} = 'evil.payload'");
+            let refused = attacker.batch_execute(&set).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "42501", "{setting}");
+            scene.database.execute(&set).await;
+        }
+        let watch = format!(
+            "CREATE EXTENSION {name};
+             CREATE TABLE public.seen (setting text);
+             CREATE FUNCTION public.watch() RETURNS event_trigger SECURITY DEFINER SET search_path = pg_catalog LANGUAGE plpgsql AS $$
+               BEGIN
+                 INSERT INTO public.seen VALUES (concat_ws('|', current_setting('{name}.start_proc'), current_setting('app.tenant')));
+               END $$;
+             CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.watch()"
+        );
+        scene.database.execute(&watch).await;
+        let answer = world.create(scene.declare(&json!(["hstore"]))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        let seen = scene.database.text("SELECT setting FROM public.seen").await;
+        assert_eq!(seen, "|evil.payload", "{rank:?}");
+    }
+}
+
+/// For a number or a flag an empty text is no value: it fails no transaction. Of a library that was loaded by then the
+/// number's own value is known.
+#[tokio::test]
+async fn a_number_of_a_library_and_what_takes_a_rank_fail_no_transaction() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in [Rank::Superuser, Rank::RdsMaster] {
+        let scene = Scene::new(&world, rank).await;
+        let name = &scene.database.name;
+        let watch = format!(
+            "CREATE EXTENSION pg_trgm; ALTER DATABASE \"{name}\" SET plpgsql.variable_conflict = 'use_column';
+             CREATE TABLE public.seen (setting text);
+             CREATE FUNCTION public.watch() RETURNS event_trigger SECURITY DEFINER SET search_path = pg_catalog LANGUAGE plpgsql AS $$
+               BEGIN
+                 PERFORM public.similarity('a', 'b');
+                 INSERT INTO public.seen VALUES
+                   (concat_ws('|', current_setting('pg_trgm.similarity_threshold'), current_setting('plpgsql.variable_conflict')));
+               END $$;
+             CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.watch()"
+        );
+        scene.database.execute(&watch).await;
+        let set = format!(
+            "SELECT public.similarity('a', 'b'); ALTER DATABASE \"{name}\" SET pg_trgm.similarity_threshold = 0.9"
+        );
+        scene.attacker().await.batch_execute(&set).await.unwrap();
+        for extensions in [json!(["hstore"]), json!(["hstore", "citext"])] {
+            let answer = world.create(scene.declare(&extensions)).await;
+            assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        }
+        let seen = "SELECT string_agg(setting, ',' ORDER BY ctid) FROM public.seen";
+        let seen = scene.database.text(seen).await;
+        assert_eq!(seen, "0.9|use_column,0.3|use_column", "{rank:?}");
     }
 }

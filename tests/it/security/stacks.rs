@@ -1,10 +1,12 @@
-//! A request is carried out where CloudFormation itself shows its operation, and nowhere else.
+//! A request is carried out where CloudFormation itself shows its operation, and nowhere else. Where CloudFormation gives no
+//! answer there is no connection to the database, so that the role's rank cannot matter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::json;
 
+use super::master::{RANKS, world_of};
 use crate::support::{Action, HttpProxy, Worker, World};
 
 /// What CloudFormation contradicts is not waited for.
@@ -16,57 +18,63 @@ const VERIFYING: [(&str, &str); 3] = [
 
 #[tokio::test]
 async fn a_forged_delete_of_another_stack_drops_nothing() {
-    let world = World::new().await;
-    let _worker = Worker::start(&world, &VERIFYING);
-    let victim = world.stack("victim");
-    let mut properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
-    let created = victim.create(&properties, &[]).await;
-    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
-    let table = "CREATE TABLE shop (item hstore)";
-    world.database.execute(table).await;
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        let _worker = Worker::start(&world, &VERIFYING);
+        let victim = world.stack("victim");
+        let mut properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+        let created = victim.create(&properties, &[]).await;
+        assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+        let table = "CREATE TABLE shop (item hstore)";
+        world.database.execute(table).await;
 
-    properties["DeletionBehavior"] = json!("DropCascade");
-    let id = victim.id().await;
-    let mut forged = world.request_of(&id, "Extensions", properties).await;
-    forged.message["RequestType"] = json!("Delete");
-    forged.message["PhysicalResourceId"] = json!(created.outputs["Id"]);
-    world.publish(&forged).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("WORKER_VERIFY_STACKS"), "{reason}");
-    assert!(reason.contains("CREATE_COMPLETE"), "{reason}");
-    assert_eq!(world.answer_now(&forged).await, None);
-    assert!(world.database.extensions().await.contains_key("hstore"));
-    let columns = "SELECT count(*)::text FROM pg_attribute WHERE attrelid = 'shop'::regclass AND attname = 'item'";
-    assert_eq!(world.database.text(columns).await, "1");
-    assert_eq!(victim.delete().await, "DELETE_COMPLETE");
+        properties["DeletionBehavior"] = json!("DropCascade");
+        let id = victim.id().await;
+        let mut forged = world.request_of(&id, "Extensions", properties).await;
+        forged.message["RequestType"] = json!("Delete");
+        forged.message["PhysicalResourceId"] = json!(created.outputs["Id"]);
+        world.publish(&forged).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("WORKER_VERIFY_STACKS"), "{reason}");
+        assert!(reason.contains("CREATE_COMPLETE"), "{reason}");
+        assert_eq!(world.answer_now(&forged).await, None);
+        assert!(world.database.extensions().await.contains_key("hstore"));
+        let columns = "SELECT count(*)::text FROM pg_attribute WHERE attrelid = 'shop'::regclass AND attname = 'item'";
+        assert_eq!(world.database.text(columns).await, "1");
+        assert_eq!(victim.delete().await, "DELETE_COMPLETE");
+    }
 }
 
 #[tokio::test]
 async fn a_forged_create_of_a_stack_that_is_not_there_creates_nothing() {
-    let world = World::new().await;
-    let _worker = Worker::start(&world, &VERIFYING);
-    let forged = world
-        .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
-        .await;
-    world.publish(&forged).await;
-    let (_, reason) = world.dead_letter().await;
-    assert!(reason.contains("which the stack does not have"), "{reason}");
-    assert!(world.database.extensions().await.is_empty());
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        let _worker = Worker::start(&world, &VERIFYING);
+        let forged = world
+            .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
+            .await;
+        world.publish(&forged).await;
+        let (_, reason) = world.dead_letter().await;
+        assert!(reason.contains("which the stack does not have"), "{reason}");
+        assert!(world.database.extensions().await.is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_create_that_is_replayed_after_its_end_changes_nothing() {
-    let world = World::new().await;
-    let worker = Worker::start(&world, &VERIFYING);
-    let stack = world.stack("app");
-    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
-    stack.create(&properties, &[]).await;
-    world.database.execute("DROP EXTENSION hstore").await;
-    let id = stack.id().await;
-    let replayed = world.request_of(&id, "Extensions", properties).await;
-    world.publish(&replayed).await;
-    worker.logged("the operation of this request is over").await;
-    assert!(world.database.extensions().await.is_empty());
+    for rank in RANKS {
+        let world = world_of(rank).await;
+        let worker = Worker::start(&world, &VERIFYING);
+        let stack = world.stack("app");
+        let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+        stack.create(&properties, &[]).await;
+        world.database.execute("DROP EXTENSION hstore").await;
+        let id = stack.id().await;
+        let replayed = world.request_of(&id, "Extensions", properties).await;
+        world.publish(&replayed).await;
+        worker.logged("the operation of this request is over").await;
+        assert!(world.database.extensions().await.is_empty());
+    }
 }
 
 // Takes up to 20 s: a message that was given back comes again after up to 15 s.

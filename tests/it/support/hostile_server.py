@@ -100,6 +100,10 @@ def serve(connection: socket.socket) -> None:
         connection.sendall(request(11, b"r=" + nonce + b"x,s=c2FsdA==,i=1"))
     elif DEED == "mechanisms":
         connection.sendall(request(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"))
+    elif DEED == "startup":
+        refusal = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: application_name\0\0"
+        connection.sendall(message(b"E", refusal))
+        return
     elif DEED == "parameters":
         connection.sendall(request(0))
         flood(connection, parameters)

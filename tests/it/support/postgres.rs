@@ -162,6 +162,11 @@ impl Fixture {
         std::fs::remove_file(self.file(".control")).unwrap();
     }
 
+    /// Takes a script away.
+    pub(crate) fn remove_script(&self, version: &str) {
+        std::fs::remove_file(self.file(&format!("--{version}.sql"))).unwrap();
+    }
+
     fn file(&self, end: &str) -> std::path::PathBuf {
         std::path::Path::new(&variable("PG_EXTENSION_DIR")).join(format!("{}{end}", self.name))
     }

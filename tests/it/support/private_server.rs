@@ -87,6 +87,24 @@ impl PrivateServer {
         self.is_up().await;
     }
 
+    /// Starts it again in a recovery that waits for its archive, and returns at once: until [`Self::end_recovery`] the server
+    /// says that it is starting up.
+    pub(crate) fn start_in_recovery(&mut self) {
+        fs::write(self.directory.join("data/recovery.signal"), "").unwrap();
+        let released = self.directory.join("released");
+        let wait = format!(
+            "restore_command=while [ ! -e {} ]; do sleep 0.05; done; false",
+            released.display()
+        );
+        let options = [self.options.as_slice(), &["-c".to_owned(), wait]].concat();
+        self.child = launch(&self.directory, self.port, &options);
+    }
+
+    /// Lets the recovery find its archive empty.
+    pub(crate) fn end_recovery(&self) {
+        fs::write(self.directory.join("released"), "").unwrap();
+    }
+
     /// Stops it in order, and starts it again.
     pub(crate) async fn restart(&mut self, mode: Mode) {
         self.stop("INT");

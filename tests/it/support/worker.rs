@@ -102,6 +102,11 @@ impl Worker {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that it ever had resident, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -116,6 +121,14 @@ impl Worker {
     pub(crate) async fn logged(&self, text: &str) {
         eventually(&format!("the log line {text:?}"), async || {
             self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a text was logged so many times.
+    pub(crate) async fn logged_times(&self, text: &str, times: usize) {
+        eventually(&format!("{times} log lines {text:?}"), async || {
+            (self.log().matches(text).count() >= times).then_some(())
         })
         .await;
     }

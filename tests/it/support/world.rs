@@ -528,6 +528,42 @@ impl World {
             .sum()
     }
 
+    /// Receives so many messages, each once, and has them come again at once.
+    pub(crate) async fn receive_and_return(&self, number: usize) {
+        let mut handles = Vec::new();
+        eventually("the messages", async || {
+            let received = self
+                .aws
+                .sqs
+                .receive_message()
+                .queue_url(&self.queue_url)
+                .max_number_of_messages(10)
+                .wait_time_seconds(1)
+                .send()
+                .await
+                .unwrap();
+            let received = received.messages.unwrap_or_default();
+            handles.extend(
+                received
+                    .into_iter()
+                    .map(|message| message.receipt_handle.unwrap()),
+            );
+            (handles.len() >= number).then_some(())
+        })
+        .await;
+        for handle in handles {
+            self.aws
+                .sqs
+                .change_message_visibility()
+                .queue_url(&self.queue_url)
+                .receipt_handle(handle)
+                .visibility_timeout(0)
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     async fn receive(&self, url: &str) -> Message {
         eventually("a message", async || {
             let received = self

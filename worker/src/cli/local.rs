@@ -1,12 +1,13 @@
 //! `plan` and `apply`: one request made on the command line, carried out as the worker carries out a stack's.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
+use super::input;
 use crate::config::{Credentials, DatabaseUrl, LocalSettings};
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
@@ -237,16 +238,8 @@ async fn run_with_retries(
 
 /// The properties as the file has them.
 fn object(file: &str) -> Result<Map<String, Value>, LocalError> {
-    let unreadable = |error| LocalError::File(file.to_owned(), error);
-    let text = if file == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map_err(unreadable)?;
-        text
-    } else {
-        std::fs::read_to_string(file).map_err(unreadable)?
-    };
-    // Editors write the mark of the byte order.
-    let properties = read_with_numbers_as_text(text.trim_start_matches('\u{feff}'))
+    let text = input::read(file).map_err(|error| LocalError::File(file.to_owned(), error))?;
+    let properties = read_with_numbers_as_text(&text)
         .map_err(|error| LocalError::NotProperties(file.to_owned(), Some(error)))?;
     match properties {
         Value::Object(object) => Ok(object),

@@ -201,3 +201,56 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_environment() {
     let given = by_hand(&["--url", text, "--ssl-mode", "disable"]).unwrap();
     assert_eq!(given.ssl(Some(&read)).ssl_mode, SslMode::Disable);
 }
+
+/// The cells of each row of the manual's tables.
+fn rows(manual: &str) -> Vec<Vec<&str>> {
+    let rows = manual.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.split('|').skip(1).map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
+    let rows = rows(include_str!("../../../docs/settings.md"));
+    let resync = include_str!("../../../docs/resync.md");
+    let mut unknown: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    let command = CommandLine::command();
+    let globals = command.get_arguments().map(|argument| ("", argument));
+    let others = command.get_subcommands().flat_map(|command| {
+        let arguments = command.get_arguments();
+        arguments.map(|argument| (command.get_name(), argument))
+    });
+    for (name, argument) in globals.chain(others) {
+        let Some(long) = argument.get_long() else {
+            continue;
+        };
+        let flag = format!("`--{long}`");
+        let defaults = argument.get_default_values().iter();
+        let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
+        let is_default =
+            |cell: &str| defaults.is_empty() || cell.contains(&format!("`{}`", defaults.join(",")));
+        let Some(variable) = argument.get_env() else {
+            if name == "resync" {
+                assert!(resync.contains(&format!("`--{long}")), "{name} {flag}");
+                continue;
+            }
+            let row = rows.iter().find(|row| row[0] == flag);
+            let row = row.unwrap_or_else(|| panic!("docs/settings.md has no row for {flag}"));
+            assert!(is_default(row[1]), "{flag}: the default is {defaults:?}");
+            unknown.retain(|cell| *cell != flag);
+            continue;
+        };
+        let variable = format!("`{}`", variable.to_string_lossy());
+        let row = rows
+            .iter()
+            .find(|row| row[0].contains(&variable) || row[0] == flag)
+            .unwrap_or_else(|| panic!("docs/settings.md has no row for {variable}, {flag}"));
+        unknown.retain(|cell| *cell != row[0]);
+        assert!(row[0] == flag || row[1].contains(&flag), "{row:?}: {flag}");
+        assert!(
+            is_default(row[2]),
+            "{variable}: the default is {defaults:?}"
+        );
+    }
+    assert_eq!(unknown, [""; 0], "these are no settings");
+}

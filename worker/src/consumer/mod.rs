@@ -6,6 +6,7 @@
 
 mod batcher;
 mod in_flight;
+mod isolation;
 mod lease;
 mod message_span;
 mod poller;
@@ -22,10 +23,11 @@ use tracing::{Instrument, error, info, warn};
 
 use self::batcher::Batcher;
 use self::in_flight::{InFlight, InFlightMessage};
+use self::isolation::Isolation;
 use self::message_span::message_span;
 use self::poller::Poller;
 use self::task_protection::TaskProtection;
-use crate::aws::sqs::{EntryError, Queue};
+use crate::aws::sqs::{EntryError, Message, Queue};
 use crate::handler::{Disposition, Handler};
 use crate::metrics::Metrics;
 use crate::process::health::Heartbeat;
@@ -101,6 +103,7 @@ struct MessageContext {
     queue: Queue,
     handler: Arc<Handler>,
     batchers: AckBatchers,
+    isolation: Isolation,
     metrics: Metrics,
     /// No more messages are received.
     stop: CancellationToken,
@@ -124,6 +127,7 @@ pub async fn run(
         settings: settings.clone(),
         queue: queue.clone(),
         handler,
+        isolation: Isolation::default(),
         metrics,
         stop: stop.clone(),
         cancel: CancellationToken::new(),
@@ -193,6 +197,10 @@ impl MessageContext {
         }
         // A panic is a failure of this message alone.
         let handling = AssertUnwindSafe(self.handler.handle(&message.received)).catch_unwind();
+        let Message {
+            id, receive_count, ..
+        } = &message.received;
+        let handling = self.isolation.run(id, *receive_count, handling);
         let disposition = tokio::select! {
             disposition = handling => match disposition {
                 Ok(disposition) => disposition,
@@ -271,6 +279,7 @@ impl MessageContext {
     }
 
     async fn return_to_queue(&self, message: &InFlightMessage, pause: Duration) {
+        self.isolation.note_return(&message.received.id);
         let change = VisibilityChange {
             receipt_handle: message.receipt_handle(),
             visibility: pause,

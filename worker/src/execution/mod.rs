@@ -157,7 +157,14 @@ impl Executor {
             .buffered(DATABASES_AT_ONCE)
             .collect()
             .await;
-        if let Some(response) = merge(others, results, &mut outcomes)? {
+        let together = merge(others, results, &mut outcomes);
+        // A dry run did nothing before.
+        let is_dry = execution.properties.dry_run && !execution.deleted;
+        let together = together.map_err(|error| match is_dry {
+            true => error,
+            false => error.after(&outcomes),
+        });
+        if let Some(response) = together? {
             return Ok(AttemptOutcome::Answered(response));
         }
         let skipped = resolved.skipped.iter().map(|name| reason::of_skipped(name));
@@ -382,7 +389,7 @@ impl<'a> ExecutionRequest<'a> {
     }
 }
 
-/// Adds every outcome; or of the troubles the one that trying again helps least, with what was done all the same. Where
+/// Adds every outcome; or of the troubles the one that trying again helps least. Where
 /// one of the databases keeps an answer, the request was answered with it: the list of databases changed since.
 fn merge(
     databases: &[String],
@@ -401,7 +408,7 @@ fn merge(
         .into_iter()
         .min_by_key(|error| error.class() == Class::Transient);
     match worst {
-        Some(error) => Err(error.after(outcomes)),
+        Some(error) => Err(error),
         None => Ok(None),
     }
 }

@@ -1,4 +1,4 @@
-//! What one database has and offers, as the observe query of [`crate::postgres`] returns it.
+//! What one database has, as the queries of [`crate::postgres`] return it, and what its server offers.
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 //!
 //! Text of SQL alone: nothing here speaks to a server. `trust` says when what is there may be used.
 
+mod encoding;
 mod migrations;
 mod model;
 mod sql;
@@ -18,6 +19,7 @@ pub use sql::{Entry, ResyncEntry};
 
 pub use migrations::newest_version;
 
+pub(crate) use encoding::{keep, kept, read};
 pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
 pub(crate) use sql::{READ, READ_WHOLE, RECORD_RESPONSE};
-pub(crate) use trust::{LOCK, LOCK_OLDER, UNTRUSTED, check};
+pub(crate) use trust::{ABSENT, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
+use super::encoding::keep_all;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
@@ -97,7 +98,12 @@ impl Entry<'_> {
             "request_id": request.request_id,
             "changed_at": self.changed_at,
         });
-        let mut sql = write_resource(request.resource, &requested_at, self.managed_after, &data);
+        let mut sql = write_resource(
+            request.resource,
+            &requested_at,
+            self.managed_after,
+            &keep_all(&data),
+        );
         sql.push_str(&write_request(
             (
                 &request.resource.stack_id,
@@ -105,7 +111,7 @@ impl Entry<'_> {
                 request.request_id,
             ),
             &requested_at,
-            &json!({"outcome": self.outcome, "response": self.response}),
+            &keep_all(&json!({"outcome": self.outcome, "response": self.response})),
         ));
         write_extensions(&mut sql, self.managed_before, self.managed_after);
         sql
@@ -142,13 +148,14 @@ impl ResyncEntry<'_> {
                 "request_id": self.resync_id,
                 "changed_at": self.changed_at,
             });
+            let data = keep_all(&data);
             sql.push_str(&write_resource(key, "now()", self.managed_after, &data));
         }
         if let Some(result) = self.result {
             sql.push_str(&write_request(
                 (RESYNC, RESYNC, self.resync_id),
                 "now()",
-                &json!({"outcome": result, "response": null}),
+                &keep_all(&json!({"outcome": result, "response": null})),
             ));
         }
         for key in owners(self.managed_before).union(&owners(self.managed_after)) {

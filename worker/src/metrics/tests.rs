@@ -194,8 +194,8 @@ fn a_server_that_makes_up_codes_does_not_fill_the_memory() {
 }
 
 #[test]
-fn the_readme_has_a_row_for_each_instrument() {
-    let readme = include_str!("../../../README.md");
+fn the_manual_has_a_row_for_each_instrument() {
+    let manual = include_str!("../../../docs/metrics.md");
     let rows = Metrics::default().read().into_iter().map(|reading| {
         let (suffix, label) = match &reading.value {
             Value::Count(_) | Value::Spent(_) => ("_total", String::new()),
@@ -209,10 +209,10 @@ fn the_readme_has_a_row_for_each_instrument() {
             reading.help
         )
     });
-    let lacking: Vec<String> = rows.filter(|row| !readme.contains(row)).collect();
+    let lacking: Vec<String> = rows.filter(|row| !manual.contains(row)).collect();
     assert!(
         lacking.is_empty(),
-        "README.md lacks:\n{}",
+        "docs/metrics.md lacks:\n{}",
         lacking.join("\n")
     );
 }

@@ -196,7 +196,8 @@ fn suggestion(name: &str, observed: &Observed) -> Option<String> {
             };
             (distance, other)
         })
-        .filter(|(distance, _)| *distance <= TYPING_ERRORS)
+        // Of a short name little is left.
+        .filter(|(distance, _)| *distance <= TYPING_ERRORS && distance * 2 <= name.len())
         .min()
         .map(|(_, other)| other.to_owned())
 }

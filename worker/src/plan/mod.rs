@@ -5,6 +5,7 @@
 
 mod drift;
 mod error;
+mod offer;
 mod order;
 mod outcome;
 mod ownership;
@@ -21,6 +22,7 @@ mod version;
 
 pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
 pub use error::PlanError;
+pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of};
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};

@@ -11,10 +11,11 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::config::SslNegotiation;
 
 use super::PoolSettings;
+use super::guard::BackendPid;
 use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
-use super::transaction::{SESSION_BEGIN, SESSION_START, SessionStart};
+use super::transaction::{SESSION_BEGIN, SessionStart, session_start};
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
 use crate::metrics::{Gauge, GaugeGuard};
@@ -115,14 +116,15 @@ impl Connections {
 
     /// Connects to an address that the host leads to now, once it was seen to be one that is allowed: no later answer of
     /// DNS can lead elsewhere. Of several the first that serves is taken.
-    async fn connect(&self) -> Result<ClientWrapper, ConnectError> {
+    async fn connect(&self) -> Result<(ClientWrapper, BackendPid), ConnectError> {
         let mut config = self.config.clone();
         let host = self.resolver.host();
         for ip in self.resolver.resolve().await? {
             config.host(host).hostaddr(ip);
         }
         // Boxed: what the driver awaits is deep.
-        let connecting = Box::pin(config.connect(self.streams()));
+        let (streams, backend_pid) = self.streams.for_one();
+        let connecting = Box::pin(config.connect(streams));
         let (client, connection) = connecting.await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -132,7 +134,7 @@ impl Connections {
                 );
             }
         });
-        Ok(ClientWrapper::new(client, task))
+        Ok((ClientWrapper::new(client, task), backend_pid))
     }
 }
 
@@ -163,8 +165,9 @@ impl deadpool::managed::Manager for Connections {
         let permit = self.connection_limit.permit(&self.close_idle).await;
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
-            let client = self.connect().await?;
-            let start = begin_session(&client).await?;
+            let (client, backend_pid) = self.connect().await?;
+            let mut start = begin_session(&client).await?;
+            start.note_connected_to(backend_pid.get());
             Ok((client, start))
         };
         let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
@@ -197,7 +200,8 @@ impl deadpool::managed::Manager for Connections {
 
 async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
     let begin = client.batch_execute(SESSION_BEGIN);
-    let (begun, messages) = join(begin, client.simple_query(SESSION_START)).await;
+    let start = session_start();
+    let (begun, messages) = join(begin, client.simple_query(&start)).await;
     begun?;
     let messages = messages?;
     let document = messages.iter().find_map(|message| {

@@ -2,6 +2,9 @@
 //! Pure.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::credentials::{AuthMethodError, AuthPolicy};
 
@@ -25,6 +28,9 @@ const READY_FOR_QUERY: u8 = b'Z';
 const NOTICE: u8 = b'N';
 const NOTIFICATION: u8 = b'A';
 const PARAMETER_STATUS: u8 = b'S';
+const BACKEND_KEY_DATA: u8 = b'K';
+/// The number of the server's process, with which that message begins.
+const PID_BYTES: usize = 4;
 
 /// Why a connection is not gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +63,23 @@ pub(super) struct Guard {
     /// The server is ready: what the client sends begins the next exchange.
     is_answered: bool,
     has_ended: bool,
+    backend_pid: BackendPid,
+}
+
+/// The server's process, as the server says; 0 until it has said so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BackendPid(Arc<AtomicI32>);
+
+impl BackendPid {
+    pub(super) fn get(&self) -> i32 {
+        self.0.load(Relaxed)
+    }
 }
 
 impl Guard {
-    pub(super) fn new(policy: AuthPolicy) -> Self {
+    pub(super) fn new(policy: AuthPolicy, backend_pid: BackendPid) -> Self {
         Self {
+            backend_pid,
             policy,
             head: Vec::with_capacity(HEAD_BYTES),
             rest: 0,
@@ -123,6 +141,9 @@ impl Guard {
         match self.head_parts() {
             Some((AUTHENTICATION, length)) if length <= MAX_AUTH_BYTES => Ok(1 + length),
             Some((AUTHENTICATION, _)) => Err(GuardError::Protocol),
+            Some((BACKEND_KEY_DATA, length)) if length >= 4 + PID_BYTES => {
+                Ok(HEAD_BYTES + PID_BYTES)
+            }
             Some(_) | None => Ok(HEAD_BYTES),
         }
     }
@@ -151,6 +172,11 @@ impl Guard {
             self.policy.check(u32::from_be_bytes(*code), rest)?;
             self.rest = 0;
         }
+        let (_, behind) = self.head.split_at(HEAD_BYTES);
+        if let (BACKEND_KEY_DATA, Some(pid)) = (kind, behind.first_chunk()) {
+            self.backend_pid.0.store(i32::from_be_bytes(*pid), Relaxed);
+            self.rest = body - PID_BYTES;
+        }
         self.is_answered |= kind == READY_FOR_QUERY;
         self.is_passed_on = !matches!(kind, NOTICE | NOTIFICATION | PARAMETER_STATUS);
         if self.is_passed_on {
@@ -175,11 +201,12 @@ mod tests {
     use crate::credentials::AuthMethod;
 
     fn guard() -> Guard {
-        Guard::new(AuthPolicy {
+        let policy = AuthPolicy {
             methods: vec![AuthMethod::ScramSha256],
             is_token: false,
             is_verified: true,
-        })
+        };
+        Guard::new(policy, BackendPid::default())
     }
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -214,6 +241,15 @@ mod tests {
             empty.clone(),
         ];
         assert_eq!(passed(&sent.concat()), [ok, ready, row, empty].concat());
+    }
+
+    #[test]
+    fn the_process_of_the_server_is_known_and_passed_on() {
+        let key = message(b'K', &[0, 0, 1, 2, 9, 9, 9, 9]);
+        assert_eq!(passed(&key), key);
+        let mut guard = guard();
+        guard.receive(&key, &mut Vec::new()).unwrap();
+        assert_eq!(guard.backend_pid.get(), 258);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::guard::Guard;
+use super::guard::{BackendPid, Guard};
 use crate::credentials::AuthPolicy;
 use crate::process::tls::SslMode;
 
@@ -30,6 +30,7 @@ pub(super) struct Streams {
     tls: MakeRustlsConnect,
     mode: SslMode,
     policy: AuthPolicy,
+    backend_pid: BackendPid,
 }
 
 impl Streams {
@@ -38,7 +39,18 @@ impl Streams {
             tls: MakeRustlsConnect::new(tls),
             mode,
             policy,
+            backend_pid: BackendPid::default(),
         }
+    }
+
+    /// The same for one connection alone, with the server's process once it is made.
+    pub(super) fn for_one(&self) -> (Self, BackendPid) {
+        let backend_pid = BackendPid::default();
+        let streams = Self {
+            backend_pid: backend_pid.clone(),
+            ..self.clone()
+        };
+        (streams, backend_pid)
     }
 }
 
@@ -51,7 +63,7 @@ impl MakeTlsConnect<Socket> for Streams {
         Ok(Negotiation {
             tls: MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, host)?,
             mode: self.mode,
-            guard: Guard::new(self.policy.clone()),
+            guard: Guard::new(self.policy.clone(), self.backend_pid.clone()),
         })
     }
 }

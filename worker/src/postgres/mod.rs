@@ -1,12 +1,16 @@
 //! PostgreSQL. The only module that knows tokio-postgres and deadpool.
 
 mod connection;
+mod connection_limit;
 mod error;
 mod guard;
 mod guarded_stream;
+mod library_settings;
 mod limit;
 mod observe;
+mod offer;
 mod pool;
+mod prepared;
 mod reached;
 mod resolve;
 mod schema_objects;
@@ -14,7 +18,7 @@ mod session;
 mod transaction;
 
 pub use limit::ConnectionLimit;
-pub use observe::Scope;
+pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;

@@ -12,6 +12,7 @@ use super::Session;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
 use super::limit::ConnectionLimit;
+use super::offer::Offers;
 use super::reached::Reached;
 use crate::credentials::secrets::Password;
 use crate::credentials::{AuthMethod, HostPatterns};
@@ -63,6 +64,7 @@ pub struct Pools {
     connection_limit: ConnectionLimit,
     pools: Arc<PoolMap>,
     reached: Reached,
+    offers: Arc<Offers>,
 }
 
 /// Pools by what they lead to.
@@ -122,6 +124,7 @@ impl Pools {
             settings,
             pools,
             reached: Reached::default(),
+            offers: Arc::default(),
         }
     }
 
@@ -162,7 +165,7 @@ impl Pools {
     ) -> Result<Session, DatabaseError> {
         let pool = self.pool(target, password)?;
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
-        let connection = pool.get().await.map_err(|error| match error {
+        let got = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
             PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
             PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
@@ -177,14 +180,20 @@ impl Pools {
             | PoolError::PostCreateHook(_)) => {
                 DatabaseError::Lost("the pool was closed".to_owned(), Some(Box::new(other)))
             }
-        })?;
-        self.reached.note(&target.address);
+        });
+        let connection = match got {
+            Ok(connection) => connection,
+            Err(error) => return Err(self.with_limit(target, password, error).await),
+        };
+        self.reached.note_role(target);
         let streams = pool.manager().streams();
         Ok(Session::new(
             connection,
             streams,
             self.connection_limit.clone(),
             &self.settings,
+            target.address.clone(),
+            Arc::clone(&self.offers),
         ))
     }
 

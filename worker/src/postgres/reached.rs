@@ -1,37 +1,53 @@
-//! Which servers this process has had a connection to. One that was never reached may never be: it gets a short attempt.
+//! Which servers this process has had a connection to, and as which roles. One that was never reached may never be: it gets a short attempt.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-use crate::target::Address;
+use crate::target::{Address, Target};
 
 /// How many are remembered: with more, all are forgotten, and each is reached anew by the next connection.
 const LIMIT: usize = 10_000;
 
-/// Servers that were reached.
+/// Servers that were reached, and roles that logged in.
 #[derive(Debug, Default)]
-pub struct Reached(Mutex<HashSet<Address>>);
+pub struct Reached {
+    servers: Mutex<HashSet<Address>>,
+    roles: Mutex<HashSet<(Address, String)>>,
+}
 
 impl Reached {
     /// Whether there was a connection.
     pub fn has(&self, address: &Address) -> bool {
-        self.servers().contains(address)
+        self.servers.lock().contains(address)
+    }
+
+    /// Whether the role logged in, to whichever database.
+    pub fn has_role(&self, target: &Target) -> bool {
+        let role = (target.address.clone(), target.username.clone());
+        self.roles.lock().contains(&role)
     }
 
     /// There is a connection; or the server answered otherwise.
     pub fn note(&self, address: &Address) {
-        let mut servers = self.servers();
-        if servers.contains(address) {
-            return;
-        }
-        if servers.len() >= LIMIT {
-            servers.clear();
-        }
-        servers.insert(address.clone());
+        remember(&mut self.servers.lock(), address);
     }
 
-    fn servers(&self) -> MutexGuard<'_, HashSet<Address>> {
-        self.0.lock()
+    /// A role logged in.
+    pub fn note_role(&self, target: &Target) {
+        self.note(&target.address);
+        let role = (target.address.clone(), target.username.clone());
+        remember(&mut self.roles.lock(), &role);
     }
+}
+
+fn remember<T: Clone + Eq + Hash>(known: &mut HashSet<T>, one: &T) {
+    if known.contains(one) {
+        return;
+    }
+    if known.len() >= LIMIT {
+        known.clear();
+    }
+    known.insert(one.clone());
 }

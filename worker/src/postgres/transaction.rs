@@ -6,6 +6,8 @@ use std::time::Duration;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
+use super::library_settings;
+use super::prepared::{FORGET, Query};
 use crate::ledger;
 
 /// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
@@ -28,14 +30,14 @@ const FIXED: &[(&str, &str)] = &[
     ("search_path", "pg_catalog, pg_temp"),
     ("client_min_messages", "warning"),
     ("standard_conforming_strings", "on"),
-    ("default_tablespace", "''"),
+    ("default_tablespace", ""),
     ("default_table_access_method", "heap"),
-    ("default_text_search_config", "'pg_catalog.simple'"),
-    ("datestyle", "'ISO, MDY'"),
-    ("timezone", "'UTC'"),
-    ("lc_monetary", "'C'"),
-    ("lc_numeric", "'C'"),
-    ("lc_time", "'C'"),
+    ("default_text_search_config", "pg_catalog.simple"),
+    ("datestyle", "ISO, MDY"),
+    ("timezone", "UTC"),
+    ("lc_monetary", "C"),
+    ("lc_numeric", "C"),
+    ("lc_time", "C"),
     // No statement here is worth compiling.
     ("jit", "off"),
     ("tcp_keepalives_idle", "10"),
@@ -43,7 +45,7 @@ const FIXED: &[(&str, &str)] = &[
     ("tcp_keepalives_count", "3"),
 ];
 
-/// What makes the answer to [`SESSION_START`] the server's own, in a message of its own: the time that a statement may take is
+/// What makes the answer to [`session_start`] the server's own, in a message of its own: the time that a statement may take is
 /// that which held at the beginning of its message.
 pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
     SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
@@ -53,18 +55,27 @@ pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 100
 ///
 /// What a database, or the role itself, sets beside [`FIXED`] is
 /// listed with PostgreSQL's own value for it, so that it can be set back: what the server's configuration file says beneath
-/// cannot be read. What only a superuser can set stays, and so do settings of libraries that are not loaded yet. The path of
+/// cannot be read. What only a superuser can set stays; of libraries that are not loaded see [`library_settings`]. The path of
 /// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
 /// role, or a superuser.
-pub(super) const SESSION_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
-WITH s AS MATERIALIZED (SELECT name, context, unit, source, boot_val, reset_val FROM pg_settings)
+pub(super) fn session_start() -> String {
+    format!("SAVEPOINT begun; RELEASE SAVEPOINT begun;
+WITH s AS MATERIALIZED (SELECT name, setting, context, unit, source, boot_val, reset_val FROM pg_settings)
 SELECT json_build_object(
+  'backend_pid', pg_backend_pid(),
   'in_recovery', pg_is_in_recovery(),
+  'has_schema', to_regnamespace('extension_worker') IS NOT NULL,
   'has_ledger', to_regclass('extension_worker.ledger') IS NOT NULL,
+  'server', json_build_object(
+    'version', split_part(current_setting('server_version'), ' ', 1),
+    'started_at', extract(epoch FROM pg_postmaster_start_time())::text,
+    'preloaded', (SELECT s.setting FROM s WHERE s.name = 'shared_preload_libraries'),
+    'cron_database', (SELECT s.setting FROM s WHERE s.name = 'cron.database_name')),
   'timeouts', (SELECT json_agg(s.name) FROM s
                WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
-  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{}') FROM s
+  'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{{}}') FROM s
                  WHERE s.source IN ('database', 'user', 'database user') AND s.context = 'user' AND s.boot_val IS NOT NULL),
+  'of_libraries', {of_libraries},
   'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval'),
   'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path' AND (
              EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
@@ -82,23 +93,77 @@ SELECT json_build_object(
                 AND NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.member = me.oid AND m.roleid <> first.oid
                                 AND NOT pg_has_role(first.oid, m.roleid, 'MEMBER')))
 )::text;
-ROLLBACK";
+ROLLBACK",
+        of_libraries = library_settings::NAMES
+    )
+}
 
-/// What is known of a session from its start.
+/// What is the same in every session of a server until it is restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(super) struct ServerFacts {
+    /// `server_version`, without the packager's addition: `15.18`.
+    pub(super) version: String,
+    /// Seconds since 1970.
+    pub(super) started_at: String,
+    /// `shared_preload_libraries`, where the role may read it.
+    pub(super) preloaded: Option<String>,
+    /// `cron.database_name`, where the server has that setting.
+    pub(super) cron_database: Option<String>,
+}
+
+/// What is known of a session from its start, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SessionStart {
+    backend_pid: i32,
     in_recovery: bool,
+    /// The database has a schema of the ledger's name.
+    has_schema: bool,
     /// The database has a ledger of the newest version.
-    pub(super) has_ledger: bool,
+    has_ledger: bool,
+    pub(super) server: ServerFacts,
     /// Every setting of the server that ends a statement, a transaction or a session after some time.
     timeouts: Vec<String>,
     /// Settings of the database or the role, with PostgreSQL's own values.
     overridden: std::collections::BTreeMap<String, String>,
+    /// Those of libraries that are not loaded, or were not at the start.
+    of_libraries: Vec<String>,
     checks_connection: bool,
     path: Option<String>,
     /// The role whose rotated clone the session's role is.
     acts_as: Option<String>,
+    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    #[serde(skip)]
+    mark: Option<String>,
+    #[serde(skip)]
+    preparation: Preparation,
 }
+
+/// Whether a session has the worker's prepared statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Preparation {
+    /// It cannot keep any: a pooler may give each transaction another session.
+    #[default]
+    Impossible,
+    /// Not yet; or what ran in it since may have put others in their place.
+    Missing,
+    Done,
+}
+
+const LOOK: Query<'static> = Query {
+    name: "look",
+    parameters: 1,
+    sql: super::observe::LOOK,
+};
+const READ: Query<'static> = Query {
+    name: "read",
+    parameters: 3,
+    sql: ledger::READ,
+};
+const UNCHANGED: Query<'static> = Query {
+    name: "unchanged",
+    parameters: 1,
+    sql: ledger::UNCHANGED,
+};
 
 impl SessionStart {
     /// The role whose rotated clone the session's role is, and as which it works.
@@ -106,61 +171,165 @@ impl SessionStart {
         self.acts_as.as_deref()
     }
 
+    /// Whether a ledger of the newest version is expected.
+    pub(super) fn has_ledger(&self) -> bool {
+        self.has_ledger
+    }
+
+    /// Notes what was found.
+    pub(super) fn note_ledger(&mut self, has_schema: bool, has_ledger: bool) {
+        self.has_schema = has_schema;
+        self.has_ledger = has_ledger;
+        self.mark = None;
+        // What is prepared depends on it.
+        self.distrust_prepared();
+    }
+
+    /// Keeps the mark of a ledger that may be used.
+    pub(super) fn note_mark(&mut self, mark: &str) {
+        self.mark = Some(mark.to_owned());
+    }
+
+    /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
+    /// between where it is not.
+    pub(super) fn note_connected_to(&mut self, pid: i32) {
+        if pid == self.backend_pid {
+            self.preparation = Preparation::Missing;
+        }
+    }
+
+    /// Others' code may have run in the session: prepared statements are not the worker's own any more.
+    pub(super) fn distrust_prepared(&mut self) {
+        if self.preparation == Preparation::Done {
+            self.preparation = Preparation::Missing;
+        }
+    }
+
+    /// Notes that what [`Self::begin`] and [`Self::look`] prepare is prepared.
+    pub(super) fn note_prepared(&mut self) {
+        if self.preparation == Preparation::Missing {
+            self.preparation = Preparation::Done;
+        }
+    }
+
     /// Begins a transaction whose statements run for no longer than `statement_timeout`.
     pub(super) fn begin(&self, statement_timeout: Duration) -> String {
         // A replica refuses READ WRITE.
         let access = if self.in_recovery { "" } else { ", READ WRITE" };
+        let role = self
+            .acts_as
+            .as_deref()
+            .map_or_else(|| "NONE".to_owned(), escape_identifier);
+        // A prepared statement is planned for a search_path.
         let mut sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED{access}, NOT DEFERRABLE; SET LOCAL SESSION AUTHORIZATION DEFAULT; \
-             SET LOCAL ROLE {}; ",
-            self.acts_as
-                .as_deref()
-                .map_or_else(|| "NONE".to_owned(), escape_identifier)
+             SET LOCAL ROLE {role}; {PIN}; "
         );
-        let overridden: Vec<String> = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| {
-                format!(
-                    "pg_catalog.set_config({}, {}, true)",
-                    escape_literal(name),
-                    escape_literal(value)
-                )
-            })
-            .collect();
-        if !overridden.is_empty() {
-            sql.push_str(&format!("SELECT {}; ", overridden.join(", ")));
+        let settings = self.settings();
+        let query = Query {
+            name: "begin",
+            parameters: 2,
+            sql: &settings,
+        };
+        let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
+        let [statement, lock] =
+            [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
+        let arguments = [statement.as_str(), lock.as_str()];
+        match self.preparation {
+            Preparation::Impossible => sql.push_str(&query.plain(&arguments)),
+            Preparation::Missing => {
+                sql.push_str(&format!(
+                    "{FORGET}{}; {}",
+                    query.prepare(),
+                    query.execute(&arguments)
+                ));
+            }
+            Preparation::Done => sql.push_str(&query.execute(&arguments)),
         }
-        for (name, value) in FIXED {
-            sql.push_str(&format!("SET LOCAL {name} = {value}; "));
-        }
-        for name in &self.timeouts {
-            sql.push_str(&format!(
-                "SET LOCAL {} = {}; ",
-                escape_identifier(name),
-                timeout(name, statement_timeout).as_millis()
-            ));
-        }
-        if self.checks_connection {
-            // A backend whose worker was killed holds its locks until it notices.
-            sql.push_str("SET LOCAL client_connection_check_interval = 2000; ");
+        if let Some(libraries) = library_settings::set_back(&self.of_libraries) {
+            sql.push_str(&format!("; {libraries}"));
         }
         sql
     }
 
-    /// Takes the lock under which a database is changed, and has the server decide whether its ledger may be used.
-    pub(super) fn lock_and_check(&self) -> String {
+    /// `$1` the longest time of a statement in milliseconds, `$2` that of a wait for a lock.
+    fn settings(&self) -> String {
+        let overridden = self
+            .overridden
+            .iter()
+            .filter(|(name, _)| !self.is_fixed(name))
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let set = |name: &str, value: &str| {
+            format!(
+                "pg_catalog.set_config({}, {value}, true)",
+                escape_literal(name)
+            )
+        };
+        let mut settings: Vec<String> = overridden
+            .chain(FIXED.iter().copied())
+            .map(|(name, value)| set(name, &escape_literal(value)))
+            .collect();
+        settings.extend(self.timeouts.iter().map(|name| set(name, timeout(name))));
+        if self.checks_connection {
+            // A backend whose worker was killed holds its locks until it notices.
+            settings.push(set("client_connection_check_interval", "'2000'"));
+        }
+        format!("SELECT {}", settings.join(", "))
+    }
+
+    /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
+    /// the database; and reads in the ledger, where one is expected. Each of the three answers with a row.
+    ///
+    /// `schemas` are the names of the schemas to look for, as JSON.
+    pub(super) fn look(&self, schemas: &str, read: Option<[&str; 3]>) -> String {
+        let mut sql = String::new();
+        if self.preparation == Preparation::Missing {
+            for query in [LOOK, READ, UNCHANGED] {
+                // What READ reads is not there in a database without a ledger.
+                if query.name != READ.name || self.has_ledger {
+                    sql.push_str(&format!("{}; ", query.prepare()));
+                }
+            }
+        }
         if self.has_ledger && !self.in_recovery {
-            format!("{}; {}", ledger::LOCK, self.check())
-        } else {
-            self.check()
+            sql.push_str(&format!("{}; ", ledger::LOCK));
+        }
+        sql.push_str(&format!(
+            "{}; {}",
+            self.check_once_more(true),
+            self.run(LOOK, &[schemas], true)
+        ));
+        if let Some(arguments) = read.filter(|_| self.has_ledger) {
+            sql.push_str(&format!("; {}", self.run(READ, &arguments, true)));
+        }
+        sql
+    }
+
+    /// Looks again, behind what a plan did.
+    pub(super) fn look_again(&self, schemas: &str) -> String {
+        format!("{PIN}; {}", self.run(LOOK, &[schemas], false))
+    }
+
+    /// Has the server decide whether the ledger may be used: all of it, one row.
+    pub(super) fn check(&self) -> String {
+        ledger::check(self.acts_as.as_deref())
+    }
+
+    /// The same, where it was decided before: whether that still holds. One row, or none.
+    pub(super) fn check_once_more(&self, is_preparing: bool) -> String {
+        match &self.mark {
+            Some(mark) => self.run(UNCHANGED, &[mark], is_preparing),
+            None if !self.has_schema => ledger::ABSENT.to_owned(),
+            None => self.check(),
         }
     }
 
-    /// Has the server decide whether the ledger may be used.
-    pub(super) fn check(&self) -> String {
-        ledger::check(self.acts_as.as_deref())
+    fn run(&self, query: Query<'static>, arguments: &[&str], is_preparing: bool) -> String {
+        match self.preparation {
+            Preparation::Done => query.execute(arguments),
+            Preparation::Missing if is_preparing => query.execute(arguments),
+            Preparation::Missing | Preparation::Impossible => query.plain(arguments),
+        }
     }
 
     /// Sets what a statement of a plan runs by: the path of an ordinary session of the role, for what else runs inside it,
@@ -188,14 +357,13 @@ impl SessionStart {
     }
 }
 
-/// Zero: none. Shorter for a lock than for the statement, so that a wait for a lock ends as one.
-fn timeout(name: &str, statement_timeout: Duration) -> Duration {
+/// The value of a timeout, in milliseconds. Zero: none. Shorter for a lock than for the statement, so that a wait for a lock
+/// ends as one.
+fn timeout(name: &str) -> &'static str {
     match name {
-        "statement_timeout" => statement_timeout.max(Duration::from_millis(1)),
-        "lock_timeout" => LOCK_TIMEOUT
-            .min(statement_timeout * 9 / 10)
-            .max(Duration::from_millis(1)),
-        "idle_in_transaction_session_timeout" | "tcp_user_timeout" => Duration::from_secs(20),
-        _ => Duration::ZERO,
+        "statement_timeout" => "$1",
+        "lock_timeout" => "$2",
+        "idle_in_transaction_session_timeout" | "tcp_user_timeout" => "'20000'",
+        _ => "'0'",
     }
 }

@@ -1,6 +1,8 @@
 //! What goes wrong with a database, and what to do about it. Pure: [`crate::postgres`] makes these out of the driver's
 //! errors.
 
+mod pooler;
+pub mod reference;
 mod sqlstate;
 mod statement;
 
@@ -55,6 +57,22 @@ pub enum DatabaseError {
     /// PostgreSQL refused the log-in.
     #[error("{0}")]
     LogIn(Box<SqlError>),
+    /// The database admits no connections: its `CONNECTION LIMIT` is 0.
+    #[error(
+        "{} (its CONNECTION LIMIT is 0). Raise it (ALTER DATABASE … CONNECTION LIMIT), or name another database. [{}]",
+        .0.message, .0.sqlstate
+    )]
+    DatabaseLimit(Box<SqlError>),
+    /// The role's `CONNECTION LIMIT` is 0, or others have all of it.
+    #[error(
+        "{}. Its CONNECTION LIMIT is 0, or other sessions have all of it: raise it (ALTER ROLE … CONNECTION LIMIT), or name \
+         the secret of another role. [{}]",
+        .0.message, .0.sqlstate
+    )]
+    RoleLimit(Box<SqlError>),
+    /// PostgreSQL refused the ledger, or something of the database's own did.
+    #[error("the ledger (schema extension_worker) cannot be made: {0}")]
+    LedgerNotMade(Box<SqlError>),
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
@@ -103,7 +121,11 @@ impl DatabaseError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Sql(error) | Self::LogIn(error) => return Cow::Owned(error.sqlstate.clone()),
+            Self::Sql(error)
+            | Self::LogIn(error)
+            | Self::DatabaseLimit(error)
+            | Self::RoleLimit(error)
+            | Self::LedgerNotMade(error) => return Cow::Owned(error.sqlstate.clone()),
             Self::NoSuchHost(_) => "no_such_host",
             Self::Unreachable(..) => "unreachable",
             Self::Lost(..) => "lost",
@@ -126,7 +148,12 @@ impl DatabaseError {
 
     /// PostgreSQL's error fields, where it was PostgreSQL that refused.
     pub fn sql(&self) -> Option<&SqlError> {
-        if let Self::Sql(error) | Self::LogIn(error) = self {
+        if let Self::Sql(error)
+        | Self::LogIn(error)
+        | Self::DatabaseLimit(error)
+        | Self::RoleLimit(error)
+        | Self::LedgerNotMade(error) = self
+        {
             Some(error)
         } else {
             None
@@ -153,7 +180,7 @@ pub struct SqlError {
 
 impl fmt::Display for SqlError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)?;
+        formatter.write_str(&self.message.replace('\n', "; "))?;
         for addition in [&self.detail, &self.hint].into_iter().flatten() {
             write!(
                 formatter,

@@ -11,3 +11,13 @@ pub(crate) fn at(point: &str) {
 /// Nothing.
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn at(_point: &str) {}
+
+/// The same at a request of one resource alone: `resource-<logical resource id>=return`.
+#[cfg(feature = "failpoints")]
+pub(crate) fn at_resource(logical_resource_id: &str) {
+    at(&format!("resource-{logical_resource_id}"));
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn at_resource(_logical_resource_id: &str) {}

@@ -10,7 +10,7 @@ use super::{outcome, remaining_statement_time, unreadable};
 use crate::extension::Observed;
 use crate::ledger::{Entry, Ledger, Managed, ResourceState};
 use crate::plan::DatabaseOutcome;
-use crate::postgres::{Pools, Scope, Session};
+use crate::postgres::{Pools, Session};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::response::Response;
@@ -98,10 +98,7 @@ pub async fn record_response(
         .session(reconciliation.target, reconciliation.password)
         .await?;
     let seen = session
-        .begin(
-            &Scope::default(),
-            remaining_statement_time(reconciliation.until),
-        )
+        .begin(&[], remaining_statement_time(reconciliation.until))
         .await?;
     if seen.in_recovery {
         return Err(ReconcileError::ReadOnly);

@@ -4,6 +4,7 @@
 
 mod commit;
 mod idempotency;
+mod offer;
 mod script_check;
 mod server_decides;
 pub mod transaction;
@@ -15,20 +16,24 @@ use tracing::{info, warn};
 
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
-use self::server_decides::{ServerAnswer, is_control_file_error, try_on_server};
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::{Ensure, Observed};
 use crate::ledger::{Ledger, Managed, newest_version};
 use crate::plan::{
-    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, plan, update_ownership,
+    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of, plan,
+    update_ownership,
 };
-use crate::postgres::{Applied, Pools, Scope};
+use crate::postgres::{Applied, Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::response::reason;
 
 pub use self::commit::record_response;
+pub(crate) use self::offer::OfferReader;
 pub(crate) use self::script_check::check_scripts;
+pub(crate) use self::server_decides::{
+    Question, ServerAnswer, is_control_file_error, try_on_server,
+};
 
 /// Makes one pass.
 ///
@@ -38,40 +43,38 @@ pub async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
 ) -> Result<ReconcileResult, ReconcileError> {
+    let mut was_outdated = false;
+    match transact(pools, reconciliation, Freshness::Minutes, &mut was_outdated).await {
+        Err(error) if was_outdated => {
+            info!(%error, "the server's offer has changed since it was read");
+            let now = Freshness::Since(Instant::now());
+            transact(pools, reconciliation, now, &mut was_outdated).await
+        }
+        end => end,
+    }
+}
+
+/// One transaction. Notes where a step may have failed for an offer that is out of date.
+async fn transact(
+    pools: &Pools,
+    reconciliation: &Reconciliation<'_>,
+    freshness: Freshness,
+    was_outdated: &mut bool,
+) -> Result<ReconcileResult, ReconcileError> {
     let mut session = pools
         .session(reconciliation.target, reconciliation.password)
         .await?;
-    let mut scope = Scope::of(reconciliation.declarations());
     failpoint::at("before-transaction");
+    failpoint::at_resource(&reconciliation.request.resource.logical_resource_id);
     let statement_timeout = remaining_statement_time(reconciliation.until);
-    let begun = session
+    let (mut before, read_along) = session
         .begin_and_read(
-            &scope,
+            reconciliation.declarations(),
             statement_timeout,
             reconciliation.request.resource,
             reconciliation.request.request_id,
         )
-        .await;
-    let mut unread = None;
-    let (mut before, read_along) = match begun {
-        Err(error) if scope.reads_directory() && is_control_file_error(&error) => {
-            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
-            unread = Some(error);
-            scope = scope.without_directory();
-            session = pools
-                .session(reconciliation.target, reconciliation.password)
-                .await?;
-            session
-                .begin_and_read(
-                    &scope,
-                    statement_timeout,
-                    reconciliation.request.resource,
-                    reconciliation.request.request_id,
-                )
-                .await?
-        }
-        begun => begun?,
-    };
+        .await?;
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if has_ledger && !before.in_recovery {
@@ -128,23 +131,33 @@ pub async fn reconcile(
         deletion_behavior: reconciliation.properties.deletion_behavior,
         policy: reconciliation.policy,
     };
-    if reconciliation.goal == Goal::Live && before.installed.contains_key("pg_tle") {
-        let functions = session.tle_functions().await?;
-        before.catalog.add_tle(&functions);
-    }
+    let mut offer = OfferReader::new(reconciliation.declarations(), freshness);
+    let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
+    let question = Question {
+        declarations: reconciliation.declarations(),
+        policy: reconciliation.policy,
+        may_try: !reconciliation.properties.dry_run,
+    };
     let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(&intent, &before, &ledger) {
             Ok(plan) => break plan,
             Err(plan_error) => plan_error,
         };
+        if unread.is_none() {
+            let read = offer.read_afresh(&mut session, &mut before).await;
+            match read {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => unread = self::unread(Err(error))?,
+            }
+        }
         let statement_timeout = remaining_statement_time(reconciliation.until);
         let server_answer = match asked.next() {
             Some(_) => {
                 try_on_server(
                     &mut session,
-                    &scope,
-                    reconciliation,
+                    question,
                     &plan_error,
                     &mut before,
                     statement_timeout,
@@ -166,6 +179,10 @@ pub async fn reconcile(
             }
         }
     };
+    let parts = offer_parts_of(&plan);
+    if unread.is_none() && !parts.is_empty() {
+        unread = self::unread(offer.add(parts, &mut session, &mut before).await)?;
+    }
     plan.warnings
         .extend(unread.map(|error| reason::of_unread_list(&error)));
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
@@ -198,9 +215,12 @@ pub async fn reconcile(
     let mut changes = Vec::new();
     let mut retained = plan.retained;
     for step in &plan.steps {
-        let failed = |error| ReconcileError::Database {
-            error,
-            step: Some(Box::new(step.clone())),
+        let failed = |error| {
+            *was_outdated = offer.is_older() && is_control_file_error(&error);
+            ReconcileError::Database {
+                error,
+                step: Some(Box::new(step.clone())),
+            }
         };
         let statement_timeout = remaining_statement_time(reconciliation.until);
         match session
@@ -227,7 +247,9 @@ pub async fn reconcile(
     let after = if plan.steps.is_empty() {
         before.clone()
     } else {
-        let after = session.observe(&scope).await?;
+        let after = session
+            .observe(reconciliation.declarations(), &before)
+            .await?;
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
     };
@@ -267,6 +289,20 @@ pub async fn reconcile(
         pools.discard_idle(reconciliation.target);
     }
     Ok(end)
+}
+
+/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
+pub(crate) fn unread(
+    read: Result<(), DatabaseError>,
+) -> Result<Option<DatabaseError>, DatabaseError> {
+    match read {
+        Ok(()) => Ok(None),
+        Err(error) if is_control_file_error(&error) => {
+            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What was planned and applied plans to nothing.

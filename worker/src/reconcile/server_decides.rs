@@ -6,47 +6,56 @@ use std::time::Duration;
 use tracing::info;
 
 use super::check_scripts;
-use super::transaction::{ReconcileError, Reconciliation};
+use super::transaction::ReconcileError;
 use crate::extension::{
     AvailableExtension, AvailableVersion, Declaration, ExtensionName, Observed, SchemaName,
     UpdatePath, Version, VersionRequest,
 };
-use crate::plan::{PlanError, Step};
-use crate::postgres::{Scope, Session};
+use crate::plan::{PlanError, Policy, Step};
+use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
+
+/// What may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// What is declared.
+    pub(crate) declarations: &'a [Declaration],
+    /// What the operator allows.
+    pub(crate) policy: &'a Policy,
+    /// Whether a script may run: one does to find out.
+    pub(crate) may_try: bool,
+}
 
 /// What PostgreSQL says of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ServerAnswer {
+pub(crate) enum ServerAnswer {
     /// It can do what the catalogue does not know.
     Overruled,
     /// It refuses as well.
     Agreed,
-    /// There is no statement to ask by.
+    /// There is no statement to ask by, or it may not be tried.
     NotAsked,
 }
 
 /// Has PostgreSQL try what the catalogue does not know, takes it back, and adds what was learnt to what is observed. A
-/// script runs then: not in a dry run, not for what the operator does not allow, and behind the same check as any other.
+/// script runs then: not where nothing may be tried, not for what the operator does not allow, and behind the same check as
+/// any other.
 ///
 /// # Errors
 /// [`ReconcileError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
-pub(super) async fn try_on_server(
+pub(crate) async fn try_on_server(
     session: &mut Session,
-    scope: &Scope,
-    reconciliation: &Reconciliation<'_>,
+    question: Question<'_>,
     plan_error: &PlanError,
     observed: &mut Observed,
     statement_timeout: Duration,
 ) -> Result<ServerAnswer, ReconcileError> {
-    let cascade = reconciliation.policy.allows_all();
-    let Some(step) = disputed_step(reconciliation.declarations(), plan_error, observed, cascade)
-    else {
+    let cascade = question.policy.allows_all();
+    let disputed = disputed_step(question.declarations, plan_error, observed, cascade);
+    let may_try = |step: &Step| question.may_try && question.policy.allows(step.extension());
+    let Some(step) = disputed.filter(may_try) else {
         return Ok(ServerAnswer::NotAsked);
     };
-    if reconciliation.properties.dry_run || !reconciliation.policy.allows(step.extension()) {
-        return Ok(ServerAnswer::Agreed);
-    }
     check_scripts(session, std::iter::once(&step), observed).await?;
     match session.try_apply(&step, statement_timeout).await? {
         Ok(()) => {}
@@ -64,7 +73,7 @@ pub(super) async fn try_on_server(
             };
         }
     }
-    let tried = session.observe(scope).await?;
+    let tried = session.observe(question.declarations, observed).await?;
     session.roll_back_step().await?;
     info!(
         sql = step.sql(),
@@ -76,11 +85,13 @@ pub(super) async fn try_on_server(
 
 /// Whether the look failed for a control file: PostgreSQL reads those of all extensions, and one that is broken, or is
 /// being replaced, is hardly ever one that the request is about.
-pub(super) fn is_control_file_error(error: &DatabaseError) -> bool {
+pub(crate) fn is_control_file_error(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];
-    matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str()))
+    // Whatever keeps a file from being read, its name is said.
+    matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str())
+        || refused.message.contains(".control\""))
 }
 
 /// The statement that shows whether PostgreSQL can do what the catalogue does not know; none where there is no doubt.

@@ -1,6 +1,6 @@
 //! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
 //!
-//! What stands behind `///` here is what the README and the JSON Schema say of a property, see [`super::reference`].
+//! What stands behind `///` here is what `docs/properties.md` and the JSON Schema say of a property, see [`super::reference`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,49 +19,51 @@ use crate::extension::{DeletionBehavior, Ensure};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ResourceProperties {
-    /// The topic's ARN, in the stack's own region.
+    /// ARN of the worker's topic in the region of the stack.
     #[serde(default)]
     pub service_token: Text,
-    /// Seconds that CloudFormation waits for the answer, 1 to 3600; the worker answers before they are over.
+    /// Seconds that CloudFormation waits for the response, 1 to 3600; the worker responds before they are over.
     /// CloudFormation's default is 3600.
     #[serde(default)]
     pub service_timeout: Option<Value>,
     /// Name or ARN of a Secrets Manager secret: JSON with `username` and `password`, and with `host`, `port` and
-    /// `dbname` where the next three do not say them.
+    /// `dbname` unless DBHost, DBPort and DBName give them.
     #[serde(rename = "DBSecret")]
     pub db_secret: Text,
-    /// The server's host name; overrides the secret's.
+    /// Host name of the server; overrides the secret's.
     #[serde(rename = "DBHost", default)]
     pub db_host: Text,
-    /// The server's port; overrides the secret's. 5432 where neither says one.
+    /// Port of the server; overrides the secret's. 5432 if neither gives one.
     #[serde(rename = "DBPort", default)]
     pub db_port: Port,
-    /// The database; overrides the secret's.
+    /// Name of the database; overrides the secret's.
     #[serde(rename = "DBName", default)]
     pub db_name: Text,
-    /// `Password`: the secret's. `IAM`: a token that the worker's role signs, with the secret's `username` alone; on RDS.
+    /// `Password`: the password in the secret. `IAM`: a token that the worker's task role signs for the secret's
+    /// `username`; on RDS only.
     #[serde(default)]
     pub authentication: Authentication,
-    /// Databases of the server, each to be as declared, or `*` for every one that accepts connections but `template1`.
-    /// Unset: the one of DBName or the secret.
+    /// Databases of the server that get the declared extensions, or `*` for all that accept connections except
+    /// `template1`. Unset: the database of DBName or the secret.
     #[serde(default)]
     pub databases: DatabaseList,
-    /// Extensions in the short form, `{name: version}`. It and Extensions may both be given; one of them must be.
+    /// Extensions in the short form, `{name: version}`. PluginsMap or Extensions is required; both may be given.
     #[serde(default)]
     pub plugins_map: Option<BTreeMap<String, Text>>,
     /// Extensions, each a name or an object.
     #[serde(default)]
     pub extensions: Option<Vec<ExtensionProperties>>,
-    /// What becomes of an extension that is no longer declared, if this worker created it and no other resource
-    /// declares it. `DropUnused` drops it unless something depends on it; `Drop` fails then; `DropCascade` drops that
-    /// too; `Retain` leaves it.
+    /// What happens to an extension that is no longer declared, if this worker created it and no other resource
+    /// declares it. `DropUnused` drops it unless something depends on it; `Drop` fails in that case; `DropCascade`
+    /// drops the dependent objects too; `Retain` keeps it.
     #[serde(default)]
     pub deletion_behavior: DeletionBehavior,
-    /// How the deletion of a stack ends whose server does not answer for five minutes, or until the ServiceTimeout, or
-    /// whose database takes no connections: `Succeed` or `Fail`.
+    /// Result of a Delete when the server does not answer for five minutes or until the ServiceTimeout, or when the
+    /// database accepts no connections: `Succeed` or `Fail`.
     #[serde(default)]
     pub on_unreachable_delete: OnUnreachableDelete,
-    /// Answer with the statements in Changes, and change nothing; not together with another place than before.
+    /// Return the statements in Changes, and change nothing. Cannot be combined with a change of DBSecret, DBHost,
+    /// DBPort, DBName or Databases.
     #[serde(default)]
     pub dry_run: Flag<false>,
 }
@@ -70,25 +72,28 @@ pub struct ResourceProperties {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ExtensionObject {
-    /// The extension, in any letter case: `PostGIS` is `postgis`.
+    /// Name of the extension, in any letter case: `PostGIS` is `postgis`.
     pub name: String,
-    /// Unset: the server's default when it is created, then left alone. `default`: the server's default, on every
-    /// request. `3.3.2`: this one. `3.3.*`: the highest that fits and can be reached.
+    /// Unset: the server's default version when the extension is created; later requests keep it. `default`: the
+    /// server's default version, on every request. `3.3.2`: this version. `3.3.*`: the highest version that matches
+    /// and can be reached.
     #[serde(default)]
     pub version: Text,
-    /// Where its objects go. Unset: where they are; a new one goes where its control file says, else to `public`.
+    /// Schema of its objects. Unset: an installed extension stays where it is; a new one is created in the schema of
+    /// its control file, else in `public`.
     #[serde(default)]
     pub schema: Text,
     /// Create the schema if it does not exist.
     #[serde(default)]
     pub create_schema: Flag<false>,
-    /// Install what it requires with it; what came that way goes with it. `false`: what is missing fails the request.
+    /// Create the extensions that it requires, and drop them with it. `false`: a missing one fails the request.
     #[serde(default)]
     pub cascade: Flag<true>,
-    /// Go to a version that lies below the installed one, where an update path leads there. From a version that the resource declared itself an update goes back without it.
+    /// Allow a version below the installed one, if an update path leads there. A return from a version that the
+    /// resource itself declared is always allowed.
     #[serde(default)]
     pub allow_downgrade: Flag<false>,
-    /// `present`, or `absent`: it shall not be there.
+    /// `present`, or `absent`: it must not be installed.
     #[serde(default)]
     pub ensure: EnsureText,
 }
@@ -224,12 +229,13 @@ impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const EXPECTED: &str = "a port from 1 to 65535";
         let text = deserializer.deserialize_any(ScalarVisitor(EXPECTED))?;
+        let text = text.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         match text.parse() {
             Ok(port) if port > 0 => Ok(Self(Some(port))),
-            _ => Err(D::Error::invalid_value(Unexpected::Str(&text), &EXPECTED)),
+            _ => Err(D::Error::invalid_value(Unexpected::Str(text), &EXPECTED)),
         }
     }
 }

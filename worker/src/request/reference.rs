@@ -1,4 +1,5 @@
-//! The reference of the properties, made from [`ResourceProperties`]: a JSON Schema for editors, and the README's tables.
+//! The reference of the properties, made from [`ResourceProperties`]: a JSON Schema for editors, and the tables of
+//! `docs/properties.md`.
 //!
 //! `make reference` writes both; a test here fails where they are not what the types say.
 
@@ -12,7 +13,7 @@ pub fn json_schema() -> Value {
     schema_for!(ResourceProperties).to_value()
 }
 
-/// The README's tables: the properties of the resource, and those of an element of `Extensions`.
+/// The tables of the page: the properties of the resource, and those of an element of `Extensions`.
 pub fn markdown() -> String {
     format!(
         "{}\n{}",
@@ -59,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_and_the_readme_say_what_the_types_say() {
+    fn the_schema_and_the_manual_say_what_the_types_say() {
         let schema: Value =
             serde_json::from_str(include_str!("../../../templates/properties.schema.json"))
                 .unwrap();
         assert_eq!(schema, json_schema(), "run `make reference`");
         assert!(
-            include_str!("../../../README.md").contains(&markdown()),
+            include_str!("../../../docs/properties.md").contains(&markdown()),
             "run `make reference`"
         );
     }

@@ -36,6 +36,8 @@ pub(super) struct Findings {
     pub(super) faults: Vec<(String, String)>,
     /// Declared absent, and there.
     pub(super) unwanted: BTreeSet<String>,
+    /// What is to be known beside.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Findings {
@@ -63,13 +65,14 @@ impl Findings {
         }
     }
 
-    /// Why it is not as declared; none where it is.
+    /// Why it is not as declared, and what is to be known beside; none where there is nothing to say.
     pub(super) fn reason(&self) -> Option<String> {
         let faults = self.faults.iter().map(|(_, reason)| reason.clone());
         let unwanted = self.unwanted.iter().map(|name| {
             format!("{name} is declared absent and is there: a re-sync drops nothing.")
         });
-        let reasons: Vec<String> = faults.chain(unwanted).collect();
+        let warnings = self.warnings.iter().map(|warning| format!("{warning}."));
+        let reasons: Vec<String> = faults.chain(unwanted).chain(warnings).collect();
         (!reasons.is_empty()).then(|| printable(&reasons.join(" "), MAX_REASON_CHARACTERS))
     }
 

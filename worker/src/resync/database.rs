@@ -6,25 +6,27 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tracing::info;
 
+use super::asking::{Asking, may_pass};
 use super::assessment::Findings;
-use super::declarers::{declarations, declarers, is_met};
+use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
 use crate::ledger::{Ledger, LiveResource, ResyncEntry, WholeLedger, newest_version};
-use crate::plan::{Declarer, Drift, Intent, Policy, Step, drift, update_ownership};
-use crate::postgres::{Pools, Scope, Session};
-use crate::postgres_error::{Class, DatabaseError, classify};
-use crate::reconcile::check_scripts;
+use crate::plan::{Declarer, Drift, Intent, OfferParts, Policy, Step, drift, update_ownership};
+use crate::postgres::{Freshness, Pools, Session};
+use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
+use crate::reconcile::{OfferReader, check_scripts, unread};
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
-const STATEMENT_TIME: Duration = Duration::from_secs(900);
+pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(900);
 
-/// Does one database.
+/// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
+/// what the server offers.
 ///
 /// # Errors
 /// [`ReconcileError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
@@ -37,9 +39,7 @@ pub(super) async fn resync(
 ) -> Result<DatabaseResult, ReconcileError> {
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
-    let before = session
-        .begin(&Scope::default().and_installed(), STATEMENT_TIME)
-        .await?;
+    let before = session.begin(&[], STATEMENT_TIME).await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if let Some(older) = before
         .ledger_version
@@ -76,41 +76,61 @@ pub(super) async fn resync(
     };
     let mut findings = Findings::default();
     let declarers = declarers(&whole.resources, task.baseline, &mut findings);
-    let scope = Scope::of(&declarations(&declarers)).and_installed();
-    let is_known = declarers.iter().flat_map(|declarer| &declarer.declarations);
+    let declarations = declarations(&declarers);
     let mut observed = before;
-    if !is_known
-        .into_iter()
-        .all(|declaration| is_met(declaration, &observed))
+    if declarations
+        .iter()
+        .any(|declaration| declaration.schema.is_some())
     {
-        observed = session.observe(&scope).await?;
+        observed = session.observe(&declarations, &observed).await?;
     }
+    let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since));
+    // What is installed is compared with the default versions.
+    let defaults = OfferParts {
+        extensions: true,
+        ..OfferParts::default()
+    };
+    let mut unread = self::unread(offer.add(defaults, &mut session, &mut observed).await)?;
+    if unread.is_none() {
+        unread = self::unread(offer.complete(&mut session, &mut observed).await)?;
+    }
+    findings
+        .warnings
+        .extend(unread.as_ref().map(reason::of_unread_list));
+    let mut asking = Asking {
+        session: &mut session,
+        task,
+        target,
+        unread: unread.as_ref(),
+        last,
+    };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
     if !task.is_repair() || observed.in_recovery {
         for declarer in &declarers {
-            note(
-                drift(declarer, &observed, &ledger, task.policy),
-                &mut findings,
-                target,
-                &observed,
-            );
+            let found = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
+            note(found, &mut findings, target, &observed);
         }
         if task.is_repair() && !findings.to_do.is_empty() {
             return Err(ReconcileError::ReadOnly);
         }
     } else {
         for declarer in &declarers {
-            let mut found = drift(declarer, &observed, &ledger, task.policy);
+            let mut found = asking
+                .drift(declarer, &mut observed, &ledger, &mut findings)
+                .await?;
             let steps = std::mem::take(&mut found.steps);
             note(found, &mut findings, target, &observed);
-            let done = apply(&mut session, steps, &observed, target, last, &mut findings).await?;
+            let session = &mut *asking.session;
+            let done = apply(session, steps, &observed, target, last, &mut findings).await?;
             let before = observed.clone();
             if !done.is_empty() {
-                observed = session.observe(&scope).await?;
-                check_scripts(&session, done.iter(), &observed).await?;
+                observed = session.observe(&declarations, &observed).await?;
+                check_scripts(session, done.iter(), &observed).await?;
             }
             let is_baseline = task
                 .baseline
@@ -244,11 +264,7 @@ async fn apply(
                 });
             }
         };
-        let may_pass = !matches!(
-            classify(&error, step.statement()),
-            Class::Permanent | Class::Prerequisite(_)
-        );
-        if may_pass && !last {
+        if !last && may_pass(&error, &step) {
             return Err(ReconcileError::Database {
                 error,
                 step: Some(Box::new(step)),

@@ -2,7 +2,7 @@
 
 use super::assessment::Findings;
 use super::task::Baseline;
-use crate::extension::{Declaration, Ensure, Observed, VersionRequest};
+use crate::extension::Declaration;
 use crate::ledger::LiveResource;
 use crate::plan::Declarer;
 use crate::request::Properties;
@@ -37,28 +37,4 @@ pub(super) fn declarers(
 pub(super) fn declarations(declarers: &[Declarer]) -> Vec<Declaration> {
     let all = declarers.iter().flat_map(|declarer| &declarer.declarations);
     all.cloned().collect()
-}
-
-/// Whether the first look shows that nothing is to be done for a declaration; otherwise more is read to plan by.
-pub(super) fn is_met(declaration: &Declaration, observed: &Observed) -> bool {
-    let installed = observed
-        .installed
-        .iter()
-        .find(|(name, _)| declaration.name.means(name));
-    let Some((_, installed)) = installed else {
-        return declaration.ensure == Ensure::Absent;
-    };
-    let offer = observed.catalog.resolve(&declaration.name);
-    let default = offer.and_then(|offer| offer.default_version.as_ref());
-    let is_in_place = declaration
-        .schema
-        .as_ref()
-        .is_none_or(|schema| *schema == installed.schema);
-    is_in_place
-        && match &declaration.version {
-            VersionRequest::Unset => true,
-            VersionRequest::Default => default == Some(&installed.version),
-            VersionRequest::Exact(version) => *version == installed.version,
-            VersionRequest::Matching(_) => false,
-        }
 }

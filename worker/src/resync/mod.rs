@@ -3,6 +3,7 @@
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
+mod asking;
 mod assessment;
 mod database;
 mod declarers;

@@ -70,6 +70,7 @@ pub(super) async fn publish_failure(
         key: &server.key,
         target: &server.target,
         baseline: None,
+        since: Instant::now(),
         // Nothing is planned.
         policy: &Policy::unrestricted(),
         is_named: false,
@@ -117,6 +118,7 @@ async fn resync_databases(
         key: &server.key,
         target: &server.target,
         baseline: baseline.as_ref(),
+        since,
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
     };

@@ -22,6 +22,8 @@ pub(super) struct ResyncTask<'a> {
     pub(super) policy: &'a Policy,
     /// Whether the database was named: the baseline is for those that have a ledger, and for these.
     pub(super) is_named: bool,
+    /// When work on the server began: what it offers is not older.
+    pub(super) since: Instant,
 }
 
 /// Extensions that every database should have beside what stacks declare.

@@ -222,14 +222,19 @@ impl<'a> Fleet<'a> {
         serde_json::from_str(&sessions).unwrap()
     }
 
-    /// The statements by which workers changed a database since the re-sync began.
+    /// The statements by which workers changed a database since the re-sync began. One that PostgreSQL refused changed
+    /// nothing: the server is asked about what its catalogue does not list.
     pub(super) fn ddl(&self, database: &str) -> usize {
         let log = self.server.log();
         let here = format!("] {database} extension-worker ");
-        log[self.begun..]
-            .lines()
-            .filter(|line| line.contains(&here) && line.contains("EXTENSION"))
-            .count()
+        let of = |kind: &str| {
+            log[self.begun..]
+                .lines()
+                .filter(|line| line.contains(&here) && line.contains("EXTENSION"))
+                .filter(|line| line.contains(kind))
+                .count()
+        };
+        of(" statement: ") - of(" STATEMENT: ")
     }
 
     /// Whether a database has all that is declared, where it is declared to be.

@@ -17,7 +17,7 @@ mod tracker;
 mod wait;
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ pub use self::report::Verdict;
 pub use self::request::CommandError;
 use self::subscription::Subscription;
 pub use self::subscription::SubscriptionError;
+use super::input;
 use crate::aws::sns::{Topic, TopicError};
 use crate::aws::sqs::QueueError;
 use crate::config::ResyncSettings;
@@ -190,13 +191,7 @@ fn print_report(settings: &ResyncSettings, report: &Report) -> Result<(), Resync
 }
 
 fn read(file: &str) -> Result<String, ResyncCommandError> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    text.map_err(|error| ResyncCommandError::File(file.to_owned(), error))
+    input::read(file).map_err(|error| ResyncCommandError::File(file.to_owned(), error))
 }
 
 fn write(text: &str) -> Result<(), ResyncCommandError> {

@@ -152,6 +152,7 @@ fn a_version_that_is_not_there_is_answered_with_those_that_are() {
 #[test]
 fn an_unknown_extension_is_answered_with_what_may_have_been_meant() {
     assert_snapshot!(planned(&[declare("pgvector", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "pgvector" is not available on demo1/app (PostgreSQL 15.18). Did you mean "vector"? [0A000]"#);
+    assert_snapshot!(planned(&[declare("x", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "x" is not available on demo1/app (PostgreSQL 15.18). [0A000]"#);
     assert_snapshot!(planned(&[declare("postgsi", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "postgsi" is not available on demo1/app (PostgreSQL 15.18). Did you mean "postgis"? [0A000]"#);
     assert_snapshot!(planned(&[declare("nothing_like_it", "")], &server(POSTGIS), &Ledger::default()), @r#"Extension "nothing_like_it" is not available on demo1/app (PostgreSQL 15.18). [0A000]"#);
 }

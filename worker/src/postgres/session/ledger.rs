@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::{Session, last_row, untrusted};
 use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger};
@@ -34,7 +34,7 @@ impl Session {
             ],
         ))
         .await?;
-        document(&row)
+        document(row.try_get(0)?)
     }
 
     /// All that the ledger says, and what it keeps of a re-sync: one round trip.
@@ -47,7 +47,7 @@ impl Session {
                 .query_typed_one(ledger::READ_WHOLE, &[(&resync_id, Type::TEXT)]),
         )
         .await?;
-        document(&row)
+        document(row.try_get(0)?)
     }
 
     /// Brings the ledger to the newest form, from the version that was observed behind the check that it may be used: none
@@ -92,9 +92,7 @@ impl Session {
         if !revocations.is_empty() {
             promptly(self.client()?.batch_execute(&revocations.join("; "))).await?;
         }
-        if let Some(client) = &mut self.client {
-            client.start.has_ledger = true;
-        }
+        self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
     }
 
@@ -104,12 +102,15 @@ impl Session {
             Some("42P06") => Ok(DatabaseError::LedgerAppeared),
             Some("55P03") => {
                 let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
-                let sql = format!("ROLLBACK; {begin}{WRITERS}");
+                let sql = format!("ROLLBACK; {begin}; {WRITERS}");
                 let messages = promptly(self.client()?.simple_query(&sql)).await?;
                 let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
             }
-            _ => Ok(error),
+            _ => Ok(match error {
+                DatabaseError::Sql(refused) => DatabaseError::LedgerNotMade(refused),
+                other => other,
+            }),
         }
     }
 
@@ -119,7 +120,8 @@ impl Session {
 
     /// Writes and commits, where the ledger may be used still: one round trip.
     async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
-        let sql = format!("{PIN}; {sql}{}; COMMIT", self.check()?);
+        let check = self.connection()?.start.check_once_more(false);
+        let sql = format!("{PIN}; {sql}{check}; COMMIT");
         let done = promptly(self.client()?.batch_execute(&sql)).await;
         done.map_err(untrusted)?;
         self.is_busy = false;
@@ -154,6 +156,7 @@ impl Session {
         response: &str,
     ) -> Result<String, DatabaseError> {
         let client = self.client()?;
+        let response = ledger::keep(response);
         let row = promptly(client.query_typed_one(
             ledger::RECORD_RESPONSE,
             &[
@@ -165,13 +168,12 @@ impl Session {
             ],
         ))
         .await?;
-        let kept = row.try_get(0)?;
+        let kept: String = row.try_get(0)?;
         self.write_and_commit("").await?;
-        Ok(kept)
+        Ok(ledger::kept(&kept).into_owned())
     }
 }
 
-fn document<T: DeserializeOwned>(row: &Row) -> Result<T, DatabaseError> {
-    let document: String = row.try_get(0)?;
-    serde_json::from_str(&document).map_err(|error| DatabaseError::Unreadable(error.to_string()))
+pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
+    ledger::read(text).map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }

@@ -1,27 +1,32 @@
 //! One transaction on one connection. A session that is dropped before its end takes its connection with it.
 
 mod configuration;
+mod connection_limit;
 mod ledger;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use futures_util::future::{join, join3, try_join};
+use futures_util::future::{join, try_join};
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::PoolSettings;
 use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
 use super::guarded_stream::Streams;
 use super::limit::ConnectionLimit;
-use super::observe::{self, Scope};
+use super::offer::{Offer, Offers};
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
-use crate::extension::{Observed, SchemaName, TleFunction};
-use crate::ledger::{Ledger, PUBLISHED, ResourceKey, UNTRUSTED, newest_version};
+use super::{PoolSettings, observe};
+use crate::extension::{Declaration, Observed, SchemaName, TleFunction};
+use crate::ledger::{CHANGED, Ledger, PUBLISHED, ResourceKey, UNTRUSTED, newest_version};
 use crate::plan::{DropMode, SchemaCheck, Step};
 use crate::postgres_error::DatabaseError;
+use crate::target::Address;
 
 /// Fails outside a transaction: what follows does not run where its beginning failed.
 const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
@@ -50,6 +55,8 @@ pub struct Session {
     connection_limit: ConnectionLimit,
     schema_check: SchemaCheck,
     publish_ledger: bool,
+    address: Address,
+    offers: Arc<Offers>,
 }
 
 /// What a step came to.
@@ -76,8 +83,12 @@ impl Session {
         streams: Streams,
         connection_limit: ConnectionLimit,
         settings: &PoolSettings,
+        address: Address,
+        offers: Arc<Offers>,
     ) -> Self {
         Self {
+            address,
+            offers,
             client: Some(client),
             is_busy: false,
             streams,
@@ -88,7 +99,7 @@ impl Session {
     }
 
     /// Begins the transaction, takes the lock of the ledger where there is one, has the server decide whether the ledger
-    /// may be used, and looks at the database: one round trip.
+    /// may be used, and looks at the database, at the schemas of `declarations` too: one round trip.
     ///
     /// No statement runs for longer than `statement_timeout`.
     ///
@@ -96,11 +107,11 @@ impl Session {
     /// [`DatabaseError`].
     pub async fn begin(
         &mut self,
-        scope: &Scope,
+        declarations: &[Declaration],
         statement_timeout: Duration,
     ) -> Result<Observed, DatabaseError> {
-        let (observed, _) = self.begin_with(scope, statement_timeout, None).await?;
-        Ok(observed)
+        let begun = self.begin_with(declarations, statement_timeout, None).await;
+        begun.map(|(observed, _)| observed)
     }
 
     /// The same, and reads the ledger in the same round trip; none where there is none of the newest version.
@@ -109,81 +120,93 @@ impl Session {
     /// [`DatabaseError`].
     pub async fn begin_and_read(
         &mut self,
-        scope: &Scope,
+        declarations: &[Declaration],
         statement_timeout: Duration,
         resource: &ResourceKey,
         request_id: &str,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
-        self.begin_with(scope, statement_timeout, Some((resource, request_id)))
+        let key = [
+            resource.stack_id.as_str(),
+            resource.logical_resource_id.as_str(),
+            request_id,
+        ];
+        self.begin_with(declarations, statement_timeout, Some(key))
             .await
     }
 
-    /// The ledger is asked behind the check that it may be used: where that fails, the transaction is aborted.
+    /// The ledger is read behind the check that it may be used: where that fails, nothing behind it runs.
     async fn begin_with(
         &mut self,
-        scope: &Scope,
+        declarations: &[Declaration],
         statement_timeout: Duration,
-        read: Option<(&ResourceKey, &str)>,
+        read: Option<[&str; 3]>,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
         self.is_busy = true;
+        let schemas = observe::schemas_of(declarations);
         for _ in 0..LOOKS {
             let start = &self.connection()?.start;
-            let expected = start.has_ledger;
-            // A timeout that is set in a message does not hold for the rest of that message: messages that are sent
-            // together.
+            // A timeout that is set in a message does not hold for the rest of that message: two messages, sent together.
             let begin = start.begin(statement_timeout);
-            let begun = promptly(self.client()?.batch_execute(&begin));
-            let sql = format!(
-                "{IN_TRANSACTION}; {}; {}",
-                start.lock_and_check(),
-                scope.sql()
-            );
-            let (begun, observed, document) = match read.filter(|_| expected) {
-                Some((resource, request_id)) => {
-                    let document = self.read_ledger(resource, request_id);
-                    let (begun, observed, document) =
-                        join3(begun, self.observed(&sql), document).await;
-                    (begun, observed, Some(document))
+            let look = format!("{IN_TRANSACTION}; {}", start.look(&schemas, read));
+            let client = self.client()?;
+            let looked = promptly(async {
+                let (begun, looked) =
+                    join(client.batch_execute(&begin), client.simple_query(&look)).await;
+                begun.map(|()| looked)
+            });
+            let looked = match looked.await {
+                // A statement is not prepared any more: a pooler stands between after all.
+                Err(error) if error.code() == "26000" => {
+                    promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+                    self.connection_mut()?.start.distrust_prepared();
+                    continue;
                 }
-                None => {
-                    let (begun, observed) = join(begun, self.observed(&sql)).await;
-                    (begun, observed, None)
-                }
+                looked => looked?,
             };
-            begun?;
-            let found = match observed {
-                Ok(observed) => {
-                    let found = observed.ledger_version == Some(newest_version());
-                    if found == expected {
-                        return Ok((observed, document.transpose()?));
+            let found = match looked {
+                Ok(messages) => {
+                    let start = &mut self.connection_mut()?.start;
+                    let mut rows = rows(&messages);
+                    let mut next = || rows.next().transpose().map(Option::flatten);
+                    let mark = next()?;
+                    let observed = next()?.ok_or_else(no_row)?;
+                    let observed = observe::read(observed, &start.server)?;
+                    let is_expected =
+                        start.has_ledger() == (observed.ledger_version == Some(newest_version()));
+                    if is_expected {
+                        if let Some(mark) = mark.filter(|_| start.has_ledger()) {
+                            start.note_mark(mark);
+                        }
+                        start.note_prepared();
+                        let ledger = next()?.map(ledger::document).transpose()?;
+                        return Ok((observed, ledger));
                     }
-                    found
+                    (observed.ledger_version.is_some(), !start.has_ledger())
                 }
-                Err(error) => self.without_ledger(error, statement_timeout).await?,
+                Err(error) => self.why_not_begun(error.into(), statement_timeout).await?,
             };
             promptly(self.client()?.batch_execute("ROLLBACK")).await?;
-            if let Some(connection) = &mut self.client {
-                connection.start.has_ledger = found;
-            }
+            self.connection_mut()?.start.note_ledger(found.0, found.1);
         }
         Err(DatabaseError::LedgerAppeared)
     }
 
-    /// Why the beginning failed; false where the ledger that was expected is not there any more.
-    async fn without_ledger(
+    /// Why the beginning failed; or, where it is to be tried again, whether there is a schema and a ledger of the newest
+    /// version now.
+    async fn why_not_begun(
         &self,
         error: DatabaseError,
         statement_timeout: Duration,
-    ) -> Result<bool, DatabaseError> {
-        let sqlstate = error.sql().map(|refused| refused.sqlstate.as_str());
-        let has_ledger = self.connection()?.start.has_ledger;
-        match sqlstate {
-            Some("42P01" | "3F000") if has_ledger => Ok(false),
+    ) -> Result<(bool, bool), DatabaseError> {
+        let start = &self.connection()?.start;
+        let has_ledger = start.has_ledger();
+        match error.sql().map(|refused| refused.sqlstate.as_str()) {
+            Some("22P02") if has_changed(&error) => Ok((true, has_ledger)),
+            Some("42P01" | "3F000") if has_ledger => Ok((true, false)),
             // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
             Some("55P03" | "42501") if has_ledger => {
-                let start = &self.connection()?.start;
                 let sql = format!(
-                    "ROLLBACK; {}{}; {HOLDERS}",
+                    "ROLLBACK; {}; {}; {HOLDERS}",
                     start.begin(statement_timeout),
                     start.check()
                 );
@@ -194,16 +217,27 @@ impl Session {
                     None => Err(error),
                 }
             }
-            _ => Err(error),
+            _ => Err(untrusted(error)),
         }
     }
 
-    /// Looks again: one round trip.
+    /// Looks again, behind what a plan did: one round trip. What the server offers is as it was.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn observe(&mut self, scope: &Scope) -> Result<Observed, DatabaseError> {
-        self.observed(&format!("{PIN}; {}", scope.sql())).await
+    pub async fn observe(
+        &mut self,
+        declarations: &[Declaration],
+        before: &Observed,
+    ) -> Result<Observed, DatabaseError> {
+        let start = &self.connection()?.start;
+        let sql = start.look_again(&observe::schemas_of(declarations));
+        let messages = promptly(self.client()?.simple_query(&sql)).await?;
+        let document = last_row(&messages)?.ok_or_else(no_row)?;
+        Ok(Observed {
+            catalog: before.catalog.clone(),
+            ..observe::read(document, &start.server)?
+        })
     }
 
     /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
@@ -219,8 +253,31 @@ impl Session {
         let acts_as = self.connection()?.start.acts_as();
         let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
         let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
-        serde_json::from_str(last_row(&messages)?.unwrap_or_default())
-            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+        document(last_row(&messages)?.unwrap_or_default())
+    }
+
+    /// What is known of the server's offer.
+    pub(super) fn offer(&self) -> Result<Arc<AsyncMutex<Offer>>, DatabaseError> {
+        let server = self.connection()?.start.server.clone();
+        Ok(self.offers.of(&(self.address.clone(), server)))
+    }
+
+    /// The one value that a query answers with. Where PostgreSQL refuses it, the transaction goes on.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(super) async fn query_alone(&mut self, query: &str) -> Result<String, DatabaseError> {
+        let sql = format!("SAVEPOINT before_query; {PIN}; {query}; RELEASE SAVEPOINT before_query");
+        match promptly(self.client()?.simple_query(&sql)).await {
+            Ok(messages) => Ok(last_row(&messages)?.ok_or_else(no_row)?.to_owned()),
+            Err(error) => {
+                if error.sql().is_some() {
+                    let back = "ROLLBACK TO SAVEPOINT before_query";
+                    promptly(self.client()?.batch_execute(back)).await?;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Whether objects that [`Self::inspect`] finds are refused.
@@ -238,6 +295,8 @@ impl Session {
         statement_timeout: Duration,
     ) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
+        // What runs inside it is others' code too, which may prepare statements under the worker's names.
+        self.connection_mut()?.start.distrust_prepared();
         let may_stay = matches!(
             step,
             Step::Drop {
@@ -356,9 +415,7 @@ impl Session {
             &[],
         ))
         .await?;
-        let document: String = row.try_get(0)?;
-        serde_json::from_str(&document)
-            .map_err(|error| DatabaseError::Unreadable(error.to_string()))
+        document(row.try_get(0)?)
     }
 
     /// Gives up what was done. The connection can be used again.
@@ -389,10 +446,11 @@ impl Session {
     pub async fn databases(&mut self) -> Result<DatabaseNames, DatabaseError> {
         self.is_busy = true;
         let begin = self.connection()?.start.begin(SILENCE_TIMEOUT);
-        let begin = format!("{begin}SET LOCAL client_encoding = 'SQL_ASCII'");
+        let begin = format!("{begin}; SET LOCAL client_encoding = 'SQL_ASCII'");
         promptly(self.client()?.batch_execute(&begin)).await?;
         let rows = promptly(self.client()?.query_typed(
             "SELECT namesend(datname) FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 \
+                 AND (datconnlimit <> 0 OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user)) \
                  AND has_database_privilege(oid, 'CONNECT') \
                  AND datname NOT IN ('template0', 'template1', 'rdsadmin') ORDER BY datname",
             &[],
@@ -413,16 +471,15 @@ impl Session {
         Ok(names)
     }
 
-    async fn observed(&self, sql: &str) -> Result<Observed, DatabaseError> {
-        let messages = promptly(self.client()?.simple_query(sql)).await;
-        let messages = messages.map_err(untrusted)?;
-        let document = last_row(&messages)?;
-        observe::read(document.ok_or_else(|| DatabaseError::Unreadable("no row".to_owned()))?)
-    }
-
     fn connection(&self) -> Result<&Connection, DatabaseError> {
         self.client
             .as_deref()
+            .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
+    }
+
+    fn connection_mut(&mut self) -> Result<&mut Connection, DatabaseError> {
+        self.client
+            .as_deref_mut()
             .ok_or_else(|| DatabaseError::Lost("the connection is used up".to_owned(), None))
     }
 
@@ -431,22 +488,42 @@ impl Session {
     }
 }
 
+fn no_row() -> DatabaseError {
+    DatabaseError::Unreadable("no row".to_owned())
+}
+
+fn document<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
+    serde_json::from_str(text).map_err(|error| DatabaseError::Unreadable(error.to_string()))
+}
+
+/// The first column of each row, of all statements.
+fn rows(
+    messages: &[SimpleQueryMessage],
+) -> impl DoubleEndedIterator<Item = Result<Option<&str>, DatabaseError>> {
+    messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.try_get(0).map_err(DatabaseError::from)),
+        _ => None,
+    })
+}
+
+/// Whether the ledger is another one than was seen before.
+fn has_changed(error: &DatabaseError) -> bool {
+    error
+        .sql()
+        .is_some_and(|refused| refused.sqlstate == "22P02" && refused.message.contains(CHANGED))
+}
+
 /// Of several statements the last one's row is wanted. A database of encoding SQL_ASCII converts nothing: what it holds may
 /// be no UTF-8.
 fn last_row(messages: &[SimpleQueryMessage]) -> Result<Option<&str>, DatabaseError> {
-    let row = messages.iter().rev().find_map(|message| {
-        if let SimpleQueryMessage::Row(row) = message {
-            Some(row)
-        } else {
-            None
-        }
-    });
-    let text = row.map(|row| row.try_get(0)).transpose()?;
-    Ok(text.flatten())
+    rows(messages).next_back().transpose().map(Option::flatten)
 }
 
 /// The server's decision that the ledger may not be used, or made, comes as an error of a conversion.
 fn untrusted(error: DatabaseError) -> DatabaseError {
+    if has_changed(&error) {
+        return DatabaseError::LedgerAppeared;
+    }
     let said = |mark: &str| {
         let refused = error.sql().filter(|refused| refused.sqlstate == "22P02")?;
         let (_, problem) = refused.message.split_once(mark)?;

@@ -1,12 +1,13 @@
 //! SQLSTATE → what to do: one table. A new row goes here and nowhere else.
 //!
 //! Read against `errcodes.txt` of PostgreSQL 13 to 18, class by class. A state that has no row is permanent: a quick
-//! FAILED is better than an hour of silence. Classes 00 to 02 are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39,
+//! FAILED is better than an hour of silence; `tests/decisions.txt` has all of them. Classes 00 to 02 are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39,
 //! 42, 44, 54, F0, HV and P0 speak of the statement or of the server's configuration, and say the same again.
 //!
 //! Texts are those of `lc_messages` C or en, which RDS has. Where the statement decides, or a name that is never
 //! translated, no text is asked for.
 
+use super::pooler::state_of_log_in;
 use super::{DatabaseError, SqlError, Statement};
 
 /// What to do about an error.
@@ -37,9 +38,13 @@ const WAL_LEVEL: &str = "set rds.logical_replication to 1 in the DB parameter gr
                          the instance, then update the stack";
 const DISK: &str = "give the server more storage, then update the stack";
 
+/// A role's limit that is 0 looks like one that others have taken up, which they may give back: with full jitter from 200 ms
+/// on, these take about 25 s.
+const ROLE_LIMIT_RETRIES: u32 = 8;
+
 /// What an error must say for a row to fit.
 #[derive(Debug, Clone, Copy)]
-enum Says {
+pub(super) enum Says {
     Anything,
     /// The message, the detail or the hint holds it.
     This(&'static str),
@@ -57,7 +62,7 @@ const ANY: &[Statement] = &[];
 const OF_INSTALLED: &[Statement] = &[SetSchema, Drop];
 
 /// `(statements, or none for any; SQLSTATE or its class; what the error says; what to do)`; the first row that fits counts.
-const TABLE: &[(&[Statement], &str, Says, Class)] = &[
+pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     // Whatever the state and the words are: the setting's name is never translated.
     (
         ANY,
@@ -65,11 +70,12 @@ const TABLE: &[(&[Statement], &str, Says, Class)] = &[
         This("shared_preload_libraries"),
         Class::Prerequisite(PRELOAD),
     ),
-    // 08, connection exceptions: PostgreSQL's own and a pooler's. The protocol's are for good, but where a pooler has no
-    // state of its own for what passes.
+    // 08, connection exceptions: PostgreSQL's own and a pooler's. What a pooler refuses at a log-in is looked up by
+    // `state_of_log_in`; left are the protocol's own, which are for good, and what a pooler has no other state for.
     (ANY, "08P01", This("query_wait_timeout"), Class::Transient),
     (ANY, "08P01", This("server_login_retry"), Class::Transient),
     (ANY, "08P01", This("server login"), Class::Transient),
+    (ANY, "08P01", This("server down"), Class::Transient),
     (ANY, "08P01", This("connect to server"), Class::Transient),
     (ANY, "08P01", This("server conn crashed"), Class::Transient),
     (ANY, "08P01", This("connection"), Class::TransientAtMost(3)),
@@ -109,6 +115,7 @@ const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     (&[LogIn], "28", Anything, Class::Credentials),
     (&[LogIn], "3D000", Anything, Class::NoDatabase),
     // 40, rollback.
+    (ANY, "40000", Anything, Class::TransientAtMost(3)),
     (ANY, "40001", Anything, Class::Transient),
     (ANY, "40003", Anything, Class::Transient),
     (ANY, "40P01", Anything, Class::Transient),
@@ -150,6 +157,7 @@ const TABLE: &[(&[Statement], &str, Says, Class)] = &[
         This("Hot standby mode is disabled"),
         Class::Permanent,
     ),
+    (ANY, "57000", Anything, Class::TransientAtMost(3)),
     (ANY, "57014", Anything, Class::Transient),
     (ANY, "57P04", Anything, Class::NoDatabase),
     (ANY, "57P", Anything, Class::Transient),
@@ -158,6 +166,8 @@ const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     (ANY, "58030", Anything, Class::TransientAtMost(3)),
     // 72, up to 16.
     (ANY, "72000", Anything, Class::Transient),
+    // HV, foreign data: its one state of a connection.
+    (ANY, "HV00N", Anything, Class::TransientAtMost(3)),
     // XX, internal errors; XX001 and XX002 are damage.
     (ANY, "XX000", This("tuple concurrently"), Class::Race),
     (ANY, "XX000", Anything, Class::TransientAtMost(3)),
@@ -185,19 +195,25 @@ pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
         DatabaseError::LedgerAppeared => Class::Race,
         // While workers are replaced by newer ones: one of these takes it.
         DatabaseError::NewerLedger(_) => Class::Transient,
+        DatabaseError::DatabaseLimit(_) => Class::ClosedDatabase,
+        DatabaseError::RoleLimit(_) => Class::TransientAtMost(ROLE_LIMIT_RETRIES),
         DatabaseError::LogIn(error) => of_sql(error, LogIn),
-        DatabaseError::Sql(error) => of_sql(error, statement),
+        DatabaseError::Sql(error) | DatabaseError::LedgerNotMade(error) => of_sql(error, statement),
     }
 }
 
 fn of_sql(error: &SqlError, statement: Statement) -> Class {
+    let sqlstate = match statement {
+        LogIn => state_of_log_in(error),
+        Statement::Own | CreateSchema | Create | Update | SetSchema | Drop => &error.sqlstate,
+    };
     let holds =
         |part: &Option<String>, text: &str| part.as_deref().is_some_and(|part| part.contains(text));
     TABLE
         .iter()
         .find(|(statements, state, says, _)| {
             (statements.is_empty() || statements.contains(&statement))
-                && error.sqlstate.starts_with(state)
+                && sqlstate.starts_with(state)
                 && match says {
                     Anything => true,
                     This(text) => {

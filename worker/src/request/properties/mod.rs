@@ -222,6 +222,9 @@ pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, 
     Ok(Databases::Named(names))
 }
 
+/// What stands in the ledger's schema beside the ledger keeps it from being used.
+const LEDGER_SCHEMA: &str = "extension_worker";
+
 fn declarations(
     plugins_map: impl Iterator<Item = (String, String)>,
     extensions: impl Iterator<Item = ExtensionObject>,
@@ -258,10 +261,14 @@ fn declarations(
         let schema = extension
             .schema
             .given()
+            .map(str::trim)
             .map(|schema| {
                 let fault = |fault: String| invalid(format!("{path}.Schema"), fault);
                 if !is_name(schema) {
                     return Err(fault("must be the name of a schema".to_owned()));
+                }
+                if schema == LEDGER_SCHEMA {
+                    return Err(fault("is the worker's own: name another".to_owned()));
                 }
                 SchemaName::parse(schema).map_err(|error| fault(error.to_string()))
             })
@@ -288,6 +295,8 @@ fn declarations(
 }
 
 fn extension_name(path: &str, text: &str) -> Result<ExtensionName, PropertiesError> {
+    // A block of YAML ends with a line break.
+    let text = text.trim();
     let name =
         ExtensionName::parse(text).map_err(|fault| invalid(path, format!("the name {fault}")))?;
     if !is_name(text) {
@@ -303,6 +312,7 @@ fn extension_name(path: &str, text: &str) -> Result<ExtensionName, PropertiesErr
 }
 
 fn version_request(path: &str, text: &str) -> Result<VersionRequest, PropertiesError> {
+    let text = text.trim();
     if !text.is_empty() && !is_name(text) {
         return Err(invalid(path, "must be a version"));
     }

@@ -156,3 +156,44 @@ fn what_is_nearly_right_gets_a_hint() {
         @r#"DBHost: must be a host name or an IP address alone: give the port as DBPort, as Port of a target, or as "port" in the secret"#
     );
 }
+
+#[test]
+fn white_space_around_a_scalar_is_no_part_of_it() {
+    let properties = Properties::parse(&json!({
+        "DBSecret": "demo1", "DBHost": " db.example.\n", "DBPort": "5433 ",
+        "PluginsMap": {"pgcrypto": "1.3\n"},
+        "Extensions": [" hstore\n", {"Name": "cube ", "Version": " 1.5", "Schema": "a b "}],
+    }))
+    .unwrap();
+    let host = properties.db_host.unwrap();
+    assert_eq!(
+        (host.as_str(), properties.db_port),
+        ("db.example", Some(5433))
+    );
+    let declared: Vec<_> = properties
+        .declarations
+        .iter()
+        .map(|one| (one.name.as_str(), one.version.as_str()))
+        .collect();
+    assert_eq!(
+        declared,
+        [("pgcrypto", "1.3"), ("hstore", ""), ("cube", "1.5")]
+    );
+    let schema = properties
+        .declarations
+        .last()
+        .unwrap()
+        .schema
+        .as_ref()
+        .unwrap();
+    assert_eq!(schema.as_str(), "a b");
+}
+
+#[test]
+fn no_extension_goes_into_the_schema_of_the_ledger() {
+    let extensions = json!([{"Name": "cube", "Schema": "extension_worker"}]);
+    assert_snapshot!(
+        fault(json!({"DBSecret": "s", "Extensions": extensions})),
+        @"Extensions[0].Schema: is the worker's own: name another"
+    );
+}

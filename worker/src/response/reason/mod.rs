@@ -161,6 +161,15 @@ fn no_such_version(
 ) -> String {
     let versions = join(available);
     match asked {
+        _ if available.is_empty() => format!(
+            "Extension \"{name}\" cannot be installed on {target} (PostgreSQL {server_version}): the server has a control file \
+             of it, and no script. [22023]"
+        ),
+        VersionRequest::Unset | VersionRequest::Default if default.is_some() => format!(
+            "Extension \"{name}\": its default version {} cannot be installed on {target} (PostgreSQL {server_version}), as the \
+             server has no script of it. Available: {versions}. Ask for one of these. [22023]",
+            default.map_or("", Version::as_str)
+        ),
         VersionRequest::Unset | VersionRequest::Default => format!(
             "Extension \"{name}\" has no default version on {target} (PostgreSQL {server_version}). Available: \
              {versions}. Ask for one of these. [22023]"
@@ -233,6 +242,11 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
         | DatabaseError::LocalAddress => format!("{address}: {error}."),
+        DatabaseError::DatabaseLimit(_)
+        | DatabaseError::RoleLimit(_)
+        | DatabaseError::LedgerNotMade(_) => {
+            format!("{target}: {error}")
+        }
         DatabaseError::Lost(..)
         | DatabaseError::Busy
         | DatabaseError::Exhausted(_)

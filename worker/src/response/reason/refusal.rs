@@ -21,8 +21,12 @@ pub(super) fn of_sql(
         (Class::ClosedDatabase, _, _) => {
             let hint = error.hint.as_deref().map_or_else(
                 || {
-                    "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database."
-                        .to_owned()
+                    let way_out = if is_of_pooler(error) {
+                        "It is the pooler that does not lead to it: add it to the pooler's databases, or name"
+                    } else {
+                        "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
+                    };
+                    format!("{way_out} another database.")
                 },
                 ended,
             );
@@ -44,6 +48,10 @@ pub(super) fn of_sql(
                 ended(&error.message)
             )
         }
+        (_, Statement::Own, "22P05") => format!(
+            "{subject}: a name or version that is declared has a character that the encoding of the database lacks ({}). [{state}]",
+            bare(&error.message)
+        ),
         (_, _, "25006") => format!(
             "{subject}: {} Name the writer's endpoint. [{state}]",
             ended(&error.message)
@@ -66,6 +74,12 @@ fn subject(step: Option<&Step>, target: &Target) -> String {
         Some(step) => format!("Extension \"{}\" on {target}", step.extension()),
         None => target.to_string(),
     }
+}
+
+/// A pooler that does not know the database, or has it disabled.
+fn is_of_pooler(error: &SqlError) -> bool {
+    error.sqlstate == "08P01"
+        && (error.message.starts_with("no such database") || error.message.contains("is disabled"))
 }
 
 /// 2BP01 of DROP; a script that replaces a type, a column or a function has other states for the same.

@@ -187,6 +187,7 @@ fn lost_result(
         // Nothing is planned.
         policy: &Policy::unrestricted(),
         is_named: false,
+        since,
     };
     task.failed(None, reason, since)
 }

@@ -1,5 +1,7 @@
 use super::*;
 
+mod decisions;
+
 fn error(sqlstate: &str, message: &str) -> SqlError {
     SqlError {
         sqlstate: sqlstate.to_owned(),
@@ -108,14 +110,41 @@ fn a_refusal_that_names_shared_preload_libraries_asks_for_the_parameter_group() 
 #[test]
 fn a_breach_of_the_protocol_is_permanent_and_what_a_pooler_waits_for_is_not() {
     let of = |message| class(LogIn, "08P01", message);
+    for (message, expected) in [
+        ("unsupported startup parameter: options", Class::Permanent),
+        ("query_wait_timeout", Class::Transient),
+        (
+            "server login has been failing, try again later (server_login_retry)",
+            Class::Transient,
+        ),
+        ("client_login_timeout (server down)", Class::Transient),
+        // What PgBouncer, and the server behind it, refuse for another reason than the protocol.
+        ("SASL authentication failed", Class::Credentials),
+        (
+            "password authentication failed for user \"app\"",
+            Class::Credentials,
+        ),
+        ("no such user: app", Class::Credentials),
+        ("database \"shop\" does not exist", Class::NoDatabase),
+        ("no such database: shop", Class::ClosedDatabase),
+        (
+            "database \"shop\" is not currently accepting connections",
+            Class::ClosedDatabase,
+        ),
+        (
+            "no more connections allowed (max_client_conn)",
+            Class::Transient,
+        ),
+        ("sorry, too many clients already", Class::Transient),
+        ("the database system is starting up", Class::Transient),
+        ("permission denied for database \"shop\"", Class::Permanent),
+    ] {
+        assert_eq!(of(message), expected, "{message}");
+    }
+    // Of a statement it is the server's own.
     assert_eq!(
-        of("unsupported startup parameter: options"),
+        class(Create, "08P01", "SASL authentication failed"),
         Class::Permanent
-    );
-    assert_eq!(of("query_wait_timeout"), Class::Transient);
-    assert_eq!(
-        of("server login has been failing, try again later (server_login_retry)"),
-        Class::Transient
     );
     assert_eq!(
         class(LogIn, "08006", "connection failure"),

@@ -1,0 +1,114 @@
+//! What a server offers is read once for all of its databases, and read again where that may be out of date.
+
+use serde_json::{Value, json};
+
+use crate::support::{Database, Fixture, Mode, PrivateServer, Worker, World};
+
+fn declare(secret: &str, extension: &Value) -> Value {
+    json!({"DBSecret": secret, "Extensions": [extension]})
+}
+
+fn two_versions(world: &World) -> Fixture {
+    Fixture::install(
+        &format!("{}_offered", world.name),
+        "default_version = '1'\n",
+        &[
+            ("1", "SELECT 1;"),
+            ("2", "SELECT 2;"),
+            ("1--2", "SELECT 12;"),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn the_default_version_is_the_one_of_the_time_of_the_request() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let offered = two_versions(&world);
+    for (other, declaration) in [
+        (
+            "default",
+            json!({"Name": offered.name, "Version": "default"}),
+        ),
+        ("pattern", json!({"Name": offered.name, "Version": "*"})),
+    ] {
+        offered.set_control("default_version = '1'\n");
+        let other = Database::create(&format!("{}_{other}", world.name)).await;
+        let secret = world.secret_with(&json!({"dbname": other.name})).await;
+        let only_first = declare(&secret, &json!({"Name": offered.name, "Version": "1"}));
+        let created = world.create(only_first).await;
+        assert_eq!(created["Status"], "SUCCESS", "{created}");
+        offered.set_control("default_version = '2'\n");
+        let updated = world.create(declare(&secret, &declaration)).await;
+        assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+        assert_eq!(
+            other.extensions().await[&offered.name],
+            "2",
+            "{declaration}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_comes_to_a_running_server_is_found() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let name = format!("{}_late", world.name);
+    let refused = world.create(declare(&world.secret, &json!(name))).await;
+    assert_eq!(refused["Status"], "FAILED", "{refused}");
+    let late = Fixture::install(&name, "default_version = '1'\n", &[("1", "SELECT 1;")]);
+    let created = world
+        .create(declare(&world.secret, &json!(late.name)))
+        .await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+}
+
+#[tokio::test]
+async fn a_version_that_is_gone_since_the_offer_was_read_is_not_insisted_on() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let offered = two_versions(&world);
+    let first = world
+        .create(declare(&world.secret, &json!(offered.name)))
+        .await;
+    assert_eq!(first["Data"]["Extensions"], format!("{}=1", offered.name));
+    // As another package of the extension does on a server that goes on.
+    offered.set_control("default_version = '2'\n");
+    offered.remove_script("1");
+    let other = Database::create(&format!("{}_other", world.name)).await;
+    let secret = world.secret_with(&json!({"dbname": other.name})).await;
+    let second = world.create(declare(&secret, &json!(offered.name))).await;
+    assert_eq!(
+        second["Data"]["Extensions"],
+        format!("{}=2", offered.name),
+        "{second}"
+    );
+}
+
+/// Behind a name there may be another server after a failover, and another engine after an upgrade.
+#[tokio::test]
+async fn a_server_that_was_started_anew_is_asked_anew_what_it_offers() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let offered = two_versions(&world);
+    let mut server = PrivateServer::start_with(&world, Mode::Primary, &[] as &[&str]).await;
+    for database in ["first", "second", "third"] {
+        server.execute(&format!("CREATE DATABASE {database}")).await;
+    }
+    let create = async |port: u16, database: &str| {
+        let changes = json!({"port": port, "dbname": database});
+        let secret = world.secret_with(&changes).await;
+        let answer = world.create(declare(&secret, &json!(offered.name))).await;
+        answer["Data"]["Extensions"].to_string()
+    };
+    let (first, second) = (
+        format!("\"{}=1\"", offered.name),
+        format!("\"{}=2\"", offered.name),
+    );
+    assert_eq!(create(server.port, "first").await, first);
+    offered.set_control("default_version = '2'\n");
+    // The newest was not asked for: what was read for the first database serves the second.
+    assert_eq!(create(server.port, "second").await, first);
+    server.restart(Mode::Primary).await;
+    assert_eq!(create(server.port, "third").await, second);
+}

@@ -1,0 +1,124 @@
+//! What has to be known of a server's offer to plan: nothing, where what is installed is as declared.
+
+use std::collections::BTreeSet;
+
+use super::{Plan, Step};
+use crate::extension::{Declaration, Ensure, Observed, VersionRequest};
+
+/// Parts of what a server offers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OfferParts {
+    /// The extensions, each with its default version.
+    pub extensions: bool,
+    /// The versions that can be created.
+    pub versions: bool,
+    /// The update paths of these extensions.
+    pub paths: BTreeSet<String>,
+}
+
+impl OfferParts {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Everything that may be asked about the declarations.
+    pub fn all_of(declarations: &[Declaration], observed: &Observed) -> Self {
+        let is_declared = |name: &&String| {
+            declarations
+                .iter()
+                .any(|declaration| declaration.name.means(name))
+        };
+        Self {
+            extensions: true,
+            versions: true,
+            paths: observed
+                .installed
+                .keys()
+                .filter(is_declared)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// What is not in `known`.
+    #[must_use]
+    pub fn beyond(self, known: &Self) -> Self {
+        Self {
+            extensions: self.extensions && !known.extensions,
+            versions: self.versions && !known.versions,
+            paths: &self.paths - &known.paths,
+        }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, others: &Self) {
+        self.extensions |= others.extensions;
+        self.versions |= others.versions;
+        self.paths.extend(others.paths.iter().cloned());
+    }
+}
+
+/// What is to be known to plan the declarations. With the extensions known it may be more.
+pub fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferParts {
+    let mut parts = OfferParts::default();
+    for declaration in declarations {
+        if declaration.ensure == Ensure::Absent {
+            continue;
+        }
+        let exact = observed.installed.get_key_value(declaration.name.as_str());
+        let similar = || {
+            let mut installed = observed.installed.iter();
+            installed.find(|(name, _)| declaration.name.means(name))
+        };
+        // The server may offer the one that is written just so.
+        parts.extensions |= exact.is_none();
+        let Some((name, installed)) = exact.or_else(similar) else {
+            parts.versions = true;
+            continue;
+        };
+        let goes_elsewhere = match &declaration.version {
+            VersionRequest::Unset => false,
+            VersionRequest::Exact(version) => *version != installed.version,
+            VersionRequest::Default => {
+                parts.extensions = true;
+                let offer = observed.catalog.resolve(&declaration.name);
+                let default = offer.and_then(|offer| offer.default_version.as_ref());
+                default.is_some_and(|default| *default != installed.version)
+            }
+            VersionRequest::Matching(_) => {
+                parts.extensions = true;
+                parts.paths.insert(name.clone());
+                false
+            }
+        };
+        if goes_elsewhere {
+            parts.extensions = true;
+            parts.versions = true;
+            parts.paths.insert(name.clone());
+        }
+    }
+    parts
+}
+
+/// What is to be known of a plan's updates: the versions say what their scripts require.
+pub fn offer_parts_of(plan: &Plan) -> OfferParts {
+    OfferParts {
+        versions: plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Update { .. })),
+        ..OfferParts::default()
+    }
+}
+
+/// Whether a declaration asks for the newest that the server offers at the time of the request.
+pub fn asks_for_newest(declarations: &[Declaration]) -> bool {
+    declarations.iter().any(|declaration| {
+        declaration.ensure == Ensure::Present
+            && matches!(
+                declaration.version,
+                VersionRequest::Default | VersionRequest::Matching(_)
+            )
+    })
+}

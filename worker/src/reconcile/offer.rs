@@ -1,0 +1,113 @@
+//! Reads what a plan needs of the server's offer, and no more.
+
+use std::time::Instant;
+
+use crate::extension::{Declaration, Observed, TleFunction};
+use crate::plan::{OfferParts, asks_for_newest, offer_parts};
+use crate::postgres::{Freshness, Session};
+use crate::postgres_error::DatabaseError;
+
+/// What is known of the offer in one transaction.
+#[derive(Debug)]
+pub(crate) struct OfferReader<'a> {
+    declarations: &'a [Declaration],
+    /// When the attempt began: nothing older is the newest.
+    began: Instant,
+    freshness: Freshness,
+    known: OfferParts,
+    /// When the oldest part was read.
+    oldest: Option<Instant>,
+    /// What pg_tle offers in this database; none until it is needed.
+    tle: Option<Vec<TleFunction>>,
+}
+
+impl<'a> OfferReader<'a> {
+    /// Nothing is known yet. A declaration that asks for the newest version is answered with what is offered now.
+    pub(crate) fn new(declarations: &'a [Declaration], freshness: Freshness) -> Self {
+        let began = Instant::now();
+        let freshness = if asks_for_newest(declarations) && freshness == Freshness::Minutes {
+            Freshness::Since(began)
+        } else {
+            freshness
+        };
+        Self {
+            declarations,
+            began,
+            freshness,
+            known: OfferParts::default(),
+            oldest: None,
+            tle: None,
+        }
+    }
+
+    /// Whether something that is known was read before the attempt began.
+    pub(crate) fn is_older(&self) -> bool {
+        self.oldest.is_some_and(|oldest| oldest < self.began)
+    }
+
+    /// Reads what the declarations need.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn complete(
+        &mut self,
+        session: &mut Session,
+        observed: &mut Observed,
+    ) -> Result<(), DatabaseError> {
+        loop {
+            let parts = offer_parts(self.declarations, observed).beyond(&self.known);
+            if parts.is_empty() {
+                return Ok(());
+            }
+            self.add(parts, session, observed).await?;
+        }
+    }
+
+    /// Reads these parts too.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn add(
+        &mut self,
+        parts: OfferParts,
+        session: &mut Session,
+        observed: &mut Observed,
+    ) -> Result<(), DatabaseError> {
+        if parts.clone().beyond(&self.known).is_empty() {
+            return Ok(());
+        }
+        self.known.add(&parts);
+        let tle = match self.tle.take() {
+            Some(tle) => tle,
+            None if observed.installed.contains_key("pg_tle") => session.tle_functions().await?,
+            None => Vec::new(),
+        };
+        let read = session
+            .read_offer(&self.known, self.freshness, self.declarations, observed)
+            .await;
+        observed.catalog.add_tle(&tle);
+        self.tle = Some(tle);
+        self.oldest = read?;
+        Ok(())
+    }
+
+    /// Reads everything about the declarations as it is now, where something that is known may be older. Returns whether
+    /// there was something to read.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn read_afresh(
+        &mut self,
+        session: &mut Session,
+        observed: &mut Observed,
+    ) -> Result<bool, DatabaseError> {
+        let all = OfferParts::all_of(self.declarations, observed);
+        if !self.is_older() && all.clone().beyond(&self.known).is_empty() {
+            return Ok(false);
+        }
+        self.freshness = Freshness::Since(self.began);
+        self.known = OfferParts::default();
+        self.add(all, session, observed).await?;
+        Ok(true)
+    }
+}

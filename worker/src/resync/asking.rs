@@ -1,0 +1,112 @@
+//! How far a database is from what is declared, where PostgreSQL is asked about what its catalogue does not know: a re-sync
+//! knows no less of what the server offers than a request does.
+
+use std::collections::BTreeSet;
+
+use super::assessment::Findings;
+use super::database::STATEMENT_TIME;
+use super::task::ResyncTask;
+use crate::extension::Observed;
+use crate::ledger::Ledger;
+use crate::plan::{Declarer, Drift, Step, UnmetDeclaration, drift};
+use crate::postgres::Session;
+use crate::postgres_error::{Class, DatabaseError, classify};
+use crate::reconcile::transaction::ReconcileError;
+use crate::reconcile::{Question, ServerAnswer, try_on_server};
+use crate::response::reason;
+use crate::target::Target;
+
+/// What it takes to ask.
+pub(super) struct Asking<'a, 'o> {
+    pub(super) session: &'a mut Session,
+    pub(super) task: &'a ResyncTask<'o>,
+    pub(super) target: &'a Target,
+    /// Why the server's list of extensions is not read, where it is not.
+    pub(super) unread: Option<&'a DatabaseError>,
+    /// Whether what PostgreSQL refuses is a part of the result.
+    pub(super) last: bool,
+}
+
+impl Asking<'_, '_> {
+    /// Compares, and has PostgreSQL try in a repair what stands in the way. What was learnt is added to what is observed.
+    ///
+    /// # Errors
+    /// [`ReconcileError`], where trying again may help.
+    pub(super) async fn drift(
+        &mut self,
+        declarer: &Declarer,
+        observed: &mut Observed,
+        ledger: &Ledger,
+        findings: &mut Findings,
+    ) -> Result<Drift, ReconcileError> {
+        let question = Question {
+            declarations: &declarer.declarations,
+            policy: self.task.policy,
+            may_try: self.task.is_repair() && !observed.in_recovery,
+        };
+        let mut asked = BTreeSet::new();
+        let mut refused = BTreeSet::new();
+        let mut unknown = BTreeSet::new();
+        loop {
+            let mut found = drift(declarer, observed, ledger, self.task.policy);
+            let is_new = |unmet: &&UnmetDeclaration| !asked.contains(&unmet.extension);
+            let Some(unmet) = found.unmet.iter().find(is_new) else {
+                found
+                    .unmet
+                    .retain(|unmet| !refused.contains(&unmet.extension));
+                self.note_unread(&mut found, &unknown, findings);
+                return Ok(found);
+            };
+            asked.insert(unmet.extension.clone());
+            let server_answer = try_on_server(
+                self.session,
+                question,
+                &unmet.plan_error,
+                observed,
+                STATEMENT_TIME,
+            );
+            match server_answer.await {
+                Ok(ServerAnswer::NotAsked) if !unmet.plan_error.sqlstates().is_empty() => {
+                    unknown.insert(unmet.extension.clone());
+                }
+                Ok(ServerAnswer::NotAsked | ServerAnswer::Agreed | ServerAnswer::Overruled) => {}
+                Err(ReconcileError::Database {
+                    error,
+                    step: Some(step),
+                }) if self.last || !may_pass(&error, &step) => {
+                    let reason = reason::of_database(&error, Some(&step), self.target);
+                    findings.add_fault(&unmet.extension, reason);
+                    refused.insert(unmet.extension.clone());
+                }
+                Err(untrusted @ ReconcileError::UntrustedObjects(_)) => {
+                    findings.add_fault(&unmet.extension, untrusted.reason(self.target));
+                    refused.insert(unmet.extension.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What is not known for a list that could not be read is no fault of the declaration's.
+    fn note_unread(&self, found: &mut Drift, unknown: &BTreeSet<String>, findings: &mut Findings) {
+        let Some(unread) = self.unread else {
+            return;
+        };
+        found.unmet.retain(|unmet| {
+            let is_unknown = unknown.contains(&unmet.extension);
+            if is_unknown {
+                let reason = reason::of_database(unread, None, self.target);
+                findings.add_fault(&unmet.extension, reason);
+            }
+            !is_unknown
+        });
+    }
+}
+
+/// Whether a refused step may work the next time.
+pub(super) fn may_pass(error: &DatabaseError, step: &Step) -> bool {
+    !matches!(
+        classify(error, step.statement()),
+        Class::Permanent | Class::Prerequisite(_)
+    )
+}
