@@ -1,6 +1,8 @@
 //! Attempts a request until it is answered, or for as long as one delivery of its message may take: what each failure of an
 //! attempt says of the next one.
 
+mod attempts;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use chrono::Utc;
 use serde_json::Value;
 use tracing::{info, warn};
 
+pub use self::attempts::{Attempts, Next};
 use super::error::AttemptError;
 use super::fair_share::Share;
 use super::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
@@ -26,10 +29,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(300);
 const DELETE_RETRY_BUDGET: Duration = Duration::from_secs(300);
 /// How long it may take to keep a failure, where the deadline leaves so much.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often in a row somebody else may be faster, and for how long at the least: on a busy machine each look takes
-/// longer, and is overtaken more often. A race is over after one more look; what goes on for both is none.
-const MAX_RACES: u32 = 30;
-const MIN_RACE_TIME: Duration = Duration::from_secs(15);
 /// How long at the most to wait before that look: nobody is overloaded.
 pub const RACE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -288,71 +287,6 @@ async fn record_failure(
     }
 }
 
-/// The attempts at one delivery of a request.
-#[derive(Debug, Default)]
-pub struct Attempts {
-    last: Option<AttemptError>,
-    /// Failures of the last one's class without another between them, and when the first of these was.
-    in_a_row: u32,
-    since: Option<Instant>,
-}
-
-/// What to do after a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Try again.
-    Again,
-    /// Trying again never helps.
-    Never,
-}
-
-impl Attempts {
-    /// Notes a failure, and says what is next. A server that no connection could be made to until `unreachable_until` is
-    /// taken for gone.
-    pub fn record(&mut self, error: AttemptError, unreachable_until: Option<Instant>) -> Next {
-        let same = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.class() == error.class());
-        self.in_a_row = if same { self.in_a_row + 1 } else { 1 };
-        let since = self.since.filter(|_| same).unwrap_or_else(Instant::now);
-        self.since = Some(since);
-        let next = match error.class() {
-            Class::Transient if error.is_unreachable() => match unreachable_until {
-                Some(until) if Instant::now() >= until => Next::Never,
-                Some(_) | None => Next::Again,
-            },
-            Class::Transient | Class::Credentials => Next::Again,
-            Class::Race if self.in_a_row < MAX_RACES || since.elapsed() < MIN_RACE_TIME => {
-                Next::Again
-            }
-            Class::TransientAtMost(times) if self.in_a_row <= times => Next::Again,
-            Class::Race
-            | Class::TransientAtMost(_)
-            | Class::Permanent
-            | Class::Prerequisite(_)
-            | Class::ClosedDatabase
-            | Class::NoDatabase => Next::Never,
-        };
-        self.last = Some(error);
-        next
-    }
-
-    /// Whether somebody else was faster just now.
-    pub fn is_in_a_race(&self) -> bool {
-        self.last
-            .as_ref()
-            .is_some_and(|last| last.class() == Class::Race)
-    }
-
-    /// What went wrong last; an attempt that time ended knows less of it than the one before.
-    pub fn into_error(self, waiting: Option<String>) -> AttemptError {
-        self.last.unwrap_or(AttemptError::Timeout {
-            waiting_for: waiting,
-        })
-    }
-}
-
 /// The Reason.
 ///
 /// # Errors
@@ -394,6 +328,3 @@ fn failure_reason(
     }
     Ok(reason)
 }
-
-#[cfg(test)]
-mod tests;
