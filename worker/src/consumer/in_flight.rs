@@ -1,4 +1,4 @@
-//! The messages in hand: each once, however often it is delivered, and each with the handle of its newest delivery.
+//! The messages in flight: each once, however often it is delivered, and each with the handle of its newest delivery.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::aws::sqs::Message;
 #[derive(Debug, Clone, Default)]
 pub(super) struct InFlight(Arc<Mutex<HashMap<String, Arc<MessageState>>>>);
 
-/// What is known of a message in hand.
+/// The state of a message in flight.
 #[derive(Debug)]
 struct MessageState {
     since: Instant,
@@ -26,7 +26,7 @@ struct Lease {
     ends: Instant,
 }
 
-/// A message in hand, and one of the places for such; both are free again when it is dropped, whatever comes of it.
+/// A message in flight, with its permit; both are released when it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlightMessage {
     pub(super) received: Message,
@@ -36,8 +36,8 @@ pub(super) struct InFlightMessage {
 }
 
 impl InFlight {
-    /// Takes a message in hand until `ends`. One that is there already is not taken twice: its newest handle is kept, and
-    /// its place is free again.
+    /// Registers a message until `ends`. One that is registered already is not registered twice: its newest handle is stored,
+    /// and the permit is released.
     pub(super) fn register(
         &self,
         message: Message,
@@ -67,7 +67,7 @@ impl InFlight {
         })
     }
 
-    /// For how long the oldest of them has been in hand.
+    /// How long ago the oldest of them was registered.
     pub(super) fn oldest_age(&self) -> Option<Duration> {
         let all = self.0.lock();
         all.values().map(|state| state.since.elapsed()).max()

@@ -25,7 +25,7 @@ pub enum RdsAuthTokenError {
     /// The worker has no credentials.
     #[error("the worker could not get AWS credentials to sign with")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
-    /// The host is none of RDS's: there is no telling for which region to sign.
+    /// The host is none of RDS's: the region to sign for is not known.
     #[error(
         "Authentication IAM: {0} is not a host of RDS (*.<region>.rds.amazonaws.com): use Password"
     )]

@@ -28,7 +28,7 @@ impl DeliveryState {
         *self.waiting.lock() = Some(what);
     }
 
-    /// What was waited for last, to be told when it never comes.
+    /// What was waited for last: the Reason names it where it never comes.
     pub fn waiting_for(&self) -> Option<String> {
         self.waiting.lock().clone()
     }

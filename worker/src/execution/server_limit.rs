@@ -1,4 +1,5 @@
-//! Turns at a server, so that one that does not answer cannot keep every place busy that there is for messages.
+//! A limit on the requests at each server, so that one that does not answer cannot hold every permit that there is for
+//! messages.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -10,13 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::target::Address;
 
-/// For how long a failure is remembered of a server at which nobody has a turn.
+/// For how long a failure is remembered of a server at which no permit is held.
 const FAILURE_MEMORY: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether a server that is waited for began to fail.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The turns at every server.
+/// The permits of every server.
 #[derive(Debug)]
 pub struct ServerLimits {
     each: usize,
@@ -30,7 +31,7 @@ struct Server {
     failed_at: Mutex<Option<Instant>>,
 }
 
-/// A turn; over when it is dropped.
+/// A permit; released when it is dropped.
 #[derive(Debug)]
 pub struct ServerPermit {
     server: Arc<Server>,
@@ -38,7 +39,7 @@ pub struct ServerPermit {
 }
 
 impl ServerLimits {
-    /// `each` server has so many turns at a time.
+    /// Gives each server this many permits.
     pub fn new(each: usize) -> Self {
         Self {
             each: each.max(1),
@@ -46,7 +47,7 @@ impl ServerLimits {
         }
     }
 
-    /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `wait_while_failing`: none.
+    /// Acquires a permit at a server, waiting for one if need be; none at a server that fails, unless `wait_while_failing`.
     pub async fn acquire(
         &self,
         address: &Address,

@@ -123,7 +123,7 @@ impl Entry<'_> {
 pub struct ResyncEntry<'a> {
     /// The re-sync.
     pub resync_id: &'a str,
-    /// What it came to, where it changed an extension: whoever does it again finds it here.
+    /// What it came to, where it changed an extension: a repetition finds it here.
     pub result: Option<&'a serde_json::Value>,
     /// The baseline that is declared from now on, with what it declares.
     pub baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,

@@ -1,4 +1,4 @@
-//! Counters, gauges and histograms: atomics that whoever does the work adds to, and whoever shows them reads.
+//! Counters, gauges and histograms: atomics that the working code increments and the exporters read.
 //!
 //! They are not those of the crate that writes Prometheus's format: that one's histograms cannot be read, which the lines
 //! for CloudWatch need.
@@ -40,7 +40,7 @@ const BOUNDS: [f64; 20] = [
     f64::INFINITY,
 ];
 
-/// Codes that are told apart; a server can make up any number of them.
+/// Codes that are counted separately; a server can make up any number of them.
 const MAX_CODES: usize = 50;
 /// What the others are counted as.
 const OTHER_CODE: &str = "other";
@@ -166,7 +166,7 @@ impl Drop for GaugeGuard {
 #[derive(Debug, Default)]
 pub struct Histogram([Slot; BOUNDS.len()]);
 
-/// The sum is kept for each bucket, so that the mean of any interval's observations in it can be told.
+/// The sum is kept for each bucket, so that the mean of any interval's observations in it can be computed.
 #[derive(Debug, Default)]
 struct Slot {
     count: AtomicU64,

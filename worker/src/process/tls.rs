@@ -131,7 +131,7 @@ struct Bundle {
     read: Mutex<(Stamp, Arc<WebPkiServerVerifier>)>,
 }
 
-/// What tells one state of a file from another; none where it cannot be looked at.
+/// Identifies one state of a file; none where its metadata cannot be read.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl Bundle {
@@ -186,7 +186,7 @@ fn verifier(
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// None for `prefer` and `require`: as libpq has it, the connection is encrypted and nobody knows to whom.
+    /// None for `prefer` and `require`: as libpq has it, the connection is encrypted, and the server's identity is not checked.
     bundle: Option<Bundle>,
     /// `verify-ca`: the chain counts, the name does not.
     any_host: bool,

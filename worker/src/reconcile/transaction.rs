@@ -111,7 +111,7 @@ impl ReconcileError {
                 classify(error, statement)
             }
             Self::ReadOnly => Class::TransientAtMost(3),
-            // Somebody who does not take the lock was at it between the two looks.
+            // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
             Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
         }

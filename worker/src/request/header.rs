@@ -114,7 +114,7 @@ impl RequestHeader {
     /// Reads the coordinates.
     ///
     /// # Errors
-    /// [`HeaderError`] naming the field without which nobody can be answered.
+    /// [`HeaderError`] naming the field without which no response can be sent.
     pub fn read(message: &Map<String, Value>) -> Result<Self, HeaderError> {
         let text = |field: &str| {
             message

@@ -12,7 +12,8 @@ mod operation;
 mod origin;
 pub(crate) mod partition;
 pub(crate) mod properties;
-pub(crate) mod property_types;
+mod property_types;
+pub(crate) mod property_values;
 pub mod reference;
 mod response_url;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use numbers::read_with_numbers_as_text;
 pub use operation::{HeaderError, Operation, Request, RequestError, Timing};
 pub use origin::Origin;
 pub use properties::{Authentication, Databases, OnUnreachableDelete, Properties, PropertiesError};
-pub use property_types::{ExtensionObject, Port, ResourceProperties};
+pub use property_types::{ExtensionObject, ResourceProperties};
+pub use property_values::Port;
 pub use response_url::{ResponseUrl, ResponseUrlError};
 pub use trace_context::{TRACEPARENT, Traceparent};

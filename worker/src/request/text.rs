@@ -103,7 +103,7 @@ pub fn path(text: &str) -> &str {
     }
 }
 
-/// The beginning of a text that somebody chose, as a Reason may hold it: SQS takes no control characters.
+/// The beginning of a text from outside, as a Reason may hold it: SQS takes no control characters.
 pub fn printable(text: &str, characters: usize) -> String {
     let kept = text.chars().filter(|character| !character.is_control());
     kept.take(characters).collect()

@@ -29,7 +29,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(300);
 const DELETE_RETRY_BUDGET: Duration = Duration::from_secs(300);
 /// How long it may take to keep a failure, where the deadline leaves so much.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long at the most to wait before that look: nobody is overloaded.
+/// How long at the most to wait before the next attempt in a race: no server is overloaded.
 pub const RACE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a server that this process never reached has for a connection, before the message goes back to the queue.
@@ -138,7 +138,7 @@ pub async fn run_with_retries(
                 state.record_answer(true);
                 return DeliveryOutcome::Answer(response);
             }
-            // Whoever gives the coordinates is given an answer.
+            // With a header there is always a response.
             Ok(Ok(AttemptOutcome::Done(..))) => break true,
             Ok(Err(error)) => {
                 info!(

@@ -1,4 +1,4 @@
-//! Which URLs may be called. Whoever can publish to the topic can name a URL; only the bucket that CloudFormation
+//! Which URLs may be called. Any publisher to the topic can name a URL; only the bucket that CloudFormation
 //! uses for the stack's region, and in it only the key of this very request, is ever written to.
 
 use std::fmt;

@@ -46,7 +46,7 @@ struct Found {
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
     filter: Option<String>,
-    /// Whether somebody named each of them: then they are done even where they are the same.
+    /// Whether the message names each of them: then each is done, even where two are the same.
     is_named: bool,
 }
 
@@ -56,7 +56,7 @@ impl Found {
     }
 }
 
-/// What an expansion asks and tells.
+/// The services that an expansion calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExpandContext<'a> {
     pub(super) logins: &'a Logins,

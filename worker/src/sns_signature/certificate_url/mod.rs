@@ -1,4 +1,4 @@
-//! Which URL a certificate of SNS may be fetched from. Whoever can write to the queue can name a URL; only SNS's own
+//! Which URL a certificate of SNS may be fetched from. Any sender to the queue can name a URL; only SNS's own
 //! host in the topic's region is ever asked.
 
 use url::Url;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::execution::error::AttemptError;
 use crate::postgres_error::Class;
 
-/// How often in a row somebody else may be faster, and for how long at the least: on a busy machine each look takes
+/// How often in a row another session may be faster, and for how long at the least: on a busy machine each look takes
 /// longer, and is overtaken more often. A race is over after one more look; what goes on for both is none.
 const MAX_RACES: u32 = 30;
 const MIN_RACE_TIME: Duration = Duration::from_secs(15);
@@ -60,7 +60,7 @@ impl Attempts {
         next
     }
 
-    /// Whether somebody else was faster just now.
+    /// Whether another session was faster just now.
     pub fn is_in_a_race(&self) -> bool {
         self.last
             .as_ref()
