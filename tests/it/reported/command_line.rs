@@ -89,7 +89,7 @@ async fn a_password_of_the_command_line_that_is_refused_is_not_waited_for() {
     );
     let started = std::time::Instant::now();
     let mut child = worker_binary()
-        .args(["plan", "--url", &url, "-"])
+        .args(["plan", "--url", &url, "--timeout-seconds", "30", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -67,6 +67,34 @@ async fn no_timeout_that_a_database_sets_ends_the_worker() {
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
 
+#[tokio::test]
+async fn default_privileges_give_nobody_a_right_on_the_ledger() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let role = format!("{}_app", world.name);
+    world
+        .database
+        .execute(&format!(
+            "CREATE ROLE {role};
+             ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, {role};
+             ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC, {role}"
+        ))
+        .await;
+    for extensions in [json!(["hstore"]), json!(["hstore", "cube"])] {
+        let answer = world
+            .create(json!({"DBSecret": world.secret, "Extensions": extensions}))
+            .await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    }
+    world
+        .database
+        .execute(&format!(
+            "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM {role};
+             ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM {role}; DROP ROLE {role}"
+        ))
+        .await;
+}
+
 /// An extension whose configuration table its users fill, as pg_cron's and pg_partman's are.
 #[tokio::test]
 async fn an_extension_whose_configuration_holds_rows_is_in_use() {

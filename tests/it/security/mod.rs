@@ -13,6 +13,7 @@ mod schemas;
 mod server;
 mod session;
 mod stacks;
+mod steered;
 mod warm_session;
 
 use serde_json::{Value, json};

@@ -123,7 +123,8 @@ impl VersionRequest {
     pub fn parse(text: &str) -> Result<Self, VersionError> {
         Ok(match text {
             "" => Self::Unset,
-            "default" => Self::Default,
+            // As with the words of other properties, letter case is not significant.
+            text if text.eq_ignore_ascii_case("default") => Self::Default,
             text if text.contains('*') => Self::Matching(VersionPattern(Version::parse(text)?)),
             text => Self::Exact(Version::parse(text)?),
         })
@@ -179,7 +180,7 @@ mod tests {
     fn no_version_and_an_empty_one_are_the_same() {
         assert_eq!(VersionRequest::parse(""), Ok(VersionRequest::Unset));
         assert_eq!(
-            VersionRequest::parse("default"),
+            VersionRequest::parse("Default"),
             Ok(VersionRequest::Default)
         );
     }

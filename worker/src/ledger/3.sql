@@ -41,5 +41,6 @@ COMMENT ON VIEW extension_worker.managed_extensions IS
 
 REVOKE ALL ON SCHEMA extension_worker FROM PUBLIC;
 REVOKE ALL ON extension_worker.ledger FROM PUBLIC;
+REVOKE ALL ON extension_worker.managed_extensions FROM PUBLIC;
 GRANT USAGE ON SCHEMA extension_worker TO PUBLIC;
 GRANT SELECT ON extension_worker.managed_extensions TO PUBLIC;

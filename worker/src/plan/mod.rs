@@ -22,7 +22,7 @@ mod version;
 
 pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
 pub use error::PlanError;
-pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of};
+pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_parts_of_newest};
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};

@@ -112,6 +112,21 @@ pub fn offer_parts_of(plan: &Plan) -> OfferParts {
     }
 }
 
+/// What is certain to be needed, whatever is installed: it can be read together with the rest.
+pub fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts {
+    let chosen = declarations.iter().filter(|declaration| {
+        declaration.ensure == Ensure::Present
+            && matches!(declaration.version, VersionRequest::Matching(_))
+    });
+    OfferParts {
+        extensions: asks_for_newest(declarations),
+        versions: false,
+        paths: chosen
+            .map(|declaration| declaration.name.as_str().to_owned())
+            .collect(),
+    }
+}
+
 /// Whether a declaration asks for the newest that the server offers at the time of the request.
 pub fn asks_for_newest(declarations: &[Declaration]) -> bool {
     declarations.iter().any(|declaration| {

@@ -9,6 +9,7 @@ use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::transaction::ServerFacts;
 use crate::extension::{
@@ -235,6 +236,29 @@ pub(super) fn query(parts: &OfferParts) -> String {
 }
 
 impl super::Session {
+    /// Keeps what was read together with the beginning of the transaction. What PostgreSQL refused is read again, and
+    /// refused again, where it is needed.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(super) async fn keep_offer(
+        &mut self,
+        parts: &OfferParts,
+        answer: Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>,
+        read_at: Instant,
+    ) -> Result<(), DatabaseError> {
+        let document = match self.answer_of(answer.map_err(DatabaseError::from)).await {
+            Ok(document) => document,
+            Err(error) if error.sql().is_some() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let kept = self.offer()?;
+        if let Ok(mut offer) = tokio::time::timeout(WAIT, kept.lock()).await {
+            offer.store(parts, &document, read_at)?;
+        }
+        Ok(())
+    }
+
     /// Fills in what the server offers of these parts: one round trip, or none where it was read before. Returns when the
     /// oldest of it was read.
     ///

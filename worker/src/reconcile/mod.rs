@@ -20,8 +20,8 @@ use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::{Ensure, Observed};
 use crate::ledger::{Ledger, Managed, newest_version};
 use crate::plan::{
-    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of, plan,
-    update_ownership,
+    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of,
+    offer_parts_of_newest, plan, update_ownership,
 };
 use crate::postgres::{Applied, Freshness, Pools};
 use crate::postgres_error::DatabaseError;
@@ -67,12 +67,14 @@ async fn transact(
     failpoint::at("before-transaction");
     failpoint::at_resource(&reconciliation.request.resource.logical_resource_id);
     let statement_timeout = remaining_statement_time(reconciliation.until);
+    let began = Instant::now();
     let (mut before, read_along) = session
         .begin_and_read(
             reconciliation.declarations(),
             statement_timeout,
             reconciliation.request.resource,
             reconciliation.request.request_id,
+            &offer_parts_of_newest(reconciliation.declarations()),
         )
         .await?;
     // What is there is read in its newest form only.
@@ -131,7 +133,7 @@ async fn transact(
         deletion_behavior: reconciliation.properties.deletion_behavior,
         policy: reconciliation.policy,
     };
-    let mut offer = OfferReader::new(reconciliation.declarations(), freshness);
+    let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
     let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
     let question = Question {
         declarations: reconciliation.declarations(),

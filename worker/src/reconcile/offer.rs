@@ -23,8 +23,11 @@ pub(crate) struct OfferReader<'a> {
 
 impl<'a> OfferReader<'a> {
     /// Nothing is known yet. A declaration that asks for the newest version is answered with what is offered now.
-    pub(crate) fn new(declarations: &'a [Declaration], freshness: Freshness) -> Self {
-        let began = Instant::now();
+    pub(crate) fn new(
+        declarations: &'a [Declaration],
+        freshness: Freshness,
+        began: Instant,
+    ) -> Self {
         let freshness = if asks_for_newest(declarations) && freshness == Freshness::Minutes {
             Freshness::Since(began)
         } else {

@@ -3,16 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use tracing::info;
 
 use super::asking::{Asking, may_pass};
 use super::assessment::Findings;
+use super::commit::commit;
 use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::ledger::{Ledger, LiveResource, ResyncEntry, WholeLedger, newest_version};
+use crate::ledger::{Ledger, WholeLedger, newest_version};
 use crate::plan::{Declarer, Drift, Intent, OfferParts, Policy, Step, drift, update_ownership};
 use crate::postgres::{Freshness, Pools, Session};
 use crate::postgres_error::DatabaseError;
@@ -84,7 +84,7 @@ pub(super) async fn resync(
     {
         observed = session.observe(&declarations, &observed).await?;
     }
-    let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since));
+    let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since), task.since);
     // What is installed is compared with the default versions.
     let defaults = OfferParts {
         extensions: true,
@@ -191,44 +191,6 @@ pub(super) async fn resync(
         pools.discard_idle(target);
     }
     Ok(result)
-}
-
-/// Commits; where nothing changed there is nothing to write.
-async fn commit(
-    mut session: Session,
-    task: &ResyncTask<'_>,
-    whole: &WholeLedger,
-    ledger: &Ledger,
-    findings: &Findings,
-    result: &DatabaseResult,
-    ledger_version: Option<u32>,
-) -> Result<(), ReconcileError> {
-    let baseline = task.baseline.filter(|baseline| {
-        let key = &baseline.declarer.key;
-        let is_declared = |resource: &LiveResource| {
-            resource.key == *key && resource.declared == baseline.declared
-        };
-        !whole.resources.iter().any(is_declared)
-    });
-    if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
-        session.close();
-        return Ok(());
-    }
-    if ledger_version != Some(newest_version()) {
-        session.migrate_ledger(ledger_version).await?;
-    }
-    let stored = serde_json::to_value(result)
-        .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
-    let entry = ResyncEntry {
-        resync_id: task.resync_id,
-        result: (!findings.done.is_empty()).then_some(&stored),
-        baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
-        managed_before: &whole.managed,
-        managed_after: &ledger.managed,
-        changed_at: Utc::now(),
-    };
-    session.commit_resync(&entry).await?;
-    Ok(())
 }
 
 /// Carries steps out, each for itself. Before the last attempt what may pass ends it.

@@ -107,10 +107,12 @@ impl Session {
                 let writers = last_row(&messages)?.map(str::to_owned);
                 Ok(writers.map_or(error, DatabaseError::LedgerLocked))
             }
-            _ => Ok(match error {
-                DatabaseError::Sql(refused) => DatabaseError::LedgerNotMade(refused),
-                other => other,
-            }),
+            _ => {
+                if let DatabaseError::Sql(refused) = error {
+                    return Ok(DatabaseError::LedgerNotMade(refused));
+                }
+                Ok(error)
+            }
         }
     }
 

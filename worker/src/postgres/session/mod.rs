@@ -7,10 +7,10 @@ mod ledger;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
-use futures_util::future::{join, try_join};
+use futures_util::future::{OptionFuture, join3, try_join};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -18,13 +18,13 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::connection::{Connection, Connections, SILENCE_TIMEOUT, promptly};
 use super::guarded_stream::Streams;
 use super::limit::ConnectionLimit;
-use super::offer::{Offer, Offers};
+use super::offer::{self, Offer, Offers};
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
 use super::{PoolSettings, observe};
 use crate::extension::{Declaration, Observed, SchemaName, TleFunction};
 use crate::ledger::{CHANGED, Ledger, PUBLISHED, ResourceKey, UNTRUSTED, newest_version};
-use crate::plan::{DropMode, SchemaCheck, Step};
+use crate::plan::{DropMode, OfferParts, SchemaCheck, Step};
 use crate::postgres_error::DatabaseError;
 use crate::target::Address;
 
@@ -110,11 +110,13 @@ impl Session {
         declarations: &[Declaration],
         statement_timeout: Duration,
     ) -> Result<Observed, DatabaseError> {
-        let begun = self.begin_with(declarations, statement_timeout, None).await;
-        begun.map(|(observed, _)| observed)
+        let nothing = OfferParts::default();
+        let begun = self.begin_with(declarations, statement_timeout, None, &nothing);
+        begun.await.map(|(observed, _)| observed)
     }
 
-    /// The same, and reads the ledger in the same round trip; none where there is none of the newest version.
+    /// The same, and reads the ledger in the same round trip, and of the server's offer the `parts`, for
+    /// [`Self::read_offer`]. No ledger where there is none of the newest version.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -124,13 +126,14 @@ impl Session {
         statement_timeout: Duration,
         resource: &ResourceKey,
         request_id: &str,
+        parts: &OfferParts,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
         let key = [
             resource.stack_id.as_str(),
             resource.logical_resource_id.as_str(),
             request_id,
         ];
-        self.begin_with(declarations, statement_timeout, Some(key))
+        self.begin_with(declarations, statement_timeout, Some(key), parts)
             .await
     }
 
@@ -140,21 +143,30 @@ impl Session {
         declarations: &[Declaration],
         statement_timeout: Duration,
         read: Option<[&str; 3]>,
+        parts: &OfferParts,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
         self.is_busy = true;
+        let offer = (!parts.is_empty()).then(|| alone(&offer::query(parts)));
         let schemas = observe::schemas_of(declarations);
         for _ in 0..LOOKS {
             let start = &self.connection()?.start;
-            // A timeout that is set in a message does not hold for the rest of that message: two messages, sent together.
+            // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
             let begin = start.begin(statement_timeout);
             let look = format!("{IN_TRANSACTION}; {}", start.look(&schemas, read));
             let client = self.client()?;
+            let read_at = Instant::now();
             let looked = promptly(async {
-                let (begun, looked) =
-                    join(client.batch_execute(&begin), client.simple_query(&look)).await;
-                begun.map(|()| looked)
+                let offered =
+                    OptionFuture::from(offer.as_ref().map(|sql| client.simple_query(sql)));
+                let (begun, looked, offered) = join3(
+                    client.batch_execute(&begin),
+                    client.simple_query(&look),
+                    offered,
+                )
+                .await;
+                begun.map(|()| (looked, offered))
             });
-            let looked = match looked.await {
+            let (looked, offered) = match looked.await {
                 // A statement is not prepared any more: a pooler stands between after all.
                 Err(error) if error.code() == "26000" => {
                     promptly(self.client()?.batch_execute("ROLLBACK")).await?;
@@ -179,6 +191,9 @@ impl Session {
                         }
                         start.note_prepared();
                         let ledger = next()?.map(ledger::document).transpose()?;
+                        if let Some(offered) = offered {
+                            self.keep_offer(parts, offered, read_at).await?;
+                        }
                         return Ok((observed, ledger));
                     }
                     (observed.ledger_version.is_some(), !start.has_ledger())
@@ -267,8 +282,16 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub(super) async fn query_alone(&mut self, query: &str) -> Result<String, DatabaseError> {
-        let sql = format!("SAVEPOINT before_query; {PIN}; {query}; RELEASE SAVEPOINT before_query");
-        match promptly(self.client()?.simple_query(&sql)).await {
+        let answer = promptly(self.client()?.simple_query(&alone(query))).await;
+        self.answer_of(answer).await
+    }
+
+    /// The same of a query that was sent as [`alone`] makes it.
+    pub(super) async fn answer_of(
+        &mut self,
+        answer: Result<Vec<SimpleQueryMessage>, DatabaseError>,
+    ) -> Result<String, DatabaseError> {
+        match answer {
             Ok(messages) => Ok(last_row(&messages)?.ok_or_else(no_row)?.to_owned()),
             Err(error) => {
                 if error.sql().is_some() {
@@ -486,6 +509,11 @@ impl Session {
     fn client(&self) -> Result<&Client, DatabaseError> {
         self.connection().map(Deref::deref)
     }
+}
+
+/// A query behind whose failure the transaction can go on.
+fn alone(query: &str) -> String {
+    format!("SAVEPOINT before_query; {PIN}; {query}; RELEASE SAVEPOINT before_query")
 }
 
 fn no_row() -> DatabaseError {

@@ -54,7 +54,8 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
             )
         }
         DatabaseError::ConfigurationRows(rows) => format!(
-            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it.",
+            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent.",
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)

@@ -22,7 +22,7 @@ pub(super) fn of_sql(
             let hint = error.hint.as_deref().map_or_else(
                 || {
                     let way_out = if is_of_pooler(error) {
-                        "It is the pooler that does not lead to it: add it to the pooler's databases, or name"
+                        "It is the pooler that does not lead to it: have it added or enabled there, or name"
                     } else {
                         "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
                     };
@@ -102,7 +102,8 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
     };
     match step {
         Some(Step::Drop { .. }) => format!(
-            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it. [{state}]"
+            "{subject} cannot be dropped: {first}{more}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent. [{state}]"
         ),
         Some(Step::Update { from, to, .. }) => format!(
             "{subject} cannot be updated from {from} to {to}: {}, and {first}{more}. Drop what depends on it, update the \
