@@ -52,15 +52,15 @@
 //! | Receive calls at the same time | [`consumer`], its poller | 1; 4 while batches come back full |
 //! | Messages received and not acknowledged | [`consumer`], its poller | `WORKER_CONCURRENCY` + [`execution::fair_share::waiting_room`] |
 //! | Messages processed at the same time | [`execution::fair_share`] | `WORKER_CONCURRENCY` (16); half of it for one stack or account while others wait |
-//! | Requests at one server | [`execution::server_limit`] | `WORKER_SERVER_CONCURRENCY` (half of the above); nobody queues at a server that does not answer |
+//! | Requests at one server | [`execution::server_limit`] | `WORKER_SERVER_CONCURRENCY` (half of the above); requests do not queue at a server that does not answer |
 //! | Databases of one request, or of one server in a re-sync | [`execution`], [`resync`] | 4 each |
 //! | Servers in re-sync at the same time | [`resync::Resync`] | half of `WORKER_CONCURRENCY`; one expansion, which reads 8 secrets at a time |
 //! | Connections of the process | [`postgres::ConnectionLimit`] | `WORKER_CONNECTIONS` (200), idle ones included |
 //! | Connections to one database, for each role | [`postgres::Pools`] | `WORKER_CONNECTIONS_PER_DATABASE` (4) |
 //!
 //! Beside these one call at a time is made for each secret ([`credentials::secrets`]), for signing certificates
-//! ([`sns_signature::certificate_cache`]) and for the endpoints that RDS reports ([`credentials::AllowedHosts`]): whoever
-//! comes meanwhile waits for that one.
+//! ([`sns_signature::certificate_cache`]) and for the endpoints that RDS reports ([`credentials::AllowedHosts`]): others
+//! meanwhile wait for that one.
 
 // What a message passes, from the outside in.
 pub mod cli;

@@ -29,13 +29,12 @@ use extension_worker::postgres::{PoolSettings, Pools};
 use extension_worker::process::error_chain::with_causes;
 use extension_worker::process::health::{self, Health, Heartbeat};
 use extension_worker::process::http::Http;
+use extension_worker::process::signals::stop_on_signals;
 use extension_worker::process::{logging, tls};
 use extension_worker::resync::Resync;
 use extension_worker::sns_signature::Signatures;
 use extension_worker::verification::Verification;
 use extension_worker::{aws, cli};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 // One thread: the work is waiting, and switching threads costs more than it gains. The binary of src/bin runs it too.
@@ -210,7 +209,7 @@ fn report(
     metrics::start(metrics.clone(), ReportSettings { namespace, every }).map(Some)
 }
 
-/// Tells a person in plain words what a running worker would log.
+/// Prints for a person what a running worker would log.
 async fn local(settings: &LocalSettings, dry_run: bool) -> ExitCode {
     tls::install_provider();
     let command = match cli::local::LocalCommand::read(settings) {
@@ -271,7 +270,7 @@ async fn resync(settings: &ResyncSettings) -> ExitCode {
 }
 
 fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    // Nobody can be told that nobody can be told.
+    // Where standard error is closed there is nowhere to report that.
     drop(writeln!(std::io::stderr(), "error: {}", with_causes(error)));
     ExitCode::FAILURE
 }
@@ -297,27 +296,4 @@ fn pools(
         schema_check: trust.schema_check,
         publish_ledger: trust.publish_ledger,
     }))
-}
-
-/// The first SIGTERM or SIGINT stops the process in order, a second one at once, with this consequence.
-fn stop_on_signals(at_once: &'static str) -> std::io::Result<CancellationToken> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if told.is_cancelled() {
-                warn!("told to stop twice: {at_once}");
-                std::process::exit(1);
-            }
-            info!("told to stop");
-            told.cancel();
-        }
-    });
-    Ok(stop)
 }

@@ -5,6 +5,8 @@ use aws_sdk_sts::Client;
 use aws_sdk_sts::error::DisplayErrorContext;
 use tokio::sync::OnceCell;
 
+use crate::request::Arn;
+
 /// STS did not say who calls.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("GetCallerIdentity: {0}")]
@@ -24,7 +26,7 @@ pub struct CallerIdentity {
 impl CallerIdentity {
     /// The partition: `aws`, `aws-cn`, `aws-us-gov`.
     pub fn partition(&self) -> &str {
-        self.arn.split(':').nth(1).unwrap_or_default()
+        Arn::parse(&self.arn).map_or("", |arn| arn.partition)
     }
 
     /// Whether a message with this `SenderId` was sent by the same role, in any of its sessions; or by the same user, or

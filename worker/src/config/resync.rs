@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::{file, seconds, secret, topic_arn};
+use super::parse::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::request::text::is_name;
 use crate::resync_protocol::{DEFAULT_BASELINE, baseline, resync_id};

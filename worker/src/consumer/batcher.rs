@@ -1,4 +1,5 @@
-//! Gathers what is to be told to SQS into calls of ten: a call costs the worker more than the work that it is about.
+//! Groups deletions and visibility changes into calls of up to ten entries: a call costs the worker more than the work that
+//! it is about.
 
 use std::future::Future;
 use std::time::Duration;

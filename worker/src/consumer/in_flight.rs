@@ -1,9 +1,10 @@
-//! The messages in hand: each once, however often it is delivered, and each with the handle of its newest delivery.
+//! The messages in flight: each once, however often it is delivered, and each with the handle of its newest delivery.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::aws::sqs::Message;
@@ -12,7 +13,7 @@ use crate::aws::sqs::Message;
 #[derive(Debug, Clone, Default)]
 pub(super) struct InFlight(Arc<Mutex<HashMap<String, Arc<MessageState>>>>);
 
-/// What is known of a message in hand.
+/// The state of a message in flight.
 #[derive(Debug)]
 struct MessageState {
     since: Instant,
@@ -25,7 +26,7 @@ struct Lease {
     ends: Instant,
 }
 
-/// A message in hand, and one of the places for such; both are free again when it is dropped, whatever comes of it.
+/// A message in flight, with its permit; both are released when it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlightMessage {
     pub(super) received: Message,
@@ -35,8 +36,8 @@ pub(super) struct InFlightMessage {
 }
 
 impl InFlight {
-    /// Takes a message in hand until `ends`. One that is there already is not taken twice: its newest handle is kept, and
-    /// its place is free again.
+    /// Registers a message until `ends`. One that is registered already is not registered twice: its newest handle is stored,
+    /// and the permit is released.
     pub(super) fn register(
         &self,
         message: Message,
@@ -47,9 +48,9 @@ impl InFlight {
             receipt_handle: message.receipt_handle.clone(),
             ends,
         };
-        let mut all = lock(&self.0);
+        let mut all = self.0.lock();
         if let Some(state) = all.get(&message.id) {
-            *lock(&state.lease) = lease;
+            *state.lease.lock() = lease;
             return None;
         }
         let state = Arc::new(MessageState {
@@ -66,9 +67,9 @@ impl InFlight {
         })
     }
 
-    /// For how long the oldest of them has been in hand.
+    /// How long ago the oldest of them was registered.
     pub(super) fn oldest_age(&self) -> Option<Duration> {
-        let all = lock(&self.0);
+        let all = self.0.lock();
         all.values().map(|state| state.since.elapsed()).max()
     }
 }
@@ -76,17 +77,17 @@ impl InFlight {
 impl InFlightMessage {
     /// The handle of the newest delivery.
     pub(super) fn receipt_handle(&self) -> String {
-        lock(&self.state.lease).receipt_handle.clone()
+        self.state.lease.lock().receipt_handle.clone()
     }
 
     /// When the message becomes visible to others, unless it is extended.
     pub(super) fn lease_ends(&self) -> Instant {
-        lock(&self.state.lease).ends
+        self.state.lease.lock().ends
     }
 
     /// The lease was extended; by a handle that is still the newest, or not at all.
     pub(super) fn record_extension(&self, receipt_handle: &str, ends: Instant) {
-        let mut lease = lock(&self.state.lease);
+        let mut lease = self.state.lease.lock();
         if lease.receipt_handle == receipt_handle {
             lease.ends = ends;
         }
@@ -100,12 +101,8 @@ impl InFlightMessage {
 
 impl Drop for InFlightMessage {
     fn drop(&mut self) {
-        lock(&self.all.0).remove(&self.received.id);
+        self.all.0.lock().remove(&self.received.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

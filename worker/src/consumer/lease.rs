@@ -1,4 +1,4 @@
-//! The lease of a message in hand: as long as it is extended, no other worker gets the message.
+//! The lease of a message in flight: as long as it is extended, no other worker gets the message.
 
 use std::time::{Duration, Instant};
 

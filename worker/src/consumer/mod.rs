@@ -1,4 +1,4 @@
-//! Takes messages from the queue as long as there is room for them, and sees each through or gives it back.
+//! Takes messages from the queue as long as there is room for them, and processes each or returns it to the queue.
 //!
 //! Few messages are held that cannot be started at once: those that wait for their share of the places, see
 //! [`crate::execution::fair_share`]. The receive call is never cut short: a long poll that is
@@ -53,7 +53,7 @@ pub struct ConsumerSettings {
     pub visibility: Duration,
     /// How long a receive waits.
     pub receive_wait: Duration,
-    /// How long handlers may go on once the process is told to stop.
+    /// How long handlers may go on once the process is to stop.
     pub shutdown: Duration,
 }
 
@@ -64,7 +64,7 @@ struct VisibilityChange {
     visibility: Duration,
 }
 
-/// What is told to SQS about messages in hand.
+/// Batchers of the calls about messages in flight.
 #[derive(Debug)]
 struct AckBatchers {
     deletions: Batcher<String>,
@@ -97,7 +97,7 @@ impl AckBatchers {
     }
 }
 
-/// What the handling of each message needs.
+/// What the processing of each message needs.
 struct MessageContext {
     settings: ConsumerSettings,
     queue: Queue,
@@ -107,7 +107,7 @@ struct MessageContext {
     metrics: Metrics,
     /// No more messages are received.
     stop: CancellationToken,
-    /// Those in hand are given back.
+    /// Messages in flight are returned to the queue.
     cancel: CancellationToken,
 }
 
@@ -256,7 +256,7 @@ impl MessageContext {
         }
     }
 
-    /// Deletes the message, again where SQS does not, as long as nobody else can have it.
+    /// Deletes the message, again where SQS does not, as long as the lease lasts.
     async fn acknowledge(&self, message: &InFlightMessage) {
         let mut pauses = Retry::new(POLICY, message.lease_ends());
         loop {

@@ -1,4 +1,4 @@
-//! Asks the queue for messages, for as many as there is room for and no more.
+//! Receives messages: as many as there are permits for, and no more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::process::health::Heartbeat;
 
 /// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The pause after a receive that is refused, which somebody has to mend.
+/// The pause after a receive that is refused, which an operator has to correct.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long a receive waits for room for a whole batch, where there is some already: a call for one message costs as much
 /// as one for ten. Where nothing is under way there is room at once.
@@ -65,12 +65,12 @@ impl Poller {
         }
     }
 
-    /// When the process was told to stop.
+    /// When the process began to stop.
     pub(super) fn stopped_at(&self) -> Instant {
         self.stopped_at.unwrap_or_else(Instant::now)
     }
 
-    /// The next messages, with a place for each; none once the process was told to stop and no receive is under way.
+    /// The next messages, with a permit for each; none once the process stops and no receive is under way.
     pub(super) async fn next(&mut self) -> Option<(Vec<Message>, Permits)> {
         loop {
             let wanted = match self.full_in_a_row {
@@ -144,7 +144,7 @@ impl Poller {
         error!(error = %error, "no messages can be received");
         let longest = if refused { MAX_PAUSE } else { self.pause };
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        // Somebody has to mend a refusal: there is no herd to spread.
+        // A refusal lasts until an operator corrects it: there is no herd to spread.
         let share = if refused { 1.0 } else { fastrand::f64() };
         tokio::select! {
             () = tokio::time::sleep(longest.mul_f64(share)) => {}

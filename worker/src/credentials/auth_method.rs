@@ -31,7 +31,7 @@ pub enum AuthMethodError {
         "the server asks for authentication by {0}, which WORKER_AUTH_METHODS (--auth-methods) does not allow"
     )]
     Method(&'static str),
-    /// A token may be read by whoever answers.
+    /// The server that receives a token can use it.
     #[error(
         "the server asks for the IAM token in clear text, which is sent with PGSSLMODE verify-full alone"
     )]

@@ -69,7 +69,7 @@ impl HostPattern {
     }
 
     /// Whether it names the host letter by letter, or the IP address itself, by a pattern or not. A pattern of names
-    /// names no address: whoever owns one of the names decides what it leads to.
+    /// names no address: the owner of a name decides what it leads to.
     fn names(&self, address: &Address, ip: IpAddr) -> bool {
         let is_host = self.host == address.host.as_str();
         let is_address = self.host != "*" && glob(&self.host, &ip.to_string());

@@ -62,7 +62,7 @@ pub struct Login {
 }
 
 impl Logins {
-    /// Without tokens nobody authenticates with IAM.
+    /// Without `tokens`, `Authentication: IAM` is refused.
     pub fn new(secrets: Secrets, tokens: Option<Tokens>) -> Self {
         Self {
             secrets,
@@ -87,7 +87,7 @@ impl Logins {
         let secret = self.secrets.read(id).await?;
         let login = self.login(properties, &secret).await;
         if login.is_err() {
-            // Whoever adds what it lacks shall not have to wait for it to be read again.
+            // A secret that is corrected is to be read at once.
             self.secrets.expire(id, &secret);
         }
         login

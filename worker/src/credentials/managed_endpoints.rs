@@ -1,10 +1,11 @@
 //! The endpoints of the instances and clusters whose master user's secret RDS manages, listed for some minutes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::aws::rds::{Instances, ListError, Reported};
@@ -88,12 +89,12 @@ impl ManagedEndpoints {
         let begun_at = Instant::now();
         let outcome = listed(&self.instances).await.map(Arc::new);
         let listing = Listing { begun_at, outcome };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing.clone());
+        *self.last.lock() = Some(listing.clone());
         listing
     }
 
     fn last(&self) -> Option<Listing> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         last.clone()
     }
 }

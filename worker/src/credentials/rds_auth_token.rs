@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
-};
-use aws_sigv4::sign::v4::SigningParams;
-use url::Url;
+use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config};
+use aws_sdk_rds::config::Region;
+use parking_lot::Mutex;
 
 use super::secrets::Password;
 use crate::target::Address;
@@ -27,7 +25,7 @@ pub enum RdsAuthTokenError {
     /// The worker has no credentials.
     #[error("the worker could not get AWS credentials to sign with")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
-    /// The host is none of RDS's: there is no telling for which region to sign.
+    /// The host is none of RDS's: the region to sign for is not known.
     #[error(
         "Authentication IAM: {0} is not a host of RDS (*.<region>.rds.amazonaws.com): use Password"
     )]
@@ -40,6 +38,7 @@ pub enum RdsAuthTokenError {
 /// Makes tokens.
 #[derive(Debug)]
 pub struct Tokens {
+    config: SdkConfig,
     credentials: SharedCredentialsProvider,
     /// With each token until when it is used again.
     made: Mutex<HashMap<(Address, String), (Password, Instant)>>,
@@ -47,9 +46,10 @@ pub struct Tokens {
 
 impl Tokens {
     /// Signs with the SDK's credentials; none where it has none.
-    pub fn new(config: &aws_config::SdkConfig) -> Option<Self> {
+    pub fn new(config: &SdkConfig) -> Option<Self> {
         Some(Self {
             credentials: config.credentials_provider()?,
+            config: config.clone(),
             made: Mutex::default(),
         })
     }
@@ -64,12 +64,7 @@ impl Tokens {
         username: &str,
     ) -> Result<Password, RdsAuthTokenError> {
         let key = (address.clone(), username.to_owned());
-        let made = self
-            .made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
+        let made = self.made.lock().get(&key).cloned();
         if let Some((token, _)) = made.filter(|(_, until)| Instant::now() < *until) {
             return Ok(token);
         }
@@ -83,13 +78,9 @@ impl Tokens {
             .expiry()
             .and_then(|expiry| expiry.duration_since(SystemTime::now()).ok());
         let until = Instant::now() + lifetime.map_or(REUSED, |lifetime| REUSED.min(lifetime / 2));
-        let token = Password::token(sign_token(
-            address,
-            username,
-            credentials,
-            SystemTime::now(),
-        )?);
-        let mut tokens = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = sign_token(&self.config, address, username, credentials).await?;
+        let token = Password::token(token);
+        let mut tokens = self.made.lock();
         tokens.retain(|_, (_, until)| Instant::now() < *until);
         tokens.insert(key, (token.clone(), until));
         Ok(token)
@@ -100,10 +91,7 @@ impl Tokens {
     /// Lets a token that was refused not be used again.
     pub fn remove(&self, address: &Address, username: &str) {
         let key = (address.clone(), username.to_owned());
-        self.made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        self.made.lock().remove(&key);
     }
 }
 
@@ -116,46 +104,37 @@ fn region(host: &str) -> Option<&str> {
         .filter(|region| region.contains('-'))
 }
 
-fn sign_token(
+async fn sign_token(
+    config: &SdkConfig,
     address: &Address,
     username: &str,
     credentials: Credentials,
-    time: SystemTime,
 ) -> Result<String, RdsAuthTokenError> {
-    let region = region(address.host.as_str())
-        .ok_or_else(|| RdsAuthTokenError::NotRds(address.host.to_string()))?;
-    let mut settings = SigningSettings::default();
-    settings.expires_in = Some(VALID);
-    settings.signature_location = SignatureLocation::QueryParams;
-    let identity = credentials.into();
-    let parameters = SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("rds-db")
-        .time(time)
-        .settings(settings)
-        .build()
-        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
+    let host = address.host.as_str();
+    let region = region(host).ok_or_else(|| RdsAuthTokenError::NotRds(host.to_owned()))?;
+    // The generator puts the name into a URL as it is.
     let user = percent_encoding::utf8_percent_encode(username, percent_encoding::NON_ALPHANUMERIC);
-    let url = format!("https://{address}/?Action=connect&DBUser={user}");
-    let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
-    let (instructions, _) = sign(request, &parameters.into())
-        .map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?
-        .into_parts();
-    let mut url = Url::parse(&url).map_err(|error| RdsAuthTokenError::Signing(Box::new(error)))?;
-    url.query_pairs_mut().extend_pairs(
-        instructions
-            .params()
-            .iter()
-            .map(|(name, value)| (*name, value.as_ref())),
-    );
-    Ok(url.as_str().trim_start_matches("https://").to_owned())
+    let request = Config::builder()
+        .credentials(credentials)
+        .hostname(host)
+        .port(u64::from(address.port))
+        .region(Region::new(region.to_owned()))
+        .username(user.to_string())
+        .expires_in(VALID.as_secs())
+        .build()
+        .map_err(RdsAuthTokenError::Signing)?;
+    let token = AuthTokenGenerator::new(request).auth_token(config).await;
+    Ok(token
+        .map_err(RdsAuthTokenError::Signing)?
+        .as_str()
+        .to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use aws_smithy_async::time::StaticTimeSource;
 
     use super::*;
     use crate::target::Host;
@@ -167,8 +146,8 @@ mod tests {
         &X-Amz-Security-Token=to%2Bken%2Fwith%3Dsigns\
         &X-Amz-Signature=1751d3075e504c1607f1f4b6e1356197b07a1d96bad94f4052da491aed239b51";
 
-    #[test]
-    fn a_token_is_the_one_that_botocore_makes() {
+    #[tokio::test]
+    async fn a_token_is_the_one_that_botocore_makes() {
         let address = Address {
             host: Host::parse("demo1.abc.eu-west-2.rds.amazonaws.com").unwrap(),
             port: 5432,
@@ -180,10 +159,15 @@ mod tests {
             None,
             "test",
         );
-        let time = chrono::DateTime::parse_from_rfc3339("2026-11-22T18:18:31Z")
+        let time: SystemTime = chrono::DateTime::parse_from_rfc3339("2026-11-22T18:18:31Z")
             .unwrap()
             .into();
-        let token = sign_token(&address, "app user+1", credentials, time).unwrap();
+        let config = SdkConfig::builder()
+            .time_source(StaticTimeSource::new(time))
+            .build();
+        let token = sign_token(&config, &address, "app user+1", credentials)
+            .await
+            .unwrap();
         let parts =
             |token: &str| -> BTreeSet<String> { token.split('&').map(str::to_owned).collect() };
         assert_eq!(parts(&token), parts(BY_BOTOCORE));

@@ -97,7 +97,7 @@ impl Executor {
         let is_here = login.address == *address;
         // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and nothing
         // but this Update goes back.
-        let id = physical_resource_id(address, execution.resource);
+        let id = physical_resource_id(address, execution.request.resource);
         if !is_here && execution.physical_resource_id != Some(id.as_str()) {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! What the attempts at one request share: what they wait for, and their turn at the server.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 use super::error::AttemptError;
 use super::server_limit::{ServerLimits, ServerPermit};
@@ -25,24 +25,25 @@ impl DeliveryState {
     }
 
     pub(super) fn set_waiting_for(&self, what: String) {
-        *lock(&self.waiting) = Some(what);
+        *self.waiting.lock() = Some(what);
     }
 
-    /// What was waited for last, to be told when it never comes.
+    /// What was waited for last: the Reason names it where it never comes.
     pub fn waiting_for(&self) -> Option<String> {
-        lock(&self.waiting).clone()
+        self.waiting.lock().clone()
     }
 
     /// The server at which there is a turn.
     pub fn address(&self) -> Option<Address> {
-        lock(&self.permit)
+        self.permit
+            .lock()
             .as_ref()
             .map(|(address, _)| address.clone())
     }
 
     /// Notes whether the server answered the attempt.
     pub fn record_answer(&self, answered: bool) {
-        if let Some((_, permit)) = &*lock(&self.permit) {
+        if let Some((_, permit)) = &*self.permit.lock() {
             permit.record_answer(answered);
         }
     }
@@ -53,7 +54,9 @@ impl DeliveryState {
         server_limits: &ServerLimits,
         address: &Address,
     ) -> Result<(), AttemptError> {
-        if lock(&self.permit)
+        if self
+            .permit
+            .lock()
             .as_ref()
             .is_some_and(|(at, _)| at == address)
         {
@@ -63,11 +66,7 @@ impl DeliveryState {
             .acquire(address, self.is_final_receive)
             .await
             .ok_or_else(|| AttemptError::ServerLimit(address.clone()))?;
-        *lock(&self.permit) = Some((address.clone(), permit));
+        *self.permit.lock() = Some((address.clone(), permit));
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,8 @@
 //! for a second delivery of either while the process lives.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::request::RequestHeader;
 use crate::response::Response;
@@ -26,13 +27,13 @@ struct Responses {
 impl ResponseCache {
     /// The answer that was decided on.
     pub fn get(&self, header: &RequestHeader) -> Option<Response> {
-        let responses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let responses = self.0.lock();
         responses.by_request.get(&key(header)).cloned()
     }
 
     /// Decides on an answer. Returns the one that counts: the first that was decided on.
     pub fn get_or_insert(&self, header: &RequestHeader, response: Response) -> Response {
-        let mut responses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut responses = self.0.lock();
         let key = key(header);
         if let Some(first) = responses.by_request.get(&key) {
             return first.clone();

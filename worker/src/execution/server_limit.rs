@@ -1,21 +1,23 @@
-//! Turns at a server, so that one that does not answer cannot keep every place busy that there is for messages.
+//! A limit on the requests at each server, so that one that does not answer cannot hold every permit that there is for
+//! messages.
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::target::Address;
 
-/// For how long a failure is remembered of a server at which nobody has a turn.
+/// For how long a failure is remembered of a server at which no permit is held.
 const FAILURE_MEMORY: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether a server that is waited for began to fail.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The turns at every server.
+/// The permits of every server.
 #[derive(Debug)]
 pub struct ServerLimits {
     each: usize,
@@ -29,7 +31,7 @@ struct Server {
     failed_at: Mutex<Option<Instant>>,
 }
 
-/// A turn; over when it is dropped.
+/// A permit; released when it is dropped.
 #[derive(Debug)]
 pub struct ServerPermit {
     server: Arc<Server>,
@@ -37,7 +39,7 @@ pub struct ServerPermit {
 }
 
 impl ServerLimits {
-    /// `each` server has so many turns at a time.
+    /// Gives each server this many permits.
     pub fn new(each: usize) -> Self {
         Self {
             each: each.max(1),
@@ -45,7 +47,7 @@ impl ServerLimits {
         }
     }
 
-    /// A turn at a server, where need be after another's. At a server that fails nobody waits, unless `wait_while_failing`: none.
+    /// Acquires a permit at a server, waiting for one if need be; none at a server that fails, unless `wait_while_failing`.
     pub async fn acquire(
         &self,
         address: &Address,
@@ -69,7 +71,7 @@ impl ServerLimits {
     }
 
     fn server(&self, address: &Address) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = self.servers.lock();
         if let Some(server) = servers.get(address) {
             return Arc::clone(server);
         }
@@ -85,10 +87,7 @@ impl ServerLimits {
 
 impl Server {
     fn is_failing(&self) -> bool {
-        let failed_at = self
-            .failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let failed_at = self.failed_at.lock();
         failed_at.is_some_and(|at| at.elapsed() < FAILURE_MEMORY)
     }
 }
@@ -96,11 +95,7 @@ impl Server {
 impl ServerPermit {
     /// Whether the server answered.
     pub fn record_answer(&self, answered: bool) {
-        let mut failed_at = self
-            .server
-            .failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failed_at = self.server.failed_at.lock();
         *failed_at = if answered { None } else { Some(Instant::now()) };
     }
 }

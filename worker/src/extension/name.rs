@@ -24,7 +24,7 @@ pub enum NameError {
     Forbidden,
 }
 
-/// The name of an extension as somebody wrote it, one that PostgreSQL's `check_valid_extension_name` accepts.
+/// The name of an extension as it was written, one that PostgreSQL's `check_valid_extension_name` accepts.
 ///
 /// Which extension of a server it means is decided by [`super::Catalog::resolve`]: letter case is not significant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

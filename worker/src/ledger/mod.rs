@@ -12,7 +12,7 @@ mod trust;
 
 pub use model::{
     Ledger, LiveResource, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord,
-    ResourceState, Role, WholeLedger,
+    ResourceRequest, ResourceState, Role, WholeLedger,
 };
 
 pub use sql::{Entry, ResyncEntry};

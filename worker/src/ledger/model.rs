@@ -47,6 +47,21 @@ impl fmt::Display for ResourceKey {
     }
 }
 
+/// A request for a resource, as each of its databases records it.
+#[derive(Debug, Clone, Copy)]
+pub struct ResourceRequest<'a> {
+    /// The resource.
+    pub resource: &'a ResourceKey,
+    /// The properties as the stack wrote them.
+    pub declared: &'a serde_json::Value,
+    /// `Create`, `Update` or `Delete`.
+    pub request_type: &'a str,
+    /// CloudFormation's id of the request.
+    pub request_id: &'a str,
+    /// When it was published: what is older never overrules what is newer.
+    pub published_at: chrono::DateTime<chrono::Utc>,
+}
+
 /// The ledger of one database, as one request sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {

@@ -7,7 +7,7 @@ use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
 use super::encoding::keep_all;
-use super::{Managed, Origin, ResourceKey, ResourceState, Role};
+use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
 ///
@@ -67,20 +67,12 @@ RETURNING data ->> 'response'";
 /// What one carried-out request writes.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// The resource.
-    pub resource: &'a ResourceKey,
+    /// The request.
+    pub request: &'a ResourceRequest<'a>,
     /// The id that the answer gives.
     pub physical_resource_id: &'a str,
     /// Whether the resource is there from now on.
     pub state: ResourceState,
-    /// The properties as the stack wrote them.
-    pub declared: &'a serde_json::Value,
-    /// `Create`, `Update` or `Delete`.
-    pub request_type: &'a str,
-    /// The request.
-    pub request_id: &'a str,
-    /// When it was published.
-    pub requested_at: DateTime<Utc>,
     /// What it came to in this database.
     pub outcome: &'a serde_json::Value,
     /// The answer, where nothing but this database belongs to it.
@@ -96,27 +88,29 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// The statements, each with its semicolon.
     pub(crate) fn sql(&self) -> String {
+        let request = self.request;
+        let requested_at = escape_literal(&request.published_at.to_rfc3339());
         let data = json!({
             "physical_resource_id": self.physical_resource_id,
             "state": self.state,
-            "declared": self.declared,
-            "request_type": self.request_type,
-            "request_id": self.request_id,
+            "declared": request.declared,
+            "request_type": request.request_type,
+            "request_id": request.request_id,
             "changed_at": self.changed_at,
         });
         let mut sql = write_resource(
-            self.resource,
-            &escape_literal(&self.requested_at.to_rfc3339()),
+            request.resource,
+            &requested_at,
             self.managed_after,
             &keep_all(&data),
         );
         sql.push_str(&write_request(
             (
-                &self.resource.stack_id,
-                &self.resource.logical_resource_id,
-                self.request_id,
+                &request.resource.stack_id,
+                &request.resource.logical_resource_id,
+                request.request_id,
             ),
-            &escape_literal(&self.requested_at.to_rfc3339()),
+            &requested_at,
             &keep_all(&json!({"outcome": self.outcome, "response": self.response})),
         ));
         write_extensions(&mut sql, self.managed_before, self.managed_after);
@@ -129,7 +123,7 @@ impl Entry<'_> {
 pub struct ResyncEntry<'a> {
     /// The re-sync.
     pub resync_id: &'a str,
-    /// What it came to, where it changed an extension: whoever does it again finds it here.
+    /// What it came to, where it changed an extension: a repetition finds it here.
     pub result: Option<&'a serde_json::Value>,
     /// The baseline that is declared from now on, with what it declares.
     pub baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,

@@ -1,4 +1,4 @@
-//! Counters, gauges and histograms: atomics that whoever does the work adds to, and whoever shows them reads.
+//! Counters, gauges and histograms: atomics that the working code increments and the exporters read.
 //!
 //! They are not those of the crate that writes Prometheus's format: that one's histograms cannot be read, which the lines
 //! for CloudWatch need.
@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::labels::Label;
 use super::reading::{Bucket, Value};
@@ -38,7 +40,7 @@ const BOUNDS: [f64; 20] = [
     f64::INFINITY,
 ];
 
-/// Codes that are told apart; a server can make up any number of them.
+/// Codes that are counted separately; a server can make up any number of them.
 const MAX_CODES: usize = 50;
 /// What the others are counted as.
 const OTHER_CODE: &str = "other";
@@ -113,7 +115,7 @@ impl CounterByCode {
             && code
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         if let Some(count) = counts.get_mut(code) {
             *count += 1;
         } else if is_code && counts.len() < MAX_CODES {
@@ -124,7 +126,7 @@ impl CounterByCode {
     }
 
     pub(super) fn read(&self) -> Value {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         Value::CountBy {
             label: "sqlstate",
             dimension: Some("SqlState"),
@@ -164,7 +166,7 @@ impl Drop for GaugeGuard {
 #[derive(Debug, Default)]
 pub struct Histogram([Slot; BOUNDS.len()]);
 
-/// The sum is kept for each bucket, so that the mean of any interval's observations in it can be told.
+/// The sum is kept for each bucket, so that the mean of any interval's observations in it can be computed.
 #[derive(Debug, Default)]
 struct Slot {
     count: AtomicU64,

@@ -1,4 +1,4 @@
-//! What is told apart: the values of labels, few and known beforehand. A new one is one line.
+//! The values of labels, few and known beforehand. A new one is one line.
 
 /// The values of a label.
 pub trait Label: Copy + 'static {
@@ -6,7 +6,7 @@ pub trait Label: Copy + 'static {
     const ALL: &'static [Self];
     /// The label's name in Prometheus.
     const NAME: &'static str;
-    /// The dimension's name in CloudWatch; none where CloudWatch is told the sum alone, as each value costs.
+    /// The dimension's name in CloudWatch; none where CloudWatch gets the sum alone, as each value costs.
     const DIMENSION: Option<&'static str>;
     /// Which of them it is.
     fn index(self) -> usize;

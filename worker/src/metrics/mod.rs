@@ -33,7 +33,7 @@ pub struct Metrics(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     instruments: Instruments,
-    /// Handlers that were cancelled, and nobody said why yet.
+    /// Handlers that were cancelled, without a cause noted yet.
     cancelled: AtomicU64,
 }
 

@@ -38,7 +38,7 @@ pub enum Value {
     CountBy {
         /// The label's name in Prometheus.
         label: &'static str,
-        /// The dimension's name in CloudWatch; none where CloudWatch is told the sum alone.
+        /// The dimension's name in CloudWatch; none where CloudWatch gets the sum alone.
         dimension: Option<&'static str>,
         /// By the label's value.
         counts: Vec<(Cow<'static, str>, u64)>,

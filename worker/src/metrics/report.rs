@@ -1,5 +1,5 @@
 //! Writes the lines for CloudWatch to standard output, at regular intervals and once at the end. On a thread of its own:
-//! a pipe that nobody reads blocks nothing else.
+//! a pipe without a reader blocks nothing else.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -22,7 +22,7 @@ pub struct ReportSettings {
     pub every: Duration,
 }
 
-/// Lines that are being written, until it is told to finish.
+/// Lines that are being written, until `finish`.
 #[derive(Debug)]
 pub struct Reporter {
     stop: Sender<()>,

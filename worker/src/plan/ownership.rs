@@ -1,4 +1,4 @@
-//! Who owns what after a transaction.
+//! Ownership of extensions after a transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::{Intent, Step, order};
 use crate::extension::{DeletionBehavior, Ensure, Observed};
 use crate::ledger::{Ledger, Managed, Origin, Owner, Role};
 
-/// Who owns what after a pass that carried `steps` out and left `after`.
+/// Computes the owners of every extension after a transaction that applied `steps` and left `after`.
 pub fn update_ownership(
     intent: &Intent<'_>,
     steps: &[Step],
@@ -28,7 +28,7 @@ pub fn update_ownership(
         .map(String::as_str)
         .collect();
     let needed = order::needed_by(&declared, after);
-    // What a step created, and what CASCADE brought along with it: not what somebody else made meanwhile.
+    // What a step created, and what CASCADE brought along with it: not what another session created meanwhile.
     let stepped: BTreeSet<&str> = steps
         .iter()
         .filter(|step| matches!(step, Step::Create { .. }))
@@ -71,7 +71,7 @@ pub fn update_ownership(
         .map(|(name, _)| name)
         .collect();
     managed.retain(|name, entry| {
-        // What nobody owns is remembered only as long as somebody might have to drop it later.
+        // What has no owner is remembered only as long as a later request may drop it.
         let retained = was_ours.contains(name.as_str())
             && intent.deletion_behavior == DeletionBehavior::Retain;
         !entry.owners.is_empty()

@@ -1,4 +1,4 @@
-//! What goes, what stays although nobody declares it any more, and why.
+//! What is dropped, what is retained although it is no longer declared, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -83,7 +83,7 @@ pub(super) fn check_drops(
     }
 }
 
-/// `Ensure: absent`: what is declared so goes, whoever made it, unless another resource owns it or what requires it.
+/// `Ensure: absent`: what is declared so goes, whoever created it, unless another resource owns it or what requires it.
 pub(super) fn removals(
     intent: &Intent<'_>,
     absent: &[&Declaration],

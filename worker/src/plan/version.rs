@@ -60,7 +60,7 @@ pub(super) fn to_update_to(
     if target == installed {
         return Ok(None);
     }
-    // Nobody named the version: neither an older package's control file nor a script that leads only down takes back
+    // No version is declared: neither an older package's control file nor a script that leads only down takes back
     // what fits.
     let fits = match &declaration.version {
         VersionRequest::Unset | VersionRequest::Default => true,
@@ -87,7 +87,7 @@ pub(super) fn to_update_to(
 }
 
 /// Whether the installed version is what the resource declared before this Update: then the way back from it is asked
-/// for. A version that somebody else went to is not taken back unasked.
+/// for. A version that another session updated to is not reverted unless declared.
 fn was_declared(
     declaration: &Declaration,
     offer: &AvailableExtension,

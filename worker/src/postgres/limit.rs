@@ -36,7 +36,7 @@ impl ConnectionLimit {
         self.limit.saturating_sub(self.permits.available_permits())
     }
 
-    /// Whether somebody waits for a connection's end: no one that is given back is kept then.
+    /// Whether a caller waits for a connection to end: then none that is returned stays open.
     pub(super) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }

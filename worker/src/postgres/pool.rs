@@ -1,11 +1,12 @@
 //! Connections: a pool for each database and role, and a number that all of them have at the most.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use deadpool_postgres::Runtime;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Session;
 use super::connection::{ConnectError, Connections};
@@ -99,7 +100,7 @@ impl PoolMap {
     }
 
     fn pools(&self) -> MutexGuard<'_, HashMap<Target, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -196,7 +197,7 @@ impl Pools {
         ))
     }
 
-    /// Lets no connection that is at rest be used again: a server that was restarted, or a session that has an
+    /// Discards idle connections: a server that was restarted, or a session that has an
     /// extension's old library loaded, is not met twice.
     pub fn discard_idle(&self, target: &Target) {
         if let Some(entry) = self.pools.pools().get(target) {
@@ -204,12 +205,12 @@ impl Pools {
         }
     }
 
-    /// Keeps no connection to a database that nobody is expected to come back to soon.
+    /// Removes the pool of a database that no request is expected to use soon.
     pub fn remove(&self, target: &Target) {
         drop(self.pools.pools().remove(target));
     }
 
-    /// Whoever has another password gets no connection that was made with this one.
+    /// Another password never gets a connection that was made with this one.
     fn pool(
         &self,
         target: &Target,

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::target::{Address, Target};
 
@@ -19,25 +20,25 @@ pub struct Reached {
 impl Reached {
     /// Whether there was a connection.
     pub fn has(&self, address: &Address) -> bool {
-        lock(&self.servers).contains(address)
+        self.servers.lock().contains(address)
     }
 
     /// Whether the role logged in, to whichever database.
     pub fn has_role(&self, target: &Target) -> bool {
         let role = (target.address.clone(), target.username.clone());
-        lock(&self.roles).contains(&role)
+        self.roles.lock().contains(&role)
     }
 
     /// There is a connection; or the server answered otherwise.
     pub fn note(&self, address: &Address) {
-        remember(&mut lock(&self.servers), address);
+        remember(&mut self.servers.lock(), address);
     }
 
     /// A role logged in.
     pub fn note_role(&self, target: &Target) {
         self.note(&target.address);
         let role = (target.address.clone(), target.username.clone());
-        remember(&mut lock(&self.roles), &role);
+        remember(&mut self.roles.lock(), &role);
     }
 }
 
@@ -49,8 +50,4 @@ fn remember<T: Clone + Eq + Hash>(known: &mut HashSet<T>, one: &T) {
         known.clear();
     }
     known.insert(one.clone());
-}
-
-fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
 }

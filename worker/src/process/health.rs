@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty, Full};
@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// How long the health command waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the consumer tells of its receives.
+/// The consumer's receives, as the health check sees them.
 #[derive(Debug, Clone, Default)]
 pub struct Heartbeat(Arc<Pulse>);
 
@@ -48,7 +49,7 @@ pub struct Health {
     pub heartbeat: Heartbeat,
     /// The process's.
     pub metrics: Metrics,
-    /// Cancelled when the worker is told to stop.
+    /// Cancelled when the worker is to stop.
     pub stop: CancellationToken,
 }
 
@@ -67,8 +68,7 @@ impl Heartbeat {
     }
 
     fn began(&self) -> MutexGuard<'_, Option<Instant>> {
-        let polling = self.0.polling.lock();
-        polling.unwrap_or_else(PoisonError::into_inner)
+        self.0.polling.lock()
     }
 
     fn is_healthy(&self) -> bool {
@@ -78,7 +78,7 @@ impl Heartbeat {
 }
 
 /// Serves `/healthz`: 200, or 503 where the worker is stuck. `/readyz`: 503 until the first receive has succeeded, and
-/// from when the worker is told to stop. `/metrics`: the instruments.
+/// once the worker is to stop. `/metrics`: the instruments.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
@@ -165,7 +165,7 @@ fn respond(status: StatusCode, kind: &'static str, text: Bytes) -> Response<Full
 /// Asks a worker whether it is healthy.
 ///
 /// # Errors
-/// What it answered, or that nobody did.
+/// What it answered, or why there is no answer.
 pub async fn probe(address: SocketAddr) -> Result<(), String> {
     let asked = async {
         let stream = TcpStream::connect(address)

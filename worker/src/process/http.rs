@@ -18,7 +18,7 @@ pub enum HttpError {
     /// The machine has no usable certificates.
     #[error("the HTTP client cannot be set up")]
     SetUp(#[source] Cause),
-    /// Nobody answered, or not to the end.
+    /// There was no answer, or an incomplete one.
     #[error("no answer")]
     NoAnswer(#[source] Cause),
     /// The body is longer than the caller takes.

@@ -6,4 +6,5 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod retry;
+pub mod signals;
 pub mod tls;

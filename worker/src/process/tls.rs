@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -130,7 +131,7 @@ struct Bundle {
     read: Mutex<(Stamp, Arc<WebPkiServerVerifier>)>,
 }
 
-/// What tells one state of a file from another; none where it cannot be looked at.
+/// Identifies one state of a file; none where its metadata cannot be read.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl Bundle {
@@ -147,7 +148,7 @@ impl Bundle {
 
     /// What it says now; where it cannot be read, what it said before.
     fn current(&self) -> Arc<WebPkiServerVerifier> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         if let Some(path) = &self.path {
             let now = stamp(path);
             if now != read.0 {
@@ -185,7 +186,7 @@ fn verifier(
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// None for `prefer` and `require`: as libpq has it, the connection is encrypted and nobody knows to whom.
+    /// None for `prefer` and `require`: as libpq has it, the connection is encrypted, and the server's identity is not checked.
     bundle: Option<Bundle>,
     /// `verify-ca`: the chain counts, the name does not.
     any_host: bool,

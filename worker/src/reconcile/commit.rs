@@ -29,16 +29,12 @@ pub(super) async fn commit(
         .success_template
         .map(|success_template| success_template.success(&outcomes));
     let entry = Entry {
-        resource: reconciliation.resource,
+        request: reconciliation.request,
         physical_resource_id: reconciliation.physical_resource_id,
         state: match reconciliation.goal {
             Goal::Live => ResourceState::Live,
             Goal::Deleted { .. } => ResourceState::Deleted,
         },
-        declared: reconciliation.declared,
-        request_type: reconciliation.request_type,
-        request_id: reconciliation.request_id,
-        requested_at: reconciliation.published_at,
         outcome: &stored,
         response: response.as_ref().map(Response::text),
         managed_before: &ledger.managed,
@@ -63,7 +59,7 @@ pub(super) async fn record_deletion(
         .resource
         .as_ref()
         .is_some_and(|resource| resource.state == ResourceState::Live);
-    if is_live || reconciliation.dry_run {
+    if is_live || reconciliation.properties.dry_run {
         info!(
             database = reconciliation.target.database,
             "the resource that is deleted is not the one that is managed here: nothing is dropped"
@@ -116,9 +112,9 @@ pub async fn record_response(
     session.migrate_ledger(seen.ledger_version).await?;
     let recorded = session
         .record_response(
-            reconciliation.resource,
-            reconciliation.request_id,
-            reconciliation.published_at,
+            reconciliation.request.resource,
+            reconciliation.request.request_id,
+            reconciliation.request.published_at,
             response.text(),
         )
         .await?;

@@ -28,9 +28,9 @@ pub(super) fn is_superseded(
     reconciliation: &Reconciliation<'_>,
 ) -> bool {
     let is_late_create =
-        resource.state == ResourceState::Deleted && reconciliation.request_type == "Create";
-    resource.requested_at > reconciliation.published_at
-        || is_late_create && resource.requested_at == reconciliation.published_at
+        resource.state == ResourceState::Deleted && reconciliation.request.request_type == "Create";
+    resource.requested_at > reconciliation.request.published_at
+        || is_late_create && resource.requested_at == reconciliation.request.published_at
 }
 
 /// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by

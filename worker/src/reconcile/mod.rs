@@ -65,16 +65,16 @@ async fn transact(
         .session(reconciliation.target, reconciliation.password)
         .await?;
     failpoint::at("before-transaction");
-    failpoint::at_resource(&reconciliation.resource.logical_resource_id);
+    failpoint::at_resource(&reconciliation.request.resource.logical_resource_id);
     let statement_timeout = remaining_statement_time(reconciliation.until);
     let began = Instant::now();
     let (mut before, read_along) = session
         .begin_and_read(
-            reconciliation.declarations,
+            reconciliation.declarations(),
             statement_timeout,
-            reconciliation.resource,
-            reconciliation.request_id,
-            &offer_parts_of_newest(reconciliation.declarations),
+            reconciliation.request.resource,
+            reconciliation.request.request_id,
+            &offer_parts_of_newest(reconciliation.declarations()),
         )
         .await?;
     // What is there is read in its newest form only.
@@ -88,7 +88,10 @@ async fn transact(
         Some(ledger) => ledger,
         None if is_readable => {
             session
-                .read_ledger(reconciliation.resource, reconciliation.request_id)
+                .read_ledger(
+                    reconciliation.request.resource,
+                    reconciliation.request.request_id,
+                )
                 .await?
         }
         None => Ledger::default(),
@@ -125,19 +128,19 @@ async fn transact(
     }
 
     let intent = Intent {
-        resource: reconciliation.resource,
-        declarations: reconciliation.declarations,
-        deletion_behavior: reconciliation.deletion_behavior,
+        resource: reconciliation.request.resource,
+        declarations: reconciliation.declarations(),
+        deletion_behavior: reconciliation.properties.deletion_behavior,
         policy: reconciliation.policy,
     };
-    let mut offer = OfferReader::new(reconciliation.declarations, freshness, began);
+    let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
     let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
     let question = Question {
-        declarations: reconciliation.declarations,
+        declarations: reconciliation.declarations(),
         policy: reconciliation.policy,
-        may_try: !reconciliation.dry_run,
+        may_try: !reconciliation.properties.dry_run,
     };
-    let mut asked = 0..=reconciliation.declarations.len();
+    let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(&intent, &before, &ledger) {
             Ok(plan) => break plan,
@@ -187,7 +190,7 @@ async fn transact(
     let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
     plan.warnings.extend(warnings);
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
-    if reconciliation.dry_run && reconciliation.goal == Goal::Live {
+    if reconciliation.properties.dry_run && reconciliation.goal == Goal::Live {
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
@@ -247,7 +250,7 @@ async fn transact(
         before.clone()
     } else {
         let after = session
-            .observe(reconciliation.declarations, &before)
+            .observe(reconciliation.declarations(), &before)
             .await?;
         check_scripts(&session, plan.steps.iter(), &after).await?;
         after
@@ -338,7 +341,7 @@ fn outcome(
             .collect()
     };
     let declared = reconciliation
-        .declarations
+        .declarations()
         .iter()
         .filter(|declaration| declaration.ensure == Ensure::Present)
         .filter_map(|declaration| {

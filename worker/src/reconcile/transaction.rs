@@ -3,49 +3,46 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-
 use crate::credentials::secrets::Password;
-use crate::extension::{Declaration, DeletionBehavior};
-use crate::ledger::ResourceKey;
+use crate::extension::Declaration;
+use crate::ledger::ResourceRequest;
 use crate::plan::{DatabaseOutcome, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
+use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, reason};
 use crate::target::Target;
 
-/// What one pass is to do, and for which request.
+/// One transaction in one database, and the request that it is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Reconciliation<'a> {
+    /// The request.
+    pub request: &'a ResourceRequest<'a>,
+    /// What the resource declares, or, where it goes, declared.
+    pub properties: &'a Properties,
     /// The database.
     pub target: &'a Target,
     /// The role's password.
     pub password: &'a Password,
-    /// The resource.
-    pub resource: &'a ResourceKey,
-    /// What the resource declares; nothing where it goes.
-    pub declarations: &'a [Declaration],
-    /// The properties as the stack wrote them, for the ledger.
-    pub declared: &'a serde_json::Value,
-    /// What becomes of what it owns and no longer declares.
-    pub deletion_behavior: DeletionBehavior,
     /// What the operator allows.
     pub policy: &'a Policy,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
     /// The id of the resource on this server.
     pub physical_resource_id: &'a str,
-    /// `Create`, `Update` or `Delete`.
-    pub request_type: &'a str,
-    /// The request.
-    pub request_id: &'a str,
-    /// When it was published.
-    pub published_at: DateTime<Utc>,
-    /// Whether nothing is changed.
-    pub dry_run: bool,
-    /// The answer, where the pass is all that the request asks for: it is kept in the same transaction.
+    /// The answer, where the transaction is all that the request asks for: it is recorded in it.
     pub success_template: Option<SuccessTemplate<'a>>,
-    /// When the pass must be over.
+    /// When the transaction must be over.
     pub until: Instant,
+}
+
+impl Reconciliation<'_> {
+    /// What is to be there afterwards: nothing where the resource goes.
+    pub fn declarations(&self) -> &[Declaration] {
+        match self.goal {
+            Goal::Live => &self.properties.declarations,
+            Goal::Deleted { .. } => &[],
+        }
+    }
 }
 
 /// What a pass comes to.
@@ -114,7 +111,7 @@ impl ReconcileError {
                 classify(error, statement)
             }
             Self::ReadOnly => Class::TransientAtMost(3),
-            // Somebody who does not take the lock was at it between the two looks.
+            // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
             Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
         }

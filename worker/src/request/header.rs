@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::HeaderError;
 use super::text::{printable, word};
+use super::{Arn, HeaderError};
 
 /// CloudFormation's own default and upper bound of `ServiceTimeout`.
 const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -58,25 +58,13 @@ pub struct StackId {
 
 impl StackId {
     fn parse(arn: &str) -> Option<Self> {
-        let mut parts = arn.splitn(6, ':');
-        let (
-            Some("arn"),
-            Some(partition),
-            Some("cloudformation"),
-            Some(region),
-            Some(account),
-            Some(resource),
-        ) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        )
-        else {
-            return None;
-        };
+        let Arn {
+            partition,
+            region,
+            account,
+            resource,
+            ..
+        } = Arn::parse(arn).filter(|arn| arn.service == "cloudformation")?;
         // The region becomes a part of a host name: nothing but what regions are made of may stand in it.
         let is_region = !region.is_empty()
             && region
@@ -126,7 +114,7 @@ impl RequestHeader {
     /// Reads the coordinates.
     ///
     /// # Errors
-    /// [`HeaderError`] naming the field without which nobody can be answered.
+    /// [`HeaderError`] naming the field without which no response can be sent.
     pub fn read(message: &Map<String, Value>) -> Result<Self, HeaderError> {
         let text = |field: &str| {
             message

@@ -3,6 +3,7 @@
 //! Two stages, so that a request with faults is still answered: [`RequestHeader`] are what an answer needs and are read
 //! leniently; [`Request`] is what is carried out and is read strictly.
 
+mod arn;
 mod envelope;
 pub(crate) mod explain;
 mod header;
@@ -11,7 +12,8 @@ mod operation;
 mod origin;
 pub(crate) mod partition;
 pub(crate) mod properties;
-pub(crate) mod property_types;
+mod property_types;
+pub(crate) mod property_values;
 pub mod reference;
 mod response_url;
 #[cfg(test)]
@@ -19,12 +21,14 @@ mod tests;
 pub mod text;
 mod trace_context;
 
+pub use arn::Arn;
 pub use envelope::{Envelope, EnvelopeError, RESYNC};
 pub use header::{RequestHeader, RequestType, StackId};
 pub use numbers::read_with_numbers_as_text;
 pub use operation::{HeaderError, Operation, Request, RequestError, Timing};
 pub use origin::Origin;
 pub use properties::{Authentication, Databases, OnUnreachableDelete, Properties, PropertiesError};
-pub use property_types::{ExtensionObject, Port, ResourceProperties};
+pub use property_types::{ExtensionObject, ResourceProperties};
+pub use property_values::Port;
 pub use response_url::{ResponseUrl, ResponseUrlError};
 pub use trace_context::{TRACEPARENT, Traceparent};

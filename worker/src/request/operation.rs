@@ -1,4 +1,4 @@
-//! Stage two: what is to be carried out, read strictly. Its faults are told to the stack.
+//! Stage two: what is to be carried out, read strictly. Its errors are Reasons.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const RESOURCE_TYPES: [&str; 3] = [
     "AWS::CloudFormation::CustomResource",
 ];
 
-/// Why a request can be carried out by nobody and answered by nobody.
+/// Why a message can be neither executed nor answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// A field that the answer needs is not there.
@@ -68,7 +68,7 @@ pub enum Operation {
         /// What was declared before.
         old: Option<Properties>,
     },
-    /// What the resource created shall go. A Delete is never blocked by properties that nobody can use.
+    /// What the resource created shall go. Invalid properties never block a Delete.
     Delete(Result<Properties, PropertiesError>),
 }
 

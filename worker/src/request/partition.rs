@@ -3,7 +3,7 @@
 /// The domain of a partition's services; none where the partition is not known, or the region is not one of its.
 ///
 /// The form of the region matters, as it becomes a part of a host name: `s3-accelerate.amazonaws.com`,
-/// `s3-external-1.amazonaws.com` and `s3-fips-us-gov-west-1.amazonaws.com` serve buckets that anybody may have made.
+/// `s3-external-1.amazonaws.com` and `s3-fips-us-gov-west-1.amazonaws.com` serve buckets of any account.
 pub(crate) fn domain(partition: &str, region: &str) -> Option<&'static str> {
     let is_china = region.starts_with("cn-");
     let is_government = region.starts_with("us-gov-");

@@ -1,6 +1,8 @@
 //! What may be quoted. A secret, a DSN or a key that stands where a name belongs must not reach an answer or a log: the
 //! events of a stack are read by many. Pure.
 
+use super::Arn;
+
 /// Secrets Manager's bound of an ARN; that of a name is lower.
 const MAX_SECRET_ID_BYTES: usize = 2048;
 /// The longest text that is taken for a name of anything else.
@@ -59,11 +61,15 @@ pub fn secret_id(text: &str) -> Result<(), SecretIdError> {
     if !(1..=MAX_SECRET_ID_BYTES).contains(&text.len()) || !text.bytes().all(is_known) {
         return Err(SecretIdError::Form);
     }
-    let parts: Vec<&str> = text.split(':').collect();
-    match parts.as_slice() {
-        [_] | ["arn", _, "secretsmanager", _, _, "secret", _] => Ok(()),
-        ["arn", _, "secretsmanager", _, _, "secret", _, ..] => Err(SecretIdError::Field),
-        _ => Err(SecretIdError::Form),
+    if !text.contains(':') {
+        return Ok(());
+    }
+    let secret = Arn::parse(text).filter(|arn| arn.service == "secretsmanager");
+    let name = secret.and_then(|arn| arn.resource.strip_prefix("secret:"));
+    match name {
+        Some(name) if name.contains(':') => Err(SecretIdError::Field),
+        Some(_) => Ok(()),
+        None => Err(SecretIdError::Form),
     }
 }
 
@@ -97,7 +103,7 @@ pub fn path(text: &str) -> &str {
     }
 }
 
-/// The beginning of a text that somebody chose, as a Reason may hold it: SQS takes no control characters.
+/// The beginning of a text from outside, as a Reason may hold it: SQS takes no control characters.
 pub fn printable(text: &str, characters: usize) -> String {
     let kept = text.chars().filter(|character| !character.is_control());
     kept.take(characters).collect()

@@ -1,5 +1,5 @@
 //! The trace that a message belongs to: W3C's `traceparent`, or what X-Ray says in its stead. It is for the log and for
-//! whoever takes the message next; nothing is decided by it, and what is not exactly right counts as absent.
+//! the next worker that receives the message; nothing is decided by it, and what is not exactly right counts as absent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -33,7 +33,7 @@ pub(super) struct Page {
     /// Where the listing of the first of them goes on; none at its beginning.
     #[serde(default)]
     pub(super) from: Option<Cursor>,
-    /// Whether that listing had any before: where none of its pages has, that is told.
+    /// Whether that listing had any before: where no page has any, a result says so.
     #[serde(default)]
     pub(super) has_found: bool,
     /// The roles at servers, hashed, all databases of which were sent for by earlier pages.

@@ -1,4 +1,4 @@
-//! Tells the results topic what became of databases.
+//! Publishes results to the results topic, and counts and logs them.
 
 use std::time::{Duration, Instant};
 

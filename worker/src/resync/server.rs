@@ -33,10 +33,10 @@ const ENOUGH_FAILURES: usize = 12;
 /// Then one of so many is tried all the same.
 const PROBE: usize = 100;
 
-/// Does every database, and tells of each.
+/// Re-syncs every database of the server, and publishes a result for each.
 ///
 /// # Errors
-/// [`TopicError`], where the results cannot be told; what was done is in the databases' ledgers.
+/// [`TopicError`], where the results cannot be published; what was done is in the databases' ledgers.
 pub(super) async fn resync_server(
     executor: &Executor,
     server: &Server,
@@ -129,7 +129,7 @@ async fn resync_databases(
                 server: error.1,
                 ..task.failed(None, error.0.full_reason(), since)
             };
-            // Whoever no longer listens gets the message again.
+            // A closed channel means that publishing failed: then the message comes again.
             drop(sender.send(failed).await);
             return 1;
         }
@@ -146,7 +146,7 @@ async fn resync_databases(
         drop(sender.send(skipped).await);
     }
     let failing = AtomicUsize::new(0);
-    // Who waits for the telling of a result has no transaction open, and keeps no other database from going on.
+    // A task that waits for its result to be published has no transaction open, and delays no other database.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
             let result =

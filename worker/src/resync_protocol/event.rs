@@ -1,4 +1,4 @@
-//! What workers tell of a re-sync on the results topic, and its follower reads. Values only; what is absent is left out.
+//! What workers publish of a re-sync on the results topic, and the command reads. Values only; what is absent is left out.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ pub enum ExtensionState {
     Failed,
     /// It is not there, as declared.
     Absent,
-    /// It is there, and nobody declares it.
+    /// It is installed, and not declared.
     Unmanaged,
 }
 
@@ -110,7 +110,7 @@ impl Event {
 /// The field by which a follower has SNS filter.
 pub const RESYNC_ID: &str = "ResyncId";
 
-/// Some of the servers of a re-sync. Whoever expands the targets again says the same.
+/// Some of the servers of a re-sync. A second expansion of the same targets publishes the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetsPage {

@@ -2,9 +2,10 @@
 //! SNS's, is decided elsewhere.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::CertificateUrl;
 use super::certificate::{CertificateError, SigningCertificate};
@@ -99,13 +100,13 @@ impl Certificates {
             Ok(certificate) => certificate.not_after.min(now + LIFETIME),
             Err(_) => now + FAILURE_LIFETIME,
         };
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cached.lock();
         insert_bounded(&mut cached, MAX_CACHED, key, (until, found.clone()));
         found
     }
 
     fn cached(&self, key: &str, now: DateTime<Utc>) -> Option<Found> {
-        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = self.cached.lock();
         cached
             .get(key)
             .filter(|(until, _)| now < *until)

@@ -45,7 +45,7 @@ pub enum SignatureError {
     /// The certificate is not to be had, now or ever.
     #[error("the SNS signature cannot be checked")]
     Certificate(#[source] Arc<CertificateFetchError>),
-    /// Somebody else signed, or something else was signed.
+    /// The signature is of another key or another text.
     #[error("the SNS signature is not right: the envelope was not signed by SNS, or was changed")]
     Forged,
 }

@@ -67,7 +67,7 @@ pub enum SenderVerificationError {
     /// It came through a topic.
     #[error("a message between workers does not come through a topic ({0})")]
     ThroughTopic(String),
-    /// Somebody else sent it.
+    /// Another principal sent it.
     #[error("a message between workers was sent by {0}, which is not the worker's own role")]
     Foreign(String),
     /// STS did not say who the worker is.

@@ -15,7 +15,7 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    /// Nobody answered for the entry.
+    /// SQS's reply has no result for the entry.
     pub fn unanswered() -> Self {
         Self {
             code: String::new(),

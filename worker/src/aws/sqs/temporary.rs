@@ -1,4 +1,4 @@
-//! A queue for as long as somebody listens to a topic.
+//! A queue that exists while a command listens to a topic.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl TemporaryQueue {
                 Ok(temporary)
             }
             Err(error) => {
-                // The error that is told is the one that came first.
+                // The first error is the one that is returned.
                 drop(temporary.remove().await);
                 Err(error)
             }
@@ -90,7 +90,7 @@ impl TemporaryQueue {
             .map_err(|error| call_error("DeleteQueue", &error))
     }
 
-    /// Lets the topic send, and nobody else; the queue's ARN, which a policy has to name.
+    /// Lets this topic alone send; the queue's ARN, which a policy has to name.
     async fn let_send(&self, topic_arn: &str) -> Result<String, QueueError> {
         let attributes = self
             .client

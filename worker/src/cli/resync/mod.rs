@@ -1,7 +1,7 @@
-//! `resync`: asks the workers for a re-sync of a fleet's databases, and gathers what they tell.
+//! `resync`: asks the workers for a re-sync of a fleet's databases, and collects their results.
 //!
-//! The order matters: who subscribes after the message was published misses what the first workers tell. Whatever
-//! happens from then on, the temporary queue and its subscription are removed before anything is told.
+//! The order matters: a subscription that is made after the message was published misses the first results. Whatever
+//! happens from then on, the temporary queue and its subscription are removed before anything is printed.
 
 mod csv;
 pub mod html;
@@ -48,7 +48,7 @@ pub enum ResyncCommandError {
     /// The page cannot be written.
     #[error("--html: cannot write {0}")]
     Html(String, #[source] io::Error),
-    /// Nobody listens for results.
+    /// Results cannot be received.
     #[error("cannot listen for results")]
     Subscription(#[source] SubscriptionError),
     /// It was interrupted.
@@ -68,7 +68,7 @@ pub enum ResyncCommandError {
     Output(#[source] io::Error),
 }
 
-/// What is asked for, before anybody was asked.
+/// The command, before its message is published.
 #[derive(Debug)]
 pub struct ResyncCommand<'a> {
     settings: &'a ResyncSettings,

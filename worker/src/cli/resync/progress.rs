@@ -1,4 +1,4 @@
-//! How far a re-sync is, told to whoever waits: a bar on a terminal, else a line now and then. On standard error.
+//! Prints how far a re-sync is: a bar on a terminal, else a line now and then. On standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const LINES_EVERY: Duration = Duration::from_secs(10);
 /// How often the bar moves though nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Tells it.
+/// Prints progress.
 #[derive(Debug)]
 pub(super) struct ProgressPrinter {
     bar: Option<ProgressBar>,
@@ -21,7 +21,7 @@ pub(super) struct ProgressPrinter {
 }
 
 impl ProgressPrinter {
-    /// Nothing is told yet.
+    /// A printer that has printed nothing yet.
     pub(super) fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1);
@@ -35,7 +35,7 @@ impl ProgressPrinter {
         Self { bar, printed: None }
     }
 
-    /// Tells how far it is.
+    /// Prints how far it is.
     pub(super) fn print(&mut self, progress: &Progress) {
         if let Some(bar) = &self.bar {
             // A bar of nothing would be full.
@@ -54,7 +54,7 @@ impl ProgressPrinter {
         }
     }
 
-    /// Tells how it ended.
+    /// Prints how it ended.
     pub(super) fn finish(self, progress: &Progress) {
         match self.bar {
             Some(bar) => bar.finish_and_clear(),
@@ -71,7 +71,7 @@ impl ProgressPrinter {
 
 /// A line on standard error.
 pub(super) fn print_line(line: &str) {
-    // Nobody can be told that nobody can be told.
+    // Where standard error is closed there is nowhere to report that.
     drop(writeln!(io::stderr(), "{line}"));
 }
 

@@ -39,7 +39,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The exit code; 1 and 2 are of what went wrong before there was anything to tell.
+    /// The exit code; 1 and 2 are of what went wrong before there was a report.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Fine => 0,

@@ -54,7 +54,7 @@ impl Subscription {
                 arn,
             }),
             Err(error) => {
-                // The error that is told is the one that came first.
+                // The first error is the one that is returned.
                 drop(queue.remove().await);
                 Err(SubscriptionError::Topic(results.arn().to_owned(), error))
             }

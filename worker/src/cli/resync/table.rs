@@ -48,7 +48,7 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-/// Whether nobody needs to look at it.
+/// Whether it needs no attention.
 pub(super) fn is_fine(state: State) -> bool {
     match state {
         State::InSync | State::Unmanaged => true,

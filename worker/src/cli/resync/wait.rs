@@ -25,7 +25,7 @@ const RECEIVE_POLICY: Policy = Policy {
 /// So long receives may fail before it is given up.
 const RECEIVE_RETRY_BUDGET: Duration = Duration::from_secs(60);
 
-/// Takes events until all are there, time is up, or it is told to stop.
+/// Receives events until all are there, time is up, or `stop` is cancelled.
 pub(super) async fn follow(
     subscription: &Subscription,
     id: &str,

@@ -33,12 +33,12 @@ impl CachedSecret {
         }
     }
 
-    /// The secret, where nobody needs to be asked.
+    /// The secret, while it is fresh.
     pub(super) fn fresh(&self, now: Instant) -> Option<Arc<Secret>> {
         (now < self.fresh_until).then(|| Arc::clone(&self.secret))
     }
 
-    /// The secret, where nobody can be asked.
+    /// The secret, where Secrets Manager cannot be reached.
     pub(super) fn stale(&self, now: Instant) -> Option<Arc<Secret>> {
         (self.is_usable(now) && !self.refused).then(|| Arc::clone(&self.secret))
     }
@@ -48,12 +48,12 @@ impl CachedSecret {
         now.saturating_duration_since(self.read_at) < MAX_STALENESS
     }
 
-    /// Nobody could be asked: it serves for a while before the next try.
+    /// Secrets Manager could not be reached: the secret serves for a while before the next fetch.
     pub(super) fn defer_refresh(&mut self, now: Instant) {
         self.fresh_until = (now + REFRESH_DEFERRAL).min(self.read_at + MAX_STALENESS);
     }
 
-    /// What was read led nowhere. Whoever comes with an older reading is too late: there is a newer one already.
+    /// The login with this secret failed: it is fetched again. An older reading than the cached one changes nothing.
     pub(super) fn expire(&mut self, read: &Arc<Secret>) {
         if Arc::ptr_eq(&self.secret, read) {
             self.fresh_until = self.fresh_until.min(self.read_at + MIN_REFETCH_INTERVAL);

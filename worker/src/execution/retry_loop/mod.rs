@@ -1,5 +1,7 @@
-//! Works on a request until it is answered, or for as long as one message may take: what each failure of an attempt says
-//! of the next one.
+//! Attempts a request until it is answered, or for as long as one delivery of its message may take: what each failure of an
+//! attempt says of the next one.
+
+mod attempts;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -9,10 +11,11 @@ use chrono::Utc;
 use serde_json::Value;
 use tracing::{info, warn};
 
+pub use self::attempts::{Attempts, Next};
 use super::error::AttemptError;
 use super::fair_share::Share;
 use super::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
-use crate::ledger::ResourceKey;
+use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::metrics::Metrics;
 use crate::postgres_error::Class;
 use crate::process::error_chain::with_causes;
@@ -26,11 +29,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(300);
 const DELETE_RETRY_BUDGET: Duration = Duration::from_secs(300);
 /// How long it may take to keep a failure, where the deadline leaves so much.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often in a row somebody else may be faster, and for how long at the least: on a busy machine each look takes
-/// longer, and is overtaken more often. A race is over after one more look; what goes on for both is none.
-const MAX_RACES: u32 = 30;
-const MIN_RACE_TIME: Duration = Duration::from_secs(15);
-/// How long at the most to wait before that look: nobody is overloaded.
+/// How long at the most to wait before the next attempt in a race: no server is overloaded.
 pub const RACE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a server that this process never reached has for a connection, before the message goes back to the queue.
@@ -64,17 +63,23 @@ enum EarlyReturn {
     Wanted,
 }
 
-/// Works on a request until it is answered, or for as long as one message may take: `retry_until`.
-///
-/// # Errors
-/// How long the message is to wait in the queue before it comes again.
+/// What one delivery of a request comes to.
+#[derive(Debug)]
+pub enum DeliveryOutcome {
+    /// The request is answered with this.
+    Answer(Response),
+    /// The message goes back to the queue, to come again after this long.
+    ReturnToQueue(Duration),
+}
+
+/// Attempts a request until it is answered, or for as long as one delivery may take.
 pub async fn run_with_retries(
     executor: &Executor,
     request: &Request,
     resource_properties: &Value,
     delivery: Delivery<'_>,
     metrics: &Metrics,
-) -> Result<Response, Duration> {
+) -> DeliveryOutcome {
     let is_final_receive = delivery.is_final_receive;
     let header = &request.header;
     let resource = ResourceKey::of(header);
@@ -83,7 +88,7 @@ pub async fn run_with_retries(
         Operation::Update { new, old } => (new, old.as_ref()),
         Operation::Delete(Err(invalid)) => {
             warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
-            return Ok(nothing_to_delete(header));
+            return DeliveryOutcome::Answer(nothing_to_delete(header));
         }
     };
     let deleted = matches!(request.operation, Operation::Delete(_));
@@ -91,15 +96,18 @@ pub async fn run_with_retries(
     let retry_until = last_moment.min(Instant::now() + delivery.retry_budget);
     let unreachable_until = deleted.then(|| instant(request.published_at) + DELETE_RETRY_BUDGET);
     let state = DeliveryState::new(is_final_receive);
-    let execution = ExecutionRequest {
+    let recorded = ResourceRequest {
         resource: &resource,
-        physical_resource_id: header.physical_resource_id.as_deref(),
-        properties,
-        old,
         declared: resource_properties,
         request_type: header.request_type.as_str(),
         request_id: &header.request_id,
         published_at: request.published_at,
+    };
+    let execution = ExecutionRequest {
+        request: &recorded,
+        physical_resource_id: header.physical_resource_id.as_deref(),
+        properties,
+        old,
         deleted,
         until: last_moment,
         header: Some(header),
@@ -128,9 +136,9 @@ pub async fn run_with_retries(
         match ended {
             Ok(Ok(AttemptOutcome::Answered(response))) => {
                 state.record_answer(true);
-                return Ok(response);
+                return DeliveryOutcome::Answer(response);
             }
-            // Whoever gives the coordinates is given an answer.
+            // With a header there is always a response.
             Ok(Ok(AttemptOutcome::Done(..))) => break true,
             Ok(Err(error)) => {
                 info!(
@@ -176,7 +184,7 @@ pub async fn run_with_retries(
             ?pause,
             "given back, so that others have its place"
         );
-        return Err(pause);
+        return DeliveryOutcome::ReturnToQueue(pause);
     }
     let error = attempts.into_error(state.waiting_for());
     let left = last_moment.saturating_duration_since(Instant::now());
@@ -191,13 +199,13 @@ pub async fn run_with_retries(
             ?pause,
             "given back, to be tried again"
         );
-        return Err(pause);
+        return DeliveryOutcome::ReturnToQueue(pause);
     }
     let reason = match failure_reason(request, properties, &error, out_of_time) {
         Ok(reason) => reason,
         Err(why) => {
             let why = reason::of_left_behind(&why);
-            return Ok(Response::deleted_with_reason(
+            return DeliveryOutcome::Answer(Response::deleted_with_reason(
                 header,
                 &unchanged_id(header),
                 why,
@@ -205,7 +213,7 @@ pub async fn run_with_retries(
         }
     };
     let failed = Response::new(header, &unchanged_id(header), Verdict::Failed(reason));
-    Ok(record_failure(executor, &execution, &error, failed).await)
+    DeliveryOutcome::Answer(record_failure(executor, &execution, &error, failed).await)
 }
 
 /// Returns when the server that an attempt turned to was never reached, and is not for [`FIRST_CONNECTION_TIMEOUT`]; never for one
@@ -279,71 +287,6 @@ async fn record_failure(
     }
 }
 
-/// The attempts at one delivery of a request.
-#[derive(Debug, Default)]
-pub struct Attempts {
-    last: Option<AttemptError>,
-    /// Failures of the last one's class without another between them, and when the first of these was.
-    in_a_row: u32,
-    since: Option<Instant>,
-}
-
-/// What to do after a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Try again.
-    Again,
-    /// Trying again never helps.
-    Never,
-}
-
-impl Attempts {
-    /// Notes a failure, and says what is next. A server that no connection could be made to until `unreachable_until` is
-    /// taken for gone.
-    pub fn record(&mut self, error: AttemptError, unreachable_until: Option<Instant>) -> Next {
-        let same = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.class() == error.class());
-        self.in_a_row = if same { self.in_a_row + 1 } else { 1 };
-        let since = self.since.filter(|_| same).unwrap_or_else(Instant::now);
-        self.since = Some(since);
-        let next = match error.class() {
-            Class::Transient if error.is_unreachable() => match unreachable_until {
-                Some(until) if Instant::now() >= until => Next::Never,
-                Some(_) | None => Next::Again,
-            },
-            Class::Transient | Class::Credentials => Next::Again,
-            Class::Race if self.in_a_row < MAX_RACES || since.elapsed() < MIN_RACE_TIME => {
-                Next::Again
-            }
-            Class::TransientAtMost(times) if self.in_a_row <= times => Next::Again,
-            Class::Race
-            | Class::TransientAtMost(_)
-            | Class::Permanent
-            | Class::Prerequisite(_)
-            | Class::ClosedDatabase
-            | Class::NoDatabase => Next::Never,
-        };
-        self.last = Some(error);
-        next
-    }
-
-    /// Whether somebody else was faster just now.
-    pub fn is_in_a_race(&self) -> bool {
-        self.last
-            .as_ref()
-            .is_some_and(|last| last.class() == Class::Race)
-    }
-
-    /// What went wrong last; an attempt that time ended knows less of it than the one before.
-    pub fn into_error(self, waiting: Option<String>) -> AttemptError {
-        self.last.unwrap_or(AttemptError::Timeout {
-            waiting_for: waiting,
-        })
-    }
-}
-
 /// The Reason.
 ///
 /// # Errors
@@ -385,6 +328,3 @@ fn failure_reason(
     }
     Ok(reason)
 }
-
-#[cfg(test)]
-mod tests;

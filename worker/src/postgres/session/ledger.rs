@@ -133,7 +133,7 @@ impl Session {
     /// Writes the ledger and commits: one round trip. The connection can be used again.
     ///
     /// # Errors
-    /// [`DatabaseError`]; after a lost connection nobody knows whether it was committed, and the ledger will tell.
+    /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next attempt reads that in the ledger.
     pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.sql()).await
     }

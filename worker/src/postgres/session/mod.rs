@@ -531,7 +531,7 @@ fn rows(
 ) -> impl DoubleEndedIterator<Item = Result<Option<&str>, DatabaseError>> {
     messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row.try_get(0).map_err(DatabaseError::from)),
-        _ => None,
+        SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
     })
 }
 

@@ -19,9 +19,9 @@ pub enum Class {
     Transient,
     /// Trying again may help, but no more often than so many times.
     TransientAtMost(u32),
-    /// Somebody else was faster: look again.
+    /// Another session was faster: observe again.
     Race,
-    /// Permanent until somebody does what the text says.
+    /// Permanent until the text's advice is followed.
     Prerequisite(&'static str),
     /// The password is wrong: read the secret again, past the cache.
     Credentials,

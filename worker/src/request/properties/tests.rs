@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::extension::Ensure;
+use crate::extension::VersionRequest;
 
 fn fault(properties: Value) -> String {
     Properties::parse(&properties).unwrap_err().to_string()

@@ -1,4 +1,4 @@
-//! Which URLs may be called. Whoever can publish to the topic can name a URL; only the bucket that CloudFormation
+//! Which URLs may be called. Any publisher to the topic can name a URL; only the bucket that CloudFormation
 //! uses for the stack's region, and in it only the key of this very request, is ever written to.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::text::word;
-use super::{Origin, RequestHeader, partition};
+use super::{Arn, Origin, RequestHeader, partition};
 
 /// How long CloudFormation's presigned URLs are valid, in seconds.
 const PRESIGNED_SECONDS: i64 = 7200;
@@ -86,7 +86,7 @@ impl ResponseUrl {
             }
             check_host(&url, header)?;
         }
-        if let Some(topic) = topic_arn.and_then(|arn| arn.split(':').nth(3))
+        if let Some(topic) = topic_arn.and_then(Arn::parse).map(|arn| arn.region)
             && topic != stack.region
         {
             return Err(ResponseUrlError::Region {

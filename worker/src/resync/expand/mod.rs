@@ -7,11 +7,11 @@ mod rds;
 mod secrets;
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
@@ -46,7 +46,7 @@ struct Found {
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
     filter: Option<String>,
-    /// Whether somebody named each of them: then they are done even where they are the same.
+    /// Whether the message names each of them: then each is done, even where two are the same.
     is_named: bool,
 }
 
@@ -56,7 +56,7 @@ impl Found {
     }
 }
 
-/// What an expansion asks and tells.
+/// The services that an expansion calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExpandContext<'a> {
     pub(super) logins: &'a Logins,
@@ -223,11 +223,14 @@ async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Login
     has_servers
 }
 
-/// The next page has to hold them all.
+/// The beginning of a stable hash: another worker, maybe of another version, compares it. The next page has to hold all of
+/// them.
 fn hash(role: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    role.hash(&mut hasher);
-    hasher.finish()
+    let digest = Sha256::digest(role);
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 async fn find(

@@ -13,7 +13,7 @@ use crate::request::explain::explain;
 use crate::request::properties::{
     Databases, Properties, PropertiesError, databases, invalid, secret as secret_id, without_nulls,
 };
-use crate::request::property_types::{DatabaseList, Port, Text};
+use crate::request::property_values::{DatabaseList, Port, Text};
 use crate::request::text::is_name;
 use crate::target::Host;
 

@@ -25,7 +25,7 @@ use super::{Signature, SignatureVersion};
 /// Why a certificate is not taken for SNS's.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Nothing that is a certificate, or one that nobody vouches for.
+    /// Nothing that is a certificate, or one without a chain to a root.
     #[error(transparent)]
     ChainError(#[from] ChainError),
     /// It is malformed.
@@ -39,7 +39,7 @@ pub enum CertificateError {
         /// Until when it is valid.
         not_after: DateTime<Utc>,
     },
-    /// It is somebody else's.
+    /// It is of another name.
     #[error("the signing certificate is not SNS's: it names {0}")]
     Name(String),
     /// Its key is of another kind.

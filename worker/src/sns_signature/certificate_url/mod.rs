@@ -1,10 +1,10 @@
-//! Which URL a certificate of SNS may be fetched from. Whoever can write to the queue can name a URL; only SNS's own
+//! Which URL a certificate of SNS may be fetched from. Any sender to the queue can name a URL; only SNS's own
 //! host in the topic's region is ever asked.
 
 use url::Url;
 
 use crate::request::text::word;
-use crate::request::{Origin, partition};
+use crate::request::{Arn, Origin, partition};
 
 /// Why a certificate is not fetched. Says which rule, never more of the URL than its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,13 +118,11 @@ impl CertificateUrl {
 
 /// The region of a topic, and the domain of its partition.
 fn region_and_domain(topic_arn: &str) -> Option<(&str, &'static str)> {
-    let parts: Vec<&str> = topic_arn.split(':').collect();
-    match parts.as_slice() {
-        ["arn", partition, "sns", region, _, _] => {
-            Some((*region, partition::domain(partition, region)?))
-        }
-        _ => None,
-    }
+    let topic = Arn::of_topic(topic_arn)?;
+    Some((
+        topic.region,
+        partition::domain(topic.partition, topic.region)?,
+    ))
 }
 
 fn is_certificate(file: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The page that tells what a re-sync found: one HTML file that needs nothing from elsewhere. No I/O.
+//! The page that shows what a re-sync found: one HTML file that needs nothing from elsewhere. No I/O.
 //!
 //! Whatever the databases say is data to the page: it is embedded where no markup can start, and the page's scripts put
 //! it into the document as text alone. The policy of the page allows its own script and style, by their hashes, and no

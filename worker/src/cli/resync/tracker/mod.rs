@@ -1,4 +1,4 @@
-//! How far a re-sync is, as its events tell: in any order, and any of them more than once. Pure.
+//! How far a re-sync is, by its events: in any order, and any of them more than once. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State, Tar
 /// How many of a kind are named where they are missing.
 const MOST_NAMED: usize = 5;
 
-/// What the events of one re-sync have told so far.
+/// What the events of one re-sync have reported so far.
 #[derive(Debug, Default)]
 pub(super) struct ResyncTracker {
     id: String,
@@ -44,7 +44,7 @@ impl ResyncTracker {
         }
     }
 
-    /// Takes an event. What is there already stays as it was first told, and what belongs to another re-sync is passed
+    /// Records an event. What is there already stays as it was first reported, and what belongs to another re-sync is passed
     /// over: for minutes a new subscription may bring more than its filter lets through.
     pub(super) fn record(&mut self, event: Event) {
         if event.resync_id() != self.id {

@@ -1,6 +1,8 @@
 //! One message from start to end: the only place that knows the order. Open, check where the answer goes, read, carry
 //! out, answer; the caller acknowledges only then.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::aws::sqs::Message;
 use crate::execution::Executor;
 use crate::execution::fair_share::{OverShareError, Share, Shares};
 use crate::execution::response_cache::ResponseCache;
-use crate::execution::retry_loop::{Delivery, run_with_retries};
+use crate::execution::retry_loop::{Delivery, DeliveryOutcome, run_with_retries};
 use crate::metrics::{Metrics, Outcome};
 use crate::process::error_chain::with_causes;
 use crate::process::failpoint;
@@ -23,11 +25,11 @@ use crate::request::{
     Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl,
     ResponseUrlError, Timing,
 };
-use crate::response::{Response, Verdict, unchanged_id, was_never_created};
-use crate::resync::{Resync, ResyncOutcome, is_internal_message, is_of_resync};
+use crate::response::{Response, Verdict, unchanged_id};
+use crate::resync::{Resync, ResyncOutcome, is_of_resync};
 use crate::sns_signature::Signatures;
-use crate::verification::topics::{TopicKindError, Topics};
-use crate::verification::{RequestVerificationError, SenderVerificationError, Verification};
+use crate::verification::Verification;
+use crate::verification::topics::Topics;
 
 /// CloudFormation waits no longer for any answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -37,11 +39,6 @@ const RESYNC: &str = "re-sync";
 
 /// Of the reason why a message is in the dead-letter queue.
 const MAX_REASON_CHARACTERS: usize = 1000;
-
-/// How long CloudFormation may take to show an operation, from the first receive of its request on: what it shows may lag
-/// behind.
-const LAG_RECEIVES: u32 = 3;
-const LAG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the handler goes by.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +66,9 @@ pub struct HandlerSettings {
 pub enum Disposition {
     /// It was answered, or needs no answer: acknowledge it.
     Done,
-    /// Nothing could be done now: give it back, to come again after this long.
+    /// It cannot be processed now: return it to the queue, to come again after this long.
     ReturnToQueue(Duration),
-    /// Nothing can ever be done, and nobody can be told: to the dead-letter queue, with the reason.
+    /// It can never be processed, and there is nowhere to respond to: to the dead-letter queue, with the reason.
     DeadLetter(String),
 }
 
@@ -195,91 +192,6 @@ impl Handler {
         .await
     }
 
-    /// Whether the message comes from where its kind may come from.
-    async fn check_origin(
-        &self,
-        message: &Message,
-        envelope: &Envelope,
-    ) -> Result<(), HandlingResult> {
-        let topic_arn = envelope.topic_arn.as_deref();
-        // What workers send each other goes through the queue alone, which signs nothing: SQS names the sender.
-        if is_internal_message(&envelope.message) {
-            let checked = self
-                .verification
-                .check_sender(topic_arn, message.sender_id.as_deref())
-                .await;
-            return match checked {
-                Ok(()) => Ok(()),
-                Err(error @ SenderVerificationError::NoIdentity(_)) => {
-                    warn!(error = with_causes(&error), "not verified");
-                    Err(return_to_queue(unverified_pause(message.receive_count)))
-                }
-                Err(
-                    error @ (SenderVerificationError::ThroughTopic(_)
-                    | SenderVerificationError::Foreign(_)),
-                ) => Err(dead_letter(&error)),
-            };
-        }
-        match self.signatures.check(&message.id, envelope).await {
-            Ok(()) => {}
-            Err(unverified) if unverified.is_temporary() => {
-                return Err(return_to_queue(unverified_pause(message.receive_count)));
-            }
-            Err(unverified) => return Err(dead_letter(&unverified)),
-        }
-        let checked: Result<(), TopicKindError> = if is_of_resync(&envelope.message) {
-            self.topics.check_resync(topic_arn)
-        } else {
-            self.topics.check_request(topic_arn)
-        };
-        checked.map_err(|error| dead_letter(&error))
-    }
-
-    /// Whether CloudFormation shows what the request says. Otherwise what becomes of the message, or the answer.
-    ///
-    /// An answer reaches CloudFormation with the signature alone that it made itself: a forged request fails nothing. It
-    /// is given where nothing says that the request is forged; where CloudFormation contradicts it, nobody is answered.
-    async fn check_request(
-        &self,
-        header: &RequestHeader,
-        receive_count: u32,
-        is_final_receive: bool,
-    ) -> Result<Option<Response>, HandlingResult> {
-        let Err(error) = self.verification.check_request(header).await else {
-            return Ok(None);
-        };
-        self.metrics.unverified_requests.inc();
-        warn!(error = with_causes(&error), "the request is not verified");
-        let answer = |reason: String| {
-            // What was refused when it was to be created left nothing behind.
-            let verdict = if was_never_created(header) && header.request_type == RequestType::Delete
-            {
-                Verdict::Success(BTreeMap::new())
-            } else {
-                Verdict::Failed(reason)
-            };
-            Ok(Some(Response::new(header, &unchanged_id(header), verdict)))
-        };
-        match &error {
-            RequestVerificationError::Unavailable(_) | RequestVerificationError::NoIdentity(_) => {
-                if is_final_receive {
-                    return answer(format!("{error}. Nothing was changed."));
-                }
-                Err(return_to_queue(unverified_pause(receive_count)))
-            }
-            RequestVerificationError::Unverifiable(_) => {
-                answer(format!("{error}. Nothing was changed."))
-            }
-            RequestVerificationError::Over(_) | RequestVerificationError::Contradicted(_)
-                if receive_count < LAG_RECEIVES && !is_final_receive =>
-            {
-                Err(return_to_queue(LAG_PAUSE))
-            }
-            RequestVerificationError::Over(_) => Err((Disposition::Done, Outcome::Stale)),
-            RequestVerificationError::Contradicted(_) => Err(dead_letter(&error)),
-        }
-    }
-
     async fn acquire_share(
         &self,
         stack: &str,
@@ -335,28 +247,27 @@ impl Handler {
                         Err(end) => return end,
                     };
                 }
-                let decided = match decided {
-                    Some(response) => Ok(response),
+                match decided {
+                    Some(response) => response,
                     None => {
-                        let retry_budget = self.settings.retry_budget;
-                        run_with_retries(
+                        let delivery = Delivery {
+                            retry_budget: self.settings.retry_budget,
+                            receive_count,
+                            is_final_receive,
+                            share,
+                        };
+                        let outcome = run_with_retries(
                             &self.executor,
                             &request,
                             &resource_properties,
-                            Delivery {
-                                retry_budget,
-                                receive_count,
-                                is_final_receive,
-                                share,
-                            },
+                            delivery,
                             &self.metrics,
-                        )
-                        .await
+                        );
+                        match outcome.await {
+                            DeliveryOutcome::Answer(response) => response,
+                            DeliveryOutcome::ReturnToQueue(pause) => return return_to_queue(pause),
+                        }
                     }
-                };
-                match decided {
-                    Ok(response) => response,
-                    Err(pause) => return return_to_queue(pause),
                 }
             }
             Err(unusable) => {
@@ -425,11 +336,6 @@ impl Handler {
             }
         }
     }
-}
-
-/// Longer with each receive: the twelve that a message has by default last for eight minutes without certificates.
-fn unverified_pause(receive_count: u32) -> Duration {
-    full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }
 
 /// Short, and longer with each receive: the twelve that a message has by default last for some minutes.

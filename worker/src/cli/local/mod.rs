@@ -1,5 +1,7 @@
 //! `plan` and `apply`: one request made on the command line, carried out as the worker carries out a stack's.
 
+mod output;
+
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
@@ -7,17 +9,16 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
+use self::output::{as_json, as_text};
 use super::input;
 use crate::config::{Credentials, DatabaseUrl, LocalSettings};
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
 use crate::execution::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
-use crate::ledger::ResourceKey;
-use crate::plan::DatabaseOutcome;
+use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::postgres_error::Class;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 use crate::request::{Properties, read_with_numbers_as_text};
-use crate::target::Address;
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
@@ -161,15 +162,18 @@ pub async fn run(
         logical_resource_id: settings.owner.clone(),
     };
     let state = DeliveryState::default();
-    let request = ExecutionRequest {
+    let recorded = ResourceRequest {
         resource: &resource,
-        physical_resource_id: None,
-        properties: &properties,
-        old: None,
         declared: &command.declared,
         request_type: "Update",
         request_id: &now.timestamp_micros().to_string(),
         published_at: now,
+    };
+    let request = ExecutionRequest {
+        request: &recorded,
+        physical_resource_id: None,
+        properties: &properties,
+        old: None,
         deleted: false,
         until: Instant::now() + settings.timeout_seconds,
         header: None,
@@ -190,7 +194,7 @@ pub async fn run(
             command.credentials,
             as_text(address, outcomes, properties.dry_run)
         ),
-        // Nobody is answered: there are no coordinates.
+        // There is no header: no response is made.
         AttemptOutcome::Answered(_) => String::new(),
     };
     io::stdout()
@@ -244,61 +248,4 @@ fn object(file: &str) -> Result<Map<String, Value>, LocalError> {
             Err(LocalError::NotProperties(file.to_owned(), None))
         }
     }
-}
-
-fn as_json(address: &Address, outcomes: &[(String, DatabaseOutcome)], credentials: &str) -> String {
-    let databases: Vec<Value> = outcomes
-        .iter()
-        .map(|(database, outcome)| {
-            json!({
-                "Credentials": credentials,
-                "Server": address.to_string(),
-                "Database": database,
-                "Before": outcome.before,
-                "After": outcome.after,
-                "Changes": outcome.changes,
-                "Notes": outcome.notes,
-            })
-        })
-        .collect();
-    format!("{:#}\n", Value::Array(databases))
-}
-
-fn as_text(address: &Address, outcomes: &[(String, DatabaseOutcome)], dry_run: bool) -> String {
-    outcomes
-        .iter()
-        .map(|(database, outcome)| one_as_text(address, database, outcome, dry_run))
-        .collect()
-}
-
-fn one_as_text(
-    address: &Address,
-    database: &str,
-    outcome: &DatabaseOutcome,
-    dry_run: bool,
-) -> String {
-    let installed: Vec<String> = outcome
-        .before
-        .iter()
-        .map(|(name, version)| format!("{name} {version}"))
-        .collect();
-    let mut text = format!(
-        "{address}/{database}\n  installed: {}\n",
-        installed.join(", ")
-    );
-    let (verb, end) = if dry_run {
-        ("would run: ", ";")
-    } else {
-        ("", "")
-    };
-    for change in &outcome.changes {
-        text.push_str(&format!("  {verb}{change}{end}\n"));
-    }
-    if outcome.changes.is_empty() {
-        text.push_str("  nothing to do\n");
-    }
-    for note in &outcome.notes {
-        text.push_str(&format!("  {note}\n"));
-    }
-    text
 }

@@ -1,0 +1,46 @@
+//! Amazon Resource Names.
+
+/// The parts of `arn:<partition>:<service>:<region>:<account>:<resource>`.
+///
+/// ```
+/// use extension_worker::request::Arn;
+///
+/// let topic = Arn::parse("arn:aws:sns:eu-west-2:123456789012:extension-worker").unwrap();
+/// assert_eq!((topic.service, topic.region), ("sns", "eu-west-2"));
+/// assert!(Arn::parse("extension-worker").is_none());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arn<'a> {
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    pub partition: &'a str,
+    /// As in `sns`.
+    pub service: &'a str,
+    /// Empty for what has none.
+    pub region: &'a str,
+    /// Empty for what has none.
+    pub account: &'a str,
+    /// All the rest, which may hold colons.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits an ARN; none where the text is not one. No part is checked further.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        if parts.next() != Some("arn") {
+            return None;
+        }
+        Some(Self {
+            partition: parts.next()?,
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        })
+    }
+
+    /// The parts of a topic's ARN; none where it is of something else, or of a topic's subscription.
+    pub fn of_topic(text: &'a str) -> Option<Self> {
+        Self::parse(text).filter(|arn| arn.service == "sns" && !arn.resource.contains(':'))
+    }
+}

@@ -1,0 +1,243 @@
+//! The values that several properties have. CloudFormation hands every scalar over as text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::extension::Ensure;
+
+/// A text; a number or a boolean is taken as it would be written. Empty means that it is not given.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Text(pub String);
+
+impl Text {
+    /// The text, unless it is empty.
+    pub fn given(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(ScalarVisitor("a text"))
+            .map(Self)
+    }
+}
+
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
+/// A truth value: `true`, `"true"`, `false` or `"false"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Flag<const DEFAULT: bool>(pub bool);
+
+impl<const DEFAULT: bool> Default for Flag<DEFAULT> {
+    fn default() -> Self {
+        Self(DEFAULT)
+    }
+}
+
+impl<'de, const DEFAULT: bool> Deserialize<'de> for Flag<DEFAULT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_any(ScalarVisitor("true or false"))?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(Self(true)),
+            "false" => Ok(Self(false)),
+            "" => Ok(Self::default()),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"true or false",
+            )),
+        }
+    }
+}
+
+impl<const DEFAULT: bool> JsonSchema for Flag<DEFAULT> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Flag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [true, false, "true", "false"]})
+    }
+}
+
+/// A TCP port, 1 to 65535; none where it is not given.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Port(pub Option<u16>);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "a port from 1 to 65535";
+        let text = deserializer.deserialize_any(ScalarVisitor(EXPECTED))?;
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(port) if port > 0 => Ok(Self(Some(port))),
+            _ => Err(D::Error::invalid_value(Unexpected::Str(text), &EXPECTED)),
+        }
+    }
+}
+
+impl JsonSchema for Port {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]*$"})
+    }
+}
+
+/// `Databases`: a list of names, or one text; empty where it is not given.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct DatabaseList(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for DatabaseList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+impl JsonSchema for DatabaseList {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DatabaseList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+    }
+}
+
+struct ListVisitor;
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = DatabaseList;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of database names, or \"*\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DatabaseList, E> {
+        let given = Some(text.to_owned()).filter(|text| !text.is_empty());
+        Ok(DatabaseList(given.into_iter().collect()))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<DatabaseList, E> {
+        Ok(DatabaseList::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<DatabaseList, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = list.next_element()? {
+            names.push(name);
+        }
+        Ok(DatabaseList(names))
+    }
+}
+
+/// `Ensure`, in any letter case.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct EnsureText(pub Ensure);
+
+impl Serialize for EnsureText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self.0 {
+            Ensure::Present => "present",
+            Ensure::Absent => "absent",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for EnsureText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_any(ScalarVisitor("present or absent"))?;
+        match text.to_ascii_lowercase().as_str() {
+            "present" | "" => Ok(Self(Ensure::Present)),
+            "absent" => Ok(Self(Ensure::Absent)),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"present or absent",
+            )),
+        }
+    }
+}
+
+impl JsonSchema for EnsureText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ensure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["present", "absent"]})
+    }
+}
+
+/// Takes any scalar as the text that CloudFormation would make of it; holds what is expected, for the error.
+struct ScalarVisitor(&'static str);
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    /// null is absent, as an empty text is.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<String, E> {
+        Ok(String::new())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+}
