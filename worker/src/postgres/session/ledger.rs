@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
-use super::{Session, last_row, untrusted};
+use super::Session;
+use super::answer::{last_row, untrusted};
 use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
 use crate::postgres::transaction::PIN;

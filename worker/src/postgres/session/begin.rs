@@ -1,0 +1,187 @@
+//! How a transaction begins, and what is read together with its beginning.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{OptionFuture, join3};
+
+use super::answer::{alone, has_changed, last_row, no_row, rows, untrusted};
+use super::{Session, ledger};
+use crate::extension::{Declaration, Observed};
+use crate::ledger::{Ledger, ResourceKey, newest_version};
+use crate::plan::OfferParts;
+use crate::postgres::connection::promptly;
+use crate::postgres::{observe, offer};
+use crate::postgres_error::DatabaseError;
+
+/// Fails outside a transaction: what follows does not run where its beginning failed.
+const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
+
+/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
+const LOOKS: u32 = 3;
+
+/// The sessions that hold the lock of the ledger.
+const HOLDERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', l.pid, a.usename), ', ') \
+                       FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                       WHERE l.relation = to_regclass('extension_worker.ledger') AND l.granted \
+                       AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') AND l.pid <> pg_backend_pid() \
+                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+impl Session {
+    /// Begins the transaction, takes the lock of the ledger where there is one, has the server decide whether the ledger
+    /// may be used, and looks at the database, at the schemas of `declarations` too: one round trip.
+    ///
+    /// No statement runs for longer than `statement_timeout`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin(
+        &mut self,
+        declarations: &[Declaration],
+        statement_timeout: Duration,
+    ) -> Result<Observed, DatabaseError> {
+        let nothing = OfferParts::default();
+        let begun = self.begin_with(declarations, statement_timeout, None, &nothing);
+        begun.await.map(|(observed, _)| observed)
+    }
+
+    /// The same, and reads the ledger in the same round trip, and of the server's offer the `parts`, for
+    /// [`Self::read_offer`]. No ledger where there is none of the newest version.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin_and_read(
+        &mut self,
+        declarations: &[Declaration],
+        statement_timeout: Duration,
+        resource: &ResourceKey,
+        request_id: &str,
+        parts: &OfferParts,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        let key = [
+            resource.stack_id.as_str(),
+            resource.logical_resource_id.as_str(),
+            request_id,
+        ];
+        self.begin_with(declarations, statement_timeout, Some(key), parts)
+            .await
+    }
+
+    /// The ledger is read behind the check that it may be used: where that fails, nothing behind it runs.
+    async fn begin_with(
+        &mut self,
+        declarations: &[Declaration],
+        statement_timeout: Duration,
+        read: Option<[&str; 3]>,
+        parts: &OfferParts,
+    ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
+        self.is_busy = true;
+        let offer = (!parts.is_empty()).then(|| alone(&offer::query(parts)));
+        let schemas = observe::schemas_of(declarations);
+        for _ in 0..LOOKS {
+            let start = &self.connection()?.start;
+            // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
+            let begin = start.begin(statement_timeout);
+            let (look, names) = start.look(&schemas, read);
+            let look = format!("{IN_TRANSACTION}; {look}");
+            let client = self.client()?;
+            let read_at = Instant::now();
+            let looked = promptly(async {
+                let offered =
+                    OptionFuture::from(offer.as_ref().map(|sql| client.simple_query(sql)));
+                let (begun, looked, offered) = join3(
+                    client.batch_execute(&begin),
+                    client.simple_query(&look),
+                    offered,
+                )
+                .await;
+                begun.map(|()| (looked, offered))
+            });
+            let (looked, offered) = match looked.await {
+                // A statement is not prepared any more: a pooler stands between after all.
+                Err(error) if error.code() == "26000" => {
+                    promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+                    self.connection_mut()?.start.distrust_prepared();
+                    continue;
+                }
+                looked => looked?,
+            };
+            let found = match looked {
+                Ok(messages) => {
+                    let start = &mut self.connection_mut()?.start;
+                    let mut rows = rows(&messages);
+                    let mut next = || rows.next().transpose().map(Option::flatten);
+                    let mark = next()?;
+                    let observed = next()?.ok_or_else(no_row)?;
+                    let observed = observe::read(observed, &start.server)?;
+                    let is_expected =
+                        start.has_ledger() == (observed.ledger_version == Some(newest_version()));
+                    if is_expected {
+                        if let Some(mark) = mark.filter(|_| start.has_ledger()) {
+                            start.note_mark(mark);
+                        }
+                        let ledger = next()?.map(ledger::document).transpose()?;
+                        start.note_prepared(&names);
+                        if let Some(offered) = offered {
+                            self.keep_offer(parts, offered, read_at).await?;
+                        }
+                        return Ok((observed, ledger));
+                    }
+                    (observed.ledger_version.is_some(), !start.has_ledger())
+                }
+                Err(error) => self.why_not_begun(error.into(), statement_timeout).await?,
+            };
+            promptly(self.client()?.batch_execute("ROLLBACK")).await?;
+            self.connection_mut()?.start.note_ledger(found.0, found.1);
+        }
+        Err(DatabaseError::LedgerAppeared)
+    }
+
+    /// Why the beginning failed; or, where it is to be tried again, whether there is a schema and a ledger of the newest
+    /// version now.
+    async fn why_not_begun(
+        &self,
+        error: DatabaseError,
+        statement_timeout: Duration,
+    ) -> Result<(bool, bool), DatabaseError> {
+        let start = &self.connection()?.start;
+        let has_ledger = start.has_ledger();
+        match error.sql().map(|refused| refused.sqlstate.as_str()) {
+            Some("22P02") if has_changed(&error) => Ok((true, has_ledger)),
+            Some("42P01" | "3F000") if has_ledger => Ok((true, false)),
+            // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
+            Some("55P03" | "42501") if has_ledger => {
+                let sql = format!(
+                    "ROLLBACK; {}; {}; {HOLDERS}",
+                    start.begin(statement_timeout),
+                    start.check()
+                );
+                let messages = promptly(self.client()?.simple_query(&sql)).await;
+                let messages = messages.map_err(untrusted)?;
+                match last_row(&messages)? {
+                    Some(holders) => Err(DatabaseError::LedgerLocked(holders.to_owned())),
+                    None => Err(error),
+                }
+            }
+            _ => Err(untrusted(error)),
+        }
+    }
+
+    /// Looks again, behind what a plan did: one round trip. What the server offers is as it was.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn observe(
+        &mut self,
+        declarations: &[Declaration],
+        before: &Observed,
+    ) -> Result<Observed, DatabaseError> {
+        let start = &self.connection()?.start;
+        let sql = start.look_again(&observe::schemas_of(declarations));
+        let messages = promptly(self.client()?.simple_query(&sql)).await?;
+        let document = last_row(&messages)?.ok_or_else(no_row)?;
+        Ok(Observed {
+            catalog: before.catalog.clone(),
+            ..observe::read(document, &start.server)?
+        })
+    }
+}

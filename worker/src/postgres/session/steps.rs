@@ -1,0 +1,132 @@
+//! The steps of a plan, carried out.
+
+use std::time::Duration;
+
+use futures_util::future::try_join;
+
+use super::Session;
+use crate::plan::{DropMode, Step};
+use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
+use crate::postgres_error::DatabaseError;
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It was done.
+    Done,
+    /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
+    InUse(String),
+}
+
+impl Session {
+    /// Carries a step out, which may take as long as `connection_limit`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn apply(
+        &mut self,
+        step: &Step,
+        statement_timeout: Duration,
+    ) -> Result<Applied, DatabaseError> {
+        let sql = step.sql();
+        // What runs inside it is others' code too, which may prepare statements under the worker's names.
+        self.connection_mut()?.start.distrust_prepared();
+        let may_stay = matches!(
+            step,
+            Step::Drop {
+                mode: DropMode::IfUnused,
+                ..
+            }
+        );
+        if let Step::Drop {
+            mode: DropMode::IfUnused | DropMode::Restrict,
+            ..
+        } = step
+            && let Some(rows) = self.configuration_rows(step).await?
+        {
+            return if may_stay {
+                Ok(Applied::InUse(rows))
+            } else {
+                Err(DatabaseError::ConfigurationRows(rows))
+            };
+        }
+        // What earlier steps took is not there for this one. A timeout that is set in a message does not hold for the
+        // rest of that message: two messages, sent together.
+        let client = self.client()?;
+        let timeout = format!(
+            "SET LOCAL statement_timeout = {}; {}",
+            statement_timeout.as_millis().max(1),
+            self.connection()?.start.ordinary_path()
+        );
+        if !may_stay {
+            try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
+            return Ok(Applied::Done);
+        }
+        let begin = format!("{timeout}; SAVEPOINT before_drop");
+        client.batch_execute(&begin).await?;
+        match self
+            .client()?
+            .batch_execute(&sql)
+            .await
+            .map_err(DatabaseError::from)
+        {
+            Ok(()) => Ok(Applied::Done),
+            Err(error) => match error.sql() {
+                Some(refused) if refused.sqlstate == "2BP01" => {
+                    self.client()?
+                        .batch_execute("ROLLBACK TO SAVEPOINT before_drop")
+                        .await?;
+                    let detail = refused
+                        .detail
+                        .clone()
+                        .unwrap_or_else(|| refused.message.clone());
+                    Ok(Applied::InUse(detail.replace('\n', "; ")))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Carries a step out as [`Self::apply`] does; where PostgreSQL refuses it, the transaction goes on without it: the
+    /// inner error.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], after which nothing goes on.
+    pub async fn try_apply(
+        &mut self,
+        step: &Step,
+        statement_timeout: Duration,
+    ) -> Result<Result<(), DatabaseError>, DatabaseError> {
+        promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
+        // The server ends a statement in time, unless it says nothing more at all.
+        let applied = tokio::time::timeout(
+            statement_timeout + SILENCE_TIMEOUT,
+            self.apply(step, statement_timeout),
+        );
+        let applied = applied.await.unwrap_or_else(|_| {
+            let silence = format!(
+                "no answer within {} s",
+                (statement_timeout + SILENCE_TIMEOUT).as_secs()
+            );
+            Err(DatabaseError::Lost(silence, None))
+        });
+        match applied {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if error.sql().is_some() => {
+                let back = "ROLLBACK TO SAVEPOINT before_step";
+                promptly(self.client()?.batch_execute(back)).await?;
+                Ok(Err(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes back what [`Self::try_apply`] did last; the transaction goes on.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn roll_back_step(&mut self) -> Result<(), DatabaseError> {
+        let back = "ROLLBACK TO SAVEPOINT before_step";
+        promptly(self.client()?.batch_execute(back)).await
+    }
+}
