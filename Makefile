@@ -18,8 +18,12 @@ DENY = .local/tools/bin/cargo-deny
 GUARD_VERSION = 3.2.1
 GUARD = .local/tools/bin/cfn-guard
 
+PYTHON = $$(python3 localstack/install.py) -B
+# With what the repository's own properties are held against.
+CFN_LINT = $$(dirname $$(python3 localstack/install.py))/cfn-lint --append-rules templates/cfn-lint
+
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test it it-stop histories chaos fleet bench check reference image image-contents rds-bundle
+.PHONY: demo demo-stop test it it-stop histories chaos fleet bench check check-regions reference image image-contents rds-bundle
 
 ## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
@@ -94,18 +98,23 @@ reference:
 	cargo run --quiet --locked --example reference
 
 ## The worker's image, with docker, podman or buildah. IMAGE=name:tag names it, ENGINE=podman says with which,
-## BUILD_IMAGE=… is another image to build in.
+## BUILD_IMAGE=… is another image to build in, PLATFORM=linux/arm64 another platform than this machine's.
 image:
-	python3 worker/image/engine.py build --base "$(BUILD_IMAGE)" $(IMAGE)
+	python3 worker/image/engine.py build --base "$(BUILD_IMAGE)" --platform "$(PLATFORM)" $(IMAGE)
 
 ## Each file of the image with its size, and the total.
 image-contents:
 	@python3 worker/image/engine.py contents $(IMAGE)
 
-## Adds to worker/rds-global-bundle.pem what npm's package has, and PUBLISHED=file, a bundle that was fetched from AWS; drops
-## what has expired.
+## Adds to worker/rds-global-bundle.pem what npm's package has, and PUBLISHED="file …", bundles that were fetched from AWS, those
+## of GovCloud and China too; drops what has expired.
 rds-bundle:
 	$$(python3 localstack/install.py) worker/image/rds_bundle.py write $(PUBLISHED)
+
+## cfn-lint in every region of aws, aws-us-gov and aws-cn; `make check` takes one of those that have the same schemas.
+check-regions:
+	$(PYTHON) templates/rules/regions.py --all | \
+	  xargs -P 2 -I {} $(CFN_LINT) --regions {} --template templates/*.yaml
 
 ## Form, lints, documentation, licences, templates, RDS's certificates.
 check: $(DENY) $(GUARD)
@@ -114,7 +123,7 @@ check: $(DENY) $(GUARD)
 	cargo clippy --locked --workspace --features extension-worker/failpoints --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
-	$$(dirname $$(python3 localstack/install.py))/cfn-lint templates/*.yaml localstack/demo.yaml
+	$(CFN_LINT) --regions $$($(PYTHON) templates/rules/regions.py templates/*.yaml) --template templates/*.yaml localstack/demo.yaml
 	$$(python3 localstack/install.py) -B templates/rules/check.py templates/*.yaml
 	cd templates/rules && $$(python3 ../../localstack/install.py) -B -m unittest
 	cd tests && $$(python3 ../localstack/install.py) -B -m unittest

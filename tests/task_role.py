@@ -22,7 +22,6 @@ APP = "extension-worker"
 # What leaves no call in LocalStack, and where it is tested instead.
 NO_CALLS = {
     "ecs:UpdateTaskProtection": "goes to the ECS agent beside the task, which asks in the role's name: faults::protection",
-    "sts:AssumeRole": "is for stacks of other accounts, which a proxy refuses: security::stacks",
     "rds-db:connect": "is a signature, and no call: iam",
     "kms:Decrypt": "is called by SQS and Secrets Manager in the role's name",
     "kms:GenerateDataKey": "is called by SQS and SNS in the role's name",

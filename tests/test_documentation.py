@@ -12,6 +12,7 @@ PAGES = pages.pages()
 # Where a command of make is run; or, as it takes long or needs a person, what runs the same in parts or in a smaller form.
 MAKE = {
     "check": ".ci/run",
+    "check-regions": ".github/workflows/check.yaml",
     "test": ".ci/run",
     "image": ".github/workflows/check.yaml",
     "image-contents": ".github/workflows/check.yaml",
@@ -33,7 +34,7 @@ DEFINED = re.compile(r"`([\w./-]+\.(?:rs|py))`:((?:(?:,| and)? `[\w:!]+`)+)")
 VARIABLE = re.compile(r"\bWORKER_[A-Z_]*[A-Z]\b")
 ALARM = re.compile(r"`(\w+Alarm)`")
 # The command that only an AWS account can run: its template, and the parameters that it sets.
-DEPLOY = re.compile(r"--template-file (\S+).*--parameter-overrides (.*)")
+DEPLOY = re.compile(r"--template-file (templates/\S+).*--parameter-overrides (.*)")
 # Words that no manual of AWS or PostgreSQL uses so.
 DIALECT = re.compile(r"\b(told|whoever|nobody|so many|can be relied on)\b", re.IGNORECASE)
 # "`module`: a_test…, another…" in the last column of docs/security.md; or a module alone.

@@ -30,6 +30,19 @@ def _without_closing(policy: dict[str, Any]) -> None:
     document["Statement"] = [each for each in document["Statement"] if "ArnNotLike" not in each["Condition"]]
 
 
+def _topic_policy(resources: Resources) -> list[Any]:
+    return resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+
+def _to_the_root(resources: Resources) -> None:
+    del _topic_policy(resources)[0]["Condition"]
+    _topic_policy(resources)[0]["Principal"] = {"AWS": "arn:aws:iam::123456789012:root"}
+
+
+def _service_name(endpoint: str, service: str) -> Callable[[Resources], None]:
+    return _properties(endpoint, ServiceName={"Fn::Sub": "com.amazonaws.${AWS::Region}." + service})
+
+
 def _container(resources: Resources) -> dict[str, Any]:
     return resources["TaskDefinition"]["Properties"]["ContainerDefinitions"][0]
 
@@ -46,7 +59,7 @@ def _attribute(name: str, attribute: str, value: str) -> Callable[[Resources], N
     return lambda resources: resources[name].update({attribute: value})
 
 
-def _default(name: str, value: str) -> Callable[[Resources], None]:
+def _default(name: str, value: str | int) -> Callable[[Resources], None]:
     return lambda resources: resources[PARAMETERS][name].update({"Default": value})
 
 
@@ -84,7 +97,7 @@ BREAKS: list[tuple[str, Callable[[Resources], Any], str]] = [
     ("worker", lambda all: _container(all).pop("LogConfiguration"), "tasks_have_no_rank"),
     ("worker", lambda all: _container(all).update(StopTimeout=30), "tasks_may_finish"),
     ("worker", _without("Service", "DeploymentConfiguration"), "services_roll_back"),
-    ("worker", _properties("EndpointSecurityGroup", SecurityGroupIngress=[OPEN_TO_ALL]), "nobody_comes_in_by_address"),
+    ("endpoints", _properties("EndpointSecurityGroup", SecurityGroupIngress=[OPEN_TO_ALL]), "nobody_comes_in_by_address"),
     ("database", _without("DBInstance", "StorageEncrypted"), "data_of_instances_are_encrypted"),
     ("database", _properties("DBInstance", StorageEncrypted=False), "data_of_instances_are_encrypted"),
     ("database", _without("DBInstance", "KmsKeyId"), "data_of_instances_are_encrypted"),
@@ -96,6 +109,20 @@ BREAKS: list[tuple[str, Callable[[Resources], Any], str]] = [
     ("database", _attribute("Key", "DeletionPolicy", "Delete"), "keys_rotate_and_are_kept"),
     ("database", _properties("SecurityGroup", SecurityGroupIngress=[OPEN_TO_ALL]), "nobody_comes_in_by_address"),
     ("database", _without("InstallPlugins", "ServiceTimeout"), "custom_resources_have_a_timeout"),
+    ("database", _attribute("Key", "UpdateReplacePolicy", "Delete"), "keys_rotate_and_are_kept"),
+    ("database", _attribute("Key", "DeletionPolicy", "Retain"), "keys_rotate_and_are_kept"),
+    ("database", _default("ServiceTimeout", 900), "timeouts_outlast_a_wake"),
+    ("database", _without("InstallPlugins", "Trigger"), "custom_resources_have_a_trigger"),
+    ("database", lambda all: all["OptionGroup"].pop("Condition"), "option_groups_are_asked_for"),
+    ("database", _attribute("OptionGroup", "DeletionPolicy", "Retain"), "option_groups_are_asked_for"),
+    ("database", _default("OwnOptionGroup", "true"), "option_groups_are_asked_for"),
+    ("worker", _attribute("LogGroup", "DeletionPolicy", "Retain"), "logs_are_kept_for_a_time"),
+    ("worker", _to_the_root, "stacks_topics_grant_publish"),
+    ("worker", lambda all: _topic_policy(all)[0].pop("Condition"), "stacks_topics_grant_publish"),
+    ("worker", _without("Subscription", "RedrivePolicy"), "subscriptions_keep_what_they_cannot_deliver"),
+    ("worker", _without("ResyncSubscription", "RedrivePolicy"), "subscriptions_keep_what_they_cannot_deliver"),
+    ("endpoints", _service_name("SqsEndpoint", "sqs"), "endpoints_have_their_names_in_china"),
+    ("endpoints", _service_name("EcrDockerEndpoint", "ecr.dkr"), "endpoints_have_their_names_in_china"),
     ("aurora", _without("DBCluster", "StorageEncrypted"), "data_of_clusters_are_encrypted"),
     ("aurora", _attribute("DBCluster", "UpdateReplacePolicy", "Delete"), "clusters_outlive_the_stack_as_snapshots"),
     ("aurora", _properties("DBCluster", MasterUserPassword="x"), "no_password_of_a_cluster_is_in_a_template"),

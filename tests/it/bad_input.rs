@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Request, Worker, World, variable};
+use crate::support::{Request, Worker, World, eventually, variable};
 
 /// Publishes a Create with the properties; the Reason of its FAILED.
 async fn reason(world: &World, properties: Value) -> String {
@@ -230,7 +230,11 @@ async fn hostile_names_run_no_sql() {
 #[tokio::test]
 async fn what_nobody_can_be_answered_about_goes_to_the_dead_letter_queue() {
     let world = World::new().await;
-    let _worker = Worker::start(&world, &[("WORKER_ACCOUNTS", "000000000000,123456789012")]);
+    let settings = [
+        ("WORKER_ACCOUNTS", "000000000000,123456789012"),
+        ("WORKER_METRICS_SECONDS", "1"),
+    ];
+    let worker = Worker::start(&world, &settings);
     let request = world
         .create_request(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
         .await;
@@ -271,6 +275,12 @@ async fn what_nobody_can_be_answered_about_goes_to_the_dead_letter_queue() {
         let envelope: Value = serde_json::from_str(&dead).unwrap();
         assert_eq!(envelope["Message"], body);
     }
+    // A host is counted on its own: a new form of CloudFormation's would mean stacks that hang.
+    eventually("the metric", async || {
+        let output = worker.output();
+        output.contains("\"RefusedResponseHosts\":1").then_some(())
+    })
+    .await;
     assert_eq!(world.answer_now(&request).await, None);
     assert!(world.database.extensions().await.is_empty());
 }

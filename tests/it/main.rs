@@ -6,6 +6,7 @@
 mod accounts;
 mod bad_input;
 mod by_hand;
+mod cdk;
 mod edge_cases;
 mod faults;
 mod histories;
@@ -14,6 +15,7 @@ mod ledger;
 mod mutations;
 mod observability;
 mod offers;
+mod operations;
 mod ownership;
 mod process;
 mod protocol;

@@ -14,6 +14,7 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from platform import machine
 from typing import IO
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,7 +38,16 @@ def engine() -> str:
     raise Failure(f"none of {', '.join(PROBES)} works here")
 
 
-def build(image: str, base: str) -> None:
+# As templates/worker.yaml has its parameter Architecture.
+ARCHITECTURES = {"linux/amd64": "X86_64", "linux/arm64": "ARM64"}
+MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "arm64": "linux/arm64"}
+
+
+def build(image: str, base: str, platform: str) -> None:
+    """Build the image for a platform, and say which parameter of the template goes with it."""
+    wanted = platform or MACHINES.get(machine(), "")
+    if platform and platform not in ARCHITECTURES:
+        raise Failure(f"PLATFORM={platform}: must be one of {', '.join(ARCHITECTURES)}")
     labels = {
         "VERSION": tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"]["version"],
         "REVISION": _git("rev-parse", "HEAD"),
@@ -49,7 +59,10 @@ def build(image: str, base: str) -> None:
     # Images in OCI's format have no health check; Docker itself writes its own format unasked.
     form = [] if name == "docker" else ["--format", "docker"]
     arguments = [word for key, value in labels.items() if value for word in ("--build-arg", f"{key}={value}")]
-    _run([name, "build", *form, "--file", "worker/Dockerfile", "--tag", image, *arguments, "."])
+    for_platform = ["--platform", platform] if platform else []
+    _run([name, "build", *form, *for_platform, "--file", "worker/Dockerfile", "--tag", image, *arguments, "."])
+    if wanted in ARCHITECTURES:
+        print(f"{image} is for {wanted}: deploy templates/worker.yaml with Architecture={ARCHITECTURES[wanted]}")
 
 
 def contents(image: str) -> None:
@@ -105,9 +118,10 @@ def main() -> None:
     parser.add_argument("command", choices=("build", "contents"))
     parser.add_argument("image", help="the image's name")
     parser.add_argument("--base", default="", help="another image to build in, with the same Rust")
+    parser.add_argument("--platform", default="", help="linux/amd64 or linux/arm64; unset: this machine's")
     arguments = parser.parse_args()
     if arguments.command == "build":
-        build(arguments.image, arguments.base)
+        build(arguments.image, arguments.base, arguments.platform)
     else:
         contents(arguments.image)
 

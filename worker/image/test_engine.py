@@ -22,6 +22,12 @@ class Sizes(unittest.TestCase):
             self.assertEqual(engine.sizes(archive), {"/worker": 4, "/etc/hosts": 2})
 
 
+class Platforms(unittest.TestCase):
+    def test_a_platform_that_fargate_does_not_have_is_refused(self) -> None:
+        with self.assertRaisesRegex(engine.Failure, "PLATFORM=linux/s390x: must be one of linux/amd64, linux/arm64"):
+            engine.build("image", "", "linux/s390x")
+
+
 def layer(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     # Engines compress layers, or not.

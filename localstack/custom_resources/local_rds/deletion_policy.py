@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from localstack.aws.api.cloudformation import StackStatus
 from localstack.services.cloudformation.resource_provider import ResourceRequest
 from localstack.services.cloudformation.stores import get_cloudformation_store
 
 DELETE = "Delete"
 SNAPSHOT = "Snapshot"
-# The second keeps what a failed creation left, too: only a stack's deletion tells a resource's end here.
-RETAINING = ("Retain", "RetainExceptOnCreate")
+EXCEPT_ON_CREATE = "RetainExceptOnCreate"
+RETAINING = ("Retain", EXCEPT_ON_CREATE)
 
 
 def deletion_policy(request: ResourceRequest[dict[str, Any]], unsaid: str) -> str:
@@ -17,4 +18,7 @@ def deletion_policy(request: ResourceRequest[dict[str, Any]], unsaid: str) -> st
     # During an update this is the template before it, where what is removed still is.
     template = (stack.processed_template or stack.template or {}) if stack else {}
     resource = template.get("Resources", {}).get(request.logical_resource_id)
-    return DELETE if resource is None else resource.get("DeletionPolicy", unsaid)
+    policy: str = DELETE if resource is None else resource.get("DeletionPolicy", unsaid)
+    # What a creation made that failed is deleted while the stack is still created.
+    is_rollback = stack is not None and stack.status == StackStatus.CREATE_IN_PROGRESS
+    return DELETE if is_rollback and policy == EXCEPT_ON_CREATE else policy

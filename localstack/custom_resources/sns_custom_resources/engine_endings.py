@@ -61,7 +61,7 @@ def correct() -> None:
             with _no_end_status(stack):
                 result = original(executor)
             if is_deletion:
-                _end_delete(stack, result)
+                _end_delete(stack, before, result)
             elif result.failure_message is None:
                 _end_success(stack, result)
             elif operation == StackStatus.UPDATE_IN_PROGRESS:
@@ -107,8 +107,9 @@ def _failed_deletions(result: ChangeSetModelExecutorResult) -> list[str]:
     ]
 
 
-def _end_delete(stack: Stack, result: ChangeSetModelExecutorResult) -> None:
-    failed = _failed_deletions(result)
+def _end_delete(stack: Stack, before: Records, result: ChangeSetModelExecutorResult) -> None:
+    # The engine asks for all that the template has; what a failed creation deleted again is not there.
+    failed = [name for name in _failed_deletions(result) if name in before]
     if not failed:
         return
     # What was deleted leaves the records, so that the next attempt asks for the rest only.
@@ -165,6 +166,10 @@ def _end_update(
 
 def _remove(executor: ChangeSetModelExecutor, name: str, added: Records) -> None:
     LOG.info("%s was added by an update that failed, and is deleted", name)
+    _execute_removal(executor, name, added)
+
+
+def _execute_removal(executor: ChangeSetModelExecutor, name: str, added: Records) -> None:
     executor._execute_resource_action(
         action=ChangeAction.Remove,
         logical_resource_id=name,
@@ -175,12 +180,30 @@ def _remove(executor: ChangeSetModelExecutor, name: str, added: Records) -> None
     )
 
 
+def _roll_back_create(
+    executor: ChangeSetModelExecutor, result: ChangeSetModelExecutorResult
+) -> None:
+    """CloudFormation deletes what a failed creation made, the last first, and keeps what has the DeletionPolicy Retain."""
+    template = executor._change_set.template or {}
+    for name, record in reversed(list(result.resources.items())):
+        if record.get("ResourceStatus") != ResourceStatus.CREATE_COMPLETE:
+            continue
+        if template.get("Resources", {}).get(name, {}).get("DeletionPolicy") == "Retain":
+            LOG.info("%s stays after a creation that failed: DeletionPolicy Retain", name)
+        else:
+            LOG.info("%s was made by a creation that failed, and is deleted", name)
+            _execute_removal(executor, name, record)
+        del result.resources[name]
+        executor._change_set.stack.resource_states.pop(name, None)
+
+
 def _end_create(
     executor: ChangeSetModelExecutor, result: ChangeSetModelExecutorResult, by_change_set: bool
 ) -> None:
     """The engine looks at the resources that were reached; a failure beside them, as of Fn::GetAtt, passes as success."""
     change_set = executor._change_set
     stack = change_set.stack
+    _roll_back_create(executor, result)
     stack.resolved_resources = result.resources
     if by_change_set:
         stack.set_stack_status(StackStatus.ROLLBACK_COMPLETE, result.failure_message)

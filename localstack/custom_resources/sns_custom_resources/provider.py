@@ -45,6 +45,9 @@ class CustomResourceProvider(ResourceProvider[dict[str, Any]]):
         if live is None:
             return self.create(request)
         properties = as_strings(request.desired_state)
+        if properties == live.properties:
+            # The engine asks where a resource changed whose attributes are named; CloudFormation compares the values.
+            return _finish(request, lambda _: live)
         return _finish(request, lambda conversation: lifecycle.update(conversation, live, properties))
 
     def delete(self, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:

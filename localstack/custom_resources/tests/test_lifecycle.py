@@ -127,6 +127,28 @@ class Create(StackTest):
         self.assertEqual(stack.delete(), "DELETE_COMPLETE")
         self.assertEqual(worker.request_types, ["Create", "Delete"])
 
+    def test_what_a_failed_creation_made_is_deleted_unless_it_is_retained(self) -> None:
+        for policy, deleted in (("Delete", True), ("RetainExceptOnCreate", True), ("Retain", False)):
+            for by_change_set in (False, True):
+                with self.subTest(policy=policy, by_change_set=by_change_set):
+                    worker = self.worker(
+                        lambda request: {"Status": "FAILED", "Reason": "no"}
+                        if request["LogicalResourceId"] == "Install" and request["RequestType"] == "Create"
+                        else {}
+                    )
+                    wanted = template(worker.topic)
+                    first = {"Type": "Custom::Other", "Properties": {"ServiceToken": worker.topic}}
+                    wanted["Resources"]["First"] = first | {"DeletionPolicy": policy}
+                    wanted["Resources"]["Install"]["DependsOn"] = "First"
+                    stack = Stack(localstack)
+                    if by_change_set:
+                        self.assertEqual(stack.deploy(wanted, "CREATE"), "ROLLBACK_COMPLETE")
+                    else:
+                        self.assertEqual(stack.create(wanted), "CREATE_FAILED")
+                    requests = [(r["RequestType"], r["LogicalResourceId"]) for r in worker.requests]
+                    expected = [("Create", "First"), ("Create", "Install"), ("Delete", "Install")]
+                    self.assertEqual(requests, [*expected, ("Delete", "First")] if deleted else expected)
+
     def test_a_change_set_ends_a_failed_create_as_aws_does(self) -> None:
         worker = self.worker(fails_on("Create"))
         stack = Stack(localstack)

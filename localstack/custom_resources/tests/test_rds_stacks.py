@@ -177,9 +177,18 @@ class Instances(InStacks):
     def test_a_stack_that_failed_beside_it_deletes_it(self) -> None:
         broken = {"Type": "AWS::RDS::OptionGroup", "DependsOn": "Db", "Properties": {"EngineName": "no-such"}}
         self.assertEqual(self.stack.create(self.template(Db=self.instance(), Broken=broken)), "CREATE_FAILED")
-        self.assertEqual(self.databases(), [self.database])
-        self.assertEqual(self.stack.delete(), "DELETE_COMPLETE")
         self.assertEqual(self.databases(), [])
+        self.assertEqual(self.stack.delete(), "DELETE_COMPLETE")
+
+    def test_of_a_stack_that_failed_beside_it_retain_alone_keeps_it(self) -> None:
+        broken = {"Type": "AWS::RDS::OptionGroup", "DependsOn": "Db", "Properties": {"EngineName": "no-such"}}
+        for policy, left in (("RetainExceptOnCreate", []), ("Retain", [self.database])):
+            with self.subTest(policy):
+                self.stack = Stack(self.localstack())
+                instance = self.instance() | {"DeletionPolicy": policy}
+                self.assertEqual(self.stack.create(self.template(Db=instance, Broken=broken)), "CREATE_FAILED")
+                self.assertEqual(self.databases(), left)
+                self.assertEqual(self.stack.delete(), "DELETE_COMPLETE")
 
 
 class Clusters(InStacks):

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join;
+use futures_util::future::join3;
 
 use super::scene::Scene;
 use crate::support::{Action, HttpProxy, eventually};
@@ -12,6 +12,8 @@ const ON: &str = r#"{"ExpiresInMinutes":10,"ProtectionEnabled":true}"#;
 const OFF: &str = r#"{"ProtectionEnabled":false}"#;
 /// A request that takes longer is a long one.
 const LONG: Duration = Duration::from_secs(30);
+/// How long the agent may take.
+const SLOW: Duration = Duration::from_secs(4);
 
 async fn asked(agent: &HttpProxy, body: &str) {
     eventually("what the agent is asked", async || {
@@ -25,7 +27,8 @@ async fn asked(agent: &HttpProxy, body: &str) {
 async fn a_task_is_protected_once_a_request_takes_long_and_as_long_as_it_does() {
     let scene = Scene::new().await;
     let agent = HttpProxy::start().await;
-    agent.decide(|_| Action::Answer(200, "{}".to_owned()));
+    // It calls ECS first, which takes up to 4 s.
+    agent.decide(|_| Action::AnswerAfter(SLOW, 200, "{}".to_owned()));
     let endpoint = agent.endpoint();
     let _worker = scene.start(&[("ECS_AGENT_URI", &endpoint)]);
     let requests = scene.creates(2);
@@ -70,6 +73,12 @@ async fn an_agent_that_refuses_or_says_nothing_keeps_no_request_waiting() {
         Action::Answer(400, "{}".to_owned()),
         "ECS refuses to change the task's protection",
     );
+    // Where ECS refuses, the agent answers 200 and says so in the body.
+    let failure = r#"{"failure":{"Arn":"arn:aws:ecs:a:1:task/b/c","Reason":"DEPLOYMENT_BLOCKED"}}"#;
+    let failing = unprotected(
+        Action::Answer(200, failure.to_owned()),
+        "DEPLOYMENT_BLOCKED",
+    );
     let silent = unprotected(Action::Hang, "no answer from the ECS agent in time");
-    join(refusing, silent).await;
+    join3(refusing, failing, silent).await;
 }

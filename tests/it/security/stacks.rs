@@ -144,3 +144,35 @@ async fn a_stack_of_an_account_whose_role_cannot_be_assumed_is_refused() {
     );
     assert!(world.database.extensions().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_stack_of_another_account_is_verified_with_a_role_there() {
+    let world = World::new().await;
+    let proxy = HttpProxy::start().await;
+    let endpoint = proxy.endpoint();
+    let settings = [
+        ("WORKER_VERIFY_STACKS", "enforce"),
+        ("AWS_ENDPOINT_URL_STS", endpoint.as_str()),
+    ];
+    let _worker = Worker::start(&world, &settings);
+    let stack = world.stack_of_another_account("theirs");
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    // The bucket of responses is the first account's, as those of the other tests are.
+    world.create_request(properties.clone()).await;
+    let created = stack.create(&properties, &["Changes"]).await;
+    assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
+    assert!(stack.id().await.contains(":111111111111:stack/"));
+    let assumed = proxy.count("role%2Fextension-worker-verify");
+    assert!(assumed > 0);
+    assert!(world.database.extensions().await.contains_key("hstore"));
+
+    // The role shows that the operation is over.
+    let id = stack.id().await;
+    let forged = json!({"DBSecret": world.secret, "Extensions": ["citext"]});
+    let forged = world.request_of(&id, "Extensions", forged).await;
+    world.publish(&forged).await;
+    assert_eq!(stack.delete().await, "DELETE_COMPLETE");
+    assert!(world.database.extensions().await.is_empty());
+    // Its credentials serve for the next requests.
+    assert_eq!(proxy.count("role%2Fextension-worker-verify"), assumed);
+}

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use extension_worker::process::tls;
 use http_body_util::{BodyExt, Full};
@@ -23,6 +24,8 @@ pub(crate) enum Action {
     ForwardWith(String),
     /// A status, and a body.
     Answer(u16, String),
+    /// The same after a while.
+    AnswerAfter(Duration, u16, String),
     /// It is taken, and never answered.
     Hang,
     /// The connection ends.
@@ -106,6 +109,13 @@ impl HttpProxy {
     }
 }
 
+fn answer(status: u16, body: String) -> Response<Full<Bytes>> {
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1");
+    response.body(Full::from(body)).unwrap()
+}
+
 async fn serve(
     request: Request<Incoming>,
     shared: Arc<Shared>,
@@ -130,12 +140,11 @@ async fn serve(
             head.headers.remove("content-length");
             body = Bytes::from(other);
         }
-        Action::Answer(status, body) => {
-            let response = Response::builder()
-                .status(status)
-                .header("content-type", "application/x-amz-json-1.1");
-            return Ok(response.body(Full::from(body)).unwrap());
+        Action::AnswerAfter(pause, status, body) => {
+            tokio::time::sleep(pause).await;
+            return Ok(answer(status, body));
         }
+        Action::Answer(status, body) => return Ok(answer(status, body)),
         Action::Hang => {
             let never: Infallible = std::future::pending().await;
             match never {}
@@ -148,14 +157,14 @@ async fn serve(
         .request(head.method, url)
         .headers(head.headers)
         .body(body);
-    let answer = asked.send().await.map_err(io::Error::other)?;
-    let mut response = Response::builder().status(answer.status());
-    for (name, value) in answer.headers() {
+    let forwarded = asked.send().await.map_err(io::Error::other)?;
+    let mut response = Response::builder().status(forwarded.status());
+    for (name, value) in forwarded.headers() {
         // The body's form is this connection's own.
         if !["content-length", "transfer-encoding", "connection"].contains(&name.as_str()) {
             response = response.header(name, value);
         }
     }
-    let body = answer.bytes().await.map_err(io::Error::other)?;
+    let body = forwarded.bytes().await.map_err(io::Error::other)?;
     Ok(response.body(Full::new(body)).unwrap())
 }

@@ -10,6 +10,7 @@ mod gate;
 mod hostile_server;
 mod http_proxy;
 mod in_process;
+mod platform;
 mod pooler;
 mod postgres;
 mod private_server;
@@ -33,6 +34,7 @@ pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
     Answers, Asked, Put, delivery, handler, handler_settings, handler_with, pools, secret,
 };
+pub(crate) use platform::{DATABASE, Network, Platform, WORKER};
 pub(crate) use pooler::{Pooler, Pooling};
 pub(crate) use postgres::{Database, Fixture, LOCK, connect, connect_as};
 pub(crate) use private_server::{Mode, PrivateServer};

@@ -112,7 +112,8 @@ impl TemplateStack {
         self.describe(&self.name).await.stack_id.unwrap()
     }
 
-    async fn submit_create(&self, template: &str, parameters: &[(&str, &str)]) {
+    /// Creates the stack and does not wait.
+    pub(crate) async fn submit_create(&self, template: &str, parameters: &[(&str, &str)]) {
         self.cloudformation
             .create_stack()
             .stack_name(&self.name)

@@ -18,6 +18,9 @@ use super::{Database, Stack, TemplateStack, eventually, variable};
 /// Where CloudFormation keeps answers, in the region of the tests.
 pub(crate) const RESPONSE_BUCKET: &str = "cloudformation-custom-resource-response-useast1";
 
+/// An account beside that of the worker.
+pub(crate) const ANOTHER_ACCOUNT: &str = "111111111111";
+
 /// One test's own surroundings.
 pub(crate) struct World {
     pub(super) aws: Aws,
@@ -176,6 +179,17 @@ impl World {
     /// A stack that does not exist yet.
     pub(crate) fn stack(&self, name: &str) -> Stack {
         Stack::new(self.template_stack(name), &self.topic_arn)
+    }
+
+    /// A stack of another account, whose resource names the topic of this one.
+    pub(crate) fn stack_of_another_account(&self, name: &str) -> Stack {
+        let config = self.aws.cloudformation.config().to_builder();
+        // LocalStack's account is the access key.
+        let theirs = Credentials::new(ANOTHER_ACCOUNT, "theirs", None, None, "another account");
+        let config = config.credentials_provider(theirs).build();
+        let client = aws_sdk_cloudformation::Client::from_conf(config);
+        let stack = TemplateStack::new(client, &format!("{}-{name}", self.name));
+        Stack::new(stack, &self.topic_arn)
     }
 
     /// The same, of whatever template.
@@ -506,7 +520,30 @@ impl World {
         )
     }
 
-    async fn depth(&self, url: &str) -> u32 {
+    /// Moves what is in a dead-letter queue to another queue, or to the queues it came from; named by their ARNs.
+    pub(crate) async fn redrive(&self, dead_letter_queue: &str, destination: Option<&str>) {
+        let task = self.aws.sqs.start_message_move_task();
+        let task = task.source_arn(dead_letter_queue);
+        let task = task.set_destination_arn(destination.map(str::to_owned));
+        task.send().await.unwrap();
+    }
+
+    /// Takes a queue away.
+    pub(crate) async fn delete_queue(&self, url: &str) {
+        let deleted = self.aws.sqs.delete_queue().queue_url(url).send().await;
+        deleted.unwrap();
+    }
+
+    /// How the last redrive stands.
+    pub(crate) async fn redrive_status(&self, dead_letter_queue: &str) -> String {
+        let tasks = self.aws.sqs.list_message_move_tasks();
+        let tasks = tasks.source_arn(dead_letter_queue).send().await.unwrap();
+        let last = tasks.results.unwrap_or_default().into_iter().next();
+        last.and_then(|task| task.status).unwrap_or_default()
+    }
+
+    /// Messages in a queue, hidden ones too.
+    pub(crate) async fn depth(&self, url: &str) -> u32 {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,

@@ -254,3 +254,36 @@ fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
     }
     assert_eq!(unknown, [""; 0], "these are no settings");
 }
+
+#[test]
+fn each_variable_of_the_template_is_a_setting_and_each_flag_overrides_one() {
+    let template = include_str!("../../../templates/worker.yaml");
+    let command = CommandLine::command();
+    let run = command.find_subcommand("run").unwrap();
+    let known: Vec<&str> = run
+        .get_arguments()
+        .chain(command.get_arguments())
+        .filter_map(|argument| argument.get_env()?.to_str())
+        .collect();
+    let variables: Vec<&str> = template
+        .split("- {Name: ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(", Value: "))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("WORKER_"))
+        .collect();
+    assert!(variables.len() > 15, "{variables:?}");
+    for variable in &variables {
+        assert!(known.contains(variable), "{variable}");
+    }
+    // What no parameter sets is a flag in ExtraArguments, of the form --flag=value.
+    let arguments = "extension-worker run --queue-url=http://127.0.0.1:4566/000000000000/q --connections=400 \
+                     --connections-per-database=2 --ssl-root-cert=/etc/ssl/certs/other.pem";
+    let read = CommandLine::try_read_from(arguments.split_whitespace()).unwrap();
+    let Command::Run(settings) = read.command else {
+        panic!("run was asked for");
+    };
+    assert_eq!(settings.connections, 400);
+    let file = settings.ssl.ssl_root_cert.as_deref();
+    assert_eq!(file, Some("/etc/ssl/certs/other.pem"));
+}

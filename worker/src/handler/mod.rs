@@ -22,7 +22,8 @@ use crate::process::failpoint;
 use crate::process::retry::{POLICY, Retry, full_jitter, instant};
 use crate::request::text::printable;
 use crate::request::{
-    Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl, Timing,
+    Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl,
+    ResponseUrlError, Timing,
 };
 use crate::response::{Response, Verdict, unchanged_id};
 use crate::resync::{Resync, ResyncOutcome, is_of_resync};
@@ -155,7 +156,16 @@ impl Handler {
         }
         let (header, url) = match self.read_header(&envelope) {
             Ok(answerable) => answerable,
-            Err(unanswerable) => return dead_letter(&unanswerable),
+            Err(unanswerable) => {
+                // Forged, or a form of host that CloudFormation did not use before: then stacks would hang.
+                if matches!(
+                    unanswerable,
+                    HeaderError::Url(ResponseUrlError::Host { .. })
+                ) {
+                    self.metrics.refused_response_hosts.inc();
+                }
+                return dead_letter(&unanswerable);
+            }
         };
         record_all!(
             Span::current(),

@@ -99,6 +99,8 @@ instruments! {
     stale_requests: Counter = "StaleRequests", Count;
     /// Receives of requests that CloudFormation did not confirm, or could not be asked about.
     unverified_requests: Counter = "UnverifiedRequests", Count;
+    /// Requests whose ResponseURL names a host that is not CloudFormation's for the stack's region; they are not answered.
+    refused_response_hosts: Counter = "RefusedResponseHosts", Count;
     /// Messages that were put in the dead-letter queue.
     dead_letters: Counter = "DeadLetters", Count;
     /// Calls of SQS, by operation; the SDK's own retries are not counted.

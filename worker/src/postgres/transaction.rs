@@ -1,6 +1,7 @@
 //! How a transaction begins: as the session's own role and with fixed settings, whatever the owner of the database has set
 //! for it. All of it is LOCAL, so that nothing stays behind in a session that a pooler hands to its next client.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -139,15 +140,20 @@ pub(super) struct SessionStart {
 }
 
 /// Whether a session has the worker's prepared statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 enum Preparation {
     /// It cannot keep any: a pooler may give each transaction another session.
     #[default]
     Impossible,
-    /// Not yet; or what ran in it since may have put others in their place.
-    Missing,
-    Done,
+    /// The next transaction prepares none: it is the session's first and may be its last, or what ran in the session since may
+    /// have put others in their place.
+    Later,
+    /// Those with these names are prepared.
+    Begun(BTreeSet<&'static str>),
 }
+
+/// The name of the query that begins a transaction.
+const BEGIN: &str = "begin";
 
 const LOOK: Query<'static> = Query {
     name: "look",
@@ -194,21 +200,26 @@ impl SessionStart {
     /// between where it is not.
     pub(super) fn note_connected_to(&mut self, pid: i32) {
         if pid == self.backend_pid {
-            self.preparation = Preparation::Missing;
+            self.preparation = Preparation::Later;
         }
     }
 
     /// Others' code may have run in the session: prepared statements are not the worker's own any more.
     pub(super) fn distrust_prepared(&mut self) {
-        if self.preparation == Preparation::Done {
-            self.preparation = Preparation::Missing;
+        if let Preparation::Begun(_) = self.preparation {
+            self.preparation = Preparation::Later;
         }
     }
 
-    /// Notes that what [`Self::begin`] and [`Self::look`] prepare is prepared.
-    pub(super) fn note_prepared(&mut self) {
-        if self.preparation == Preparation::Missing {
-            self.preparation = Preparation::Done;
+    /// Notes that [`Self::begin`] succeeded, and [`Self::look`], which ran the queries with these names.
+    pub(super) fn note_prepared(&mut self, names: &[&'static str]) {
+        match &mut self.preparation {
+            Preparation::Impossible => {}
+            Preparation::Later => self.preparation = Preparation::Begun(BTreeSet::new()),
+            Preparation::Begun(prepared) => {
+                prepared.insert(BEGIN);
+                prepared.extend(names);
+            }
         }
     }
 
@@ -227,25 +238,19 @@ impl SessionStart {
         );
         let settings = self.settings();
         let query = Query {
-            name: "begin",
+            name: BEGIN,
             parameters: 2,
             sql: &settings,
         };
         let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
         let [statement, lock] =
             [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
-        let arguments = [statement.as_str(), lock.as_str()];
-        match self.preparation {
-            Preparation::Impossible => sql.push_str(&query.plain(&arguments)),
-            Preparation::Missing => {
-                sql.push_str(&format!(
-                    "{FORGET}{}; {}",
-                    query.prepare(),
-                    query.execute(&arguments)
-                ));
-            }
-            Preparation::Done => sql.push_str(&query.execute(&arguments)),
+        if let Preparation::Begun(names) = &self.preparation
+            && names.is_empty()
+        {
+            sql.push_str(FORGET);
         }
+        sql.push_str(&self.run_and_prepare(query, &[&statement, &lock]));
         if let Some(libraries) = library_settings::set_back(&self.of_libraries) {
             sql.push_str(&format!("; {libraries}"));
         }
@@ -280,34 +285,35 @@ impl SessionStart {
     /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
     /// the database; and reads in the ledger, where one is expected. Each of the three answers with a row.
     ///
-    /// `schemas` are the names of the schemas to look for, as JSON.
-    pub(super) fn look(&self, schemas: &str, read: Option<[&str; 3]>) -> String {
+    /// `schemas` are the names of the schemas to look for, as JSON. Returns the names of the queries too.
+    pub(super) fn look(
+        &self,
+        schemas: &str,
+        read: Option<[&str; 3]>,
+    ) -> (String, Vec<&'static str>) {
         let mut sql = String::new();
-        if self.preparation == Preparation::Missing {
-            for query in [LOOK, READ, UNCHANGED] {
-                // What READ reads is not there in a database without a ledger.
-                if query.name != READ.name || self.has_ledger {
-                    sql.push_str(&format!("{}; ", query.prepare()));
-                }
-            }
-        }
         if self.has_ledger && !self.in_recovery {
             sql.push_str(&format!("{}; ", ledger::LOCK));
         }
-        sql.push_str(&format!(
-            "{}; {}",
-            self.check_once_more(true),
-            self.run(LOOK, &[schemas], true)
-        ));
+        let mut names = vec![LOOK.name];
+        let check = if let Some(mark) = &self.mark {
+            names.push(UNCHANGED.name);
+            self.run_and_prepare(UNCHANGED, &[mark])
+        } else {
+            self.check_once_more()
+        };
+        let look = self.run_and_prepare(LOOK, &[schemas]);
+        sql.push_str(&format!("{check}; {look}"));
         if let Some(arguments) = read.filter(|_| self.has_ledger) {
-            sql.push_str(&format!("; {}", self.run(READ, &arguments, true)));
+            names.push(READ.name);
+            sql.push_str(&format!("; {}", self.run_and_prepare(READ, &arguments)));
         }
-        sql
+        (sql, names)
     }
 
     /// Looks again, behind what a plan did.
     pub(super) fn look_again(&self, schemas: &str) -> String {
-        format!("{PIN}; {}", self.run(LOOK, &[schemas], false))
+        format!("{PIN}; {}", self.run(LOOK, &[schemas]))
     }
 
     /// Has the server decide whether the ledger may be used: all of it, one row.
@@ -316,19 +322,29 @@ impl SessionStart {
     }
 
     /// The same, where it was decided before: whether that still holds. One row, or none.
-    pub(super) fn check_once_more(&self, is_preparing: bool) -> String {
+    pub(super) fn check_once_more(&self) -> String {
         match &self.mark {
-            Some(mark) => self.run(UNCHANGED, &[mark], is_preparing),
+            Some(mark) => self.run(UNCHANGED, &[mark]),
             None if !self.has_schema => ledger::ABSENT.to_owned(),
             None => self.check(),
         }
     }
 
-    fn run(&self, query: Query<'static>, arguments: &[&str], is_preparing: bool) -> String {
-        match self.preparation {
-            Preparation::Done => query.execute(arguments),
-            Preparation::Missing if is_preparing => query.execute(arguments),
-            Preparation::Missing | Preparation::Impossible => query.plain(arguments),
+    /// Runs a query, prepared where it is.
+    fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
+        match &self.preparation {
+            Preparation::Begun(names) if names.contains(query.name) => query.execute(arguments),
+            _ => query.plain(arguments),
+        }
+    }
+
+    /// The same at the beginning of a transaction, where others' code has not run yet.
+    fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
+        match &self.preparation {
+            Preparation::Begun(names) if !names.contains(query.name) => {
+                format!("{}; {}", query.prepare(), query.execute(arguments))
+            }
+            _ => self.run(query, arguments),
         }
     }
 

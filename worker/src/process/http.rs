@@ -63,11 +63,16 @@ impl Http {
         Ok(response.status().as_u16())
     }
 
-    /// Puts a JSON document; the status.
+    /// Puts a JSON document; the status, and a body of up to `max_bytes`.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn put_json(&self, url: &Url, document: &Value) -> Result<u16, HttpError> {
+    pub async fn put_json(
+        &self,
+        url: &Url,
+        document: &Value,
+        max_bytes: usize,
+    ) -> Result<(u16, Vec<u8>), HttpError> {
         let response = self
             .client
             .put(url.clone())
@@ -76,7 +81,8 @@ impl Http {
             .send()
             .await
             .map_err(|error| HttpError::NoAnswer(cause(error)))?;
-        Ok(response.status().as_u16())
+        let status = response.status().as_u16();
+        Ok((status, body(response, max_bytes).await?))
     }
 
     /// Gets a body of up to `max_bytes`; the status with it.
@@ -84,22 +90,30 @@ impl Http {
     /// # Errors
     /// [`HttpError`].
     pub async fn get(&self, url: &Url, max_bytes: usize) -> Result<(u16, Vec<u8>), HttpError> {
-        let no_answer = |error| HttpError::NoAnswer(cause(error));
-        let mut response = self
+        let response = self
             .client
             .get(url.clone())
             .send()
             .await
-            .map_err(no_answer)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-            if body.len() + chunk.len() > max_bytes {
-                return Err(HttpError::TooLong(max_bytes));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((response.status().as_u16(), body))
+            .map_err(|error| HttpError::NoAnswer(cause(error)))?;
+        let status = response.status().as_u16();
+        Ok((status, body(response, max_bytes).await?))
     }
+}
+
+async fn body(mut response: reqwest::Response, max_bytes: usize) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| HttpError::NoAnswer(cause(error)))?
+    {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(HttpError::TooLong(max_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// reqwest prints the URL of a failed call, and with it a signature: it is taken out.

@@ -67,6 +67,10 @@ pub struct ResourceProperties {
     /// DBPort, DBName or Databases.
     #[serde(default)]
     pub dry_run: Flag<false>,
+    /// Any value; the worker does not use it. CloudFormation sends an Update only if a property changed: with `Trigger:
+    /// !Ref EngineVersion` it sends one after an upgrade of the engine, and `default` follows.
+    #[serde(default)]
+    pub trigger: Option<Value>,
 }
 
 /// One element of Extensions.

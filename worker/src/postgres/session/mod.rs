@@ -152,7 +152,8 @@ impl Session {
             let start = &self.connection()?.start;
             // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
             let begin = start.begin(statement_timeout);
-            let look = format!("{IN_TRANSACTION}; {}", start.look(&schemas, read));
+            let (look, names) = start.look(&schemas, read);
+            let look = format!("{IN_TRANSACTION}; {look}");
             let client = self.client()?;
             let read_at = Instant::now();
             let looked = promptly(async {
@@ -189,8 +190,8 @@ impl Session {
                         if let Some(mark) = mark.filter(|_| start.has_ledger()) {
                             start.note_mark(mark);
                         }
-                        start.note_prepared();
                         let ledger = next()?.map(ledger::document).transpose()?;
+                        start.note_prepared(&names);
                         if let Some(offered) = offered {
                             self.keep_offer(parts, offered, read_at).await?;
                         }

@@ -132,17 +132,34 @@ fn no_secret_is_quoted_whatever_property_holds_it() {
         "`hunter2`, expected `hunter2",
     ] {
         for properties in every_property(&json!(secret)) {
-            // What is taken is a text that nothing is done with: the topic, the timeout.
+            // What is taken is a text that is not used: the topic, the timeout, the trigger.
             let Err(fault) = Properties::parse(&properties) else {
                 let at = |name: &str| properties[name].to_string().contains("hunter2");
                 assert!(
-                    at("ServiceToken") || at("ServiceTimeout") || secret.starts_with('`'),
+                    at("ServiceToken")
+                        || at("ServiceTimeout")
+                        || at("Trigger")
+                        || secret.starts_with('`'),
                     "{properties}"
                 );
                 continue;
             };
             assert!(!fault.to_string().contains("hunter2"), "{fault}");
         }
+    }
+}
+
+#[test]
+fn a_trigger_of_any_value_is_taken_and_not_used() {
+    let without = Properties::parse(&json!({"DBSecret": "s", "Extensions": ["hstore"]})).unwrap();
+    for trigger in [
+        json!("16.4"),
+        json!(17),
+        json!({"Engine": ["17", ""]}),
+        json!(null),
+    ] {
+        let properties = json!({"DBSecret": "s", "Extensions": ["hstore"], "Trigger": trigger});
+        assert_eq!(Properties::parse(&properties).unwrap(), without);
     }
 }
 

@@ -172,7 +172,8 @@ impl fmt::Display for ResponseUrl {
     }
 }
 
-/// `B.s3.us-east-1…` has three spellings, of which the first is us-east-1's alone.
+/// A bucket's endpoint has four spellings, of which the one without the region is us-east-1's alone. CloudFormation has
+/// used three; the dual-stack endpoint leads to the same bucket.
 fn check_host(url: &Url, header: &RequestHeader) -> Result<(), ResponseUrlError> {
     let stack = &header.stack_id;
     let region = &stack.region;
@@ -189,6 +190,7 @@ fn check_host(url: &Url, header: &RequestHeader) -> Result<(), ResponseUrlError>
     let found = url.host_str().unwrap_or_default();
     let is_right = found == regional
         || found == format!("{bucket}.s3-{region}.{domain}")
+        || found == format!("{bucket}.s3.dualstack.{region}.{domain}")
         || region == "us-east-1" && found == format!("{bucket}.s3.{domain}");
     if is_right {
         return Ok(());

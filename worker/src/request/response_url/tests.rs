@@ -61,6 +61,21 @@ fn cloudformations_own_urls_are_called() {
             "cn-north-1",
             "cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn",
         ),
+        (
+            "aws",
+            "us-east-1",
+            "cloudformation-custom-resource-response-useast1.s3.dualstack.us-east-1.amazonaws.com",
+        ),
+        (
+            "aws-us-gov",
+            "us-gov-east-1",
+            "cloudformation-custom-resource-response-usgoveast1.s3.dualstack.us-gov-east-1.amazonaws.com",
+        ),
+        (
+            "aws-cn",
+            "cn-north-1",
+            "cloudformation-custom-resource-response-cnnorth1.s3.dualstack.cn-north-1.amazonaws.com.cn",
+        ),
     ] {
         for query in [SIGNED, "?AWSAccessKeyId=A&Expires=1772373600&Signature=s"] {
             let url = format!("https://{host}/{}{query}", key(partition, region));
@@ -108,7 +123,10 @@ fn hostile_urls_are_not_called() {
             format!("s3.{region}.{domain}/{bucket}"),
             format!("{bucket}.s3-accelerate.{domain}"),
             format!("{bucket}.s3-website-{region}.{domain}"),
-            format!("{bucket}.s3.dualstack.{region}.{domain}"),
+            format!("{bucket}.s3.dualstack.{other}.{domain}"),
+            format!("{others_bucket}.s3.dualstack.{region}.{domain}"),
+            format!("{bucket}.s3.dualstack.{domain}"),
+            format!("{bucket}.s3-dualstack.{region}.{domain}"),
             format!("{bucket}.s3-external-1.{domain}"),
             // Another region's bucket, endpoint or both; another partition's domain.
             format!("{others_bucket}.s3.{region}.{domain}"),
