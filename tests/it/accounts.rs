@@ -17,7 +17,7 @@ async fn a_secret_of_another_account_is_read_by_its_arn() {
 }
 
 #[tokio::test]
-async fn a_secret_of_another_account_with_the_default_key_is_told_to_be_out_of_reach() {
+async fn a_secret_of_another_account_with_the_default_key_is_reported_as_out_of_reach() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let arn = world.secret_of_another_account(None).await;

@@ -228,7 +228,7 @@ async fn hostile_names_run_no_sql() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_be_answered_about_goes_to_the_dead_letter_queue() {
+async fn what_cannot_be_answered_goes_to_the_dead_letter_queue() {
     let world = World::new().await;
     let settings = [
         ("WORKER_ACCOUNTS", "000000000000,123456789012"),
@@ -324,7 +324,7 @@ async fn an_installed_extension_is_answered_with_the_versions_that_it_can_go_to(
 }
 
 #[tokio::test]
-async fn what_a_database_sets_for_its_sessions_leads_nobody_astray() {
+async fn settings_of_a_database_for_its_sessions_mislead_no_statement() {
     let world = World::new().await;
     let name = &world.database.name;
     let trap = format!(
@@ -349,7 +349,7 @@ async fn what_a_database_sets_for_its_sessions_leads_nobody_astray() {
 }
 
 #[tokio::test]
-async fn a_way_to_authenticate_that_does_not_fit_is_told() {
+async fn a_way_to_authenticate_that_does_not_fit_is_reported() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let no_password = format!("{}-iam", world.name);

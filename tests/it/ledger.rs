@@ -127,7 +127,7 @@ async fn an_older_ledger_is_brought_to_the_newest(from_1: &str) {
 }
 
 #[tokio::test]
-async fn a_schema_that_somebody_else_laid_out_is_not_trusted() {
+async fn a_schema_that_another_role_laid_out_is_not_trusted() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let role = format!("{}_stranger", world.name);

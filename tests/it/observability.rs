@@ -47,7 +47,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn prometheus_and_cloudwatch_are_told_the_same() {
+async fn prometheus_and_cloudwatch_get_the_same() {
     let world = World::new().await;
     let address = free_address();
     let mut worker = Worker::start(
@@ -185,7 +185,7 @@ async fn a_worker_is_ready_while_it_takes_messages() {
 }
 
 #[tokio::test]
-async fn every_line_of_a_message_tells_its_id_and_its_trace() {
+async fn every_line_of_a_message_has_its_id_and_its_trace() {
     let world = World::new().await;
     let mut worker = Worker::start(&world, &[("RUST_LOG", "info")]);
     let request = world
@@ -248,7 +248,7 @@ async fn every_line_of_a_message_tells_its_id_and_its_trace() {
 }
 
 #[tokio::test]
-async fn nobody_who_reads_the_metrics_is_no_trouble() {
+async fn metrics_without_a_reader_block_nothing() {
     let settings = [("WORKER_METRICS_SECONDS", "1")];
     let hstore = |world: &World| json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
 

@@ -37,7 +37,7 @@ async fn what_another_stack_declares_stays_until_that_is_deleted_too() {
 }
 
 #[tokio::test]
-async fn what_is_in_use_stays_unless_told_otherwise() {
+async fn what_is_in_use_stays_unless_declared_otherwise() {
     let world = World::new().await;
     let worker = Worker::start(&world, CASCADING);
     let stack = world.stack("app");

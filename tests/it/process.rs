@@ -69,7 +69,7 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
 }
 
 #[tokio::test]
-async fn the_log_tells_the_story_and_no_secrets() {
+async fn the_log_has_each_step_and_no_secrets() {
     let world = World::new().await;
     let worker = Worker::start(&world, &[("RUST_LOG", "debug")]);
     let stack = world.stack("app");

@@ -114,7 +114,7 @@ fn earlier(url: &str, minutes: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_is_told_before_cloudformation_gives_up() {
+async fn a_server_that_is_down_is_reported_before_cloudformation_gives_up() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let down = world.secret_with(&json!({"port": 1})).await;

@@ -28,7 +28,7 @@ async fn stacks_that_want_the_same_at_the_same_time_all_get_it() {
 
 /// Eight sessions that know nothing of the worker's lock create, update and drop what it manages, all the time.
 #[tokio::test]
-async fn nobody_fails_for_a_race_with_sessions_that_do_not_take_the_lock() {
+async fn no_request_fails_for_a_race_with_sessions_that_do_not_take_the_lock() {
     const REQUESTS: usize = 25;
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);

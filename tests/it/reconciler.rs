@@ -144,7 +144,7 @@ async fn version_and_schema_change_in_one_request_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_schema_that_an_extension_does_not_leave_is_told() {
+async fn a_schema_that_an_extension_does_not_leave_is_reported() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let own = format!("{}_own", world.name);
@@ -310,7 +310,8 @@ async fn several_databases_are_each_as_declared_and_no_other_is_touched() {
 }
 
 #[tokio::test]
-async fn a_failure_in_one_database_tells_what_was_done_in_the_others_and_the_rollback_undoes_it() {
+async fn a_failure_in_one_database_reports_the_changes_in_the_others_and_the_rollback_undoes_them()
+{
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let broken = Database::create(&format!("{}_broken", world.name)).await;
@@ -363,7 +364,7 @@ async fn a_star_stands_for_every_database_of_the_server() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told_apart() {
+async fn a_replica_is_recognised() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let server = PrivateServer::start(&world, Mode::Replica).await;
@@ -384,7 +385,7 @@ async fn a_replica_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_role_of_no_rank_is_told_what_it_may_not_do() {
+async fn a_role_without_rights_gets_a_reason_that_names_what_it_lacks() {
     let world = World::new().await;
     let mut worker = Worker::start(&world, &[]);
     let role = format!("{}_role", world.name);

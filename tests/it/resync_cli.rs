@@ -236,7 +236,7 @@ async fn the_worst_state_is_the_exit_code() {
 }
 
 #[tokio::test]
-async fn when_time_is_up_it_tells_what_is_there_and_what_is_missing() {
+async fn when_time_is_up_it_prints_what_is_there_and_what_is_missing() {
     let world = World::new().await;
     let results = Results::new(&world).await;
     let command = Waiting::start(&world, &results, &["--timeout-seconds", "3"]).await;

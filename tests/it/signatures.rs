@@ -172,7 +172,7 @@ async fn a_warning_is_a_warning() {
 }
 
 #[tokio::test]
-async fn unless_told_to_the_worker_looks_at_no_signature() {
+async fn by_default_no_signature_is_checked() {
     let world = World::new().await;
     let request = hstore(&world).await;
     let mut envelope = signed(&world, &request).await;

@@ -26,7 +26,7 @@ fn every_state_that_this_server_knows_has_a_decision() {
 }
 
 #[tokio::test]
-async fn what_postgresql_says_is_told_apart() {
+async fn refusals_of_postgresql_are_distinguished() {
     let world = World::new().await;
     let client = connect(&world.database.name).await;
     client

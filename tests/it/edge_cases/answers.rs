@@ -13,7 +13,7 @@ use crate::support::{
 
 // 15
 #[tokio::test]
-async fn a_request_that_comes_twice_is_answered_byte_for_byte_by_whoever_gets_it() {
+async fn a_request_that_comes_twice_is_answered_byte_for_byte_by_any_worker() {
     let mut case = Case::new().await;
     let other = Database::create(&format!("{}_b", case.database.name)).await;
     let alone = case.declare(&json!(["hstore"]));

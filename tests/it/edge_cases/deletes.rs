@@ -142,7 +142,7 @@ async fn a_delete_drops_nothing_on_the_server_that_its_secret_leads_to_now() {
 
 // 14
 #[tokio::test]
-async fn a_delete_is_not_held_up_by_properties_that_nobody_can_use() {
+async fn a_delete_is_not_blocked_by_invalid_properties() {
     let mut case = Case::new().await;
     for properties in [
         json!({"Old": "format"}),

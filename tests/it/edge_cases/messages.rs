@@ -52,7 +52,7 @@ async fn a_request_that_cannot_be_understood_is_answered_where_it_says_where() {
 
 // 23
 #[tokio::test]
-async fn a_request_that_nobody_may_be_answered_about_is_a_dead_letter_and_touches_nothing() {
+async fn a_request_that_may_not_be_answered_is_a_dead_letter_and_touches_nothing() {
     let mut case = Case::new().await;
     let settings = HandlerSettings {
         topics: vec!["arn:aws:sns:us-east-1:123456789012:extension-worker".to_owned()],

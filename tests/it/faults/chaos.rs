@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(1200);
 
 // 37
 #[tokio::test]
-async fn every_request_is_answered_in_one_way_and_carried_out_once_whoever_is_killed() {
+async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker_is_killed() {
     #[allow(
         clippy::disallowed_methods,
         reason = "how long a test runs is told by make"

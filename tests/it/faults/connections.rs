@@ -124,7 +124,7 @@ async fn there_are_never_more_connections_than_that() {
 }
 
 #[tokio::test]
-async fn who_finds_all_connections_in_use_waits_and_is_told_in_time() {
+async fn a_request_that_finds_all_connections_in_use_waits_and_is_answered_in_time() {
     let world = World::new().await;
     let targets = targets(&world, 3).await;
     let pools = pools(2, 2);

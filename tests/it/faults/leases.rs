@@ -112,7 +112,7 @@ async fn work_on_a_message_that_is_no_longer_the_workers_is_cancelled() {
 
 // 8
 #[tokio::test]
-async fn work_on_a_message_whose_lease_nobody_extends_is_cancelled_in_time() {
+async fn work_on_a_message_whose_lease_is_not_extended_is_cancelled_in_time() {
     gives_up(&Action::Hang).await;
 }
 

@@ -108,7 +108,7 @@ async fn a_server_that_falls_silent_in_mid_session_is_given_up_in_time_and_found
 
 // 27
 #[tokio::test]
-async fn a_failover_to_a_replica_is_told_and_changes_nothing() {
+async fn a_failover_to_a_replica_is_reported_and_changes_nothing() {
     let world = World::new().await;
     let worker = Worker::start(&world, &[]);
     let mut server =
@@ -167,7 +167,7 @@ async fn a_server_that_is_full_is_tried_again_until_it_is_not() {
 
 // 29
 #[tokio::test]
-async fn a_lock_that_somebody_else_holds_is_waited_for_and_told() {
+async fn a_lock_of_another_session_is_waited_for_and_reported() {
     let world = World::new().await;
     let worker = Worker::start(&world, &[]);
     let lock = world.database.lock().await;

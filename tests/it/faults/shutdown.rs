@@ -40,7 +40,7 @@ async fn what_a_worker_has_in_hand_is_finished_and_what_it_has_not_is_anothers()
 
 // 19
 #[tokio::test]
-async fn what_a_worker_drops_that_is_told_to_stop_twice_is_done_by_another() {
+async fn what_a_worker_drops_on_a_second_signal_is_done_by_another() {
     let scene = Scene::new().await;
     let extension = slow(&scene.world, 60);
     let requests = [scene.create(&extension.name)];

@@ -109,7 +109,7 @@ async fn a_version_that_the_catalogue_does_not_know_is_gone_to_where_postgresql_
 }
 
 #[tokio::test]
-async fn a_broken_control_file_that_nobody_asked_for_fails_no_request() {
+async fn a_broken_control_file_of_another_extension_fails_no_request() {
     let world = World::new().await;
     // As for a directory of that name, which PostgreSQL has no state of its own for.
     let broken = "RAISE EXCEPTION 'input in flex scanner failed at file \"/x/odd.control\" line 1' \

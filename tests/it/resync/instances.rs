@@ -208,7 +208,7 @@ async fn a_permission_that_lacks_is_named() {
 }
 
 #[tokio::test]
-async fn a_tag_that_nothing_has_is_told() {
+async fn a_tag_that_nothing_has_is_reported() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);

@@ -106,7 +106,7 @@ async fn a_repair_is_done_once_however_often_its_message_comes() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_had_is_told_and_the_rest_is_repaired() {
+async fn what_cannot_be_installed_is_reported_and_the_rest_is_repaired() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);
@@ -214,7 +214,7 @@ async fn a_baseline_is_owned_by_its_name_and_holds_from_then_on() {
 }
 
 #[tokio::test]
-async fn what_two_declare_differently_is_not_told_to_be_repaired() {
+async fn what_two_declare_differently_is_not_reported_as_repaired() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);
@@ -232,7 +232,7 @@ async fn what_two_declare_differently_is_not_told_to_be_repaired() {
 }
 
 #[tokio::test]
-async fn two_that_want_an_extension_elsewhere_are_told() {
+async fn two_that_declare_an_extension_in_different_schemas_are_reported() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);

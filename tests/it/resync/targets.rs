@@ -44,7 +44,7 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
 }
 
 #[tokio::test]
-async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
+async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);
@@ -79,7 +79,7 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_told() {
 }
 
 #[tokio::test]
-async fn secrets_that_may_not_be_listed_are_told_and_so_are_pages_without_any() {
+async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_any() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let proxy = HttpProxy::start().await;

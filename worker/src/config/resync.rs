@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_no_target_is_told_what_there_is() {
+    fn a_command_without_a_target_lists_the_flags_for_one() {
         let told = fault(&["--repair"]);
         for flag in [
             "--instances",

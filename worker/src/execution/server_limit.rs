@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_a_server_that_fails() {
+    async fn no_request_waits_for_a_server_that_fails() {
         let limits = ServerLimits::new(2);
         let dead = address("dead");
         let first = limits.acquire(&dead, false).await.unwrap();

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_told_in_bytes() {
+    fn resident_memory_is_in_bytes() {
         assert_eq!(
             resident_bytes("VmHWM:\t 20 kB\nVmRSS:\t    12 kB\n"),
             Some(12288)

@@ -69,14 +69,14 @@ fn check(document: &Json) {
 }
 
 #[test]
-fn what_cloudwatch_is_told_is_as_its_specification_has_it() {
+fn what_cloudwatch_gets_is_as_its_specification_has_it() {
     for metrics in [Metrics::default(), busy()] {
         emf(&metrics, &[]).iter().for_each(check);
     }
 }
 
 #[test]
-fn cloudwatch_is_told_what_changed() {
+fn cloudwatch_gets_what_changed() {
     let metrics = busy();
     let first = emf(&metrics, &[]);
     assert_eq!(first[0]["MessagesReceived"], 4);
@@ -111,7 +111,7 @@ fn cloudwatch_is_told_what_changed() {
 }
 
 #[test]
-fn prometheus_is_told_the_same() {
+fn prometheus_gets_the_same() {
     let readings = busy()
         .read()
         .into_iter()
@@ -146,7 +146,7 @@ fn prometheus_is_told_the_same() {
 }
 
 #[test]
-fn an_end_that_nobody_told_is_a_panic_or_somebody_elses_to_tell() {
+fn handling_that_is_dropped_without_an_outcome_is_a_panic_unless_a_cause_is_noted() {
     let metrics = Metrics::default();
     drop(metrics.handling());
     let panicking = metrics.clone();

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_ready_from_its_first_receive_until_it_is_told_to_stop() {
+    fn a_worker_is_ready_from_its_first_receive_until_it_stops() {
         let health = Health {
             heartbeat: Heartbeat::default(),
             metrics: Metrics::default(),

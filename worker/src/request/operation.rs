@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_can_be_answered_are_told() {
+    fn errors_that_can_be_answered_are_reported() {
         let reason = |result: Result<Request, RequestError>| result.unwrap_err().to_string();
         assert_eq!(
             reason(read(set("RequestType", json!("Upsert")))),

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_are_told_from_what_else_stands_in_host_names() {
+    fn regions_are_distinguished_from_other_parts_of_host_names() {
         for (partition, region, expected) in [
             ("aws", "us-east-1", Some("amazonaws.com")),
             ("aws", "ap-southeast-12", Some("amazonaws.com")),

@@ -53,7 +53,7 @@ async fn is_as_it_should_be(fleet: &Fleet<'_>, code: Option<i32>, report: &Value
 }
 
 #[tokio::test]
-async fn one_command_repairs_what_can_be_and_tells_of_every_database() {
+async fn one_command_repairs_what_can_be_and_reports_every_database() {
     let world = World::new().await;
     let fleet = Fleet::new(&world).await;
     let _worker = fleet.worker();

@@ -26,7 +26,7 @@ async fn who_is_alone_has_every_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_another_waits_nobody_has_more_than_half() {
+async fn while_another_waits_no_stack_has_more_than_half() {
     let shares = Shares::new(4);
     let mut taken = take_all(&shares, 4).await;
     let wanted = async { taken[0].wanted().await };
