@@ -245,9 +245,7 @@ impl SessionStart {
         let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
         let [statement, lock] =
             [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
-        if let Preparation::Begun(names) = &self.preparation
-            && names.is_empty()
-        {
+        if self.prepared().is_some_and(BTreeSet::is_empty) {
             sql.push_str(FORGET);
         }
         sql.push_str(&self.run_and_prepare(query, &[&statement, &lock]));
@@ -332,19 +330,33 @@ impl SessionStart {
 
     /// Runs a query, prepared where it is.
     fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
-        match &self.preparation {
-            Preparation::Begun(names) if names.contains(query.name) => query.execute(arguments),
-            _ => query.plain(arguments),
+        if self
+            .prepared()
+            .is_some_and(|names| names.contains(query.name))
+        {
+            query.execute(arguments)
+        } else {
+            query.plain(arguments)
         }
     }
 
     /// The same at the beginning of a transaction, where others' code has not run yet.
     fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
+        if self
+            .prepared()
+            .is_some_and(|names| !names.contains(query.name))
+        {
+            format!("{}; {}", query.prepare(), query.execute(arguments))
+        } else {
+            self.run(query, arguments)
+        }
+    }
+
+    /// The names of the prepared queries; none where none may be prepared.
+    fn prepared(&self) -> Option<&BTreeSet<&'static str>> {
         match &self.preparation {
-            Preparation::Begun(names) if !names.contains(query.name) => {
-                format!("{}; {}", query.prepare(), query.execute(arguments))
-            }
-            _ => self.run(query, arguments),
+            Preparation::Begun(names) => Some(names),
+            Preparation::Impossible | Preparation::Later => None,
         }
     }
 
