@@ -9,6 +9,8 @@ BINARIES = WORKER_BINARY=$(DEBUG) WORKER_FAILPOINTS_BINARY=$(DEBUG)-failpoints
 # The whole workspace each time: with one package alone its dependencies have other features, and are built again.
 BUILD_FAILPOINTS = cargo build --locked --workspace --features extension-worker/failpoints --bin extension-worker-failpoints
 TEST_IT = cargo test --locked --workspace --test it --
+# Most of the time a test waits: these are twice the cores of the machine that CI has.
+AT_ONCE = --test-threads=4
 # Services that keep running between runs of `make it`.
 IT = it
 IT_ENV = $${TMPDIR:-/tmp}/extension-worker-$(IT)/env
@@ -45,9 +47,9 @@ test:
 	cargo test --locked --workspace --lib --bins --examples
 	cargo test --locked --workspace --doc
 	$(BINARIES) $(SERVICES) -- \
-	  sh -c '$(TEST_IT) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
+	  sh -c '$(TEST_IT) $(AT_ONCE) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
 	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
-	  $(TEST_IT) --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
+	  $(TEST_IT) $(AT_ONCE) --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
 	WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  sh -c '"$$LOCALSTACK_PYTHON" -B tests/documentation.py'
 	$(SERVICES) -- \
