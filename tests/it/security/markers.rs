@@ -60,7 +60,10 @@ async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
     }
     for request in &requests {
         let answer = world.answer(request).await;
-        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        // Any value of this one is right; of two requests of one resource the older may come too late.
+        if request.message["ResourceProperties"]["Trigger"].is_null() {
+            assert_eq!(answer["Status"], "FAILED", "{answer}");
+        }
         assert!(!answer.to_string().contains(MARKER), "{answer}");
     }
     world
