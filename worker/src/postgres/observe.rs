@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::transaction::ServerFacts;
+use super::session_start::ServerFacts;
 use crate::extension::{Catalog, Declaration, InstalledExtension, Observed, SchemaName};
 use crate::ledger::newest_version;
 use crate::postgres_error::DatabaseError;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::transaction::ServerFacts;
+use super::session_start::ServerFacts;
 use crate::extension::{
     AvailableExtension, AvailableVersion, Catalog, Declaration, Observed, UpdatePath,
 };

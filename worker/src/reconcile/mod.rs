@@ -5,6 +5,7 @@
 mod commit;
 mod idempotency;
 mod offer;
+mod outcome;
 mod script_check;
 mod server_decides;
 pub mod transaction;
@@ -16,8 +17,9 @@ use tracing::{info, warn};
 
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
+use self::outcome::{outcome, versions};
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
-use crate::extension::{Ensure, Observed};
+use crate::extension::Observed;
 use crate::ledger::{Ledger, Managed, newest_version};
 use crate::plan::{
     DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of,
@@ -328,50 +330,8 @@ fn verify(
     }
 }
 
-fn outcome(
-    reconciliation: &Reconciliation<'_>,
-    before: &Observed,
-    after: &Observed,
-) -> DatabaseOutcome {
-    let all = |observed: &Observed| {
-        observed
-            .installed
-            .iter()
-            .map(|(name, installed)| (name.clone(), installed.version.to_string()))
-            .collect()
-    };
-    let declared = reconciliation
-        .declarations()
-        .iter()
-        .filter(|declaration| declaration.ensure == Ensure::Present)
-        .filter_map(|declaration| {
-            let (_, installed) = after
-                .installed
-                .iter()
-                .find(|(name, _)| declaration.name.means(name))?;
-            Some((declaration.name.to_string(), installed.version.to_string()))
-        })
-        .collect();
-    DatabaseOutcome {
-        before: all(before),
-        after: all(after),
-        declared,
-        changes: Vec::new(),
-        notes: Vec::new(),
-    }
-}
-
 fn unreadable(error: serde_json::Error) -> ReconcileError {
     DatabaseError::Unreadable(error.to_string()).into()
-}
-
-fn versions(observed: &Observed) -> String {
-    let all: Vec<String> = observed
-        .installed
-        .iter()
-        .map(|(name, installed)| format!("{name} {}", installed.version))
-        .collect();
-    all.join(", ")
 }
 
 /// PostgreSQL ends a statement in time to say which one it was, and to be answered about.
