@@ -19,8 +19,8 @@ use uuid::Uuid;
 /// How long answers may fail to come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// When each request was answered, by its id; those that did not succeed end the program.
-type Answered = Arc<Mutex<HashMap<String, Instant>>>;
+/// When each request was answered, and with which physical id, by the request's id.
+type Answered = Arc<Mutex<HashMap<String, (Instant, String)>>>;
 
 /// The services, and what was made in them.
 pub(crate) struct World {
@@ -42,13 +42,19 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make bench`"))
 }
 
+/// The configuration of a client, as the variables of `make bench` say.
+pub(crate) fn aws_config() -> aws_config::ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+}
+
 impl World {
-    /// Makes databases of the one server, and a secret that leads to it.
     pub(crate) async fn new(databases: usize) -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .load()
-            .await;
+        Self::on(aws_config().load().await, databases).await
+    }
+
+    /// Makes databases of the one server, and a secret that leads to it.
+    pub(crate) async fn on(config: aws_config::SdkConfig, databases: usize) -> Self {
         let name = format!("b{}", &Uuid::new_v4().simple().to_string()[..8]);
         let secret = json!({
             "host": variable("PGHOST"),
@@ -150,7 +156,13 @@ impl World {
 
     /// When a request was answered, if it was.
     pub(crate) fn answered_at(&self, request_id: &str) -> Option<Instant> {
-        self.answered.lock().unwrap().get(request_id).copied()
+        let answered = self.answered.lock().unwrap();
+        answered.get(request_id).map(|(at, _)| *at)
+    }
+
+    /// The id of the resource, from the response to a request.
+    pub(crate) fn physical_id(&self, request_id: &str) -> String {
+        self.answered.lock().unwrap()[request_id].1.clone()
     }
 
     /// Waits until so many of the requests are answered.
@@ -218,7 +230,8 @@ async fn take(
     let id = answer["RequestId"].as_str().unwrap().to_owned();
     // Those to a dead server may fail while others are measured.
     if answer["Status"] == "SUCCESS" {
-        answered.lock().unwrap().insert(id, at);
+        let physical_id = answer["PhysicalResourceId"].as_str().unwrap().to_owned();
+        answered.lock().unwrap().insert(id, (at, physical_id));
     }
     Ok(Response::new(Empty::new()))
 }
