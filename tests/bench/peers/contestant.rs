@@ -63,7 +63,7 @@ impl Installed {
 
     async fn start_emulator(&mut self) {
         let port = closed_port();
-        let mut command = Command::new(self.path("ministack"));
+        let mut command = interpreter(self, "python", "emulator");
         command
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")

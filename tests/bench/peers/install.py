@@ -52,7 +52,7 @@ def peers() -> dict[str, object]:
         "handler": str(HERE / "handler.py"),
         "node": shutil.which("node") or "node",
         "consumer": str(home / "consumer.mjs"),
-        "ministack": str(home / "venv/bin/ministack"),
+        "emulator": str(HERE / "emulator.py"),
         "versions": _versions(),
     }
 

@@ -30,8 +30,8 @@ pub(crate) const QUICK: Size = Size {
 };
 pub(crate) const FULL: Size = Size {
     in_sync: 1_000,
-    light: 200,
-    creates: 40,
+    light: 100,
+    creates: 24,
     rounds: 3,
 };
 /// From a process's start to when its memory is that at rest.
@@ -60,6 +60,7 @@ struct Load {
 }
 
 pub(crate) async fn compare(size: &Size) {
+    let load_average = std::fs::read_to_string("/proc/loadavg").unwrap();
     let installed = Installed::start().await;
     let world = World::on(installed.config().await, DATABASES).await;
     let postgres = Postgres::connect().await;
@@ -80,6 +81,7 @@ pub(crate) async fn compare(size: &Size) {
     let figures = figures::print(&samples);
     if let Some(file) = optional("PEERS_JSON") {
         let mut raw = figures::raw(&samples, figures);
+        raw["load_average"] = load_average.trim().into();
         let (version, extensions) = postgres.version().await;
         raw["postgresql"] = version.into();
         raw["available_extensions"] = extensions.into();
@@ -87,8 +89,8 @@ pub(crate) async fn compare(size: &Size) {
         raw["installed"] = installed.paths["versions"].clone();
         raw["databases"] = DATABASES.into();
         raw["extensions"] = serde_json::json!(EXTENSIONS);
-        let text = serde_json::to_string_pretty(&raw).unwrap();
-        std::fs::write(file, text + "\n").unwrap();
+        let text = serde_json::to_string(&raw).unwrap();
+        std::fs::write(file, text).unwrap();
     }
 }
 
