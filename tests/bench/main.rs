@@ -4,6 +4,7 @@
 //! no figure here. The program fails where the worker does not answer, never where a target is missed.
 
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
+#![allow(clippy::print_stderr, reason = "what is being measured, while it is")]
 
 mod fleet;
 mod peers;

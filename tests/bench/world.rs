@@ -19,8 +19,8 @@ use uuid::Uuid;
 /// How long answers may fail to come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// When each request was answered, and with which physical id, by the request's id.
-type Answered = Arc<Mutex<HashMap<String, (Instant, String)>>>;
+/// When each request was answered, and with which physical id, by the request's id; or, without a time, why it failed.
+type Answered = Arc<Mutex<HashMap<String, (Option<Instant>, String)>>>;
 
 /// The services, and what was made in them.
 pub(crate) struct World {
@@ -157,12 +157,20 @@ impl World {
     /// When a request was answered, if it was.
     pub(crate) fn answered_at(&self, request_id: &str) -> Option<Instant> {
         let answered = self.answered.lock().unwrap();
-        answered.get(request_id).map(|(at, _)| *at)
+        answered.get(request_id).and_then(|(at, _)| *at)
     }
 
     /// The id of the resource, from the response to a request.
     pub(crate) fn physical_id(&self, request_id: &str) -> String {
         self.answered.lock().unwrap()[request_id].1.clone()
+    }
+
+    /// Why some of the requests failed.
+    fn failures(&self, requests: &[(String, Value)]) -> Vec<String> {
+        let answered = self.answered.lock().unwrap();
+        let found = requests.iter().filter_map(|(id, _)| answered.get(id));
+        let failed = found.filter(|(at, _)| at.is_none());
+        failed.map(|(_, reason)| reason.clone()).collect()
     }
 
     /// Waits until so many of the requests are answered.
@@ -174,7 +182,12 @@ impl World {
                 .filter(|(id, _)| self.answered_at(id).is_some())
         };
         while done().count() < count {
-            assert!(Instant::now() < until, "{} of {count}", done().count());
+            assert!(
+                Instant::now() < until,
+                "{} of {count}; {:?}",
+                done().count(),
+                self.failures(requests),
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -228,10 +241,15 @@ async fn take(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let answer: Value = serde_json::from_slice(&body).unwrap();
     let id = answer["RequestId"].as_str().unwrap().to_owned();
+    let succeeded = answer["Status"] == "SUCCESS";
+    let text = if succeeded {
+        "PhysicalResourceId"
+    } else {
+        "Reason"
+    };
+    let text = answer[text].as_str().unwrap().to_owned();
     // Those to a dead server may fail while others are measured.
-    if answer["Status"] == "SUCCESS" {
-        let physical_id = answer["PhysicalResourceId"].as_str().unwrap().to_owned();
-        answered.lock().unwrap().insert(id, (at, physical_id));
-    }
+    let at = succeeded.then_some(at);
+    answered.lock().unwrap().insert(id, (at, text));
     Ok(Response::new(Empty::new()))
 }

@@ -4,8 +4,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 COLUMNS = 2
-PANEL_WIDTH, PANEL_HEIGHT = 420, 146
-LABEL_WIDTH, VALUE_WIDTH, BAR, STEP, TOP = 152, 92, 16, 24, 42
+PANEL_WIDTH, PANEL_HEIGHT = 420, 150
+LABEL_WIDTH, VALUE_WIDTH, BAR, STEP, TOP = 152, 92, 16, 24, 46
 MARGIN = 16
 
 STYLE = """
@@ -28,33 +28,33 @@ PANELS = (
     ("Creates per second", "more is better", "Creates/s", None, False),
     (
         "CPU for an in-sync request, ms",
-        "process + PostgreSQL",
+        "process + PostgreSQL, less is better",
         "worker CPU per in-sync request, ms",
         "PostgreSQL CPU per in-sync request, ms",
         False,
     ),
     (
         "CPU for a Create, ms",
-        "process + PostgreSQL",
+        "process + PostgreSQL, less is better",
         "worker CPU per Create, ms",
         "PostgreSQL CPU per Create, ms",
         False,
     ),
     (
         "Latency at light load, ms",
-        "p50, p99",
+        "p50, p99, less is better",
         "latency at light load, p50, ms",
         "latency at light load, p99, ms",
         True,
     ),
     (
         "First request to a database, ms",
-        "p50, p99",
+        "p50, p99, less is better",
         "first request to a database, p50, ms",
         "first request to a database, p99, ms",
         True,
     ),
-    ("Resident memory, MB", "at rest, peak", "resident at rest, MB", "resident at the peak, MB", True),
+    ("Resident memory, MB", "at rest, peak, less is better", "resident at rest, MB", "resident at the peak, MB", True),
 )
 
 

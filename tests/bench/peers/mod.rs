@@ -66,8 +66,9 @@ pub(crate) async fn compare(size: &Size) {
     let postgres = Postgres::connect().await;
     let resources = resources(&world, &installed).await;
     let mut samples = Contestant::ALL.map(|which| (which, Vec::new()));
-    for _ in 0..size.rounds {
+    for round in 1..=size.rounds {
         for (which, samples) in &mut samples {
+            eprintln!("round {round} of {}: {}", size.rounds, which.name());
             let bench = Bench {
                 which: *which,
                 installed: &installed,
