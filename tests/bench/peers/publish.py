@@ -25,9 +25,11 @@ def main() -> None:
     """Add the machine and the day to the raw data, and write the page and the chart."""
     raw = json.loads(RAW.read_text())
     if "machine" not in raw:
+        # As the raw data was just measured.
         raw["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
         raw["machine"] = machine()
         RAW.write_text(lines(raw))
+        raw = json.loads(RAW.read_text())
     PAGE.write_text(page(PAGE.read_text(), raw))
     CHART.write_text(chart(raw))
 
