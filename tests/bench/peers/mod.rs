@@ -64,7 +64,7 @@ pub(crate) async fn compare(size: &Size) {
     let installed = Installed::start().await;
     let world = World::on(installed.config().await, DATABASES).await;
     let postgres = Postgres::connect().await;
-    let resources = resources(&world, &installed).await;
+    let resources = resources(&world, &installed, size.in_sync).await;
     let mut samples = Contestant::ALL.map(|which| (which, Vec::new()));
     for round in 1..=size.rounds {
         for (which, samples) in &mut samples {
@@ -95,15 +95,13 @@ pub(crate) async fn compare(size: &Size) {
     }
 }
 
-/// Resources that the worker has created, one in each database.
-async fn resources(world: &World, installed: &Installed) -> Resources {
+/// Resources that the worker has created, as many in each database. There is one for each Update of a load: CloudFormation
+/// never sends a second one before the first is answered, and the worker refuses one that a newer one has overtaken.
+async fn resources(world: &World, installed: &Installed, count: usize) -> Resources {
     let queue = world.queue().await;
     let _worker = Running::start(Contestant::Worker, installed, world, &queue);
-    let creates: Requests = world
-        .databases
-        .iter()
-        .map(|name| create(world, name))
-        .collect();
+    let databases = world.databases.iter().cycle().take(count);
+    let creates: Requests = databases.map(|name| create(world, name)).collect();
     world.send(&queue, &creates).await;
     world.answers(&creates, creates.len()).await;
     Resources::new(world, creates)
