@@ -34,6 +34,7 @@ pub(crate) const FULL: Size = Size {
     creates: 24,
     rounds: 3,
 };
+const RESOURCES: usize = 10 * DATABASES;
 /// From a process's start to when its memory is that at rest.
 const AT_REST: Duration = Duration::from_secs(2);
 /// How far the requests of a light load are apart.
@@ -64,7 +65,7 @@ pub(crate) async fn compare(size: &Size) {
     let installed = Installed::start().await;
     let world = World::on(installed.config().await, DATABASES).await;
     let postgres = Postgres::connect().await;
-    let resources = resources(&world, &installed, size.in_sync).await;
+    let resources = resources(&world, &installed).await;
     let mut samples = Contestant::ALL.map(|which| (which, Vec::new()));
     for round in 1..=size.rounds {
         for (which, samples) in &mut samples {
@@ -95,12 +96,12 @@ pub(crate) async fn compare(size: &Size) {
     }
 }
 
-/// Resources that the worker has created, as many in each database. There is one for each Update of a load: CloudFormation
-/// never sends a second one before the first is answered, and the worker refuses one that a newer one has overtaken.
-async fn resources(world: &World, installed: &Installed, count: usize) -> Resources {
+/// Resources that the worker has created. They are enough for no two Updates of one to be in flight at the same time, as
+/// CloudFormation sees to: the worker refuses an Update that a newer one has overtaken.
+async fn resources(world: &World, installed: &Installed) -> Resources {
     let queue = world.queue().await;
     let _worker = Running::start(Contestant::Worker, installed, world, &queue);
-    let databases = world.databases.iter().cycle().take(count);
+    let databases = world.databases.iter().cycle().take(RESOURCES);
     let creates: Requests = databases.map(|name| create(world, name)).collect();
     world.send(&queue, &creates).await;
     world.answers(&creates, creates.len()).await;
