@@ -28,14 +28,14 @@ PANELS = (
     ("Creates per second", "more is better", "Creates/s", None, False),
     (
         "CPU for an in-sync request, ms",
-        "process + PostgreSQL, less is better",
+        "process + PostgreSQL",
         "worker CPU per in-sync request, ms",
         "PostgreSQL CPU per in-sync request, ms",
         False,
     ),
     (
         "CPU for a Create, ms",
-        "process + PostgreSQL, less is better",
+        "process + PostgreSQL",
         "worker CPU per Create, ms",
         "PostgreSQL CPU per Create, ms",
         False,
