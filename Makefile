@@ -87,13 +87,17 @@ fleet:
 	FLEET_DATABASES=$${FLEET_DATABASES:-1000} WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  $(TEST_IT) --test-threads=1 resync::fleet
 
-## What a request costs the worker: CPU, memory, calls; what a dead server costs the others; and what a re-sync of a
-## thousand databases takes, for which it needs 8 GB of disk, and Ansible in PATH where it shall be compared. About ten
-## minutes; less with FIGURES="in-sync load idle fleet dead-server", or some of these, or FLEET_DATABASES=300.
+## What a request costs the worker: CPU, memory, calls; the same beside a bare loop, a Python handler and a Node consumer
+## (needs npm); what a dead server costs the others; and what a re-sync of a thousand databases takes, for which it needs
+## 8 GB of disk, and Ansible in PATH where it shall be compared. About twenty minutes; less with FIGURES="peers in-sync load
+## idle fleet dead-server", or some of these, FIGURES=peers-quick, or FLEET_DATABASES=300. PUBLISH=1 writes the comparison
+## to docs/benchmarks.*; PEERS_EMULATOR=localstack has it use LocalStack's SQS.
 bench:
-	cargo build --release --locked --package extension-worker
-	WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) -- \
+	cargo build --release --locked --package extension-worker --package bare-loop
+	WORKER_BINARY=$(CURDIR)/$(RELEASE) BARE_LOOP_BINARY=$(CURDIR)/target/release/bare-loop \
+	  PEERS_JSON=$(if $(PUBLISH),$(CURDIR)/docs/benchmarks.json) $(SERVICES) -- \
 	  cargo bench --quiet --locked --profile dev --workspace --bench figures -- $(FIGURES)
+	$(if $(PUBLISH),python3 -B tests/bench/peers/publish.py)
 
 ## Writes the generated reference: docs/properties.md, docs/sqlstates.md and templates/properties.schema.json.
 reference:

@@ -4,8 +4,10 @@
 //! no figure here. The program fails where the worker does not answer, never where a target is missed.
 
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
+#![allow(clippy::print_stderr, reason = "what is being measured, while it is")]
 
 mod fleet;
+mod peers;
 mod worker;
 mod world;
 
@@ -33,14 +35,22 @@ type Requests = Vec<(String, Value)>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     extension_worker::process::tls::install_provider();
-    let world = World::new(DATABASES).await;
-    println!("{:58} {:>10}  target", "", "measured");
     // `cargo bench` adds an option of its own.
     let asked: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let wanted = |figure: &str| asked.is_empty() || asked.iter().any(|name| name == figure);
+    if asked.iter().any(|name| name == "peers-quick") {
+        peers::compare(&peers::QUICK).await;
+    } else if wanted("peers") {
+        peers::compare(&peers::FULL).await;
+    }
+    if asked.iter().all(|name| name.starts_with("peers")) && !asked.is_empty() {
+        return;
+    }
+    let world = World::new(DATABASES).await;
+    println!("{:58} {:>10}  target", "", "measured");
     if wanted("in-sync") {
         in_sync(&world).await;
     }

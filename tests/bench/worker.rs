@@ -68,9 +68,7 @@ impl Worker {
 
     /// Stops it where it is (`STOP`), or lets it go on (`CONT`).
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let done = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(done.unwrap().success());
+        signal(&self.child, name);
     }
 
     /// What the worker counted.
@@ -97,10 +95,7 @@ impl Worker {
 
     /// The most memory that was ever resident, in MB.
     pub(crate) fn peak_memory_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-        kib.parse::<f64>().unwrap() * 1024.0 / 1e6
+        memory_mb(&self.child, "VmHWM:")
     }
 }
 
@@ -109,6 +104,21 @@ impl Drop for Worker {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// Stops a process where it is (`STOP`), or lets it go on (`CONT`).
+pub(crate) fn signal(process: &Child, name: &str) {
+    let id = process.id().to_string();
+    let done = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(done.unwrap().success());
+}
+
+/// What is resident (`VmRSS:`), or was at most (`VmHWM:`), in MB.
+pub(crate) fn memory_mb(process: &Child, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<f64>().unwrap() * 1024.0 / 1e6
 }
 
 /// CPU time of a process so far.

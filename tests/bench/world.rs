@@ -19,8 +19,8 @@ use uuid::Uuid;
 /// How long answers may fail to come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// When each request was answered, by its id; those that did not succeed end the program.
-type Answered = Arc<Mutex<HashMap<String, Instant>>>;
+/// When each request was answered, and with which physical id, by the request's id; or, without a time, why it failed.
+type Answered = Arc<Mutex<HashMap<String, (Option<Instant>, String)>>>;
 
 /// The services, and what was made in them.
 pub(crate) struct World {
@@ -42,13 +42,19 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make bench`"))
 }
 
+/// The configuration of a client, as the variables of `make bench` say.
+pub(crate) fn aws_config() -> aws_config::ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+}
+
 impl World {
-    /// Makes databases of the one server, and a secret that leads to it.
     pub(crate) async fn new(databases: usize) -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .load()
-            .await;
+        Self::on(aws_config().load().await, databases).await
+    }
+
+    /// Makes databases of the one server, and a secret that leads to it.
+    pub(crate) async fn on(config: aws_config::SdkConfig, databases: usize) -> Self {
         let name = format!("b{}", &Uuid::new_v4().simple().to_string()[..8]);
         let secret = json!({
             "host": variable("PGHOST"),
@@ -150,7 +156,21 @@ impl World {
 
     /// When a request was answered, if it was.
     pub(crate) fn answered_at(&self, request_id: &str) -> Option<Instant> {
-        self.answered.lock().unwrap().get(request_id).copied()
+        let answered = self.answered.lock().unwrap();
+        answered.get(request_id).and_then(|(at, _)| *at)
+    }
+
+    /// The id of the resource, from the response to a request.
+    pub(crate) fn physical_id(&self, request_id: &str) -> String {
+        self.answered.lock().unwrap()[request_id].1.clone()
+    }
+
+    /// Why some of the requests failed.
+    fn failures(&self, requests: &[(String, Value)]) -> Vec<String> {
+        let answered = self.answered.lock().unwrap();
+        let found = requests.iter().filter_map(|(id, _)| answered.get(id));
+        let failed = found.filter(|(at, _)| at.is_none());
+        failed.map(|(_, reason)| reason.clone()).collect()
     }
 
     /// Waits until so many of the requests are answered.
@@ -162,7 +182,12 @@ impl World {
                 .filter(|(id, _)| self.answered_at(id).is_some())
         };
         while done().count() < count {
-            assert!(Instant::now() < until, "{} of {count}", done().count());
+            assert!(
+                Instant::now() < until,
+                "{} of {count}; {:?}",
+                done().count(),
+                self.failures(requests),
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -216,9 +241,15 @@ async fn take(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let answer: Value = serde_json::from_slice(&body).unwrap();
     let id = answer["RequestId"].as_str().unwrap().to_owned();
+    let succeeded = answer["Status"] == "SUCCESS";
+    let text = if succeeded {
+        "PhysicalResourceId"
+    } else {
+        "Reason"
+    };
+    let text = answer[text].as_str().unwrap().to_owned();
     // Those to a dead server may fail while others are measured.
-    if answer["Status"] == "SUCCESS" {
-        answered.lock().unwrap().insert(id, at);
-    }
+    let at = succeeded.then_some(at);
+    answered.lock().unwrap().insert(id, (at, text));
     Ok(Response::new(Empty::new()))
 }
