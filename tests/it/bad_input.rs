@@ -41,8 +41,8 @@ async fn wrong_properties_are_named() {
             "schema nowhere does not exist",
         ),
     ] {
-        let told = reason(&world, properties).await;
-        assert!(told.contains(expected), "{told}");
+        let printed = reason(&world, properties).await;
+        assert!(printed.contains(expected), "{printed}");
     }
 }
 
@@ -149,13 +149,13 @@ async fn servers_that_do_not_serve_are_named() {
         (no_host, "no-such-host.invalid"),
     ] {
         // A wrong password may be one that is being rotated, and a server that is down may come up: time decides.
-        let told = reason(
+        let printed = reason(
             &world,
             json!({"DBSecret": secret, "ServiceTimeout": "5", "Extensions": ["hstore"]}),
         )
         .await;
-        assert!(told.contains(expected), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(printed.contains(expected), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
     }
 }
 
@@ -187,12 +187,12 @@ async fn extensions_and_versions_that_there_are_not_are_answered_with_those_that
             "requires cube, not installed".to_owned(),
         ),
     ] {
-        let told = reason(
+        let printed = reason(
             &world,
             json!({"DBSecret": world.secret, "Extensions": [extension]}),
         )
         .await;
-        assert!(told.contains(&expected), "{told}");
+        assert!(printed.contains(&expected), "{printed}");
     }
 }
 
@@ -295,12 +295,15 @@ async fn a_wrong_password_is_wrong_even_where_a_connection_is_open() {
     world.publish(&right).await;
     assert_eq!(world.answer(&right).await["Status"], "SUCCESS");
     let wrong = world.secret_with(&json!({"password": "wrong"})).await;
-    let told = reason(
+    let printed = reason(
         &world,
         json!({"DBSecret": wrong, "ServiceTimeout": "3", "Extensions": ["pg_trgm"]}),
     )
     .await;
-    assert!(told.contains("password authentication failed"), "{told}");
+    assert!(
+        printed.contains("password authentication failed"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
@@ -312,14 +315,14 @@ async fn an_installed_extension_is_answered_with_the_versions_that_it_can_go_to(
         .await;
     let _worker = Worker::start(&world, &[]);
     let unknown = json!({"Name": "pg_trgm", "Version": "7"});
-    let told = reason(
+    let printed = reason(
         &world,
         json!({"DBSecret": world.secret, "Extensions": [unknown]}),
     )
     .await;
     assert!(
-        told.contains("Available: 1.5, 1.6. Ask for one of these"),
-        "{told}"
+        printed.contains("Available: 1.5, 1.6. Ask for one of these"),
+        "{printed}"
     );
 }
 
@@ -357,22 +360,25 @@ async fn a_way_to_authenticate_that_does_not_fit_is_reported() {
     world
         .create_secret(&no_password, &credentials.to_string())
         .await;
-    let told = reason(
+    let printed = reason(
         &world,
         json!({"DBSecret": no_password, "Extensions": ["hstore"]}),
     )
     .await;
     assert_eq!(
-        told,
+        printed,
         format!("DBSecret \"{no_password}\": has no field \"password\".")
     );
     let iam = json!({"DBSecret": no_password, "Authentication": "IAM", "Extensions": ["hstore"]});
-    let told = reason(&world, iam).await;
-    assert!(told.contains("127.0.0.1 is not a host of RDS"), "{told}");
-    let told = reason(
+    let printed = reason(&world, iam).await;
+    assert!(
+        printed.contains("127.0.0.1 is not a host of RDS"),
+        "{printed}"
+    );
+    let printed = reason(
         &world,
         json!({"DBSecret": no_password, "Authentication": "Kerberos", "Extensions": []}),
     )
     .await;
-    assert_eq!(told, "Authentication: must be one of Password, IAM");
+    assert_eq!(printed, "Authentication: must be one of Password, IAM");
 }

@@ -37,19 +37,20 @@ async fn a_plan_says_what_apply_then_does() {
         json!({"Extensions": ["earthdistance", {"Name": "pg_trgm", "Version": "1.5"}]});
     let planned = run(&["plan", "--secret", &world.secret], &properties);
     assert!(planned.status.success(), "{}", text(&planned.stderr));
-    let told = text(&planned.stdout);
-    assert!(told.contains("installed: plpgsql 1.0"), "{told}");
+    let message = text(&planned.stdout);
+    assert!(message.contains("installed: plpgsql 1.0"), "{message}");
     assert!(
-        told.contains("would run: CREATE EXTENSION \"pg_trgm\" SCHEMA \"public\" VERSION '1.5';"),
-        "{told}"
+        message
+            .contains("would run: CREATE EXTENSION \"pg_trgm\" SCHEMA \"public\" VERSION '1.5';"),
+        "{message}"
     );
     assert!(world.database.extensions().await.is_empty());
 
     let version = world.database.default_version("earthdistance").await;
     let applied = run(&["apply", "--secret", &world.secret, "--json"], &properties);
-    let told: Value = serde_json::from_slice(&applied.stdout).unwrap();
+    let message: Value = serde_json::from_slice(&applied.stdout).unwrap();
     assert_eq!(
-        told[0]["Changes"],
+        message[0]["Changes"],
         json!([
             format!("created earthdistance {version}"),
             "created pg_trgm 1.5"
@@ -92,14 +93,14 @@ async fn a_url_does_as_well_as_a_secret() {
 #[tokio::test]
 async fn what_is_wrong_is_said_in_plain_words() {
     let world = World::new().await;
-    let told = |properties: &Value| {
+    let message = |properties: &Value| {
         let failed = run(&["plan", "--secret", &world.secret], properties);
         assert_eq!(failed.status.code(), Some(1));
         text(&failed.stderr)
     };
-    assert!(told(&json!([])).starts_with("error: - is not a JSON object of properties"));
+    assert!(message(&json!([])).starts_with("error: - is not a JSON object of properties"));
     assert_eq!(
-        told(&json!({"Extension": []}))
+        message(&json!({"Extension": []}))
             .lines()
             .next()
             .unwrap_or_default()
@@ -107,5 +108,7 @@ async fn what_is_wrong_is_said_in_plain_words() {
             .next(),
         Some("error: Extension: unknown property")
     );
-    assert!(told(&json!({"Extensions": ["hstor"]})).contains("Did you mean \"hstore\"? [0A000]"));
+    assert!(
+        message(&json!({"Extensions": ["hstor"]})).contains("Did you mean \"hstore\"? [0A000]")
+    );
 }

@@ -17,7 +17,7 @@ async fn every_role_may_ask_who_has_what() {
         .await;
     let role = format!("{}_reader", world.name);
     world.database.execute(&format!("CREATE ROLE {role}")).await;
-    let told = "SELECT string_agg(concat_ws(' ', name, installed_version, origin, role, logical_resource_id), '; ' ORDER BY name)
+    let message = "SELECT string_agg(concat_ws(' ', name, installed_version, origin, role, logical_resource_id), '; ' ORDER BY name)
                 FROM extension_worker.managed_extensions";
     let client = crate::support::connect(&world.database.name).await;
     client
@@ -25,7 +25,7 @@ async fn every_role_may_ask_who_has_what() {
         .await
         .unwrap();
     let version = world.database.default_version("earthdistance").await;
-    let row = client.query_one(told, &[]).await.unwrap();
+    let row = client.query_one(message, &[]).await.unwrap();
     assert_eq!(
         row.get::<_, String>(0),
         format!("cube 1.5 created dependency; earthdistance {version} created declared")

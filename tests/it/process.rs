@@ -63,8 +63,8 @@ async fn a_wrong_setting_stops_the_process_and_is_named() {
             .output()
             .unwrap();
         assert!(!output.status.success());
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains(flag), "{name}: {told}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(flag), "{name}: {text}");
     }
 }
 

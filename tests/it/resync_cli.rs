@@ -174,11 +174,11 @@ async fn results_are_gathered_whatever_their_order_and_once() {
         results.publish(event).await;
     }
     let output = command.end(&results).await;
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{told}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{printed}");
     assert!(
-        told.contains("3 of 3 servers finished, 3 databases"),
-        "{told}"
+        printed.contains("3 of 3 servers finished, 3 databases"),
+        "{printed}"
     );
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ResyncId"], id);
@@ -202,7 +202,7 @@ async fn results_are_gathered_whatever_their_order_and_once() {
 async fn the_worst_state_is_the_exit_code() {
     let world = World::new().await;
     let results = Results::new(&world).await;
-    for (states, code, form, told) in [
+    for (states, code, form, printed) in [
         (&[][..], 0, None, "No databases.\n"),
         (
             &[("a", "InSync"), ("b", "Repaired"), ("c", "Unmanaged")],
@@ -231,7 +231,7 @@ async fn the_worst_state_is_the_exit_code() {
         let output = command.end(&results).await;
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         let said = text(&output.stdout);
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(printed), "{said}");
     }
 }
 
@@ -250,14 +250,14 @@ async fn when_time_is_up_it_prints_what_is_there_and_what_is_missing() {
     assert_eq!(output.status.code(), Some(5));
     let said = text(&output.stdout);
     assert!(said.contains("1 database: 1 failed.\n"), "{said}");
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     for missing in [
         "incomplete: time is up (--timeout-seconds)",
         "further servers",
         "  s: not finished, 1 results are there\n",
         "  t: not finished, 0 results are there\n",
     ] {
-        assert!(told.contains(missing), "{missing}: {told}");
+        assert!(printed.contains(missing), "{missing}: {printed}");
     }
 }
 
@@ -291,12 +291,12 @@ async fn a_message_that_cannot_be_published_leaves_nothing_behind() {
     ];
     let output = command(&world, &results).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     assert!(
-        told.starts_with("error: could not publish the re-sync"),
-        "{told}"
+        printed.starts_with("error: could not publish the re-sync"),
+        "{printed}"
     );
-    assert!(told.contains("NotFound"), "{told}");
+    assert!(printed.contains("NotFound"), "{printed}");
     assert!(results.subscriptions().await.is_empty());
     assert!(results.listeners(&world.name).await.is_empty());
 
@@ -311,10 +311,10 @@ async fn a_message_that_cannot_be_published_leaves_nothing_behind() {
     ];
     let output = command(&world, &results).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     assert!(
-        told.starts_with("error: cannot listen for results"),
-        "{told}"
+        printed.starts_with("error: cannot listen for results"),
+        "{printed}"
     );
     assert!(results.listeners(&world.name).await.is_empty());
     assert_eq!(world.depths().await, (0, 0), "nothing was asked for");
@@ -367,7 +367,7 @@ async fn a_file_of_targets_may_begin_with_a_byte_order_mark() {
 async fn what_is_wrong_is_named_by_the_flag_before_anything_is_done() {
     let world = World::new().await;
     let results = Results::new(&world).await;
-    for (arguments, code, told) in [
+    for (arguments, code, printed) in [
         (&["--repair"][..], 2, "--instances|--instances-tag"),
         (&["--instances", "--json"], 2, "--wait"),
         (
@@ -394,7 +394,7 @@ async fn what_is_wrong_is_named_by_the_flag_before_anything_is_done() {
         let output = command(&world, &results).args(arguments).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(printed), "{said}");
     }
     assert_eq!(world.depths().await, (0, 0));
 }

@@ -135,8 +135,8 @@ async fn a_resync_is_signed_and_what_workers_make_of_it_need_not_be() {
         ],
     );
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
-    let told = follower.of("Report", targets.clone(), json!({})).await;
-    assert_eq!(told.of(&world.database.name)["State"], "Unmanaged");
+    let printed = follower.of("Report", targets.clone(), json!({})).await;
+    assert_eq!(printed.of(&world.database.name)["State"], "Unmanaged");
     let raw = json!({"Type": "Resync", "ResyncId": "raw", "Mode": "Repair", "Targets": targets});
     world.send_raw(&raw.to_string()).await;
     let (_, reason) = world.dead_letter().await;

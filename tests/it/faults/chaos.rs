@@ -117,12 +117,12 @@ async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker
     let (mut ddl, mut rows, mut statements) = (0, 0, 0);
     for database in &databases {
         statements += database.ddl().len();
-        let told =
+        let text =
             "SELECT count(*), sum(jsonb_array_length(data -> 'outcome' -> 'changes'))::bigint
                     FROM extension_worker.ledger WHERE kind = 'request'";
         let row = connect(&database.name)
             .await
-            .query_one(told, &[])
+            .query_one(text, &[])
             .await
             .unwrap();
         rows += row.get::<_, i64>(0);

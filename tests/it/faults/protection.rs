@@ -49,7 +49,7 @@ async fn a_task_is_protected_once_a_request_takes_long_and_as_long_as_it_does() 
 }
 
 /// A request takes long, and the agent is of no help.
-async fn unprotected(action: Action, told: &str) {
+async fn unprotected(action: Action, text: &str) {
     let scene = Scene::new().await;
     let agent = HttpProxy::start().await;
     agent.decide(move |_| action.clone());
@@ -58,7 +58,7 @@ async fn unprotected(action: Action, told: &str) {
     let requests = scene.creates(2);
     let lock = scene.world.database.lock().await;
     scene.send(&requests[..1]).await;
-    worker.logged(told).await;
+    worker.logged(text).await;
     scene.send(&requests[1..]).await;
     scene.waiting(2).await;
     drop(lock);

@@ -154,10 +154,10 @@ impl Scene {
 
     /// What the ledger says was done. The server's log has the statements too of transactions that came to nothing.
     pub(super) async fn committed(&self) -> String {
-        let told = "SELECT count(*) || ' requests, '
+        let printed = "SELECT count(*) || ' requests, '
                            || coalesce(sum(jsonb_array_length(data -> 'outcome' -> 'changes')), 0) || ' changes'
                     FROM extension_worker.ledger WHERE kind = 'request'";
-        self.world.database.text(told).await
+        self.world.database.text(printed).await
     }
 }
 

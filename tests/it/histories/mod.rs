@@ -71,12 +71,12 @@ fn run(name: &'static str, quarter: u64) {
             .block_on(world.live_through(&history))
             .map_err(TestCaseError::fail)
     });
-    let told = world.tally();
+    let text = world.tally();
     // Past the test harness, which keeps what a test that passes prints.
     let mut output = std::io::stderr();
     writeln!(
         output,
-        "histories {name}: {cases}, HISTORIES_SEED={seed}; {told}"
+        "histories {name}: {cases}, HISTORIES_SEED={seed}; {text}"
     )
     .unwrap();
     match result {

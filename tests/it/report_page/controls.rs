@@ -108,7 +108,7 @@ async fn details_open_by_click_and_by_enter_and_give_the_focus_back() {
         .unwrap();
     assert_eq!(browser.eval(open).await, true);
     assert_eq!(browser.text("#details-title").await, "billing");
-    let told = browser.text("#details-body").await;
+    let message = browser.text("#details-body").await;
     for text in [
         "postgis is at 3.2.0 and is declared at 3.4.0",
         "billing.fleet.example:5432",
@@ -118,7 +118,7 @@ async fn details_open_by_click_and_by_enter_and_give_the_focus_back() {
         "41 ms",
         "stack/postgis",
     ] {
-        assert!(told.contains(text), "{text}: {told}");
+        assert!(message.contains(text), "{text}: {message}");
     }
     browser.picture("details").await;
     browser.press("Next").await;

@@ -28,8 +28,8 @@ fn tagged(world: &World, value: Option<&str>) -> Value {
 }
 
 /// Why each instance, or what should have found some, failed.
-fn reasons(told: &Told) -> Vec<(&str, &str)> {
-    let results = told.results.iter().map(|((key, database), result)| {
+fn reasons(text: &Told) -> Vec<(&str, &str)> {
+    let results = text.results.iter().map(|((key, database), result)| {
         assert_eq!(
             (database.as_str(), &result["State"]),
             ("", &json!("Failed"))
@@ -63,7 +63,7 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
     .await;
 
     // Neither MySQL nor the cluster's member is a server.
-    let told = follower
+    let text = follower
         .of("Report", tagged(&world, Some("a")), json!({}))
         .await;
     let key = |id: &str| format!("rds:{id}");
@@ -72,26 +72,26 @@ async fn instances_and_clusters_are_servers_that_their_managed_secrets_open() {
         (of_cluster.as_str(), "postgres", "Unmanaged"),
         (of_instance.as_str(), "postgres", "Unmanaged"),
     ];
-    assert_eq!(told.states(), both);
-    let result = &told.results[&(of_instance.clone(), "postgres".to_owned())];
+    assert_eq!(text.states(), both);
+    let result = &text.results[&(of_instance.clone(), "postgres".to_owned())];
     assert_eq!(result["Target"], json!(instance));
     assert_eq!(
         result["Server"],
         json!(format!("127.0.0.1:{}", server.port))
     );
 
-    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let text = follower.of("Report", tagged(&world, None), json!({})).await;
     let failed = (of_bare.as_str(), "", "Failed");
-    assert_eq!(told.states(), [failed, both[0], both[1]]);
+    assert_eq!(text.states(), [failed, both[0], both[1]]);
     assert_eq!(
-        told.results[&(of_bare.clone(), String::new())]["Reason"],
+        text.results[&(of_bare.clone(), String::new())]["Reason"],
         NO_SECRET
     );
 
     let keys = [of_cluster.as_str(), &of_instance, &of_bare];
-    let told = follower.of_all_instances(&keys).await;
+    let text = follower.of_all_instances(&keys).await;
     let is_ours = |(key, _, _): &(&str, &str, &str)| key.contains(&world.name);
-    let ours: Vec<_> = told.states().into_iter().filter(is_ours).collect();
+    let ours: Vec<_> = text.states().into_iter().filter(is_ours).collect();
     assert_eq!(ours, [failed, both[0], both[1]]);
 }
 
@@ -104,11 +104,11 @@ async fn a_server_that_several_instances_lead_to_is_done_once() {
     let server = PrivateServer::start(&world, Mode::Primary).await;
     let first = rds.instance("first", "a", server.port).await;
     rds.instance("second", "a", server.port).await;
-    let told = follower
+    let text = follower
         .of("Report", tagged(&world, Some("a")), json!({}))
         .await;
     let key = format!("rds:{first}");
-    assert_eq!(told.states(), [(key.as_str(), "postgres", "Unmanaged")]);
+    assert_eq!(text.states(), [(key.as_str(), "postgres", "Unmanaged")]);
 }
 
 #[tokio::test]
@@ -127,16 +127,16 @@ async fn an_account_has_more_instances_than_a_page() {
             false => Action::Forward,
         }
     });
-    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let text = follower.of("Report", tagged(&world, None), json!({})).await;
     let expected = [(first.as_str(), NO_SECRET), (second.as_str(), NO_SECRET)];
-    assert_eq!(reasons(&told), expected);
+    assert_eq!(reasons(&text), expected);
     assert!(proxy.count("Marker=") > 0);
 
     // None of the pages has any.
     let none = tagged(&world, Some("none"));
-    let told = follower.of("Report", none, json!({})).await;
+    let text = follower.of("Report", none, json!({})).await;
     let what = format!("instances {}=none", world.name);
-    assert_eq!(reasons(&told), [(what.as_str(), NONE)]);
+    assert_eq!(reasons(&text), [(what.as_str(), NONE)]);
 }
 
 #[tokio::test]
@@ -167,8 +167,8 @@ async fn an_account_has_more_clusters_than_a_page() {
             (false, _) => Action::Forward,
         }
     });
-    let told = follower.of("Report", tagged(&world, None), json!({})).await;
-    assert_eq!(reasons(&told), [("1", NO_SECRET), ("2", NO_SECRET)]);
+    let text = follower.of("Report", tagged(&world, None), json!({})).await;
+    assert_eq!(reasons(&text), [("1", NO_SECRET), ("2", NO_SECRET)]);
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn a_permission_that_lacks_is_named() {
         )
     };
     proxy.decide(|_| refusal());
-    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let text = follower.of("Report", tagged(&world, None), json!({})).await;
     let all = reason("DescribeDBInstances");
-    assert_eq!(reasons(&told), [(what.as_str(), all.as_str())]);
+    assert_eq!(reasons(&text), [(what.as_str(), all.as_str())]);
 
     // What could be listed is worked on.
     proxy.decide(
@@ -197,14 +197,14 @@ async fn a_permission_that_lacks_is_named() {
             false => Action::Forward,
         },
     );
-    let told = follower.of("Report", tagged(&world, None), json!({})).await;
+    let text = follower.of("Report", tagged(&world, None), json!({})).await;
     let clusters = reason("DescribeDBClusters");
     let mut both = [
         (bare.as_str(), NO_SECRET),
         (what.as_str(), clusters.as_str()),
     ];
     both.sort_unstable();
-    assert_eq!(reasons(&told), both);
+    assert_eq!(reasons(&text), both);
 }
 
 #[tokio::test]
@@ -212,9 +212,9 @@ async fn a_tag_that_nothing_has_is_reported() {
     let world = World::new().await;
     let follower = Follower::new(&world).await;
     let _worker = worker(&world, &follower);
-    let told = follower
+    let text = follower
         .of("Report", tagged(&world, Some("a")), json!({}))
         .await;
     let what = format!("instances {}=a", world.name);
-    assert_eq!(reasons(&told), [(what.as_str(), NONE)]);
+    assert_eq!(reasons(&text), [(what.as_str(), NONE)]);
 }

@@ -40,9 +40,9 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     world.database.execute("DROP EXTENSION citext").await;
     let gone = format!("{}_gone", world.name);
     let names = [world.database.name.as_str(), &unmanaged.name, &gone];
-    let told = follower.of("Report", only(&world, &names), json!({})).await;
+    let printed = follower.of("Report", only(&world, &names), json!({})).await;
 
-    let drifted = told.of(&world.database.name);
+    let drifted = printed.of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
     assert_eq!(extension(drifted, "hstore")["State"], "InSync");
     assert_eq!(extension(drifted, "hstore")["Declared"], "any");
@@ -58,8 +58,8 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
         change.starts_with("CREATE EXTENSION \"citext\""),
         "{change}"
     );
-    assert_eq!(told.of(&unmanaged.name)["State"], "Unmanaged");
-    let failed = told.of(&gone);
+    assert_eq!(printed.of(&unmanaged.name)["State"], "Unmanaged");
+    let failed = printed.of(&gone);
     assert_eq!(failed["State"], "Failed");
     assert!(
         failed["Reason"].as_str().unwrap().contains(&gone),
@@ -122,8 +122,8 @@ async fn what_cannot_be_installed_is_reported_and_the_rest_is_repaired() {
     world.database.execute(&drops).await;
     fixture.remove_control();
     let targets = only(&world, &[&world.database.name]);
-    let told = follower.of("Repair", targets, json!({})).await;
-    let failed = told.of(&world.database.name);
+    let printed = follower.of("Repair", targets, json!({})).await;
+    let failed = printed.of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     assert_eq!(extension(failed, "hstore")["State"], "Repaired");
     assert_eq!(extension(failed, &fixture.name)["State"], "Failed");
@@ -152,8 +152,8 @@ async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated(
         fixture.set_control("default_version = '2'\n");
     }
     let targets = only(&world, &[&world.database.name]);
-    let told = follower.of("Repair", targets, json!({})).await;
-    let repaired = told.of(&world.database.name);
+    let printed = follower.of("Repair", targets, json!({})).await;
+    let repaired = printed.of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(extension(repaired, &follows.name)["Installed"], "2");
     let pinned = extension(repaired, &pinned.name);
@@ -174,8 +174,8 @@ async fn nothing_is_dropped() {
         .await;
     world.database.execute("CREATE EXTENSION citext").await;
     let targets = only(&world, &[&world.database.name]);
-    let told = follower.of("Repair", targets, json!({})).await;
-    let drifted = told.of(&world.database.name);
+    let printed = follower.of("Repair", targets, json!({})).await;
+    let drifted = printed.of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
     assert_eq!(extension(drifted, "citext")["State"], "Drifted");
     assert_eq!(
@@ -224,8 +224,8 @@ async fn what_two_declare_differently_is_not_reported_as_repaired() {
         .await;
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": [{"Name": "pg_trgm", "Version": "1.6"}]});
-    let told = follower.of("Repair", targets, baseline).await;
-    let failed = told.of(&world.database.name);
+    let printed = follower.of("Repair", targets, baseline).await;
+    let failed = printed.of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(reason.contains("pg_trgm"), "{reason}");
@@ -247,8 +247,8 @@ async fn two_that_declare_an_extension_in_different_schemas_are_reported() {
         .await;
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": [{"Name": "hstore", "Schema": "b"}]});
-    let told = follower.of("Repair", targets, baseline).await;
-    let failed = told.of(&world.database.name);
+    let printed = follower.of("Repair", targets, baseline).await;
+    let failed = printed.of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(

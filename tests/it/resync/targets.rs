@@ -37,10 +37,10 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
         .create(json!({"DBSecret": name, "Extensions": ["hstore"]}))
         .await;
 
-    let told = follower
+    let text = follower
         .of("Report", json!([{"SecretPrefix": prefix}]), json!({}))
         .await;
-    assert_eq!(told.states(), [(name.as_str(), "postgres", "InSync")],);
+    assert_eq!(text.states(), [(name.as_str(), "postgres", "InSync")],);
 }
 
 #[tokio::test]
@@ -55,10 +55,10 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
         {"SecretPrefix": format!("{}-none/", world.name)},
         {"SecretTag": {"Key": world.name}},
     ]);
-    let told = follower.of("Report", targets, json!({})).await;
+    let text = follower.of("Report", targets, json!({})).await;
     let reason = |key: &str| {
-        let found = told.results.iter().find(|((of, _), _)| of == key);
-        let (_, result) = found.unwrap_or_else(|| panic!("{key}: {told:?}"));
+        let found = text.results.iter().find(|((of, _), _)| of == key);
+        let (_, result) = found.unwrap_or_else(|| panic!("{key}: {text:?}"));
         assert_eq!(result["State"], "Failed");
         result["Reason"].as_str().unwrap().to_owned()
     };
@@ -75,7 +75,7 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
         "{}",
         reason(&missing)
     );
-    assert_eq!(told.of(&world.database.name)["State"], "Unmanaged");
+    assert_eq!(text.of(&world.database.name)["State"], "Unmanaged");
 }
 
 #[tokio::test]
@@ -92,9 +92,9 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
     let targets = json!([{"SecretPrefix": world.name}]);
 
     proxy.decide(|_| Action::refuse(400, "AccessDeniedException"));
-    let told = follower.of("Report", targets.clone(), json!({})).await;
+    let text = follower.of("Report", targets.clone(), json!({})).await;
     assert_eq!(
-        told.results[&key]["Reason"],
+        text.results[&key]["Reason"],
         "the worker's task role may not list secrets (AccessDeniedException). Allow secretsmanager:ListSecrets."
     );
 
@@ -108,9 +108,9 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
         };
         Action::Answer(200, page.to_string())
     });
-    let told = follower.of("Report", targets, json!({})).await;
+    let text = follower.of("Report", targets, json!({})).await;
     assert_eq!(
-        told.results[&key]["Reason"],
+        text.results[&key]["Reason"],
         "no secret with a host is found by this: there is no server."
     );
 }
@@ -145,8 +145,8 @@ async fn a_database_that_two_targets_lead_to_has_a_result_for_each() {
         {"Secret": world.secret, "Databases": databases},
         {"Secret": again, "Databases": databases},
     ]);
-    let told = follower.of("Repair", targets, json!({})).await;
-    let states: Vec<_> = told.states().into_iter().map(|state| state.2).collect();
+    let text = follower.of("Repair", targets, json!({})).await;
+    let states: Vec<_> = text.states().into_iter().map(|state| state.2).collect();
     assert_eq!(states, ["Repaired", "Repaired"]);
 }
 

@@ -15,7 +15,7 @@ async fn a_server_that_asks_for_the_password_or_a_hash_of_it_gets_neither() {
     for (deed, method) in [("password", "password in clear text"), ("md5", "md5")] {
         let server = HostileServer::start(deed);
         let secret = secret_of_server(&world, server.port).await;
-        let told = reason(
+        let message = reason(
             &world,
             json!({"DBSecret": secret, "Extensions": ["hstore"]}),
         )
@@ -25,7 +25,7 @@ async fn a_server_that_asks_for_the_password_or_a_hash_of_it_gets_neither() {
              (--auth-methods) does not allow.",
             server.port
         );
-        assert_eq!(told, expected);
+        assert_eq!(message, expected);
         assert_eq!(server.heard(), "");
         // It is not tried again, but that the answer may be kept.
         assert!(server.connections() <= 2);
@@ -40,12 +40,12 @@ async fn a_certificate_that_is_trusted_changes_nothing() {
     for deed in ["password", "md5"] {
         let server = HostileServer::start_with_tls(deed, &certificates);
         let secret = secret_of_server(&world, server.port).await;
-        let told = reason(
+        let message = reason(
             &world,
             json!({"DBSecret": secret, "Extensions": ["hstore"]}),
         )
         .await;
-        assert!(told.contains("WORKER_AUTH_METHODS"), "{told}");
+        assert!(message.contains("WORKER_AUTH_METHODS"), "{message}");
         assert_eq!(server.heard(), "");
     }
 }
@@ -73,13 +73,13 @@ async fn a_proof_over_one_round_is_not_given() {
     let _worker = Worker::start(&world, &[]);
     let server = HostileServer::start("rounds");
     let secret = secret_of_server(&world, server.port).await;
-    let told = reason(
+    let message = reason(
         &world,
         json!({"DBSecret": secret, "Extensions": ["hstore"]}),
     )
     .await;
     let expected = "the server asks for 1 rounds of SCRAM; 4096 to 600000 are accepted";
-    assert!(told.contains(expected), "{told}");
+    assert!(message.contains(expected), "{message}");
     assert_eq!(server.heard(), "");
 }
 
@@ -113,10 +113,10 @@ async fn the_command_line_gives_no_more_unless_it_is_asked_to() {
         let output = command.output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    let told = run(&[]);
+    let message = run(&[]);
     assert!(
-        told.contains("WORKER_AUTH_METHODS (--auth-methods)"),
-        "{told}"
+        message.contains("WORKER_AUTH_METHODS (--auth-methods)"),
+        "{message}"
     );
     assert_eq!(server.heard(), "");
     run(&["--auth-methods", "password"]);

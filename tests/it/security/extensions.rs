@@ -41,8 +41,8 @@ async fn a_re_sync_creates_no_extension_that_is_not_allowed() {
         let _worker = Worker::start(&world, &settings);
         let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
         let baseline = json!({"Extensions": ["hstore", "dblink"]});
-        let told = follower.of("Repair", targets, baseline).await;
-        let result = told.of(&world.database.name);
+        let text = follower.of("Repair", targets, baseline).await;
+        let result = text.of(&world.database.name);
         assert_eq!(result["State"], "Failed", "{result}");
         let reason = result["Reason"].as_str().unwrap();
         assert!(reason.contains("WORKER_EXTENSIONS"), "{reason}");

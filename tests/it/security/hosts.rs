@@ -40,10 +40,10 @@ async fn a_request_sends_no_secret_to_a_server_of_its_own_choice() {
             ("localhost", port()),
             ("db.example", 5432),
         ] {
-            let told = reason(&world, elsewhere(&secret, host, at)).await;
-            assert!(told.starts_with(&refusal(&secret, host, at)), "{told}");
-            assert!(told.contains("WORKER_HOSTS"), "{told}");
-            assert!(!told.contains(MARKER), "{told}");
+            let text = reason(&world, elsewhere(&secret, host, at)).await;
+            assert!(text.starts_with(&refusal(&secret, host, at)), "{text}");
+            assert!(text.contains("WORKER_HOSTS"), "{text}");
+            assert!(!text.contains(MARKER), "{text}");
         }
         assert_eq!(server.connections(), 0);
         // Its own it is sent to, named or not.
@@ -67,8 +67,8 @@ async fn a_resync_sends_no_secret_to_a_server_of_its_own_choice() {
     let server = HostileServer::start("password");
     let secret = secret_of_another_team(&world).await;
     let targets = json!([{"Secret": secret, "Host": "127.0.0.1", "Port": server.port}]);
-    let told = follower.of("Repair", targets, json!({})).await;
-    let result = told.results.values().next().unwrap();
+    let text = follower.of("Repair", targets, json!({})).await;
+    let result = text.results.values().next().unwrap();
     let why = result["Reason"].as_str().unwrap();
     assert!(
         why.starts_with(&refusal(&secret, "127.0.0.1", server.port)),
@@ -89,23 +89,23 @@ async fn a_name_that_leads_to_this_machine_has_to_be_named_itself() {
         "::ffff:127.0.0.1",
         "2130706433",
     ] {
-        let told = reason(&world, elsewhere(&world.secret, host, server.port)).await;
+        let text = reason(&world, elsewhere(&world.secret, host, server.port)).await;
         let expected = format!(
             "{host}:{}: the host leads to a loopback or link-local address",
             server.port
         );
-        assert!(told.starts_with(&expected), "{told}");
+        assert!(text.starts_with(&expected), "{text}");
     }
     // Where a task finds the credentials of its role.
-    let told = reason(&world, elsewhere(&world.secret, "169.254.170.2", 80)).await;
-    assert!(told.contains("link-local"), "{told}");
+    let text = reason(&world, elsewhere(&world.secret, "169.254.170.2", 80)).await;
+    assert!(text.contains("link-local"), "{text}");
     // The secret's own host is no exception.
-    let told = reason(
+    let text = reason(
         &world,
         json!({"DBSecret": world.secret, "Extensions": ["hstore"]}),
     )
     .await;
-    assert!(told.contains("WORKER_HOSTS"), "{told}");
+    assert!(text.contains("WORKER_HOSTS"), "{text}");
     assert_eq!(server.connections(), 0);
     worker.signal("TERM");
     worker.exit().await;
@@ -158,10 +158,10 @@ async fn a_secret_that_rds_manages_is_sent_to_the_endpoint_that_rds_reports_for_
         properties
     };
     let is_refused = async || {
-        let told = reason(&world, declare(port())).await;
+        let text = reason(&world, declare(port())).await;
         assert!(
-            told.starts_with(&refusal(&secret, "localhost", port())),
-            "{told}"
+            text.starts_with(&refusal(&secret, "localhost", port())),
+            "{text}"
         );
     };
     // What RDS really reports is another host.
@@ -184,8 +184,8 @@ async fn a_secret_that_rds_manages_is_sent_to_the_endpoint_that_rds_reports_for_
     proxy.decide(|_| failure(400, "Throttling"));
     let mut briefly = declare(port());
     briefly["ServiceTimeout"] = json!(15);
-    let told = reason(&world, briefly).await;
-    assert!(told.contains("could not be listed"), "{told}");
+    let text = reason(&world, briefly).await;
+    assert!(text.contains("could not be listed"), "{text}");
 
     let arn = secret.clone();
     proxy.decide(
@@ -194,10 +194,10 @@ async fn a_secret_that_rds_manages_is_sent_to_the_endpoint_that_rds_reports_for_
             false => Action::Forward,
         },
     );
-    let told = reason(&world, declare(1)).await;
+    let text = reason(&world, declare(1)).await;
     assert!(
-        told.starts_with(&refusal(&secret, "localhost", 1)),
-        "{told}"
+        text.starts_with(&refusal(&secret, "localhost", 1)),
+        "{text}"
     );
     let answer = world.create(declare(port())).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");

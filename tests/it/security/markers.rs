@@ -162,9 +162,9 @@ async fn a_wrong_setting_is_named_with_its_variable_and_not_quoted() {
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
-            let told = text(&output);
-            assert_ne!(output.status.code(), Some(0), "{variable}: {told}");
-            assert!(!told.contains(MARKER), "{variable}: {told}");
+            let output_text = text(&output);
+            assert_ne!(output.status.code(), Some(0), "{variable}: {output_text}");
+            assert!(!output_text.contains(MARKER), "{variable}: {output_text}");
         }
     }
 }
@@ -192,10 +192,13 @@ async fn a_wrong_url_is_not_quoted_and_a_right_one_is_of_every_form() {
     ] {
         for by_flag in [true, false] {
             let output = plan(&url, by_flag);
-            let told = text(&output);
-            assert_eq!(output.status.code(), Some(2), "{told}");
-            assert!(told.contains("--url (DATABASE_URL)"), "{told}");
-            assert!(!told.contains(MARKER), "{told}");
+            let output_text = text(&output);
+            assert_eq!(output.status.code(), Some(2), "{output_text}");
+            assert!(
+                output_text.contains("--url (DATABASE_URL)"),
+                "{output_text}"
+            );
+            assert!(!output_text.contains(MARKER), "{output_text}");
         }
     }
     let url = format!(
@@ -206,8 +209,11 @@ async fn a_wrong_url_is_not_quoted_and_a_right_one_is_of_every_form() {
         variable("PGPORT"),
         world.database.name
     );
-    let told = text(&plan(&url, false));
-    assert!(told.starts_with("credentials: DATABASE_URL\n"), "{told}");
+    let output_text = text(&plan(&url, false));
+    assert!(
+        output_text.starts_with("credentials: DATABASE_URL\n"),
+        "{output_text}"
+    );
     // The flag goes before the variable.
     let by_secret = worker_binary()
         .args(["plan", "--secret", &world.secret])
@@ -216,17 +222,20 @@ async fn a_wrong_url_is_not_quoted_and_a_right_one_is_of_every_form() {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = text(&by_secret);
-    assert!(by_secret.status.success(), "{told}");
+    let output_text = text(&by_secret);
+    assert!(by_secret.status.success(), "{output_text}");
     assert!(
-        told.contains("(--secret)") && !told.contains(MARKER),
-        "{told}"
+        output_text.contains("(--secret)") && !output_text.contains(MARKER),
+        "{output_text}"
     );
     // And so does the file.
     let declared: Value = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
     std::fs::write(&file, declared.to_string()).unwrap();
-    let told = text(&plan("postgres://nobody:p@127.0.0.1:1/d", false));
-    assert!(told.contains("(DBSecret of the file)"), "{told}");
+    let output_text = text(&plan("postgres://nobody:p@127.0.0.1:1/d", false));
+    assert!(
+        output_text.contains("(DBSecret of the file)"),
+        "{output_text}"
+    );
     eventually("the file's removal", async || {
         std::fs::remove_file(&file).ok()
     })

@@ -106,13 +106,13 @@ async fn a_secret_is_in_no_report_no_page_and_no_metric() {
         running.push((page, tokio::task::spawn_blocking(|| output(child))));
     }
     for (page, ended) in running {
-        let (told, said, code) = ended.await.unwrap();
-        assert_ne!(code, Some(0), "{told}{said}");
+        let (printed, said, code) = ended.await.unwrap();
+        assert_ne!(code, Some(0), "{printed}{said}");
         let html = std::fs::read_to_string(&page).unwrap();
         for name in &names {
             assert!(html.contains(name.as_str()), "{name}: {html}");
         }
-        for text in [told, said, html] {
+        for text in [printed, said, html] {
             assert!(!text.contains(MARKER), "{text}");
         }
     }
@@ -210,10 +210,13 @@ async fn a_secret_is_in_no_process_list() {
                 .write_all(b"{\"Extensions\": [\"hstore\"]}")
                 .unwrap();
             drop(properties);
-            let (told, said, code) = output(child);
-            assert_ne!(code, Some(0), "{told}");
+            let (printed, said, code) = output(child);
+            assert_ne!(code, Some(0), "{printed}");
             assert!(said.contains("[28P01]"), "{said}");
-            assert!(!told.contains(MARKER) && !said.contains(MARKER), "{said}");
+            assert!(
+                !printed.contains(MARKER) && !said.contains(MARKER),
+                "{said}"
+            );
         }
     }
 }

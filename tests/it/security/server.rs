@@ -18,7 +18,7 @@ async fn a_server_that_never_stops_sending_is_left() {
     for deed in ["notices", "rows", "parameters", "message"] {
         let server = HostileServer::start(deed);
         let secret = secret_of_server(&world, server.port).await;
-        let told = reason(
+        let text = reason(
             &world,
             json!({"DBSecret": secret, "Extensions": ["hstore"]}),
         )
@@ -27,7 +27,7 @@ async fn a_server_that_never_stops_sending_is_left() {
             "127.0.0.1:{}: the server sent more than 8 MB in answer to one request, and was not listened to further.",
             server.port
         );
-        assert_eq!(told, expected, "{deed}");
+        assert_eq!(text, expected, "{deed}");
         assert!(server.sent_bytes().await < SENT_BYTES, "{deed}");
         let peak = worker.peak_memory_kib();
         assert!(peak < MEMORY_KIB, "{deed}: {peak} KiB");
@@ -75,13 +75,13 @@ async fn a_stacks_author_cannot_look_for_servers_and_the_log_says_what_happened(
     ] {
         let secret = secret_of_server(&world, port).await;
         let properties = json!({"DBSecret": secret, "ServiceTimeout": 2, "Extensions": ["hstore"]});
-        let told = reason(&world, properties).await;
+        let text = reason(&world, properties).await;
         let same = format!(
             "127.0.0.1:{port} could not be reached. Does its security group admit the worker's? The worker's log says \
              more."
         );
-        assert!(told.starts_with(&same), "{told}");
-        assert!(!told.contains(happened), "{told}");
+        assert!(text.starts_with(&same), "{text}");
+        assert!(!text.contains(happened), "{text}");
         worker.logged(happened).await;
     }
 }

@@ -64,8 +64,10 @@ impl Told {
         let last = self.pages.iter().find(|(_, last)| **last);
         let has_all_pages = last.is_some_and(|(page, _)| self.pages.len() as u64 == page + 1);
         let is_told = |key: &String| {
-            let told = self.results.keys().filter(|(of, _)| of == key).count() as u64;
-            self.ends.get(key).is_some_and(|results| told >= *results)
+            let printed = self.results.keys().filter(|(of, _)| of == key).count() as u64;
+            self.ends
+                .get(key)
+                .is_some_and(|results| printed >= *results)
         };
         has_all_pages && self.keys.iter().all(is_told)
     }
@@ -132,9 +134,9 @@ impl<'a> Follower<'a> {
 
     /// Hears a re-sync to its end.
     pub(crate) async fn hear(&self) -> Told {
-        let mut told = Told::default();
-        self.hear_until(&mut told, Told::is_complete).await;
-        told
+        let mut printed = Told::default();
+        self.hear_until(&mut printed, Told::is_complete).await;
+        printed
     }
 
     /// Publishes a report of all instances and clusters, other tests' too, and hears it until these keys have a result.
@@ -144,20 +146,21 @@ impl<'a> Follower<'a> {
             "Type": "Resync", "ResyncId": id, "Mode": "Report", "Targets": [{"Instances": "*"}],
         });
         self.world.publish_text(&message.to_string()).await;
-        let has_result = |told: &Told, key: &str| told.results.keys().any(|(of, _)| of == key);
-        let mut told = Told::default();
-        self.hear_until(&mut told, |told| {
-            keys.iter().all(|key| has_result(told, key))
+        let has_result =
+            |printed: &Told, key: &str| printed.results.keys().any(|(of, _)| of == key);
+        let mut printed = Told::default();
+        self.hear_until(&mut printed, |printed| {
+            keys.iter().all(|key| has_result(printed, key))
         })
         .await;
-        told
+        printed
     }
 
     /// Hears more, until it is enough.
-    pub(crate) async fn hear_until(&self, told: &mut Told, is_enough: impl Fn(&Told) -> bool) {
+    pub(crate) async fn hear_until(&self, printed: &mut Told, is_enough: impl Fn(&Told) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !is_enough(told) {
-            assert!(Instant::now() < until, "{told:?}");
+        while !is_enough(printed) {
+            assert!(Instant::now() < until, "{printed:?}");
             let sqs = &self.world.aws.sqs;
             let received = sqs
                 .receive_message()
@@ -169,7 +172,7 @@ impl<'a> Follower<'a> {
                 .unwrap();
             let mut heard = Vec::new();
             for message in received.messages.unwrap_or_default() {
-                told.note(serde_json::from_str(&message.body.unwrap()).unwrap());
+                printed.note(serde_json::from_str(&message.body.unwrap()).unwrap());
                 let entry = DeleteMessageBatchRequestEntry::builder()
                     .id(heard.len().to_string())
                     .receipt_handle(message.receipt_handle.unwrap());

@@ -121,11 +121,11 @@ impl PrivateServer {
     }
 
     fn stop(&mut self, signal: &str) {
-        let told = Command::new("kill")
+        let message = Command::new("kill")
             .args([&format!("-{signal}"), &self.child.id().to_string()])
             .status()
             .unwrap();
-        assert!(told.success());
+        assert!(message.success());
         self.child.wait().unwrap();
     }
 

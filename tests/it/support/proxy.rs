@@ -38,7 +38,7 @@ impl Proxy {
     /// In front of any server, on a port of its own.
     pub(crate) async fn to(host: String, port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (way, told) = watch::channel(Way::Forward);
+        let (way, text) = watch::channel(Way::Forward);
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             way,
@@ -46,7 +46,7 @@ impl Proxy {
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(client, (host.clone(), port), told.clone()));
+                tokio::spawn(serve(client, (host.clone(), port), text.clone()));
             }
         });
         proxy

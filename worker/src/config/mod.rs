@@ -1,4 +1,4 @@
-//! What the process is told: flags, and the environment where a flag is not given. The only module that reads either.
+//! Settings: flags, and the environment where a flag is not given. The only module that reads either.
 
 mod local;
 mod parse;
@@ -89,13 +89,13 @@ impl CommandLine {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take requests from the queue until told to stop (SIGTERM or SIGINT).
+    /// Take requests from the queue until SIGTERM or SIGINT.
     Run(Box<RunSettings>),
     /// Say what a file of properties would do to a database, and do nothing.
     Plan(LocalSettings),
     /// Make a database be as a file of properties declares.
     Apply(LocalSettings),
-    /// Have the workers look at a fleet's databases, or repair them, and tell how they stand.
+    /// Have the workers compare a fleet's databases with what is declared, or repair them, and print the results.
     #[command(after_help = EXIT_CODES)]
     Resync(Box<ResyncSettings>),
     /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.

@@ -60,7 +60,7 @@ pub struct ResyncSettings {
     /// What the re-sync is called; unset: the time and a few letters.
     #[arg(long, value_parser = resync_id)]
     pub id: Option<String>,
-    /// Wait for the results, and tell them; else the id alone is printed.
+    /// Wait for the results, and print them; else the id alone is printed.
     #[arg(long, requires = "results_topic")]
     pub wait: bool,
     /// How long to wait.
@@ -78,7 +78,7 @@ pub struct ResyncSettings {
     /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
     #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub topic: String,
-    /// ARN of the topic that the workers tell their results on.
+    /// ARN of the topic that the workers publish their results to.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub results_topic: Option<String>,
 }
@@ -166,7 +166,7 @@ mod tests {
     ];
 
     fn fault(arguments: &[&str]) -> String {
-        // One that is given twice would be told of for that.
+        // One that is given twice would be refused for that.
         let topics = TOPICS
             .chunks(2)
             .filter(|topic| !arguments.contains(&topic[0]));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_command_without_a_target_lists_the_flags_for_one() {
-        let told = fault(&["--repair"]);
+        let output_text = fault(&["--repair"]);
         for flag in [
             "--instances",
             "--instances-tag",
@@ -188,7 +188,7 @@ mod tests {
             "--secret",
             "--targets",
         ] {
-            assert!(told.contains(flag), "{told}");
+            assert!(output_text.contains(flag), "{output_text}");
         }
     }
 
@@ -207,8 +207,11 @@ mod tests {
             ("--topic", "arn:aws:sqs:us-east-1:1:q", "ARN of a topic"),
             ("--results-topic", "results", "ARN of a topic"),
         ] {
-            let told = fault(&["--instances", "--wait", flag, value]);
-            assert!(told.contains(flag) && told.contains(right), "{told}");
+            let output_text = fault(&["--instances", "--wait", flag, value]);
+            assert!(
+                output_text.contains(flag) && output_text.contains(right),
+                "{output_text}"
+            );
         }
     }
 
@@ -224,11 +227,11 @@ mod tests {
             (&["--databases", "a"], "--secret"),
             (&["--baseline", "b"], "--extension"),
         ] {
-            let told = fault(&[&["--instances"], arguments].concat());
-            assert!(told.contains(named), "{arguments:?}: {told}");
+            let output_text = fault(&[&["--instances"], arguments].concat());
+            assert!(output_text.contains(named), "{arguments:?}: {output_text}");
         }
         let [topic, arn, ..] = TOPICS;
-        let told = CommandLine::try_read_from([
+        let output_text = CommandLine::try_read_from([
             "extension-worker",
             "resync",
             topic,
@@ -238,6 +241,6 @@ mod tests {
         ])
         .unwrap_err()
         .to_string();
-        assert!(told.contains("--results-topic"), "{told}");
+        assert!(output_text.contains("--results-topic"), "{output_text}");
     }
 }

@@ -44,10 +44,10 @@ pub struct RunSettings {
         value_delimiter = ','
     )]
     pub hosts: Vec<HostPattern>,
-    /// Queue for messages that nobody can be answered about; unset: the queue's redrive policy moves them.
+    /// Queue for messages that cannot be answered; unset: the queue's redrive policy moves them.
     #[arg(long, env = "WORKER_DEAD_LETTER_QUEUE_URL", value_parser = queue_url)]
     pub dead_letter_queue_url: Option<String>,
-    /// Topic that is told what a re-sync found and did; unset: the log and the metrics say it alone.
+    /// Topic for the results of a re-sync; unset: only the log and the metrics have them.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_parser = topic_arn)]
     pub results_topic_arn: Option<String>,
     /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
@@ -86,7 +86,7 @@ pub struct RunSettings {
     /// Where the health check listens, and the instruments are shown; unset: nowhere.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
-    /// Where the ECS agent is told to protect the task; ECS sets it.
+    /// Where the ECS agent takes requests to protect the task; ECS sets it.
     #[arg(long, env = "ECS_AGENT_URI", hide = true)]
     pub ecs_agent_uri: Option<String>,
     /// How often metrics for CloudWatch are written to standard output; 0: never.

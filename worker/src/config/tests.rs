@@ -31,8 +31,8 @@ fn a_wrong_setting_is_named() {
         ("--metrics-namespace", "Worker*"),
         ("--ssl-mode", "on"),
     ] {
-        let told = fault(&[queue[0], queue[1], flag, value]);
-        assert!(told.contains(flag), "{told}");
+        let message = fault(&[queue[0], queue[1], flag, value]);
+        assert!(message.contains(flag), "{message}");
     }
     assert!(fault(&["--queue-url", "q"]).contains("--queue-url"));
     assert!(fault(&[]).contains("--queue-url"));
@@ -43,20 +43,20 @@ fn settings_that_do_not_go_together_are_named() {
     let check = |arguments: &[&str]| {
         let queue = ["extension-worker", "run", "--queue-url", "http://h/q"];
         let arguments = queue.iter().chain(arguments);
-        let told = CommandLine::try_read_from(arguments).unwrap();
-        let Command::Run(settings) = told.command else {
+        let message = CommandLine::try_read_from(arguments).unwrap();
+        let Command::Run(settings) = message.command else {
             panic!("run")
         };
         settings.check()
     };
     assert_eq!(check(&[]), Ok(()));
     assert_eq!(check(&["--connections", "4"]), Ok(()));
-    let told = check(&["--connections", "3"]).unwrap_err();
+    let message = check(&["--connections", "3"]).unwrap_err();
     for setting in [
         "WORKER_CONNECTIONS) 3",
         "WORKER_CONNECTIONS_PER_DATABASE), which is 4",
     ] {
-        assert!(told.contains(setting), "{told}");
+        assert!(message.contains(setting), "{message}");
     }
 }
 
@@ -98,14 +98,14 @@ fn no_setting_is_quoted_that_is_wrong_and_its_variable_is_named() {
                 let Err(error) = CommandLine::try_read_from(arguments) else {
                     continue;
                 };
-                let told = error.to_string();
-                assert!(!told.contains("hunter2"), "{command} {flag}: {told}");
+                let message = error.to_string();
+                assert!(!message.contains("hunter2"), "{command} {flag}: {message}");
                 assert_eq!(error.exit_code(), 2);
                 let is_about_it =
-                    told.contains(&format!("{flag} (")) || told.contains(&format!("{flag}:"));
+                    message.contains(&format!("{flag} (")) || message.contains(&format!("{flag}:"));
                 if let Some(variable) = variable.as_ref().filter(|_| is_about_it) {
                     refused += 1;
-                    assert!(told.contains(variable.as_str()), "{told}");
+                    assert!(message.contains(variable.as_str()), "{message}");
                 }
             }
         }
@@ -116,17 +116,17 @@ fn no_setting_is_quoted_that_is_wrong_and_its_variable_is_named() {
             vec!["plan", secret],
         ] {
             let arguments = std::iter::once("extension-worker").chain(arguments);
-            let told = CommandLine::try_read_from(arguments)
+            let message = CommandLine::try_read_from(arguments)
                 .unwrap_err()
                 .to_string();
-            assert!(!told.contains("hunter2"), "{told}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
     assert!(refused > 60, "{refused}");
-    let told = fault(&["--queue-url", "http://h/q", "--ssl-mode", "sometimes"]);
+    let message = fault(&["--queue-url", "http://h/q", "--ssl-mode", "sometimes"]);
     assert!(
-        told.contains("--ssl-mode (PGSSLMODE): must be one of disable, prefer, require, verify-ca, verify-full"),
-        "{told}"
+        message.contains("--ssl-mode (PGSSLMODE): must be one of disable, prefer, require, verify-ca, verify-full"),
+        "{message}"
     );
 }
 

@@ -248,9 +248,9 @@ mod tests {
                 "one of its parameters is not",
             ),
         ] {
-            let told = read(text).unwrap_err();
-            assert!(told.contains(fault), "{text}: {told}");
-            assert!(!told.to_lowercase().contains("hunter2"), "{told}");
+            let message = read(text).unwrap_err();
+            assert!(message.contains(fault), "{text}: {message}");
+            assert!(!message.to_lowercase().contains("hunter2"), "{message}");
         }
         let text: UrlText = "postgres://u:hunter2@h/d".parse().unwrap();
         assert!(!format!("{text:?} {:?}", text.read()).contains("hunter2"));

@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::instrument::GaugeGuard;
 use super::{Metrics, Outcome};
 
-/// A message that is being handled. Where it is dropped without an outcome its handler panicked, or was cancelled: whoever
-/// cancels says why afterwards, with [`Metrics::lease_lost`] or [`Metrics::stopped`].
+/// A message that is being handled. Where it is dropped without an outcome its handler panicked, or was cancelled: the
+/// caller then says why, with [`Metrics::lease_lost`] or [`Metrics::stopped`].
 #[derive(Debug)]
 pub struct Handling<'a> {
     metrics: &'a Metrics,

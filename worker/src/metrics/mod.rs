@@ -1,8 +1,8 @@
 //! What the worker counts and measures: one set of instruments, shown as text for Prometheus ([`text`]) and written
 //! as lines for CloudWatch ([`start`]). It changes nothing and decides nothing.
 //!
-//! A new instrument is one entry in the list below, and one row in `docs/metrics.md`, which a test asks for; whoever
-//! is to use it is given [`Metrics`]. A new label value is one line in `labels.rs`.
+//! A new instrument is one entry in the list below, and one row in `docs/metrics.md`, which a test asks for; what
+//! uses it takes [`Metrics`]. A new label value is one line in `labels.rs`.
 
 mod emf;
 mod handling;

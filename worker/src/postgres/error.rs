@@ -101,7 +101,7 @@ fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
         .or_else(|| inner.and_then(|inner| inner.downcast_ref()))
 }
 
-/// Why the server is not trusted, for whoever has to replace its certificate or the bundle; rustls's own words for the
+/// Why the server is not trusted, for the operator who replaces its certificate or the bundle; rustls's own words for the
 /// rest.
 fn refused(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(error) = error else {

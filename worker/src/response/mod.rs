@@ -250,8 +250,8 @@ mod tests {
             let body = text(Verdict::Failed(reason.clone()));
             prop_assert!(body.len() <= MAX_BODY_BYTES);
             let answer: Value = serde_json::from_str(&body).unwrap();
-            let told = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
-            prop_assert!(reason.starts_with(told));
+            let printed = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
+            prop_assert!(reason.starts_with(printed));
         }
 
         #[test]

@@ -37,8 +37,8 @@ async fn is_as_it_should_be(fleet: &Fleet<'_>, code: Option<i32>, report: &Value
             Some(_) => ("Failed", 0),
         };
         assert_eq!(result["State"], state, "{way:?}: {result}");
-        let told = result["Changes"].as_array().map_or(0, Vec::len);
-        assert_eq!((told, fleet.ddl(database)), (changes, changes), "{result}");
+        let text = result["Changes"].as_array().map_or(0, Vec::len);
+        assert_eq!((text, fleet.ddl(database)), (changes, changes), "{result}");
     }
     for (database, way) in broken {
         let reason = of(database)["Reason"].as_str();
@@ -68,11 +68,11 @@ async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
     let mut first = fleet.worker();
     let locks = fleet.stop_half_way().await;
     let half = fleet.databases.len() / 2;
-    let mut told = Told::default();
+    let mut text = Told::default();
     let killed = async {
         fleet.is_half_way().await;
-        let is_half = |told: &Told| told.count >= half;
-        fleet.follower.hear_until(&mut told, is_half).await;
+        let is_half = |text: &Told| text.count >= half;
+        fleet.follower.hear_until(&mut text, is_half).await;
         first.signal("KILL");
         first.exit().await;
         drop(locks);
@@ -81,10 +81,10 @@ async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
     let ((ended, report), _second) = tokio::join!(fleet.repair(), killed);
     is_as_it_should_be(&fleet, ended.code(), &report).await;
     // The second began with the server's first database again, and nobody could tell.
-    let all = told.count + fleet.databases.len() + 1;
-    let is_all = |told: &Told| told.is_complete() && told.count >= all;
-    fleet.follower.hear_until(&mut told, is_all).await;
-    assert!(told.differently.is_empty(), "{:?}", told.differently);
+    let all = text.count + fleet.databases.len() + 1;
+    let is_all = |text: &Told| text.is_complete() && text.count >= all;
+    fleet.follower.hear_until(&mut text, is_all).await;
+    assert!(text.differently.is_empty(), "{:?}", text.differently);
 }
 
 #[tokio::test]
@@ -101,8 +101,8 @@ async fn no_session_is_open_while_sns_takes_no_results() {
         "Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": [{"SecretPrefix": fleet.prefix}],
     });
     world.publish_text(&message.to_string()).await;
-    let told = || (sns.count("ResyncResult") > 0).then_some(());
-    eventually("the first results", async || told()).await;
+    let text = || (sns.count("ResyncResult") > 0).then_some(());
+    eventually("the first results", async || text()).await;
     let since = Instant::now();
     let idle = format!(
         "now() - state_change > '{} s' AND state LIKE 'idle%'",

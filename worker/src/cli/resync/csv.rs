@@ -95,9 +95,9 @@ mod tests {
         let mut unreached = result(State::Failed, "");
         unreached.database = None;
         unreached.reason = Some("no such secret: \"x\", or\nno access".to_owned());
-        let told = csv(&[orders, unreached]);
-        assert!(told.lines().count() == 5 && told.ends_with("\r\n"));
-        assert_snapshot!(told.replace("\r\n", "\n"), @r#"
+        let message = csv(&[orders, unreached]);
+        assert!(message.lines().count() == 5 && message.ends_with("\r\n"));
+        assert_snapshot!(message.replace("\r\n", "\n"), @r#"
         Target,Server,Database,ServerVersion,State,Extension,ExtensionState,Installed,Default,Declared,Schema,Owners,BlocksMajorUpgrade,Change,Reason,At
         prod/orders,server.example:5432,orders,15.4,Drifted,postgis,Drifted,3.3.2,3.4.0,3.4.*,public,stack/a; stack/b,true,,,2026-11-18T11:06:40Z
         prod/orders,server.example:5432,orders,15.4,Drifted,hstore,Unmanaged,1.8,3.4.0,,public,,false,,,2026-11-18T11:06:40Z
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for (text, told) in [
+        for (text, message) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),
             ("-1", "'-1"),
@@ -118,7 +118,7 @@ mod tests {
             ("=HYPERLINK(\"u\", 1)", "\"'=HYPERLINK(\"\"u\"\", 1)\""),
             ("a-b", "a-b"),
         ] {
-            assert_eq!(cell(text), told);
+            assert_eq!(cell(text), message);
         }
     }
 }

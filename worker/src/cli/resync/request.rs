@@ -142,8 +142,8 @@ mod tests {
     fn made(arguments: &[&str], file: Option<&str>) -> Result<Value, String> {
         let topic = "arn:aws:sns:us-east-1:000000000000:requests";
         let given = ["extension-worker", "resync", "--topic", topic];
-        let told = CommandLine::try_read_from(given.iter().chain(arguments)).unwrap();
-        let Command::Resync(settings) = told.command else {
+        let printed = CommandLine::try_read_from(given.iter().chain(arguments)).unwrap();
+        let Command::Resync(settings) = printed.command else {
             panic!("resync")
         };
         message(&settings, file, "id")
@@ -186,10 +186,10 @@ mod tests {
         let fault = |arguments: &[&str], file| made(arguments, file).unwrap_err();
         let of_file = |text| fault(&["--targets", "f.json"], Some(text));
         for text in ["", "{}", "[1"] {
-            let told = of_file(text);
+            let printed = of_file(text);
             assert!(
-                told.starts_with("--targets f.json: must be a JSON list of targets"),
-                "{told}"
+                printed.starts_with("--targets f.json: must be a JSON list of targets"),
+                "{printed}"
             );
         }
         assert!(of_file("[]").starts_with("--targets f.json: Targets: must name one at least"));

@@ -270,11 +270,11 @@ mod tests {
         let mut hostile = result(State::Failed, "a\u{1b}[2Jb\nc");
         hostile.reason = Some("bell \u{7}\nand \u{9b}2J more".to_owned());
         hostile.extensions = vec![extension("x\u{1b}]0;y", ExtensionState::Failed, "1\r2")];
-        let told = text(&report(vec![hostile]));
+        let message = text(&report(vec![hostile]));
         assert!(
-            !told.contains(['\u{1b}', '\u{7}', '\u{9b}', '\r']),
-            "{told:?}"
+            !message.contains(['\u{1b}', '\u{7}', '\u{9b}', '\r']),
+            "{message:?}"
         );
-        assert!(told.contains("  and 2J more\n"), "{told:?}");
+        assert!(message.contains("  and 2J more\n"), "{message:?}");
     }
 }

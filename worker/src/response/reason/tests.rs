@@ -41,7 +41,7 @@ fn drop_it() -> Step {
     }
 }
 
-fn told(error: &DatabaseError, step: Option<&Step>) -> String {
+fn text(error: &DatabaseError, step: Option<&Step>) -> String {
     of_database(error, step, &target())
 }
 
@@ -59,16 +59,16 @@ fn target() -> Target {
 #[test]
 fn a_reason_says_what_is_wrong_then_what_helps_then_the_sqlstate() {
     assert_snapshot!(
-        told(&sql("42501", "permission denied to create extension \"hstore\"", None, Some("Must have CREATE privilege on current database to create this extension.")), Some(&create())),
+        text(&sql("42501", "permission denied to create extension \"hstore\"", None, Some("Must have CREATE privilege on current database to create this extension.")), Some(&create())),
         @r##"Extension "hstore" on demo1/app: permission denied to create extension "hstore". Must have CREATE privilege on current database to create this extension [42501]"##
     );
     assert_snapshot!(
-        told(&sql("55000", "pg_cron must be loaded via shared_preload_libraries", None, None), Some(&create())),
+        text(&sql("55000", "pg_cron must be loaded via shared_preload_libraries", None, None), Some(&create())),
         @r##"Extension "hstore" on demo1/app: pg_cron must be loaded via shared_preload_libraries: add it to shared_preload_libraries in the DB parameter group and reboot the instance, then update the stack. [55000]"##
     );
     let unreachable = DatabaseError::Unreachable("connection refused".to_owned(), None);
     assert_snapshot!(
-        told(&unreachable, None),
+        text(&unreachable, None),
         @"demo1:5432 could not be reached. Does its security group admit the worker's? The worker's log says more."
     );
     assert_snapshot!(
@@ -87,22 +87,22 @@ fn a_state_is_worded_with_its_statement() {
         ),
         Some("Use DROP ... CASCADE to drop the dependent objects too."),
     );
-    assert_snapshot!(told(&in_use, Some(&drop_it())), @r##"Extension "hstore" on demo1/app cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it, and no Ensure: absent. [2BP01]"##);
-    assert_snapshot!(told(&in_use, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, update the stack, and create it again afterwards. [2BP01]"##);
-    assert_snapshot!(told(&in_use, Some(&create())), @r##"Extension "hstore" on demo1/app: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, then update the stack. [2BP01]"##);
+    assert_snapshot!(text(&in_use, Some(&drop_it())), @r##"Extension "hstore" on demo1/app cannot be dropped: column a of table t depends on type hstore (and 1 more). Use DeletionBehavior DropUnused or Retain to leave it, and no Ensure: absent. [2BP01]"##);
+    assert_snapshot!(text(&in_use, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, update the stack, and create it again afterwards. [2BP01]"##);
+    assert_snapshot!(text(&in_use, Some(&create())), @r##"Extension "hstore" on demo1/app: cannot drop type hstore because other objects depend on it, and column a of table t depends on type hstore (and 1 more). Drop what depends on it, then update the stack. [2BP01]"##);
     let view = sql(
         "0A000",
         "cannot alter type of a column used by a view or rule",
         Some("rule _RETURN on view v depends on column \"c\""),
         None,
     );
-    assert_snapshot!(told(&view, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot alter type of a column used by a view or rule, and rule _RETURN on view v depends on column "c". Drop what depends on it, update the stack, and create it again afterwards. [0A000]"##);
+    assert_snapshot!(text(&view, Some(&update())), @r##"Extension "hstore" on demo1/app cannot be updated from 1.7 to 1.8: cannot alter type of a column used by a view or rule, and rule _RETURN on view v depends on column "c". Drop what depends on it, update the stack, and create it again afterwards. [0A000]"##);
     let no_schema = sql("3F000", "schema \"public\" does not exist", None, None);
-    assert_snapshot!(told(&no_schema, Some(&create())), @r##"Extension "hstore" on demo1/app: schema "public" does not exist. Create the schema, or name one with Schema and set CreateSchema: true. [3F000]"##);
+    assert_snapshot!(text(&no_schema, Some(&create())), @r##"Extension "hstore" on demo1/app: schema "public" does not exist. Create the schema, or name one with Schema and set CreateSchema: true. [3F000]"##);
     let there = sql("42P07", "relation \"t\" already exists", None, None);
-    assert_snapshot!(told(&there, Some(&update())), @r##"Extension "hstore" on demo1/app: relation "t" already exists. What its script makes is there already and does not belong to the extension: drop or rename it, then update the stack. [42P07]"##);
+    assert_snapshot!(text(&there, Some(&update())), @r##"Extension "hstore" on demo1/app: relation "t" already exists. What its script makes is there already and does not belong to the extension: drop or rename it, then update the stack. [42P07]"##);
     let other = sql("42704", "type \"x\" does not exist", None, None);
-    assert_snapshot!(told(&other, Some(&Step::CreateSchema(SchemaName::public()))), @r##"Schema "public" on demo1/app: type "x" does not exist [42704]"##);
+    assert_snapshot!(text(&other, Some(&Step::CreateSchema(SchemaName::public()))), @r##"Schema "public" on demo1/app: type "x" does not exist [42704]"##);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_database_that_takes_no_connections_is_said_to_be_one() {
         let DatabaseError::Sql(refused) = sql("55000", message, None, hint) else {
             panic!("it is one of SQL");
         };
-        told(&DatabaseError::LogIn(refused), None)
+        text(&DatabaseError::LogIn(refused), None)
     };
     assert_snapshot!(closed("database \"app\" is not currently accepting connections", None), @r##"demo1/app: database "app" is not currently accepting connections. Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database. [55000]"##);
     assert_snapshot!(closed("cannot connect to invalid database \"app\"", Some("Use DROP DATABASE to drop invalid databases.")), @r##"demo1/app: cannot connect to invalid database "app". Use DROP DATABASE to drop invalid databases. [55000]"##);

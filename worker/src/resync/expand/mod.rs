@@ -193,7 +193,7 @@ fn lost_result(
 }
 
 /// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
-/// there already. What cannot be known is left to whoever works on it, and tells. Returns whether there was a server, left
+/// there already. What cannot be known is left to the worker of that server, which reports it. Returns whether there was a server, left
 /// out or not.
 async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
     let all = std::mem::take(&mut found.servers);

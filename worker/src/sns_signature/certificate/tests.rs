@@ -40,13 +40,13 @@ fn check(pem: &[u8]) -> Result<SigningCertificate, CertificateError> {
 /// The whole of what is wrong, cause by cause.
 fn fault(result: Result<SigningCertificate, CertificateError>) -> String {
     let error = result.unwrap_err();
-    let mut told = error.to_string();
+    let mut message = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
-        told = format!("{told}: {error}");
+        message = format!("{message}: {error}");
         cause = error.source();
     }
-    told
+    message
 }
 
 fn signature(envelope: &Value) -> Signature {

@@ -63,9 +63,9 @@ mod tests {
             "</script><!-- <script> {{style}} {{report}} \u{2028}\u{2029} \" \\ ' &lt; é \u{1F418}";
         let report = json!({"ResyncId": hostile, "Results": [{hostile: [hostile]}]});
         let page = page(&report);
-        let told = embedded_in(&page);
-        assert!(!told.contains(['<', '\u{2028}', '\u{2029}']));
-        assert_eq!(serde_json::from_str::<Value>(told).unwrap(), report);
+        let message = embedded_in(&page);
+        assert!(!message.contains(['<', '\u{2028}', '\u{2029}']));
+        assert_eq!(serde_json::from_str::<Value>(message).unwrap(), report);
     }
 
     #[test]
