@@ -72,7 +72,7 @@ impl<'a> Resyncs<'a> {
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
         let before = self.worker.counts().await;
-        let text = self.told().await;
+        let published = self.messages_published().await;
         let id = Uuid::new_v4().to_string();
         let message = json!({
             "Type": "Resync", "ResyncId": id, "Mode": mode,
@@ -92,15 +92,17 @@ impl<'a> Resyncs<'a> {
         let time = begun.elapsed();
         assert_eq!(end.in_sync - before.in_sync, databases.len() as f64);
         // The servers, the results and the end.
-        while self.listener.is_some() && self.told().await < text + databases.len() + 2 {
+        while self.listener.is_some()
+            && self.messages_published().await < published + databases.len() + 2
+        {
             assert!(begun.elapsed() < PATIENCE, "not all results are there");
             tokio::time::sleep(LOOK).await;
         }
         time
     }
 
-    /// How many events were told so far.
-    async fn text(&self) -> usize {
+    /// How many events were published so far.
+    async fn messages_published(&self) -> usize {
         let Some(listener) = &self.listener else {
             return 0;
         };
