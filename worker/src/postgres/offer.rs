@@ -2,15 +2,19 @@
 //! versions, so that one reading serves all databases of a server.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_postgres::SimpleQueryMessage;
 
+#[cfg(doc)]
 use super::session_start::ServerFacts;
 use crate::extension::{
     AvailableExtension, AvailableVersion, Catalog, Declaration, Observed, UpdatePath,
@@ -24,8 +28,11 @@ use crate::target::Address;
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// How long a session waits for another's reading of the same server.
 const WAIT: Duration = Duration::from_secs(2);
-/// How many servers are kept: an offer with PostGIS takes some 200 kB.
+/// How many servers are kept.
 const MAX_SERVERS: usize = 64;
+/// How much of all servers' documents is kept: one with PostGIS has some 200 kB. With more, all are read again, as a server
+/// may send anything.
+const MAX_BYTES: usize = 16 << 20;
 
 /// How old an offer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +52,33 @@ impl Freshness {
     }
 }
 
-/// A server as it is until it is restarted: behind one name there may be another after a failover.
-pub(super) type ServerKey = (Address, ServerFacts);
+/// A server as it is until it is restarted, by its address and [`ServerFacts::identity`]: behind one name there may be another
+/// after a failover.
+pub(super) type ServerKey = (Address, String);
 
 /// The offers of servers.
 #[derive(Debug, Default)]
-pub struct Offers(Mutex<HashMap<ServerKey, Arc<AsyncMutex<Offer>>>>);
+pub struct Offers {
+    kept: Mutex<HashMap<ServerKey, Arc<AsyncMutex<Offer>>>>,
+    bytes: AtomicUsize,
+}
 
 impl Offers {
     /// The offer of a server. Who holds it reads for all others.
     pub(super) fn of(&self, key: &ServerKey) -> Arc<AsyncMutex<Offer>> {
-        let mut offers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !offers.contains_key(key) && offers.len() >= MAX_SERVERS {
-            offers.clear();
+        let mut kept = self.kept.lock();
+        if !kept.contains_key(key) && kept.len() >= MAX_SERVERS {
+            kept.clear();
         }
-        Arc::clone(offers.entry(key.clone()).or_default())
+        Arc::clone(kept.entry(key.clone()).or_default())
+    }
+
+    /// Notes that a document of this length was kept.
+    pub(super) fn note(&self, bytes: usize) {
+        if self.bytes.fetch_add(bytes, Relaxed) + bytes > MAX_BYTES {
+            self.kept.lock().clear();
+            self.bytes.store(0, Relaxed);
+        }
     }
 }
 
@@ -78,9 +97,17 @@ pub(super) struct Offer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
-    extensions: Vec<Value>,
-    versions: Vec<Value>,
-    paths: Vec<Value>,
+    extensions: Vec<Row<AvailableExtension>>,
+    versions: Vec<Row<AvailableVersion>>,
+    paths: Vec<Row<UpdatePath>>,
+}
+
+/// A control file whose name or version PostgreSQL itself refuses is listed all the same: it is left out.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Row<T> {
+    Readable(T),
+    Unreadable(IgnoredAny),
 }
 
 impl Offer {
@@ -122,7 +149,7 @@ impl Offer {
         for name in &parts.paths {
             self.paths.insert(name.clone(), (read_at, Vec::new()));
         }
-        for path in readable::<UpdatePath>(document.paths) {
+        for path in readable(document.paths) {
             if let Some((_, paths)) = self.paths.get_mut(&path.name) {
                 paths.push(path);
             }
@@ -195,11 +222,12 @@ fn with_required(
     }
 }
 
-/// A control file whose name or version PostgreSQL itself refuses is listed all the same: it is left out.
-fn readable<T: for<'de> Deserialize<'de>>(rows: Vec<Value>) -> Vec<T> {
-    rows.into_iter()
-        .filter_map(|row| serde_json::from_value(row).ok())
-        .collect()
+fn readable<T>(rows: Vec<Row<T>>) -> Vec<T> {
+    let readable = rows.into_iter().filter_map(|row| match row {
+        Row::Readable(row) => Some(row),
+        Row::Unreadable(_) => None,
+    });
+    readable.collect()
 }
 
 /// The query → one JSON document. Its names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
@@ -255,6 +283,7 @@ impl super::Session {
         let kept = self.offer()?;
         if let Ok(mut offer) = tokio::time::timeout(WAIT, kept.lock()).await {
             offer.store(parts, &document, read_at)?;
+            self.note_offer(document.len());
         }
         Ok(())
     }
@@ -282,9 +311,49 @@ impl super::Session {
             let read_at = Instant::now();
             let document = self.query_alone(&query(&missing)).await?;
             offer.store(&missing, &document, read_at)?;
+            self.note_offer(document.len());
         }
         let (catalog, oldest) = offer.catalog(parts, declarations, observed);
         observed.catalog = catalog;
         Ok(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(port: u16) -> ServerKey {
+        let host = crate::target::Host::parse("db.example").unwrap();
+        (Address { host, port }, "15.18 1".to_owned())
+    }
+
+    #[test]
+    fn a_row_that_postgresql_refuses_is_left_out() {
+        let document = r#"{"extensions": [{"name": "a", "default_version": "1"}, {"name": "b", "default_version": "-"},
+                           {"name": "", "default_version": null}]}"#;
+        let parts = OfferParts {
+            extensions: true,
+            ..OfferParts::default()
+        };
+        let mut offer = Offer::default();
+        offer.store(&parts, document, Instant::now()).unwrap();
+        let (_, extensions) = offer.extensions.unwrap();
+        let names: Vec<&str> = extensions.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["a"]);
+    }
+
+    #[test]
+    fn servers_that_send_much_are_not_all_kept() {
+        let offers = Offers::default();
+        let kept = offers.of(&key(1));
+        offers.note(MAX_BYTES);
+        assert!(Arc::ptr_eq(&kept, &offers.of(&key(1))));
+        offers.note(1);
+        assert!(!Arc::ptr_eq(&kept, &offers.of(&key(1))));
+        for port in 0..1000 {
+            offers.of(&key(port));
+        }
+        assert!(offers.kept.lock().len() <= MAX_SERVERS);
     }
 }

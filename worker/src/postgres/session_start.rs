@@ -58,7 +58,7 @@ ROLLBACK",
 }
 
 /// What is the same in every session of a server until it is restarted.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct ServerFacts {
     /// `server_version`, without the packager's addition: `15.18`.
     pub(super) version: String,
@@ -68,4 +68,15 @@ pub(super) struct ServerFacts {
     pub(super) preloaded: Option<String>,
     /// `cron.database_name`, where the server has that setting.
     pub(super) cron_database: Option<String>,
+}
+
+/// The longest identity, in characters: what a server sends may be of any length.
+const MAX_IDENTITY: usize = 100;
+
+impl ServerFacts {
+    /// Differs between two servers, and between a server before and after a restart.
+    pub(super) fn identity(&self) -> String {
+        let both = [self.version.as_str(), self.started_at.as_str()].join(" ");
+        both.chars().take(MAX_IDENTITY).collect()
+    }
 }

@@ -90,8 +90,13 @@ impl Session {
 
     /// What is known of the server's offer.
     pub(super) fn offer(&self) -> Result<Arc<AsyncMutex<Offer>>, DatabaseError> {
-        let server = self.connection()?.start.server.clone();
+        let server = self.connection()?.start.server.identity();
         Ok(self.offers.of(&(self.address.clone(), server)))
+    }
+
+    /// Notes how much of an offer was kept.
+    pub(super) fn note_offer(&self, bytes: usize) {
+        self.offers.note(bytes);
     }
 
     /// The one value that a query answers with. Where PostgreSQL refuses it, the transaction goes on.
