@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::is_control_file_error;
 use crate::extension::{Declaration, Observed, TleFunction};
 use crate::plan::{OfferParts, asks_for_newest, offer_parts};
 use crate::postgres::{Freshness, Session};
@@ -85,9 +86,15 @@ impl<'a> OfferReader<'a> {
             None if observed.installed.contains_key("pg_tle") => session.tle_functions().await?,
             None => Vec::new(),
         };
-        let read = session
+        let mut read = session
             .read_offer(&self.known, self.freshness, self.declarations, observed)
             .await;
+        // A file that was listed, and was replaced before it was read.
+        if matches!(&read, Err(error) if is_control_file_error(error)) {
+            read = session
+                .read_offer(&self.known, self.freshness, self.declarations, observed)
+                .await;
+        }
         observed.catalog.add_tle(&tle);
         self.tle = Some(tle);
         self.oldest = read?;
