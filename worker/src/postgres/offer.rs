@@ -12,7 +12,6 @@ use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::Mutex as AsyncMutex;
-use tokio_postgres::SimpleQueryMessage;
 
 #[cfg(doc)]
 use super::session_start::ServerFacts;
@@ -26,8 +25,6 @@ use crate::target::Address;
 /// How old an offer may be where not the newest is asked for. Files of a running server change with its packages alone, and
 /// on RDS with an upgrade, which restarts it.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How long a session waits for another's reading of the same server.
-const WAIT: Duration = Duration::from_secs(2);
 /// How many servers are kept.
 const MAX_SERVERS: usize = 64;
 /// How much of all servers' documents is kept: one with PostGIS has some 200 kB. With more, all are read again, as a server
@@ -261,62 +258,6 @@ pub(super) fn query(parts: &OfferParts) -> String {
         ));
     }
     format!("SELECT json_build_object({})::text", fields.join(", "))
-}
-
-impl super::Session {
-    /// Keeps what was read together with the beginning of the transaction. What PostgreSQL refused is read again, and
-    /// refused again, where it is needed.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub(super) async fn keep_offer(
-        &mut self,
-        parts: &OfferParts,
-        answer: Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>,
-        read_at: Instant,
-    ) -> Result<(), DatabaseError> {
-        let document = match self.answer_of(answer.map_err(DatabaseError::from)).await {
-            Ok(document) => document,
-            Err(error) if error.sql().is_some() => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let kept = self.offer()?;
-        if let Ok(mut offer) = tokio::time::timeout(WAIT, kept.lock()).await {
-            offer.store(parts, &document, read_at)?;
-            self.note_offer(document.len());
-        }
-        Ok(())
-    }
-
-    /// Fills in what the server offers of these parts: one round trip, or none where it was read before. Returns when the
-    /// oldest of it was read.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]; after an error of PostgreSQL's the transaction goes on.
-    pub async fn read_offer(
-        &mut self,
-        parts: &OfferParts,
-        freshness: Freshness,
-        declarations: &[Declaration],
-        observed: &mut Observed,
-    ) -> Result<Option<Instant>, DatabaseError> {
-        let kept = self.offer()?;
-        let own = AsyncMutex::default();
-        let mut offer = match tokio::time::timeout(WAIT, kept.lock()).await {
-            Ok(offer) => offer,
-            Err(_) => own.lock().await,
-        };
-        let missing = offer.missing(parts, freshness);
-        if !missing.is_empty() {
-            let read_at = Instant::now();
-            let document = self.query_alone(&query(&missing)).await?;
-            offer.store(&missing, &document, read_at)?;
-            self.note_offer(document.len());
-        }
-        let (catalog, oldest) = offer.catalog(parts, declarations, observed);
-        observed.catalog = catalog;
-        Ok(oldest)
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod configuration;
 mod connection_limit;
 mod ledger;
 mod listing;
+mod offer;
 mod steps;
 
 pub use listing::DatabaseNames;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use tokio::sync::Mutex as AsyncMutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use self::answer::{alone, document, last_row, no_row};
@@ -25,7 +25,7 @@ use super::PoolSettings;
 use super::connection::{Connection, Connections, promptly};
 use super::guarded_stream::Streams;
 use super::limit::ConnectionLimit;
-use super::offer::{Offer, Offers};
+use super::offer::Offers;
 use super::schema_objects::{self, SchemaObjects};
 use super::transaction::PIN;
 use crate::extension::{SchemaName, TleFunction};
@@ -86,17 +86,6 @@ impl Session {
         let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
         let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
         document(last_row(&messages)?.unwrap_or_default())
-    }
-
-    /// What is known of the server's offer.
-    pub(super) fn offer(&self) -> Result<Arc<AsyncMutex<Offer>>, DatabaseError> {
-        let server = self.connection()?.start.server.identity();
-        Ok(self.offers.of(&(self.address.clone(), server)))
-    }
-
-    /// Notes how much of an offer was kept.
-    pub(super) fn note_offer(&self, bytes: usize) {
-        self.offers.note(bytes);
     }
 
     /// The one value that a query answers with. Where PostgreSQL refuses it, the transaction goes on.
