@@ -143,8 +143,6 @@ def start_worker(outputs: Parameters) -> Path:
             "WORKER_TOPIC_ARNS": outputs["TopicArn"],
             "WORKER_RESYNC_TOPIC_ARNS": outputs["ResyncTopicArn"],
             "WORKER_VERIFY_STACKS": "enforce",
-            # The databases of LocalStack are on this machine.
-            "WORKER_HOSTS": "*.rds.amazonaws.com,127.0.0.1,localhost",
             "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"],
             "WORKER_ACCOUNTS": "000000000000",
             "WORKER_RESPONSE_ORIGIN": os.environ["AWS_ENDPOINT_URL"],
