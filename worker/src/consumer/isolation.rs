@@ -14,9 +14,10 @@ use tracing::warn;
 /// The receive from which on a message is suspect.
 const SUSPECT_RECEIVE: u32 = 3;
 /// How long a suspect is alone at the most: what ends a process by its form alone does so at once.
-const ALONE: Duration = Duration::from_secs(10);
-/// How much time suspects may take in a row, and one second of so many afterwards.
-const BURST: Duration = Duration::from_secs(60);
+const ALONE: Duration = Duration::from_secs(4);
+/// How much time suspects may take in a row, and one second of so many afterwards: a stack's author can make suspects, with
+/// requests to a server that does not answer.
+const BURST: Duration = Duration::from_secs(12);
 const ONE_OF: u32 = 10;
 /// With less left the next suspect is worked on together with others.
 const LEAST: Duration = Duration::from_secs(1);
