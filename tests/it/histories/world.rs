@@ -519,6 +519,15 @@ impl Life<'_> {
 
     /// A request may have been carried out, or not, or in some of its databases.
     fn uncertain(&mut self, wish: &Wish) {
+        for &database in wish.databases.iter().filter(|database| **database < 2) {
+            let asked: BTreeSet<&str> = (wish.extensions.iter())
+                .flat_map(|(name, _)| with_requirements(name))
+                .collect();
+            // What it drops comes back with the rollback, in the version that was declared or the server's default.
+            for name in self.expected(database).difference(&asked) {
+                self.versions.insert((database, name), None);
+            }
+        }
         for &database in &wish.databases {
             for (name, version) in &wish.extensions {
                 if *version != Version::Unset {
