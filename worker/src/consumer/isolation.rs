@@ -5,9 +5,9 @@
 //! suspects, since an outage of a database makes many of them.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::warn;
 
@@ -46,7 +46,7 @@ impl Default for Isolation {
 impl Isolation {
     /// Remembers that this process returned the message to the queue.
     pub(super) fn note_return(&self, id: &str) {
-        let mut returned = lock(&self.returned);
+        let mut returned = self.returned.lock();
         if returned.len() >= MAX_RETURNED {
             returned.clear();
         }
@@ -93,26 +93,22 @@ impl Isolation {
     }
 
     fn is_suspect(&self, id: &str, receive_count: u32) -> bool {
-        receive_count >= SUSPECT_RECEIVE && !lock(&self.returned).contains(id)
+        receive_count >= SUSPECT_RECEIVE && !self.returned.lock().contains(id)
     }
 
     /// Whether suspects have time left.
     fn may_be_alone(&self) -> Option<Instant> {
         let now = Instant::now();
-        let (left, since) = &mut *lock(&self.left);
+        let (left, since) = &mut *self.left.lock();
         *left = BURST.min(*left + now.saturating_duration_since(*since) / ONE_OF);
         *since = now;
         (*left >= LEAST).then_some(now)
     }
 
     fn spend(&self, time: Duration) {
-        let (left, _) = &mut *lock(&self.left);
+        let (left, _) = &mut *self.left.lock();
         *left = left.saturating_sub(time);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
