@@ -523,9 +523,21 @@ impl Life<'_> {
             let asked: BTreeSet<&str> = (wish.extensions.iter())
                 .flat_map(|(name, _)| with_requirements(name))
                 .collect();
-            // What it drops comes back with the rollback, in the version that was declared or the server's default.
+            // What it drops comes back with the rollback, in the version that was declared or the server's default. What two
+            // resources have, or somebody installed by hand, is not dropped.
+            let owners = |name: &str| {
+                let resources = self.resources.iter().flatten();
+                let has = |wish: &Wish| {
+                    let mut extensions = wish.extensions.iter();
+                    wish.databases.contains(&database)
+                        && extensions.any(|(own, _)| with_requirements(own).any(|own| own == name))
+                };
+                resources.filter(|resource| has(&resource.wish)).count()
+            };
             for name in self.expected(database).difference(&asked) {
-                self.versions.insert((database, name), None);
+                if owners(name) == 1 && !(database == 0 && self.by_hand.contains(name)) {
+                    self.versions.insert((database, name), None);
+                }
             }
         }
         for &database in &wish.databases {
