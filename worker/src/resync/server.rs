@@ -17,6 +17,7 @@ use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, Stopped, ru
 use crate::ledger::ResourceKey;
 use crate::plan::{Declarer, Policy};
 use crate::postgres::DatabaseNames;
+use crate::reconcile::Refusals;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
 use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
@@ -196,18 +197,24 @@ impl Retryable for OneDatabase<'_> {
     type Outcome = DatabaseResult;
 
     async fn attempt(&self) -> Result<DatabaseResult, AttemptError> {
-        self.attempt_with(false).await
+        self.attempt_with(Refusals::LeaveOutPermanent).await
     }
 }
 
 impl OneDatabase<'_> {
-    /// At the `last` attempt what PostgreSQL refuses is a part of the result.
-    async fn attempt_with(&self, last: bool) -> Result<DatabaseResult, AttemptError> {
+    async fn attempt_with(&self, refusals: Refusals) -> Result<DatabaseResult, AttemptError> {
         let executor = self.executor;
         let login = executor.logins.log_in(self.properties).await?;
         let permit = executor.server_limits.acquire(&login.address, true).await;
         let target = login.target(self.database);
-        let result = resync(&executor.pools, self.task, &target, &login.password, last).await;
+        let result = resync(
+            &executor.pools,
+            self.task,
+            &target,
+            &login.password,
+            refusals,
+        )
+        .await;
         drop(permit);
         // A fleet has more databases than a server has connections.
         executor.pools.remove(&target);
@@ -233,7 +240,7 @@ impl OneDatabase<'_> {
                 return Err(error);
             }
         }
-        self.attempt_with(true).await
+        self.attempt_with(Refusals::LeaveOut).await
     }
 }
 
