@@ -211,10 +211,7 @@ impl Executor {
                     "what the resource managed here is gone, or cannot be reached"
                 );
                 let outcome = DatabaseOutcome {
-                    notes: vec![format!(
-                        "left as it is ({})",
-                        error.reason().trim_end_matches('.')
-                    )],
+                    notes: vec![reason::of_left_unchanged(&error.reason())],
                     ..DatabaseOutcome::default()
                 };
                 Ok(match success_template {

@@ -25,7 +25,7 @@ use crate::request::{
     Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl,
     ResponseUrlError, Timing,
 };
-use crate::response::{Response, Verdict, unchanged_id};
+use crate::response::{Response, Verdict, reason, unchanged_id};
 use crate::resync::{Resync, ResyncOutcome, is_of_resync};
 use crate::sns_signature::Signatures;
 use crate::verification::Verification;
@@ -275,7 +275,7 @@ impl Handler {
                     // What cannot be understood was never created.
                     RequestType::Delete => Verdict::Success(BTreeMap::new()),
                     RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
-                        Verdict::Failed(unusable.to_string())
+                        Verdict::Failed(reason::of_request_error(&unusable))
                     }
                 };
                 Response::new(&header, &unchanged_id(&header), verdict)

@@ -11,7 +11,7 @@ use crate::metrics::Outcome;
 use crate::process::error_chain::with_causes;
 use crate::process::retry::full_jitter;
 use crate::request::{Envelope, RequestHeader, RequestType};
-use crate::response::{Response, Verdict, unchanged_id, was_never_created};
+use crate::response::{Response, Verdict, reason, unchanged_id, was_never_created};
 use crate::resync::{is_internal_message, is_of_resync};
 use crate::verification::topics::TopicKindError;
 use crate::verification::{RequestVerificationError, SenderVerificationError};
@@ -90,13 +90,11 @@ impl Handler {
         match &error {
             RequestVerificationError::Unavailable(_) | RequestVerificationError::NoIdentity(_) => {
                 if is_final_receive {
-                    return answer(format!("{error}. Nothing was changed."));
+                    return answer(reason::of_unverified(&error));
                 }
                 Err(return_to_queue(unverified_pause(receive_count)))
             }
-            RequestVerificationError::Unverifiable(_) => {
-                answer(format!("{error}. Nothing was changed."))
-            }
+            RequestVerificationError::Unverifiable(_) => answer(reason::of_unverified(&error)),
             RequestVerificationError::Over(_) | RequestVerificationError::Contradicted(_)
                 if receive_count < LAG_RECEIVES && !is_final_receive =>
             {

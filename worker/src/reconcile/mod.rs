@@ -114,7 +114,7 @@ async fn transact(
         policy: reconciliation.policy,
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    let plan = make_plan(
+    let (plan, warnings) = make_plan(
         &mut session,
         reconciliation,
         &intent,
@@ -128,7 +128,7 @@ async fn transact(
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
-            notes: notes(&plan.retained, plan.warnings),
+            notes: notes(&plan.retained, warnings),
             ..outcome(reconciliation, &before, &before)
         }));
     }
@@ -170,7 +170,7 @@ async fn transact(
 
     let outcome = DatabaseOutcome {
         changes: done.iter().map(Step::to_string).collect(),
-        notes: notes(plan.retained.iter().chain(&retained), plan.warnings),
+        notes: notes(plan.retained.iter().chain(&retained), warnings),
         ..outcome(reconciliation, &before, &after)
     };
     if !outcome.notes.is_empty() {

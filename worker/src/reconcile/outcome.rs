@@ -3,6 +3,7 @@
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
 use crate::plan::{DatabaseOutcome, Retained};
+use crate::response::reason;
 
 /// What was there before and is there now. The caller adds what was done.
 pub(super) fn outcome(
@@ -43,7 +44,7 @@ pub(super) fn notes<'a>(
     retained: impl IntoIterator<Item = &'a Retained>,
     warnings: Vec<String>,
 ) -> Vec<String> {
-    let retained = retained.into_iter().map(Retained::to_string);
+    let retained = retained.into_iter().map(reason::of_retained);
     retained.chain(warnings).collect()
 }
 

@@ -13,7 +13,7 @@ use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
 
-/// Plans, and checks the scripts of the steps. What was learnt of the offer is added to what was observed.
+/// Plans, and checks the scripts of the steps. Returns all warnings with the plan. What was learnt of the offer is added to what was observed.
 ///
 /// # Errors
 /// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
@@ -24,7 +24,7 @@ pub(super) async fn make_plan(
     observed: &mut Observed,
     ledger: &Ledger,
     offer: &mut OfferReader<'_>,
-) -> Result<Plan, ReconcileError> {
+) -> Result<(Plan, Vec<String>), ReconcileError> {
     let mut unread = unread(offer.complete(session, observed).await)?;
     let question = Question {
         declarations: reconciliation.declarations(),
@@ -32,7 +32,7 @@ pub(super) async fn make_plan(
         may_try: !reconciliation.properties.dry_run,
     };
     let mut asked = 0..=reconciliation.declarations().len();
-    let mut plan = loop {
+    let plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
             Ok(plan) => break plan,
             Err(plan_error) => plan_error,
@@ -66,11 +66,10 @@ pub(super) async fn make_plan(
     if unread.is_none() && !parts.is_empty() {
         unread = self::unread(offer.add(parts, session, observed).await)?;
     }
-    plan.warnings
-        .extend(unread.map(|error| reason::of_unread_list(&error)));
-    let warnings = check_scripts(session, plan.steps.iter(), observed).await?;
-    plan.warnings.extend(warnings);
-    Ok(plan)
+    let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
+    warnings.extend(unread.as_ref().map(reason::of_unread_list));
+    warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
+    Ok((plan, warnings))
 }
 
 /// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.

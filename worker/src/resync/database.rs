@@ -209,11 +209,7 @@ fn note_disputes(
         for step in std::mem::take(&mut left.steps) {
             let name = step.extension();
             if !findings.faults.iter().any(|(fault, _)| fault == name) {
-                let reason = format!(
-                    "{name} is not as {} declares it, since another declares it otherwise: still to do is {}.",
-                    declarer.key,
-                    step.sql()
-                );
+                let reason = reason::resync::of_dispute(name, &declarer.key, &step);
                 findings.add_fault(name, reason);
             }
         }

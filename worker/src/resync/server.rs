@@ -251,8 +251,8 @@ async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> Databas
     let failures = failing.load(Relaxed);
     let failed =
         if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
-            let reason = "the server does not answer, and was not asked for this database.";
-            one.task.failed(None, reason.to_owned(), since)
+            let reason = reason::resync::of_unanswering_server();
+            one.task.failed(None, reason, since)
         } else {
             match one.resync(since, failures > 0).await {
                 Ok(result) => {

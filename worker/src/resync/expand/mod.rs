@@ -21,6 +21,7 @@ use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
 use crate::plan::Policy;
+use crate::response::reason;
 use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
@@ -80,8 +81,9 @@ pub(super) async fn expand(
         && !has_found
         && found.from.is_none()
     {
-        let reason = "no secret with a host is found by this: there is no server.";
-        found.lost.push((what, reason.to_owned()));
+        found
+            .lost
+            .push((what, reason::resync::of_no_secret_found()));
     }
     let is_last = found.targets >= message.targets.len();
 

@@ -2,6 +2,7 @@
 
 use super::{ExpandError, Found, server};
 use crate::aws::rds::{Instance, Instances, ListError, Marker};
+use crate::response::reason;
 use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::ResyncMessage;
 
@@ -32,16 +33,13 @@ pub(super) async fn find(
             found.targets = usize::from(next.is_none());
             found.from = next.map(Cursor::Instances);
             if !page.has_found && !found.has_any() && found.from.is_none() {
-                let reason = "no PostgreSQL instance or cluster is found by this.";
-                found.lost.push((what, reason.to_owned()));
+                found
+                    .lost
+                    .push((what, reason::resync::of_no_instance_found()));
             }
         }
         Err(error) if error.code.contains("AccessDenied") => {
-            let reason = format!(
-                "the worker's task role may not list instances and clusters ({}: {}). \
-                 Allow rds:DescribeDBInstances and rds:DescribeDBClusters.",
-                error.call, error.code
-            );
+            let reason = reason::resync::of_forbidden_instance_list(error.call, &error.code);
             found.lost.push((what, reason));
             found.targets = 1;
         }
@@ -80,12 +78,10 @@ fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (S
         secret,
     } = instance;
     let Some((host, port)) = endpoint else {
-        return Err((key(&id), "it has no endpoint yet.".to_owned()));
+        return Err((key(&id), reason::resync::of_no_endpoint()));
     };
     let Some(secret) = secret else {
-        let reason =
-            "RDS manages no secret of its master user: name its own secret as a target (--secret).";
-        return Err((key(&id), reason.to_owned()));
+        return Err((key(&id), reason::resync::of_no_managed_secret()));
     };
     Ok(Server {
         host: Some(host),

@@ -56,17 +56,18 @@ fn a_bounded_failure_is_counted_for_itself_and_in_a_row() {
 #[test]
 fn a_race_that_goes_on_is_none() {
     let mut attempts = Attempts::default();
-    let mut next = || attempts.record(race(), &limits());
+    let limits = limits();
+    let mut next = || attempts.record(race(), &limits);
     for _ in 0..2 * MAX_RACES {
         assert_eq!(next(), Next::Again);
     }
     attempts.since = Instant::now().checked_sub(MIN_RACE_TIME);
-    assert_eq!(attempts.record(race(), &limits()), Next::Never);
+    assert_eq!(attempts.record(race(), &limits), Next::Never);
     // It takes both.
-    assert_eq!(attempts.record(timeout(), &limits()), Next::Again);
-    assert_eq!(attempts.record(race(), &limits()), Next::Again);
+    assert_eq!(attempts.record(timeout(), &limits), Next::Again);
+    assert_eq!(attempts.record(race(), &limits), Next::Again);
     attempts.since = Instant::now().checked_sub(MIN_RACE_TIME);
-    assert_eq!(attempts.record(race(), &limits()), Next::Again);
+    assert_eq!(attempts.record(race(), &limits), Next::Again);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn only_a_server_that_cannot_be_reached_is_taken_for_gone() {
         unreachable_until: Some(Instant::now()),
         ..limits()
     };
-    let next = |error, limits| Attempts::default().record(error, limits);
+    let next = |error, limits: &RetryLimits| Attempts::default().record(error, limits);
     assert_eq!(next(unreachable(), &past), Next::Never);
     assert_eq!(next(unreachable(), &limits()), Next::Again);
     assert_eq!(next(timeout(), &past), Next::Again);
