@@ -55,7 +55,7 @@ pub(super) async fn resync(
         session.migrate_ledger(Some(older)).await?;
     }
     let whole = if has_ledger {
-        session.read_whole_ledger(task.resync_id).await?
+        session.read_whole_ledger(task.server.resync_id).await?
     } else {
         WholeLedger::default()
     };
@@ -66,8 +66,8 @@ pub(super) async fn resync(
         session.close();
         // Another secret may have led here.
         return Ok(DatabaseResult {
-            key: task.key.to_owned(),
-            target: task.target.to_owned(),
+            key: task.server.key.to_owned(),
+            target: task.server.target.to_owned(),
             server: Some(target.address.to_string()),
             database: Some(target.database.clone()),
             ..result
@@ -175,7 +175,7 @@ pub(super) async fn resync(
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),
         reason: findings.reason(),
-        ..task.result(state, since)
+        ..task.server.result(state, since)
     };
     if task.is_repair() {
         commit(

@@ -15,14 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
-use super::task::ResyncTask;
+use super::task::ServerOfResync;
 use crate::aws::rds::Instances;
 use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
-use crate::plan::Policy;
 use crate::response::reason;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, TargetsPage};
+use crate::resync_protocol::event::{Event, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
@@ -97,15 +96,13 @@ pub(super) async fn expand(
         servers: keys.chain(lost).collect(),
     })];
     for (key, reason) in found.lost {
-        let result = lost_result(message, &key, reason, since);
-        context.results.note(&result);
-        events.push(Event::ResyncResult(result));
-        events.push(Event::ResyncServer(ServerEnd {
-            resync_id: message.id.clone(),
+        let server = ServerOfResync {
+            resync_id: &message.id,
             mode: message.mode,
-            key,
-            results: 1,
-        }));
+            key: &key,
+            target: &key,
+        };
+        events.extend(context.results.note_failure(server, reason, since));
     }
     let published = context.results.publish(&events).await;
     published.map_err(|error| ExpandError(error.to_string()))?;
@@ -172,26 +169,6 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
         answer.map_err(|error| ExpandError(error.to_string()))?;
     }
     Ok(())
-}
-
-fn lost_result(
-    message: &ResyncMessage,
-    key: &str,
-    reason: String,
-    since: Instant,
-) -> DatabaseResult {
-    let task = ResyncTask {
-        resync_id: &message.id,
-        mode: message.mode,
-        key,
-        target: key,
-        baseline: None,
-        // Nothing is planned.
-        policy: &Policy::unrestricted(),
-        is_named: false,
-        since,
-    };
-    task.failed(None, reason, since)
 }
 
 /// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
