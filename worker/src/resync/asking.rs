@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::assessment::Findings;
 use super::database::STATEMENT_TIME;
 use super::task::ResyncTask;
-use crate::extension::Observed;
+use crate::extension::{Declaration, Observed};
 use crate::ledger::Ledger;
 use crate::plan::{Declarer, Drift, UnmetDeclaration, drift};
 use crate::postgres::Session;
@@ -21,6 +21,8 @@ pub(super) struct Asking<'a, 'o> {
     pub(super) session: &'a mut Session,
     pub(super) task: &'a ResyncTask<'o>,
     pub(super) target: &'a Target,
+    /// What all declarers declare.
+    pub(super) declarations: &'a [Declaration],
     /// Why the server's list of extensions is not read, where it is not.
     pub(super) unread: Option<&'a DatabaseError>,
     pub(super) refusals: Refusals,

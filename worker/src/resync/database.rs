@@ -11,15 +11,13 @@ use super::commit::commit;
 use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
-use crate::extension::{DeletionBehavior, Observed};
+use crate::extension::Observed;
 use crate::ledger::{Ledger, WholeLedger, newest_version};
-use crate::plan::{Declarer, Drift, Intent, OfferParts, Policy, drift, update_ownership};
+use crate::plan::{Declarer, Drift, OfferParts, Policy, drift};
 use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
-use crate::reconcile::{
-    ApplyContext, OfferReader, Refusals, StatementTime, apply, discard_outdated_sessions, unread,
-};
+use crate::reconcile::{OfferReader, Refusals, StatementTime, discard_outdated_sessions, unread};
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
@@ -104,6 +102,7 @@ pub(super) async fn resync(
         session: &mut session,
         task,
         target,
+        declarations: &declarations,
         unread: unread.as_ref(),
         refusals,
     };
@@ -111,61 +110,31 @@ pub(super) async fn resync(
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
-    if !task.is_repair() || observed.in_recovery {
-        for declarer in &declarers {
-            let found = asking
-                .drift(declarer, &mut observed, &ledger, &mut findings)
+    let may_repair = task.is_repair() && !observed.in_recovery;
+    for declarer in &declarers {
+        let mut found = asking
+            .drift(declarer, &mut observed, &ledger, &mut findings)
+            .await?;
+        let steps = may_repair.then(|| std::mem::take(&mut found.steps));
+        note(found, &mut findings, target, &observed);
+        if let Some(steps) = steps {
+            asking
+                .repair(declarer, steps, &mut observed, &mut ledger, &mut findings)
                 .await?;
-            note(found, &mut findings, target, &observed);
         }
-        if task.is_repair() && !findings.to_do.is_empty() {
-            return Err(ReconcileError::ReadOnly);
-        }
-    } else {
-        for declarer in &declarers {
-            let mut found = asking
-                .drift(declarer, &mut observed, &ledger, &mut findings)
-                .await?;
-            let steps = std::mem::take(&mut found.steps);
-            note(found, &mut findings, target, &observed);
-            let session = &mut *asking.session;
-            let context = ApplyContext {
-                database: &target.database,
-                declarations: &declarations,
-                refusals,
-                statement_time: STATEMENT_TIME,
-            };
-            let applied = apply(session, steps, &observed, context).await?;
-            for (extension, error) in &applied.refused {
-                findings.add_fault(extension, error.reason(target));
-            }
-            let done = applied.done;
-            let before = std::mem::replace(&mut observed, applied.after);
-            let is_baseline = task
-                .baseline
-                .is_some_and(|baseline| baseline.declarer.key == declarer.key);
-            if !done.is_empty() || is_baseline {
-                let intent = Intent {
-                    resource: &declarer.key,
-                    declarations: &declarer.declarations,
-                    // Nothing is dropped; what was created for it stays known, to be dropped with it.
-                    deletion_behavior: DeletionBehavior::DropUnused,
-                    policy: task.policy,
-                };
-                ledger.managed = update_ownership(&intent, &done, &before, &observed, &ledger);
-            }
-            findings.done.extend(done);
-        }
-        if !findings.done.is_empty() {
-            note_disputes(
-                &declarers,
-                &observed,
-                &ledger,
-                task.policy,
-                target,
-                &mut findings,
-            );
-        }
+    }
+    if task.is_repair() && !may_repair && !findings.to_do.is_empty() {
+        return Err(ReconcileError::ReadOnly);
+    }
+    if !findings.done.is_empty() {
+        note_disputes(
+            &declarers,
+            &observed,
+            &ledger,
+            task.policy,
+            target,
+            &mut findings,
+        );
     }
     let state = findings.state(&declarers, task.is_repair());
     let result = DatabaseResult {

@@ -11,6 +11,7 @@ mod declarers;
 mod expand;
 mod internal_message;
 mod publisher;
+mod repair;
 mod server;
 mod task;
 

@@ -1,5 +1,8 @@
 //! The Reason that CloudFormation and a re-sync's result show, and nothing else does: what is wrong, what would be right, where
 //! to look, and the SQLSTATE. Never a secret, a URL or a `Debug` print. Errors carry facts; they become sentences here.
+//!
+//! Where the log prints the same words beside a Reason, an error's `Display` has them (a wrong property, a secret that cannot be
+//! read), and a function here says what stands around them.
 
 mod attempt;
 mod database;

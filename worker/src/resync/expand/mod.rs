@@ -39,7 +39,7 @@ pub(super) struct ExpandError(String);
 struct Found {
     servers: Vec<Server>,
     /// What cannot be worked on, with why.
-    lost: Vec<(String, String)>,
+    lost: Vec<LostTarget>,
     /// Where the same target goes on.
     from: Option<Cursor>,
     /// How many targets are done with it.
@@ -48,6 +48,13 @@ struct Found {
     filter: Option<String>,
     /// Whether the message names each of them: then each is done, even where two are the same.
     is_named: bool,
+}
+
+/// A target, or a server, that cannot be worked on: it has a result that says so.
+#[derive(Debug)]
+struct LostTarget {
+    key: String,
+    reason: String,
 }
 
 impl Found {
@@ -80,14 +87,15 @@ pub(super) async fn expand(
         && !has_found
         && found.from.is_none()
     {
-        found
-            .lost
-            .push((what, reason::resync::of_no_secret_found()));
+        found.lost.push(LostTarget {
+            key: what,
+            reason: reason::resync::of_no_secret_found(),
+        });
     }
     let is_last = found.targets >= message.targets.len();
 
     let keys = found.servers.iter().map(|server| server.key.clone());
-    let lost = found.lost.iter().map(|(key, _)| key.clone());
+    let lost = found.lost.iter().map(|lost| lost.key.clone());
     let mut events = vec![Event::ResyncTargets(TargetsPage {
         resync_id: message.id.clone(),
         mode: message.mode,
@@ -95,7 +103,7 @@ pub(super) async fn expand(
         last: is_last,
         servers: keys.chain(lost).collect(),
     })];
-    for (key, reason) in found.lost {
+    for LostTarget { key, reason } in found.lost {
         let server = ServerOfResync {
             resync_id: &message.id,
             mode: message.mode,

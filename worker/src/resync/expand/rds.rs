@@ -1,6 +1,6 @@
 //! The servers of the account's instances and clusters.
 
-use super::{ExpandError, Found, server};
+use super::{ExpandError, Found, LostTarget, server};
 use crate::aws::rds::{Instance, Instances, ListError, Marker};
 use crate::response::reason;
 use crate::resync::internal_message::{Cursor, Page, Server};
@@ -33,14 +33,15 @@ pub(super) async fn find(
             found.targets = usize::from(next.is_none());
             found.from = next.map(Cursor::Instances);
             if !page.has_found && !found.has_any() && found.from.is_none() {
-                found
-                    .lost
-                    .push((what, reason::resync::of_no_instance_found()));
+                found.lost.push(LostTarget {
+                    key: what,
+                    reason: reason::resync::of_no_instance_found(),
+                });
             }
         }
         Err(error) if error.code.contains("AccessDenied") => {
             let reason = reason::resync::of_forbidden_instance_list(error.call, &error.code);
-            found.lost.push((what, reason));
+            found.lost.push(LostTarget { key: what, reason });
             found.targets = 1;
         }
         Err(error) => return Err(ExpandError(error.to_string())),
@@ -70,18 +71,22 @@ async fn list(
     }
 }
 
-/// The server, or what is lost and why.
-fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (String, String)> {
+/// The server of an instance or cluster, where one can be connected to.
+fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, LostTarget> {
     let Instance {
         id,
         endpoint,
         secret,
     } = instance;
+    let lost = |reason| LostTarget {
+        key: key(&id),
+        reason,
+    };
     let Some((host, port)) = endpoint else {
-        return Err((key(&id), reason::resync::of_no_endpoint()));
+        return Err(lost(reason::resync::of_no_endpoint()));
     };
     let Some(secret) = secret else {
-        return Err((key(&id), reason::resync::of_no_managed_secret()));
+        return Err(lost(reason::resync::of_no_managed_secret()));
     };
     Ok(Server {
         host: Some(host),

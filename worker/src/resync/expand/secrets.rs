@@ -1,6 +1,6 @@
 //! The servers of secrets: those that are named, and those that a filter finds.
 
-use super::{ExpandError, Found, server};
+use super::{ExpandError, Found, LostTarget, server};
 use crate::credentials::secrets::{SecretFilter, Secrets};
 use crate::request::Databases;
 use crate::response::reason;
@@ -80,7 +80,10 @@ pub(super) async fn find(
         Some(Cursor::Instances(_)) | None => None,
     };
     let published = |reason: String| Found {
-        lost: vec![(what.clone(), reason)],
+        lost: vec![LostTarget {
+            key: what.clone(),
+            reason,
+        }],
         targets: 1,
         ..Found::default()
     };
