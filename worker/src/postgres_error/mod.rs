@@ -2,7 +2,8 @@
 //! errors.
 
 mod pooler;
-pub mod reference;
+#[cfg(test)]
+pub(crate) mod reference;
 mod sqlstate;
 mod statement;
 
