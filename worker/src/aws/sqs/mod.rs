@@ -50,6 +50,18 @@ pub struct QueueError {
     text: String,
 }
 
+#[cfg(test)]
+impl QueueError {
+    /// A receive that SQS answered with an error code.
+    pub(crate) fn with_code(code: &str) -> Self {
+        Self {
+            call: "ReceiveMessage",
+            code: code.to_owned(),
+            text: code.to_owned(),
+        }
+    }
+}
+
 /// The queue and its dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
