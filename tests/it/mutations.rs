@@ -10,7 +10,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    Answers, Asked, Worker, World, delivery, eventually, handler_settings, handler_with, secret,
+    CloudFormationRequest, ResponseBucket, Worker, World, delivery, eventually, handler_settings,
+    handler_with, secret,
 };
 
 const MESSAGES: u32 = 20_000;
@@ -84,7 +85,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 /// Applies the changes to a request, those of the document before those of its text.
-fn mutate(request: &Asked, mutations: &[Mutation], elsewhere: &str) -> String {
+fn mutate(request: &CloudFormationRequest, mutations: &[Mutation], elsewhere: &str) -> String {
     let mut message = request.message.clone();
     let mut envelope: Value = serde_json::from_str(&request.body()).unwrap();
     let mut unwrapped = false;
@@ -175,7 +176,7 @@ fn nth<'a>(document: &'a mut Value, at: &Index) -> &'a mut Value {
     inner.values_mut().nth(index).unwrap()
 }
 
-fn request(answers: &Answers, number: usize) -> Asked {
+fn request(answers: &ResponseBucket, number: usize) -> CloudFormationRequest {
     let properties = json!({
         "DBSecret": "given",
         "DBName": "postgres",
@@ -187,10 +188,11 @@ fn request(answers: &Answers, number: usize) -> Asked {
     let kind = ["Create", "Update", "Delete"][number % 3];
     let resource = (STACK, "Extensions");
     let id = number.to_string();
-    let request = Asked::new(answers, resource, &id, kind, properties.clone(), Utc::now());
+    let request =
+        CloudFormationRequest::new(answers, resource, &id, kind, properties.clone(), Utc::now());
     match kind {
         "Create" => request,
-        _ => request.of("an-id").instead_of(properties),
+        _ => request.with_id("an-id").with_old_properties(properties),
     }
 }
 
@@ -201,7 +203,7 @@ fn no_message_makes_the_worker_panic_or_answer_elsewhere() {
         .build()
         .unwrap();
     let (answers, elsewhere) =
-        runtime.block_on(async { (Answers::start().await, Answers::start().await) });
+        runtime.block_on(async { (ResponseBucket::start().await, ResponseBucket::start().await) });
     // What is understood fails at once, and is answered: there is no password.
     let mut secret = secret();
     secret.password = None;

@@ -86,7 +86,7 @@ async fn a_message_that_is_past_its_deadline_changes_nothing_and_is_not_answered
     assert!(case.installed().await.is_empty());
 
     // Nor is one that nobody could have carried out.
-    let mut old = case.ask("Delete", &properties).of("id");
+    let mut old = case.ask("Delete", &properties).with_id("id");
     old.message["ResourceType"] = json!("Custom::Other");
     let disposition = case.worker.handle(&delivery(old.body())).await;
     assert_eq!(disposition, Disposition::Done);

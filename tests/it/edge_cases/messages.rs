@@ -19,7 +19,7 @@ async fn a_resource_type_that_is_not_served_fails_at_once_and_can_be_deleted() {
         "{failed}"
     );
     let id = failed["PhysicalResourceId"].as_str().unwrap();
-    let mut delete = case.ask("Delete", &properties).of(id);
+    let mut delete = case.ask("Delete", &properties).with_id(id);
     delete.message["ResourceType"] = json!("Custom::MysqlPlugins");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert!(case.installed().await.is_empty());

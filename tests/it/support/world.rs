@@ -441,7 +441,7 @@ impl World {
     }
 
     /// Takes the answer away, so that another one is seen.
-    pub(crate) async fn forget_answer(&self, request: &Request) {
+    pub(crate) async fn delete_answer(&self, request: &Request) {
         self.aws
             .s3
             .delete_object()
@@ -494,7 +494,7 @@ impl World {
     }
 
     /// Takes the next message from the queue in the worker's stead.
-    pub(crate) async fn take(&self) -> String {
+    pub(crate) async fn receive_and_delete(&self) -> String {
         let message = self.receive(&self.queue_url).await;
         self.aws
             .sqs
@@ -508,7 +508,7 @@ impl World {
     }
 
     /// Takes the next message from the queue in the worker's stead, and does nothing with it.
-    pub(crate) async fn take_in_hand(&self) -> Message {
+    pub(crate) async fn receive_and_hold(&self) -> Message {
         self.receive(&self.queue_url).await
     }
 
