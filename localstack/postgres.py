@@ -74,7 +74,7 @@ class Postgres:
         return len(lines) > 7 and lines[7].startswith("ready")
 
     def _make_cluster(self) -> None:
-        # Closed to others: whoever reaches the socket is let in without a password.
+        # Closed to others: the socket takes connections without a password.
         self.home.mkdir(mode=0o700)
         password_file = self.home / "password"
         password_file.touch(mode=0o600)

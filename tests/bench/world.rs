@@ -37,7 +37,7 @@ pub(crate) struct World {
 pub(crate) fn variable(name: &str) -> String {
     #[allow(
         clippy::disallowed_methods,
-        reason = "the program is told by make where the services are"
+        reason = "make sets where the services are"
     )]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make bench`"))
 }

@@ -59,10 +59,10 @@ async fn a_token_is_sent_in_clear_to_a_server_alone_that_proved_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_signed_anew_until_patience_ends() {
+async fn a_token_that_is_refused_is_signed_anew_until_the_retry_budget_ends() {
     let world = World::new().await;
     let rds = Rds::start(&world, |_| false).await;
-    let worker = rds.worker(&world, &[("WORKER_PATIENCE_SECONDS", "5")]);
+    let worker = rds.worker(&world, &[("WORKER_RETRY_BUDGET_SECONDS", "5")]);
     let answer = world.create(rds.declare(&world, "hstore").await).await;
     assert_eq!(answer["Status"], "FAILED", "{answer}");
     let reason = answer["Reason"].as_str().unwrap();

@@ -76,7 +76,7 @@ async fn a_request_that_comes_twice_is_carried_out_once_and_answered_the_same() 
     assert_eq!(world.database.ddl().len(), 1);
 }
 
-/// The worst moment: everything is done, and nobody knows.
+/// The worst moment: everything is done, and no response was sent.
 #[tokio::test]
 async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by_another() {
     const VISIBILITY: Duration = Duration::from_secs(10);
@@ -104,7 +104,7 @@ async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by
     assert_eq!(world.database.ddl().len(), 1);
 }
 
-/// The same URL, signed some minutes before; its signature no longer fits, which nobody but S3 minds.
+/// The same URL, signed some minutes before; its signature no longer fits, which only S3 checks.
 fn earlier(url: &str, minutes: i64) -> String {
     let (_, rest) = url.split_once("X-Amz-Date=").unwrap();
     let date = &rest[..16];
@@ -132,7 +132,7 @@ async fn a_server_that_is_down_is_reported_before_cloudformation_gives_up() {
         failed.reason.contains("127.0.0.1:1 could not be reached"),
         "{failed:?}"
     );
-    // LocalStack tells of it after the rollback's Delete, which waits for the server as long again.
+    // LocalStack reports it after the rollback's Delete, which waits for the server as long again.
     assert!(begun.elapsed().as_secs() < 22, "{:?}", begun.elapsed());
 }
 

@@ -30,7 +30,7 @@ async fn signed(world: &World, request: &Request) -> Value {
     serde_json::from_str(&world.receive_and_delete().await).unwrap()
 }
 
-/// Waits until a request is in the dead-letter queue; the reason. Nothing was done, and nobody was told.
+/// Waits until a request is in the dead-letter queue; the reason. Nothing was done, and no response was sent.
 async fn refusal(world: &World, request: &Request) -> String {
     let (_, reason) = world.dead_letter().await;
     assert_eq!(world.answer_now(request).await, None);
@@ -218,7 +218,7 @@ async fn a_request_waits_for_the_certificate() {
     assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
     assert_eq!(world.depths().await.1, 0);
 
-    // The certificate is kept: nobody answers a second fetch.
+    // The certificate is cached: a second fetch would fail.
     drop(listener);
     world.delete_answer(&request).await;
     world.send_raw(&envelope.to_string()).await;

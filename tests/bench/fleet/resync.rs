@@ -22,12 +22,12 @@ pub(crate) struct Resyncs<'a> {
     pub(crate) worker: Worker,
     queue: String,
     sqs: aws_sdk_sqs::Client,
-    /// Where results are told.
+    /// The topic of the results.
     listener: Option<String>,
 }
 
 impl<'a> Resyncs<'a> {
-    /// One that tells nobody.
+    /// One without a topic of results.
     pub(crate) async fn start_silent(world: &'a World) -> Self {
         let queue = world.queue().await;
         Self {
@@ -68,7 +68,7 @@ impl<'a> Resyncs<'a> {
         }
     }
 
-    /// From the publication of a re-sync to when SNS has taken the last of its results. Nobody receives them meanwhile:
+    /// From the publication of a re-sync to when SNS has taken the last of its results. They are not received meanwhile:
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
         let before = self.worker.counts().await;

@@ -23,7 +23,7 @@ async fn a_request_that_comes_twice_is_answered_byte_for_byte_by_any_worker() {
         let create = case.ask("Create", &properties);
         case.answer(&create).await;
         let ddl = (case.database.ddl(), other.ddl());
-        // What the first answer told of has changed since.
+        // What the first answer says has changed since.
         case.database
             .execute("CREATE EXTENSION IF NOT EXISTS citext")
             .await;
@@ -85,7 +85,7 @@ async fn an_answer_whose_message_could_not_be_acknowledged_is_given_again() {
     let properties = case.declare(&json!(["hstore"]));
     let delete = case.ask("Delete", &properties).with_id(&id);
     case.answer(&delete).await;
-    // The acknowledgement got lost; meanwhile somebody made use of the database.
+    // The acknowledgement got lost; meanwhile the database was used.
     case.database.execute("CREATE EXTENSION hstore").await;
     case.delivered_to(&handler(&case.answers), &delete).await;
     let answers = case.answers.of(&delete.key);
@@ -123,7 +123,7 @@ async fn an_answer_is_put_again_where_that_may_help_and_nowhere_else() {
         let failed = case.answer(&create).await;
         assert!(reason(&failed).contains("is not available"), "{status}");
     }
-    // The URL expired or is wrong; and nobody is led elsewhere.
+    // The URL expired or is wrong; and no redirect is followed.
     for status in [400, 403, 404, 301, 307] {
         let create = case.ask("Create", &properties);
         case.answers

@@ -32,7 +32,7 @@ async fn a_delete_with_the_marker_id_touches_nothing() {
 async fn a_delete_with_an_unknown_id_is_decided_from_what_is_recorded() {
     let mut case = Case::new().await;
     let properties = case.declare(&json!(["hstore"]));
-    // Nobody created it.
+    // The worker did not create it.
     case.database.execute("CREATE EXTENSION hstore").await;
     let delete = case
         .ask("Delete", &properties)

@@ -1,4 +1,4 @@
-//! Messages that nobody serves, understands or may answer.
+//! Messages that the worker does not serve, does not understand or may not answer.
 
 use extension_worker::handler::{Disposition, HandlerSettings};
 use serde_json::{Value, json};

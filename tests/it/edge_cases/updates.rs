@@ -101,7 +101,9 @@ async fn the_rollback_of_a_move_does_not_fail_for_the_place_that_could_not_be_mo
     let old = case.declare(&json!(["hstore"]));
     let other = Database::create(&format!("{}_b", case.database.name)).await;
     other
-        .execute("CREATE ROLE nobody_in_particular; CREATE SCHEMA extension_worker AUTHORIZATION nobody_in_particular")
+        .execute(
+            "CREATE ROLE another_role; CREATE SCHEMA extension_worker AUTHORIZATION another_role",
+        )
         .await;
     let with = |field: &str, value: Value| {
         let mut new = old.clone();

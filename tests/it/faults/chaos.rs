@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(1200);
 async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker_is_killed() {
     #[allow(
         clippy::disallowed_methods,
-        reason = "how long a test runs is told by make"
+        reason = "make sets the number of requests"
     )]
     let requested = std::env::var("CHAOS_REQUESTS").ok();
     let count = requested.map_or(REQUESTS, |count| count.parse().unwrap());

@@ -12,7 +12,7 @@ use crate::support::{CloudFormationRequest, Fixture, ResponseBucket, Worker, Wor
 /// The topic that the requests' envelopes name.
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
 
-/// The shortest visibility timeout: a message that nobody gives back is there again soon.
+/// The shortest visibility timeout: a message that is not returned is delivered again soon.
 pub(super) const BRIEFLY: (&str, &str) = ("WORKER_VISIBILITY_SECONDS", "10");
 
 /// The worker's statements under way in a database, by the number of their backend.
@@ -114,7 +114,7 @@ impl Scene {
             .collect()
     }
 
-    /// Waits until so many of the worker's sessions wait for its lock, which somebody else holds.
+    /// Waits until this number of the worker's sessions wait for its lock, which another session holds.
     pub(super) async fn waiting(&self, sessions: usize) {
         let waiting =
             "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()

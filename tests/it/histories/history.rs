@@ -11,7 +11,7 @@ pub(super) const EXTENSIONS: [&str; 3] = ["a", "b", "c"];
 /// What happened to a stack with three resources.
 #[derive(Debug, Clone)]
 pub(super) struct History {
-    /// Which extensions somebody installed by hand before, in the first database.
+    /// Extensions that were installed by hand before, in the first database.
     pub(super) preinstalled: Vec<&'static str>,
     pub(super) operations: Vec<Operation>,
 }

@@ -90,7 +90,7 @@ async fn a_repair_is_done_once_however_often_its_message_comes() {
     assert_eq!(extension(first, "hstore")["State"], "InSync");
     assert!(world.database.extensions().await.contains_key("citext"));
 
-    // Somebody drops it again: the same re-sync was here before, the next one was not.
+    // It is dropped again: the same re-sync was here before, the next one was not.
     world.database.execute("DROP EXTENSION citext").await;
     let again = subscriber
         .run_with_id("once", "Repair", targets.clone(), json!({}))

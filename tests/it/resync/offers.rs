@@ -29,7 +29,7 @@ async fn what_the_catalogue_does_not_list_is_repaired_where_postgresql_can() {
 }
 
 #[tokio::test]
-async fn a_broken_control_file_that_nobody_asked_for_fails_no_database() {
+async fn a_broken_control_file_of_an_undeclared_extension_fails_no_database() {
     let world = World::new().await;
     let subscriber = ResultsSubscriber::new(&world).await;
     let _worker = worker(&world, &subscriber);

@@ -1,4 +1,4 @@
-//! Where a secret may be sent: whoever publishes a request names both the secret and the server. It is refused before a
+//! Where a secret may be sent: the publisher of a request names both the secret and the server. It is refused before a
 //! connection, so that the role's rank cannot matter; where a secret is sent after all, both are tried.
 
 use serde_json::{Value, json};

@@ -24,7 +24,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Opens a page from a file, as whoever is sent one does.
+    /// Opens a page from a file, as a reader does who was sent it.
     pub(crate) async fn open(page: &str) -> Self {
         let driver = Driver::start();
         let file = driver.directory.join("page.html");

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that can be closed just when a transaction was committed and nobody knows yet.
+//! A proxy to PostgreSQL that can hold the answer to a COMMIT: the transaction is committed, and the worker does not know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,7 @@ pub(crate) struct HostileServer {
 }
 
 impl HostileServer {
-    /// One without TLS, which does this.
+    /// One without TLS, with a behavior of `hostile_server.py`.
     pub(crate) fn start(behavior: &str) -> Self {
         Self::launch(Self::script(behavior))
     }
@@ -50,17 +50,17 @@ impl HostileServer {
         Self { port, child, said }
     }
 
-    /// How often somebody connected.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.lines_of("connected").len()
     }
 
-    /// What it was given after the startup packet, as Python writes bytes.
+    /// What it received after the startup packet, as Python writes bytes.
     pub(crate) fn received(&self) -> String {
         self.lines_of("heard").concat()
     }
 
-    /// How much it sent on its first connection, once nobody listened any longer.
+    /// How much it sent on its first connection until the client closed it.
     pub(crate) async fn sent_bytes(&self) -> u64 {
         eventually("the end of the flood", async || {
             let sent = self.lines_of("sent");

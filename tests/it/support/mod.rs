@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! What the tests share: the services, workers, proxies and waits.
 
 mod aws;
 mod browser;
@@ -14,6 +14,7 @@ mod postgres;
 mod private_server;
 mod proxy;
 mod rds;
+mod response_bucket;
 mod results_subscriber;
 mod results_topic;
 mod round_trip_counter;
@@ -29,8 +30,7 @@ pub(crate) use commit_gate::CommitGate;
 pub(crate) use hostile_server::HostileServer;
 pub(crate) use http_proxy::{Action, HttpProxy};
 pub(crate) use in_process::{
-    CloudFormationRequest, Put, ResponseBucket, delivery, handler, handler_settings, handler_with,
-    pools, secret,
+    CloudFormationRequest, delivery, handler, handler_settings, handler_with, pools, secret,
 };
 pub(crate) use ldap_server::LdapServer;
 pub(crate) use platform::{DATABASE, Network, Platform, WORKER};
@@ -39,6 +39,7 @@ pub(crate) use postgres::{Database, Fixture, LOCK, connect, connect_as};
 pub(crate) use private_server::{Mode, PrivateServer};
 pub(crate) use proxy::{Proxy, Traffic};
 pub(crate) use rds::Rds;
+pub(crate) use response_bucket::{Put, ResponseBucket};
 pub(crate) use results_subscriber::{ResultsSubscriber, ResyncEvents};
 pub(crate) use results_topic::ResultsTopic;
 pub(crate) use round_trip_counter::RoundTripCounter;
@@ -49,7 +50,7 @@ pub(crate) use world::{Request, World};
 /// How long anything may take. Nothing waits for it when all goes well.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value, for [`TIMEOUT`] at most.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -68,7 +69,7 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
 pub(crate) fn variable(name: &str) -> String {
     #[allow(
         clippy::disallowed_methods,
-        reason = "the tests are told by make where the services are"
+        reason = "make sets where the services are"
     )]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"))
 }

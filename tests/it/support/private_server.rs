@@ -18,7 +18,7 @@ pub(crate) enum Mode {
     Replica,
 }
 
-/// A server that everybody may log in to. It ends with the test.
+/// A server that every role may log in to without a password. It ends with the test.
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
     directory: PathBuf,
@@ -158,7 +158,7 @@ impl PrivateServer {
         client.query_one(names, &[]).await.unwrap().get(0)
     }
 
-    /// The administrator's connection; none where the server lets nobody in.
+    /// The administrator's connection; none where the server accepts no connection.
     pub(crate) async fn connect(&self) -> Option<Client> {
         self.connect_to("postgres").await
     }

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that counts round trips.
+//! A proxy to PostgreSQL that counts round trips.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -80,7 +80,7 @@ async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
     };
     let ((ended, report), _second) = tokio::join!(fleet.repair(), killed);
     assert_report(&fleet, ended.code(), &report).await;
-    // The second began with the server's first database again, and nobody could tell.
+    // The second worker began with the server's first database again, and the report is the same.
     let all = events.count + fleet.databases.len() + 1;
     let is_all = |events: &ResyncEvents| events.is_complete() && events.count >= all;
     fleet.subscriber.receive_until(&mut events, is_all).await;

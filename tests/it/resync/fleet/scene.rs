@@ -27,7 +27,7 @@ pub(super) enum Damage {
     Moved,
     /// One was dropped, and the server has it no more.
     Gone,
-    /// Its ledger belongs to somebody of no standing.
+    /// Its ledger belongs to a role that is not trusted.
     Foreign,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Fleet<'a> {
     pub(super) async fn new(world: &'a World) -> Self {
         #[allow(
             clippy::disallowed_methods,
-            reason = "how long a test runs is told by make"
+            reason = "make sets the number of databases"
         )]
         let requested = std::env::var("FLEET_DATABASES").ok();
         let count = requested.map_or(DATABASES, |count| count.parse().unwrap());
@@ -116,7 +116,7 @@ impl<'a> Fleet<'a> {
             .create(json!({"DBSecret": name, "Extensions": extensions}))
             .await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        // Nobody may be connected to what is copied, and nobody gets the request again, to handle it amid the re-sync.
+        // PostgreSQL copies no database with connections, and the request must not be delivered again during the re-sync.
         worker.signal("TERM");
         assert!(worker.exit().await.success());
         for database in &self.databases[1..] {

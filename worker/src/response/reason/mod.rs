@@ -125,7 +125,7 @@ pub fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
     format!("Deleted, but not all of it: {}.", stayed.join(". "))
 }
 
-/// A control file that nobody asked for keeps PostgreSQL from listing what it offers.
+/// A control file that the request does not need keeps PostgreSQL from listing what it offers.
 pub fn of_unread_list(error: &DatabaseError) -> String {
     format!(
         "warning: the server's list of extensions cannot be read, and default versions above the installed ones are not \
