@@ -182,7 +182,10 @@ impl AttemptError {
     pub fn is_in_step(&self) -> bool {
         match self {
             Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
-                matches!(**error, ReconcileError::Database { step: Some(_), .. })
+                matches!(
+                    error.cause(),
+                    ReconcileError::Database { step: Some(_), .. }
+                )
             }
             Self::AfterChanges { error, .. } => error.is_in_step(),
             Self::Login(_)
@@ -253,7 +256,7 @@ fn class_of_login(error: &LoginError) -> Class {
 }
 
 fn database_error(error: &ReconcileError) -> Option<&DatabaseError> {
-    if let ReconcileError::Database { error, .. } = error {
+    if let ReconcileError::Database { error, .. } = error.cause() {
         Some(error)
     } else {
         None

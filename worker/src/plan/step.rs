@@ -5,6 +5,7 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 
 use crate::extension::{ExtensionName, SchemaName, Version};
+use crate::ledger::Stage;
 use crate::postgres_error::Statement;
 
 /// One statement.
@@ -131,6 +132,17 @@ impl Step {
                 };
                 format!("DROP EXTENSION {}{suffix}", escape_identifier(name))
             }
+        }
+    }
+}
+
+/// The step that a stage was.
+impl From<&Stage> for Step {
+    fn from(stage: &Stage) -> Self {
+        Self::Update {
+            name: stage.name.clone(),
+            from: stage.from.clone(),
+            to: stage.to.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What goes wrong with a database, and what to do about it. Pure: [`crate::postgres`] makes these out of the driver's
 //! errors.
 
+mod pending_triggers;
 mod pooler;
 pub mod reference;
 mod sqlstate;

@@ -1,6 +1,7 @@
-//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger.
+//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger; before it, where
+//! PostgreSQL refuses the whole in one, the stages of its updates, each in a transaction of its own.
 //!
-//! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
+//! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
 
 mod commit;
 mod idempotency;
@@ -8,6 +9,7 @@ mod offer;
 mod outcome;
 mod script_check;
 mod server_decides;
+mod stages;
 pub mod transaction;
 
 use std::collections::BTreeMap;
@@ -18,9 +20,10 @@ use tracing::{info, warn};
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
 use self::outcome::{outcome, versions};
+use self::stages::Stages;
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::Observed;
-use crate::ledger::{Ledger, Managed, newest_version};
+use crate::ledger::{Ledger, Managed, Stage, newest_version};
 use crate::plan::{
     DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of,
     offer_parts_of_newest, plan, update_ownership,
@@ -45,23 +48,75 @@ pub async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
 ) -> Result<ReconcileResult, ReconcileError> {
+    let stages = Stages {
+        pools,
+        target: reconciliation.target,
+        password: reconciliation.password,
+        resource: reconciliation.request.resource,
+        request_id: reconciliation.request.request_id,
+        published_at: Some(reconciliation.request.published_at),
+    };
+    let mut committed = Vec::new();
+    loop {
+        let end = attempt(pools, reconciliation, &mut committed).await;
+        let Err(ReconcileError::StagesNeeded {
+            updates,
+            error,
+            step,
+        }) = end
+        else {
+            return end.map_err(|error| error.after(committed));
+        };
+        info!(%error, "the updates are committed one by one");
+        let statement_timeout = || remaining_statement_time(reconciliation.until);
+        let walked = stages
+            .walk(&updates, statement_timeout, &mut committed)
+            .await;
+        match walked {
+            Ok(true) => {}
+            Ok(false) => {
+                let step = Some(step);
+                return Err(ReconcileError::Database { error, step }.after(committed));
+            }
+            Err(error) => return Err(error.after(committed)),
+        }
+    }
+}
+
+/// One transaction, or a second where the first failed for an offer that is out of date.
+async fn attempt(
+    pools: &Pools,
+    reconciliation: &Reconciliation<'_>,
+    committed: &mut Vec<Stage>,
+) -> Result<ReconcileResult, ReconcileError> {
     let mut was_outdated = false;
-    match transact(pools, reconciliation, Freshness::Minutes, &mut was_outdated).await {
+    let freshness = Freshness::Minutes;
+    match transact(
+        pools,
+        reconciliation,
+        freshness,
+        &mut was_outdated,
+        committed,
+    )
+    .await
+    {
         Err(error) if was_outdated => {
             info!(%error, "the server's offer has changed since it was read");
             let now = Freshness::Since(Instant::now());
-            transact(pools, reconciliation, now, &mut was_outdated).await
+            transact(pools, reconciliation, now, &mut was_outdated, committed).await
         }
         end => end,
     }
 }
 
-/// One transaction. Notes where a step may have failed for an offer that is out of date.
+/// One transaction. Notes where a step may have failed for an offer that is out of date, and which stages were committed
+/// before it.
 async fn transact(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     freshness: Freshness,
     was_outdated: &mut bool,
+    committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
     let mut session = pools
         .session(reconciliation.target, reconciliation.password)
@@ -106,6 +161,12 @@ async fn transact(
         session.roll_back().await?;
         return Ok(end);
     }
+    let progress = ledger
+        .request
+        .as_ref()
+        .and_then(|request| request.progress.clone())
+        .unwrap_or_default();
+    committed.clone_from(&progress.stages);
     // A replica knows what was decided, and decides nothing.
     if before.in_recovery {
         return Err(ReconcileError::ReadOnly);
@@ -216,10 +277,19 @@ async fn transact(
     if !has_ledger {
         session.migrate_ledger(before.ledger_version).await?;
     }
-    let mut changes = Vec::new();
+    let stages = progress.stages.iter().map(Step::from);
+    let mut changes: Vec<String> = stages.map(|step| step.to_string()).collect();
     let mut retained = plan.retained;
-    for step in &plan.steps {
-        let failed = |error| {
+    for (index, step) in plan.steps.iter().enumerate() {
+        let failed = |error: DatabaseError| {
+            let updates = stages::updates(plan.steps.iter().take(index + 1));
+            if error.is_of_pending_triggers() && !updates.is_empty() {
+                return ReconcileError::StagesNeeded {
+                    updates,
+                    error,
+                    step: Box::new(step.clone()),
+                };
+            }
             *was_outdated = offer.is_older() && is_control_file_error(&error);
             ReconcileError::Database {
                 error,
@@ -267,7 +337,7 @@ async fn transact(
         );
     }
 
-    let outcome = DatabaseOutcome {
+    let mut outcome = DatabaseOutcome {
         changes,
         notes: retained
             .iter()
@@ -276,6 +346,9 @@ async fn transact(
             .collect(),
         ..outcome(reconciliation, &before, &after)
     };
+    if !progress.stages.is_empty() {
+        outcome.before = progress.before;
+    }
     if !outcome.notes.is_empty() {
         info!(
             database = reconciliation.target.database,

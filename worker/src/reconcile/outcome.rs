@@ -1,5 +1,7 @@
 //! What one transaction came to, as the response and the log say it. Pure.
 
+use std::collections::BTreeMap;
+
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
 use crate::plan::DatabaseOutcome;
@@ -10,13 +12,6 @@ pub(super) fn outcome(
     before: &Observed,
     after: &Observed,
 ) -> DatabaseOutcome {
-    let all = |observed: &Observed| {
-        observed
-            .installed
-            .iter()
-            .map(|(name, installed)| (name.clone(), installed.version.to_string()))
-            .collect()
-    };
     let declared = reconciliation
         .declarations()
         .iter()
@@ -30,12 +25,21 @@ pub(super) fn outcome(
         })
         .collect();
     DatabaseOutcome {
-        before: all(before),
-        after: all(after),
+        before: all_versions(before),
+        after: all_versions(after),
         declared,
         changes: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+/// The installed extensions with their versions.
+pub(super) fn all_versions(observed: &Observed) -> BTreeMap<String, String> {
+    observed
+        .installed
+        .iter()
+        .map(|(name, installed)| (name.clone(), installed.version.to_string()))
+        .collect()
 }
 
 /// The installed extensions with their versions, for the log.
