@@ -180,22 +180,16 @@ impl AttemptError {
 
     /// Whether a statement of a plan was refused: there was something to do.
     pub fn is_in_step(&self) -> bool {
-        match self {
-            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
-                matches!(
-                    error.cause(),
-                    ReconcileError::Database { step: Some(_), .. }
-                )
-            }
-            Self::AfterChanges { error, .. } => error.is_in_step(),
-            Self::Login(_)
-            | Self::ServerLimit(_)
-            | Self::Timeout { .. }
-            | Self::NoDatabaseName(_)
-            | Self::NoDatabaseToListIn
-            | Self::NoDatabases
-            | Self::DryRunThatMoves => false,
-        }
+        let failed = self.failed_transaction().map(|(_, error)| error);
+        matches!(
+            failed.map(ReconcileError::cause),
+            Some(ReconcileError::Database { step: Some(_), .. })
+        )
+    }
+
+    /// The database that was being worked on; none where the attempt did not come so far.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.failed_transaction().map(|(target, _)| target)
     }
 
     /// The same, after changes in other databases, where there were any.
@@ -215,11 +209,16 @@ impl AttemptError {
     }
 
     fn database_error(&self) -> Option<&DatabaseError> {
+        let (_, error) = self.failed_transaction()?;
+        database_error(error)
+    }
+
+    fn failed_transaction(&self) -> Option<(&Target, &ReconcileError)> {
         match self {
-            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
-                database_error(error)
+            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
+                Some((target, error))
             }
-            Self::AfterChanges { error, .. } => error.database_error(),
+            Self::AfterChanges { error, .. } => error.failed_transaction(),
             Self::Login(_)
             | Self::ServerLimit(_)
             | Self::Timeout { .. }

@@ -3,11 +3,12 @@
 
 mod attempt;
 mod databases;
+pub mod delivery;
 mod delivery_state;
 pub mod error;
 pub mod fair_share;
 pub mod response_cache;
-pub mod retry_loop;
+pub(crate) mod retry_loop;
 pub mod server_limit;
 
 use std::time::Instant;

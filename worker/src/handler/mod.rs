@@ -13,9 +13,9 @@ use tracing::{Span, error, info, record_all, warn};
 use crate::aws::put_response::{Responder, ResponderError};
 use crate::aws::sqs::Message;
 use crate::execution::Executor;
+use crate::execution::delivery::{Delivery, DeliveryOutcome, run_delivery};
 use crate::execution::fair_share::{OverShareError, Share, Shares};
 use crate::execution::response_cache::ResponseCache;
-use crate::execution::retry_loop::{Delivery, DeliveryOutcome, run_with_retries};
 use crate::metrics::{Metrics, Outcome};
 use crate::process::error_chain::with_causes;
 use crate::process::failpoint;
@@ -256,7 +256,7 @@ impl Handler {
                             is_final_receive,
                             share,
                         };
-                        let outcome = run_with_retries(
+                        let outcome = run_delivery(
                             &self.executor,
                             &request,
                             &resource_properties,

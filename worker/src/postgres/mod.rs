@@ -23,4 +23,4 @@ pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
-pub use session::{Applied, DatabaseNames, Session};
+pub use session::{Applied, DatabaseNames, Session, Tried};

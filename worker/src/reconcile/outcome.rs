@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
-use crate::plan::DatabaseOutcome;
+use crate::plan::{DatabaseOutcome, Retained};
 
 /// What was there before and is there now. The caller adds what was done.
 pub(super) fn outcome(
@@ -40,6 +40,15 @@ pub(super) fn all_versions(observed: &Observed) -> BTreeMap<String, String> {
         .iter()
         .map(|(name, installed)| (name.clone(), installed.version.to_string()))
         .collect()
+}
+
+/// What is to be known beside the changes.
+pub(super) fn notes<'a>(
+    retained: impl IntoIterator<Item = &'a Retained>,
+    warnings: Vec<String>,
+) -> Vec<String> {
+    let retained = retained.into_iter().map(Retained::to_string);
+    retained.chain(warnings).collect()
 }
 
 /// The installed extensions with their versions, for the log.

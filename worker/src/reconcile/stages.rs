@@ -1,13 +1,13 @@
 //! Updates of which every stage is committed before the next, as PostgreSQL refuses them in one transaction. A worker that
 //! ends between two stages leaves a version that the next one goes on from, and the ledger says what was done until then.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::transaction::ReconcileError;
-use super::{OfferReader, check_scripts, unread};
+use super::{OfferReader, StatementTime, check_scripts, unread};
 use crate::credentials::secrets::Password;
 use crate::extension::{Declaration, ExtensionName, Version};
 use crate::ledger::{Progress, ProgressEntry, ResourceKey, Stage, newest_version};
@@ -29,35 +29,61 @@ pub(crate) struct Stages<'a> {
     pub(crate) request_id: &'a str,
     /// None of a re-sync.
     pub(crate) published_at: Option<DateTime<Utc>>,
+    pub(crate) statement_time: StatementTime,
 }
 
-/// The updates among the steps that were carried out in one transaction up to one that was refused.
-pub(crate) fn updates<'s>(steps: impl Iterator<Item = &'s Step>) -> Vec<Step> {
-    steps
-        .filter(|step| matches!(step, Step::Update { .. }))
+/// The same error; where a step was refused for what an update before it, or itself, left pending, that the updates are to
+/// be committed one by one.
+pub(super) fn needed<'s>(
+    error: ReconcileError,
+    before: impl Iterator<Item = &'s Step>,
+) -> ReconcileError {
+    let (error, step) = match error {
+        ReconcileError::Database {
+            error,
+            step: Some(step),
+        } if error.is_of_pending_triggers() => (error, step),
+        other => return other,
+    };
+    let updates: Vec<Step> = before
         .cloned()
-        .collect()
+        .chain([(*step).clone()])
+        .filter(|step| matches!(step, Step::Update { .. }))
+        .collect();
+    if updates.is_empty() {
+        let step = Some(step);
+        return ReconcileError::Database { error, step };
+    }
+    ReconcileError::StagesNeeded {
+        updates,
+        error,
+        step,
+    }
 }
 
 impl Stages<'_> {
-    /// Carries updates out, each version by version, each in a transaction of its own. Returns what is committed of the
-    /// request, stages of earlier deliveries included; none where nothing was done.
+    /// Carries updates out, version by version, each in a transaction of its own. `committed` holds afterwards what is
+    /// committed of the request, stages of earlier deliveries included. Returns whether anything was.
     ///
     /// # Errors
     /// [`ReconcileError`], after which what is in `committed` stays.
     pub(crate) async fn walk(
         &self,
         updates: &[Step],
-        statement_timeout: impl Fn() -> Duration,
         committed: &mut Vec<Stage>,
     ) -> Result<bool, ReconcileError> {
         let mut has_done = false;
         for update in updates {
-            let Step::Update { name, to, .. } = update else {
+            let Step::Update { name, from, to } = update else {
                 continue;
             };
-            // Every stage is one that leads on: PostgreSQL's paths have no circles.
-            while let Some(progress) = self.carry_out(name, to, statement_timeout()).await? {
+            info!(
+                database = self.target.database,
+                sql = update.sql(),
+                "committed version by version"
+            );
+            // PostgreSQL's paths have no circles.
+            while let Some(progress) = self.carry_out(name, from, to).await? {
                 *committed = progress.stages;
                 has_done = true;
             }
@@ -69,11 +95,12 @@ impl Stages<'_> {
     async fn carry_out(
         &self,
         name: &ExtensionName,
+        first: &Version,
         to: &Version,
-        statement_timeout: Duration,
     ) -> Result<Option<Progress>, ReconcileError> {
         let mut session = self.pools.session(self.target, self.password).await?;
         let began = Instant::now();
+        let statement_timeout = self.statement_time.timeout();
         let nothing = OfferParts::default();
         let (mut observed, ledger) = session
             .begin_and_read(
@@ -109,7 +136,12 @@ impl Stages<'_> {
             return Ok(None);
         };
         let from = installed.version.clone();
-        let next = session.first_on_path(name, &from, to).await?;
+        // Of pg_tle's extensions PostgreSQL lists no path.
+        let on_path = session.first_on_path(name, &from, to).await?;
+        let Some(next) = on_path.or_else(|| (from == *first).then(|| to.clone())) else {
+            session.roll_back().await?;
+            return Ok(None);
+        };
         let step = Step::Update {
             name: name.clone(),
             from: from.clone(),

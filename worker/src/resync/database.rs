@@ -5,41 +5,83 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::asking::{Asking, may_pass};
+use super::asking::Asking;
 use super::assessment::Findings;
 use super::commit::commit;
 use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::{DeletionBehavior, Observed};
-use crate::ledger::{Ledger, WholeLedger, newest_version};
+use crate::ledger::{Ledger, ResourceKey, WholeLedger, newest_version};
 use crate::plan::{Declarer, Drift, Intent, OfferParts, Policy, Step, drift, update_ownership};
-use crate::postgres::{Freshness, Pools, Session};
+use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
-use crate::reconcile::{OfferReader, check_scripts, unread};
+use crate::reconcile::{
+    ApplyContext, OfferReader, Refusals, Stages, StatementTime, apply, discard_outdated_sessions,
+    unread,
+};
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
 
 /// How long a statement may run: PostGIS takes its time with large databases.
-pub(super) const STATEMENT_TIME: Duration = Duration::from_secs(900);
+pub(super) const STATEMENT_TIME: StatementTime = StatementTime::Each(Duration::from_secs(900));
 
 /// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
 /// what the server offers.
 ///
 /// # Errors
-/// [`ReconcileError`], after which nothing was changed. At the `last` attempt what PostgreSQL refuses is a part of the result.
+/// [`ReconcileError`], after which nothing was changed but by stages of updates. What PostgreSQL refuses and `refusals` leave out is a part of the
+/// result.
 pub(super) async fn resync(
     pools: &Pools,
     task: &ResyncTask<'_>,
     target: &Target,
     password: &Password,
-    last: bool,
+    refusals: Refusals,
+) -> Result<DatabaseResult, ReconcileError> {
+    let stages = Stages {
+        pools,
+        target,
+        password,
+        resource: &ResourceKey::resync(),
+        request_id: task.resync_id,
+        published_at: None,
+        statement_time: STATEMENT_TIME,
+    };
+    let mut committed = Vec::new();
+    let mut may_stage = true;
+    loop {
+        let end = transact(pools, task, target, password, refusals, may_stage).await;
+        let Err(ReconcileError::StagesNeeded { updates, .. }) = end else {
+            return end.map_err(|error| error.after(committed));
+        };
+        may_stage = match stages.walk(&updates, &mut committed).await {
+            Ok(has_done) => has_done,
+            // The step that they are for is left out with it.
+            Err(ReconcileError::Database {
+                error,
+                step: Some(step),
+            }) if refusals.leaves_out(&error, &step) => false,
+            Err(ReconcileError::UntrustedObjects(_)) if refusals != Refusals::End => false,
+            Err(error) => return Err(error.after(committed)),
+        };
+    }
+}
+
+/// One transaction.
+async fn transact(
+    pools: &Pools,
+    task: &ResyncTask<'_>,
+    target: &Target,
+    password: &Password,
+    refusals: Refusals,
+    may_stage: bool,
 ) -> Result<DatabaseResult, ReconcileError> {
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
-    let before = session.begin(&[], STATEMENT_TIME).await?;
+    let before = session.begin(&[], STATEMENT_TIME.timeout()).await?;
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if let Some(older) = before
         .ledger_version
@@ -75,6 +117,10 @@ pub(super) async fn resync(
         ..*task
     };
     let mut findings = Findings::default();
+    let committed = whole.progress.iter().filter(|_| task.is_repair());
+    let committed = committed.flat_map(|progress| &progress.stages);
+    findings.done.extend(committed.map(Step::from));
+    let committed = findings.done.len();
     let declarers = declarers(&whole.resources, task.baseline, &mut findings);
     let declarations = declarations(&declarers);
     let mut observed = before;
@@ -102,7 +148,7 @@ pub(super) async fn resync(
         task,
         target,
         unread: unread.as_ref(),
-        last,
+        refusals,
     };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
@@ -126,12 +172,20 @@ pub(super) async fn resync(
             let steps = std::mem::take(&mut found.steps);
             note(found, &mut findings, target, &observed);
             let session = &mut *asking.session;
-            let done = apply(session, steps, &observed, target, last, &mut findings).await?;
-            let before = observed.clone();
-            if !done.is_empty() {
-                observed = session.observe(&declarations, &observed).await?;
-                check_scripts(session, done.iter(), &observed).await?;
+            let context = ApplyContext {
+                database: &target.database,
+                declarations: &declarations,
+                refusals,
+                earlier: findings.done.get(committed..).unwrap_or_default(),
+                may_stage,
+                statement_time: STATEMENT_TIME,
+            };
+            let applied = apply(session, steps, &observed, context).await?;
+            for (extension, error) in &applied.refused {
+                findings.add_fault(extension, error.reason(target));
             }
+            let done = applied.done;
+            let before = std::mem::replace(&mut observed, applied.after);
             let is_baseline = task
                 .baseline
                 .is_some_and(|baseline| baseline.declarer.key == declarer.key);
@@ -182,60 +236,8 @@ pub(super) async fn resync(
     } else {
         session.close();
     }
-    // A library that a session has loaded stays loaded.
-    if findings
-        .done
-        .iter()
-        .any(|step| matches!(step, Step::Update { .. }))
-    {
-        pools.discard_idle(target);
-    }
+    discard_outdated_sessions(pools, target, &findings.done);
     Ok(result)
-}
-
-/// Carries steps out, each for itself. Before the last attempt what may pass ends it.
-async fn apply(
-    session: &mut Session,
-    steps: Vec<Step>,
-    observed: &Observed,
-    target: &Target,
-    last: bool,
-    findings: &mut Findings,
-) -> Result<Vec<Step>, ReconcileError> {
-    let mut done = Vec::new();
-    for step in steps {
-        match check_scripts(session, std::iter::once(&step), observed).await {
-            Ok(_) => {}
-            Err(refused @ ReconcileError::UntrustedObjects(_)) => {
-                findings.add_fault(step.extension(), refused.reason(target));
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        let error = match session.try_apply(&step, STATEMENT_TIME).await {
-            Ok(Ok(())) => {
-                info!(database = target.database, sql = step.sql(), "{step}");
-                done.push(step);
-                continue;
-            }
-            Ok(Err(error)) => error,
-            Err(error) => {
-                return Err(ReconcileError::Database {
-                    error,
-                    step: Some(Box::new(step)),
-                });
-            }
-        };
-        if !last && may_pass(&error, &step) {
-            return Err(ReconcileError::Database {
-                error,
-                step: Some(Box::new(step)),
-            });
-        }
-        let reason = reason::of_database(&error, Some(&step), target);
-        findings.add_fault(step.extension(), reason);
-    }
-    Ok(done)
 }
 
 /// What one declarer has made so, and another declares otherwise, is not as both declare it.

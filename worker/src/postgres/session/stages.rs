@@ -9,7 +9,7 @@ use crate::postgres::connection::promptly;
 use crate::postgres_error::DatabaseError;
 
 impl Session {
-    /// The version that PostgreSQL goes to first on the way from one to another; the other itself where it knows no way.
+    /// The version that PostgreSQL goes to first on the way from one to another; none where it knows no way.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -18,7 +18,7 @@ impl Session {
         name: &ExtensionName,
         from: &Version,
         to: &Version,
-    ) -> Result<Version, DatabaseError> {
+    ) -> Result<Option<Version>, DatabaseError> {
         // Neither a version nor its ends hold what stands between two of them.
         let rows = promptly(self.client()?.query_typed(
             "SELECT pg_catalog.split_part(path, '--', 2) FROM pg_catalog.pg_extension_update_paths($1::text::name) \
@@ -31,11 +31,8 @@ impl Session {
         ))
         .await?;
         let first: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        match first {
-            Some(first) => Version::parse(&first)
-                .map_err(|error| DatabaseError::Unreadable(format!("a version {error}"))),
-            None => Ok(to.clone()),
-        }
+        let first = first.as_deref().map(Version::parse).transpose();
+        first.map_err(|error| DatabaseError::Unreadable(format!("a version {error}")))
     }
 
     /// Writes what was done so far and commits: one round trip. The connection can be used again.
