@@ -19,7 +19,7 @@ async fn died(point: &str) -> (Scene, [Asked; 1]) {
     (scene, requests)
 }
 
-async fn dies(worker: &mut Worker) {
+pub(super) async fn dies(worker: &mut Worker) {
     assert_eq!(worker.exit().await.signal(), Some(SIGABRT));
 }
 
