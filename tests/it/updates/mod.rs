@@ -1,5 +1,6 @@
 //! Updates that take more than one ALTER EXTENSION in one transaction.
 
+mod recreate;
 mod stages;
 
 use crate::support::{Fixture, World};

@@ -33,6 +33,19 @@ pub enum Step {
         /// The version afterwards, always explicit.
         to: Version,
     },
+    /// `DROP EXTENSION` and `CREATE EXTENSION`, where no update leads on and nothing is lost.
+    Recreate {
+        /// The extension.
+        name: ExtensionName,
+        /// The installed version.
+        from: Version,
+        /// The version afterwards.
+        to: Version,
+        /// Its schema; none where the control file fixes it.
+        schema: Option<SchemaName>,
+        /// Whether what the version requires comes with it.
+        cascade: bool,
+    },
     /// `ALTER EXTENSION … SET SCHEMA`.
     SetSchema {
         /// The extension.
@@ -71,6 +84,7 @@ impl Step {
             Self::CreateSchema(schema) => schema.as_str(),
             Self::Create { name, .. }
             | Self::Update { name, .. }
+            | Self::Recreate { name, .. }
             | Self::SetSchema { name, .. } => name.as_str(),
             Self::Drop { name, .. } => name,
         }
@@ -80,7 +94,7 @@ impl Step {
     pub fn statement(&self) -> Statement {
         match self {
             Self::CreateSchema(_) => Statement::CreateSchema,
-            Self::Create { .. } => Statement::Create,
+            Self::Create { .. } | Self::Recreate { .. } => Statement::Create,
             Self::Update { .. } => Statement::Update,
             Self::SetSchema { .. } => Statement::SetSchema,
             Self::Drop { .. } => Statement::Drop,
@@ -96,21 +110,18 @@ impl Step {
                 version,
                 schema,
                 cascade,
-            } => {
-                let mut sql = format!("CREATE EXTENSION {}", name.identifier());
-                if let Some(schema) = schema {
-                    sql.push_str(" SCHEMA ");
-                    sql.push_str(&schema.identifier());
-                }
-                if let Some(version) = version {
-                    sql.push_str(" VERSION ");
-                    sql.push_str(version.literal().trim_start());
-                }
-                if *cascade {
-                    sql.push_str(" CASCADE");
-                }
-                sql
-            }
+            } => create(name, version.as_ref(), schema.as_ref(), *cascade),
+            Self::Recreate {
+                name,
+                to,
+                schema,
+                cascade,
+                ..
+            } => format!(
+                "DROP EXTENSION {}; {}",
+                name.identifier(),
+                create(name, Some(to), schema.as_ref(), *cascade)
+            ),
             Self::Update { name, to, .. } => {
                 format!(
                     "ALTER EXTENSION {} UPDATE TO {}",
@@ -136,6 +147,27 @@ impl Step {
     }
 }
 
+fn create(
+    name: &ExtensionName,
+    version: Option<&Version>,
+    schema: Option<&SchemaName>,
+    cascade: bool,
+) -> String {
+    let mut sql = format!("CREATE EXTENSION {}", name.identifier());
+    if let Some(schema) = schema {
+        sql.push_str(" SCHEMA ");
+        sql.push_str(&schema.identifier());
+    }
+    if let Some(version) = version {
+        sql.push_str(" VERSION ");
+        sql.push_str(version.literal().trim_start());
+    }
+    if cascade {
+        sql.push_str(" CASCADE");
+    }
+    sql
+}
+
 /// The step that a stage was.
 impl From<&Stage> for Step {
     fn from(stage: &Stage) -> Self {
@@ -159,6 +191,9 @@ impl fmt::Display for Step {
             } => write!(formatter, "created {name} {version}"),
             Self::Create { name, .. } => write!(formatter, "created {name}"),
             Self::Update { name, from, to } => write!(formatter, "updated {name} {from} to {to}"),
+            Self::Recreate { name, from, to, .. } => {
+                write!(formatter, "recreated {name} {from} as {to}")
+            }
             Self::SetSchema { name, from, to } => {
                 write!(formatter, "moved {name} from schema {from} to {to}")
             }

@@ -100,6 +100,9 @@ pub enum DatabaseError {
     /// An extension that is to be dropped holds rows of its users. The text names the tables.
     #[error("{0}")]
     ConfigurationRows(String),
+    /// An extension is not dropped and created anew, as something would be lost. The text says what.
+    #[error("{0}")]
+    NotRecreated(String),
     /// The database is a template, or RDS's own.
     #[error(
         "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
@@ -144,6 +147,7 @@ impl DatabaseError {
             Self::ReservedDatabase(_) => "reserved_database",
             Self::PublishedLedger(_) => "published_ledger",
             Self::ConfigurationRows(_) => "2BP01",
+            Self::NotRecreated(_) => "not_recreated",
         })
     }
 

@@ -299,7 +299,7 @@ async fn begin(
 
 /// A library that a session has loaded stays loaded: after an update no session from before it may go on.
 pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[Step]) {
-    let is_update = |step: &Step| matches!(step, Step::Update { .. });
+    let is_update = |step: &Step| matches!(step, Step::Update { .. } | Step::Recreate { .. });
     if done.iter().any(is_update) {
         pools.discard_idle(target);
     }

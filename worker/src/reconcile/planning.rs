@@ -8,7 +8,7 @@ use super::{
 };
 use crate::extension::Observed;
 use crate::ledger::Ledger;
-use crate::plan::{Intent, Plan, offer_parts_of, plan};
+use crate::plan::{Intent, Plan, Step, offer_parts_of, plan};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
@@ -34,6 +34,11 @@ pub(super) async fn make_plan(
     let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
+            // An update that came since the offer was read is better than none.
+            Ok(plan) if recreates(&plan) => match &unread {
+                None if offer.read_afresh(session, observed).await? => continue,
+                None | Some(_) => break plan,
+            },
             Ok(plan) => break plan,
             Err(plan_error) => plan_error,
         };
@@ -71,6 +76,12 @@ pub(super) async fn make_plan(
     let warnings = check_scripts(session, plan.steps.iter(), observed).await?;
     plan.warnings.extend(warnings);
     Ok(plan)
+}
+
+/// Whether an extension is dropped and created anew.
+fn recreates(plan: &Plan) -> bool {
+    let mut steps = plan.steps.iter();
+    steps.any(|step| matches!(step, Step::Recreate { .. }))
 }
 
 /// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.

@@ -58,6 +58,7 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
              Ensure: absent.",
             step.map_or("", Step::extension)
         ),
+        DatabaseError::NotRecreated(lost) => of_not_recreated(step, lost, target),
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
@@ -81,6 +82,16 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
             format!("{target}: {error}.")
         }
     }
+}
+
+fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String {
+    let Some(Step::Recreate { name, from, to, .. }) = step else {
+        return format!("{target}: {lost}.");
+    };
+    format!(
+        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created anew \
+         (OnNoUpdatePath: Recreate): {lost}. Save that, drop the extension, update the stack, and bring it back."
+    )
 }
 
 /// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
