@@ -166,7 +166,8 @@ fn unreachable(
         installed: installed.clone(),
         asked: target.clone(),
         reachable: catalog.targets(name, installed).cloned().collect(),
-        can_create: catalog.versions_of(name).any(|row| row.version == *target),
+        can_create: catalog.versions_of(name).any(|row| row.version == *target)
+            && compare_naturally(target.as_str(), installed.as_str()) == Ordering::Greater,
     }
 }
 
