@@ -2,6 +2,7 @@
 
 use std::{error, fs};
 
+use extension_worker::plan::recipes;
 use extension_worker::postgres_error::reference as sqlstates;
 use extension_worker::request::reference as properties;
 
@@ -12,7 +13,8 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let schema = format!("{:#}\n", properties::json_schema());
     fs::write("templates/properties.schema.json", schema)?;
     write("docs/properties.md", &properties::markdown())?;
-    write("docs/sqlstates.md", &sqlstates::markdown())
+    write("docs/sqlstates.md", &sqlstates::markdown())?;
+    write("docs/update-recipes.md", &recipes::markdown())
 }
 
 /// Replaces what is between the two marks of a page.

@@ -124,21 +124,12 @@ impl AttemptError {
 
     /// The Reason, with what a stack's author is not to learn: for the log and the worker's operators.
     pub fn full_reason(&self) -> String {
-        match self {
-            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
-                error.detail(target).unwrap_or_else(|| error.reason(target))
-            }
-            Self::AfterChanges { changes, error } => {
-                reason::with_changes(&error.full_reason(), changes)
-            }
-            Self::Login(_)
-            | Self::ServerLimit(_)
-            | Self::Timeout { .. }
-            | Self::NoDatabaseName(_)
-            | Self::NoDatabaseToListIn
-            | Self::NoDatabases
-            | Self::DryRunThatMoves => self.reason(),
+        if let Self::AfterChanges { changes, error } = self {
+            return reason::with_changes(&error.full_reason(), changes);
         }
+        self.failed_transaction()
+            .and_then(|(target, error)| error.detail(target))
+            .unwrap_or_else(|| self.reason())
     }
 
     /// Whether the secret, the host or the database does not exist: nothing of the resource is there.

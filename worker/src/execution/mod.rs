@@ -7,6 +7,7 @@ pub mod delivery;
 mod delivery_state;
 pub mod error;
 pub mod fair_share;
+mod request_database;
 pub mod response_cache;
 pub(crate) mod retry_loop;
 pub mod server_limit;

@@ -13,6 +13,7 @@ mod policy;
 mod preflight;
 #[cfg(test)]
 mod proptests;
+pub mod recipes;
 mod release;
 mod script;
 mod step;
@@ -26,6 +27,7 @@ pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};
+pub use recipes::{FollowUp, follow_ups, packaged_object};
 pub use release::{Retained, RetainedBecause};
 pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};
@@ -58,7 +60,19 @@ pub struct Plan {
     /// Extensions that stay, each with why.
     pub retained: Vec<Retained>,
     /// What PostgreSQL itself is silent about.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
+}
+
+/// What PostgreSQL lets pass without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// The extension does not work until its library is in `shared_preload_libraries`.
+    NotPreloaded {
+        /// The extension.
+        name: String,
+    },
+    /// `DeletionBehavior: DropCascade` of a resource that is there already, where the operator does not allow it.
+    NoDropCascade,
 }
 
 /// Plans one database.

@@ -163,6 +163,7 @@ fn apply(steps: &[Step], observed: &Observed) -> Option<Observed> {
                     schema.clone().unwrap(),
                 );
             }
+            Step::Package { .. } => unreachable!("no plan has it"),
             Step::SetSchema { name, to, .. } => {
                 after.installed.get_mut(name.as_str()).unwrap().schema = to.clone()
             }

@@ -46,6 +46,15 @@ pub enum Step {
         /// Whether what the version requires comes with it.
         cascade: bool,
     },
+    /// `CREATE EXTENSION … VERSION 'unpackaged'` and the update from there: objects that are there become the extension's.
+    Package {
+        /// The extension.
+        name: ExtensionName,
+        /// The version afterwards.
+        to: Version,
+        /// The schema that the objects are in.
+        schema: SchemaName,
+    },
     /// `ALTER EXTENSION … SET SCHEMA`.
     SetSchema {
         /// The extension.
@@ -85,6 +94,7 @@ impl Step {
             Self::Create { name, .. }
             | Self::Update { name, .. }
             | Self::Recreate { name, .. }
+            | Self::Package { name, .. }
             | Self::SetSchema { name, .. } => name.as_str(),
             Self::Drop { name, .. } => name,
         }
@@ -94,7 +104,7 @@ impl Step {
     pub fn statement(&self) -> Statement {
         match self {
             Self::CreateSchema(_) => Statement::CreateSchema,
-            Self::Create { .. } | Self::Recreate { .. } => Statement::Create,
+            Self::Create { .. } | Self::Recreate { .. } | Self::Package { .. } => Statement::Create,
             Self::Update { .. } => Statement::Update,
             Self::SetSchema { .. } => Statement::SetSchema,
             Self::Drop { .. } => Statement::Drop,
@@ -129,6 +139,12 @@ impl Step {
                     to.literal().trim_start()
                 )
             }
+            Self::Package { name, to, schema } => format!(
+                "CREATE EXTENSION {0} SCHEMA {1} VERSION 'unpackaged'; ALTER EXTENSION {0} UPDATE TO {2}",
+                name.identifier(),
+                schema.identifier(),
+                to.literal().trim_start()
+            ),
             Self::SetSchema { name, to, .. } => {
                 format!(
                     "ALTER EXTENSION {} SET SCHEMA {}",
@@ -194,6 +210,7 @@ impl fmt::Display for Step {
             Self::Recreate { name, from, to, .. } => {
                 write!(formatter, "recreated {name} {from} as {to}")
             }
+            Self::Package { name, to, .. } => write!(formatter, "packaged {name} as {to}"),
             Self::SetSchema { name, from, to } => {
                 write!(formatter, "moved {name} from schema {from} to {to}")
             }

@@ -103,6 +103,9 @@ pub enum DatabaseError {
     /// An extension is not dropped and created anew, as something would be lost. The text says what.
     #[error("{0}")]
     NotRecreated(String),
+    /// Objects that an extension is to be created around belong to roles of lower rank. The text names them.
+    #[error("{0}")]
+    NotPackaged(String),
     /// The database is a template, or RDS's own.
     #[error(
         "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
@@ -148,6 +151,7 @@ impl DatabaseError {
             Self::PublishedLedger(_) => "published_ledger",
             Self::ConfigurationRows(_) => "2BP01",
             Self::NotRecreated(_) => "not_recreated",
+            Self::NotPackaged(_) => "not_packaged",
         })
     }
 

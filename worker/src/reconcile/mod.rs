@@ -8,6 +8,7 @@ mod commit;
 mod idempotency;
 mod offer;
 mod outcome;
+mod packaging;
 mod planning;
 mod script_check;
 mod server_decides;
@@ -36,6 +37,7 @@ use crate::target::Target;
 pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
+pub(crate) use self::packaging::with_packaging;
 pub(crate) use self::planning::unread;
 pub(crate) use self::script_check::check_scripts;
 pub(crate) use self::server_decides::{
@@ -171,7 +173,7 @@ async fn transact(
         policy: reconciliation.policy,
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    let plan = make_plan(
+    let (plan, warnings) = make_plan(
         &mut session,
         reconciliation,
         &intent,
@@ -185,7 +187,7 @@ async fn transact(
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
-            notes: notes(&plan.retained, plan.warnings),
+            notes: notes(&plan.retained, warnings, &plan.steps, &before),
             ..outcome(reconciliation, &before, &before)
         }));
     }
@@ -228,12 +230,15 @@ async fn transact(
     }
 
     let staged = progress.stages.iter().map(Step::from);
+    let changed: Vec<Step> = staged.chain(done.iter().cloned()).collect();
     let mut outcome = DatabaseOutcome {
-        changes: staged
-            .chain(done.iter().cloned())
-            .map(|step| step.to_string())
-            .collect(),
-        notes: notes(plan.retained.iter().chain(&retained), plan.warnings),
+        changes: changed.iter().map(Step::to_string).collect(),
+        notes: notes(
+            plan.retained.iter().chain(&retained),
+            warnings,
+            &changed,
+            &after,
+        ),
         ..outcome(reconciliation, &before, &after)
     };
     if !progress.stages.is_empty() {

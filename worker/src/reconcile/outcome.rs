@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
-use crate::plan::{DatabaseOutcome, Retained};
+use crate::plan::{DatabaseOutcome, Retained, Step, follow_ups};
+use crate::response::reason;
 
 /// What was there before and is there now. The caller adds what was done.
 pub(super) fn outcome(
@@ -46,9 +47,13 @@ pub(super) fn all_versions(observed: &Observed) -> BTreeMap<String, String> {
 pub(super) fn notes<'a>(
     retained: impl IntoIterator<Item = &'a Retained>,
     warnings: Vec<String>,
+    changed: &[Step],
+    observed: &Observed,
 ) -> Vec<String> {
-    let retained = retained.into_iter().map(Retained::to_string);
-    retained.chain(warnings).collect()
+    let retained = retained.into_iter().map(reason::of_retained);
+    let follow_ups = follow_ups(changed, observed);
+    let follow_ups = follow_ups.iter().map(reason::of_follow_up);
+    retained.chain(warnings).chain(follow_ups).collect()
 }
 
 /// The installed extensions with their versions, for the log.

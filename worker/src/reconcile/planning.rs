@@ -5,6 +5,7 @@ use tracing::warn;
 use super::transaction::{ReconcileError, Reconciliation};
 use super::{
     OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
+    with_packaging,
 };
 use crate::extension::Observed;
 use crate::ledger::Ledger;
@@ -13,7 +14,7 @@ use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
 
-/// Plans, and checks the scripts of the steps. What was learnt of the offer is added to what was observed.
+/// Plans, and checks the scripts of the steps. Returns all warnings with the plan. What was learnt of the offer is added to what was observed.
 ///
 /// # Errors
 /// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
@@ -24,7 +25,7 @@ pub(super) async fn make_plan(
     observed: &mut Observed,
     ledger: &Ledger,
     offer: &mut OfferReader<'_>,
-) -> Result<Plan, ReconcileError> {
+) -> Result<(Plan, Vec<String>), ReconcileError> {
     let mut unread = unread(offer.complete(session, observed).await)?;
     let question = Question {
         declarations: reconciliation.declarations(),
@@ -71,11 +72,11 @@ pub(super) async fn make_plan(
     if unread.is_none() && !parts.is_empty() {
         unread = self::unread(offer.add(parts, session, observed).await)?;
     }
-    plan.warnings
-        .extend(unread.map(|error| reason::of_unread_list(&error)));
-    let warnings = check_scripts(session, plan.steps.iter(), observed).await?;
-    plan.warnings.extend(warnings);
-    Ok(plan)
+    plan.steps = with_packaging(session, plan.steps, observed).await?;
+    let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
+    warnings.extend(unread.as_ref().map(reason::of_unread_list));
+    warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
+    Ok((plan, warnings))
 }
 
 /// Whether an extension is dropped and created anew.

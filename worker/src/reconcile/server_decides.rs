@@ -179,6 +179,7 @@ fn add_to_catalog(step: &Step, tried: &Observed, observed: &mut Observed) {
         }
         Step::CreateSchema(_)
         | Step::Recreate { .. }
+        | Step::Package { .. }
         | Step::SetSchema { .. }
         | Step::Drop { .. } => {}
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::assessment::Findings;
 use super::database::STATEMENT_TIME;
 use super::task::ResyncTask;
-use crate::extension::Observed;
+use crate::extension::{Declaration, Observed};
 use crate::ledger::Ledger;
 use crate::plan::{Declarer, Drift, UnmetDeclaration, drift};
 use crate::postgres::Session;
@@ -21,9 +21,15 @@ pub(super) struct Asking<'a, 'o> {
     pub(super) session: &'a mut Session,
     pub(super) task: &'a ResyncTask<'o>,
     pub(super) target: &'a Target,
+    /// What all declarers declare.
+    pub(super) declarations: &'a [Declaration],
     /// Why the server's list of extensions is not read, where it is not.
     pub(super) unread: Option<&'a DatabaseError>,
     pub(super) refusals: Refusals,
+    /// Of what was done, how much stages of updates have committed.
+    pub(super) committed: usize,
+    /// Whether updates may be committed one by one.
+    pub(super) may_stage: bool,
 }
 
 impl Asking<'_, '_> {

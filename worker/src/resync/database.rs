@@ -11,15 +11,14 @@ use super::commit::commit;
 use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
-use crate::extension::{DeletionBehavior, Observed};
+use crate::extension::Observed;
 use crate::ledger::{Ledger, ResourceKey, WholeLedger, newest_version};
-use crate::plan::{Declarer, Drift, Intent, OfferParts, Policy, Step, drift, update_ownership};
+use crate::plan::{Declarer, Drift, OfferParts, Policy, Step, drift, follow_ups};
 use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
 use crate::reconcile::{
-    ApplyContext, OfferReader, Refusals, Stages, StatementTime, apply, discard_outdated_sessions,
-    unread,
+    OfferReader, Refusals, Stages, StatementTime, discard_outdated_sessions, unread,
 };
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
@@ -46,7 +45,7 @@ pub(super) async fn resync(
         target,
         password,
         resource: &ResourceKey::resync(),
-        request_id: task.resync_id,
+        request_id: task.server.resync_id,
         published_at: None,
         statement_time: STATEMENT_TIME,
     };
@@ -94,7 +93,7 @@ async fn transact(
         session.migrate_ledger(Some(older)).await?;
     }
     let whole = if has_ledger {
-        session.read_whole_ledger(task.resync_id).await?
+        session.read_whole_ledger(task.server.resync_id).await?
     } else {
         WholeLedger::default()
     };
@@ -105,8 +104,8 @@ async fn transact(
         session.close();
         // Another secret may have led here.
         return Ok(DatabaseResult {
-            key: task.key.to_owned(),
-            target: task.target.to_owned(),
+            key: task.server.key.to_owned(),
+            target: task.server.target.to_owned(),
             server: Some(target.address.to_string()),
             database: Some(target.database.clone()),
             ..result
@@ -147,71 +146,45 @@ async fn transact(
         session: &mut session,
         task,
         target,
+        declarations: &declarations,
         unread: unread.as_ref(),
         refusals,
+        committed,
+        may_stage,
     };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
         ..Ledger::default()
     };
-    if !task.is_repair() || observed.in_recovery {
-        for declarer in &declarers {
-            let found = asking
-                .drift(declarer, &mut observed, &ledger, &mut findings)
+    let may_repair = task.is_repair() && !observed.in_recovery;
+    for declarer in &declarers {
+        let mut found = asking
+            .drift(declarer, &mut observed, &ledger, &mut findings)
+            .await?;
+        let steps = may_repair.then(|| std::mem::take(&mut found.steps));
+        note(found, &mut findings, target, &observed);
+        if let Some(steps) = steps {
+            asking
+                .repair(declarer, steps, &mut observed, &mut ledger, &mut findings)
                 .await?;
-            note(found, &mut findings, target, &observed);
-        }
-        if task.is_repair() && !findings.to_do.is_empty() {
-            return Err(ReconcileError::ReadOnly);
-        }
-    } else {
-        for declarer in &declarers {
-            let mut found = asking
-                .drift(declarer, &mut observed, &ledger, &mut findings)
-                .await?;
-            let steps = std::mem::take(&mut found.steps);
-            note(found, &mut findings, target, &observed);
-            let session = &mut *asking.session;
-            let context = ApplyContext {
-                database: &target.database,
-                declarations: &declarations,
-                refusals,
-                earlier: findings.done.get(committed..).unwrap_or_default(),
-                may_stage,
-                statement_time: STATEMENT_TIME,
-            };
-            let applied = apply(session, steps, &observed, context).await?;
-            for (extension, error) in &applied.refused {
-                findings.add_fault(extension, error.reason(target));
-            }
-            let done = applied.done;
-            let before = std::mem::replace(&mut observed, applied.after);
-            let is_baseline = task
-                .baseline
-                .is_some_and(|baseline| baseline.declarer.key == declarer.key);
-            if !done.is_empty() || is_baseline {
-                let intent = Intent {
-                    resource: &declarer.key,
-                    declarations: &declarer.declarations,
-                    // Nothing is dropped; what was created for it stays known, to be dropped with it.
-                    deletion_behavior: DeletionBehavior::DropUnused,
-                    policy: task.policy,
-                };
-                ledger.managed = update_ownership(&intent, &done, &before, &observed, &ledger);
-            }
-            findings.done.extend(done);
-        }
-        if !findings.done.is_empty() {
-            note_disputes(
-                &declarers,
-                &observed,
-                &ledger,
-                task.policy,
-                target,
-                &mut findings,
-            );
         }
     }
+    if task.is_repair() && !may_repair && !findings.to_do.is_empty() {
+        return Err(ReconcileError::ReadOnly);
+    }
+    if !findings.done.is_empty() {
+        note_disputes(
+            &declarers,
+            &observed,
+            &ledger,
+            task.policy,
+            target,
+            &mut findings,
+        );
+    }
+    let follow_ups = follow_ups(&findings.done, &observed);
+    let follow_ups = follow_ups.iter().map(reason::of_follow_up);
+    findings.warnings.extend(follow_ups);
     let state = findings.state(&declarers, task.is_repair());
     let result = DatabaseResult {
         server: Some(target.address.to_string()),
@@ -220,7 +193,7 @@ async fn transact(
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),
         reason: findings.reason(),
-        ..task.result(state, since)
+        ..task.server.result(state, since)
     };
     if task.is_repair() {
         commit(
@@ -254,11 +227,7 @@ fn note_disputes(
         for step in std::mem::take(&mut left.steps) {
             let name = step.extension();
             if !findings.faults.iter().any(|(fault, _)| fault == name) {
-                let reason = format!(
-                    "{name} is not as {} declares it, since another declares it otherwise: still to do is {}.",
-                    declarer.key,
-                    step.sql()
-                );
+                let reason = reason::resync::of_dispute(name, &declarer.key, &step);
                 findings.add_fault(name, reason);
             }
         }

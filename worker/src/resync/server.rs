@@ -15,12 +15,12 @@ use crate::execution::Executor;
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, Stopped, run_with_retries};
 use crate::ledger::ResourceKey;
-use crate::plan::{Declarer, Policy};
+use crate::plan::Declarer;
 use crate::postgres::DatabaseNames;
 use crate::reconcile::Refusals;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
+use crate::resync_protocol::event::{DatabaseResult, Event, State};
 use crate::target::Address;
 
 /// Databases of a server that are worked on at the same time.
@@ -46,13 +46,7 @@ pub(super) async fn resync_server(
     let working = async move { resync_databases(executor, server, &sender).await };
     let (count, received) = tokio::join!(working, publish_results(results, received));
     received?;
-    let end = Event::ResyncServer(ServerEnd {
-        resync_id: server.resync_id.clone(),
-        mode: server.mode,
-        key: server.key.clone(),
-        results: count,
-    });
-    results.publish(&[end]).await
+    results.publish(&[server.of_resync().end(count)]).await
 }
 
 /// Publishes the one result of a server that was not worked on.
@@ -64,26 +58,7 @@ pub(super) async fn publish_failure(
     reason: String,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let task = ResyncTask {
-        resync_id: &server.resync_id,
-        mode: server.mode,
-        key: &server.key,
-        target: &server.target,
-        baseline: None,
-        since: Instant::now(),
-        // Nothing is planned.
-        policy: &Policy::unrestricted(),
-        is_named: false,
-    };
-    let failed = task.failed(None, reason, Instant::now());
-    results.note(&failed);
-    let end = ServerEnd {
-        resync_id: server.resync_id.clone(),
-        mode: server.mode,
-        key: server.key.clone(),
-        results: 1,
-    };
-    let events = [Event::ResyncResult(failed), Event::ResyncServer(end)];
+    let events = results.note_failure(server.of_resync(), reason, Instant::now());
     results.publish(&events).await
 }
 
@@ -113,10 +88,7 @@ async fn resync_databases(
     let properties = properties(executor, server).await;
     let baseline = baseline(server);
     let task = ResyncTask {
-        resync_id: &server.resync_id,
-        mode: server.mode,
-        key: &server.key,
-        target: &server.target,
+        server: server.of_resync(),
         baseline: baseline.as_ref(),
         since,
         policy: &executor.policy,
@@ -134,7 +106,7 @@ async fn resync_databases(
             let error = attempts.into_error(None);
             let failed = DatabaseResult {
                 server: error.target().map(|target| target.address.to_string()),
-                ..task.failed(None, error.full_reason(), since)
+                ..task.server.failed(None, error.full_reason(), since)
             };
             // A closed channel means that publishing failed: then the message comes again.
             drop(sender.send(failed).await);
@@ -148,7 +120,7 @@ async fn resync_databases(
             server: Some(address.to_string()),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..task.result(State::Unmanaged, since)
+            ..task.server.result(State::Unmanaged, since)
         };
         drop(sender.send(skipped).await);
     }
@@ -251,8 +223,8 @@ async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> Databas
     let failures = failing.load(Relaxed);
     let failed =
         if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
-            let reason = "the server does not answer, and was not asked for this database.";
-            one.task.failed(None, reason.to_owned(), since)
+            let reason = reason::resync::of_unanswering_server();
+            one.task.server.failed(None, reason, since)
         } else {
             match one.resync(since, failures > 0).await {
                 Ok(result) => {
@@ -261,7 +233,9 @@ async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> Databas
                 }
                 Err(error) => {
                     failing.fetch_add(usize::from(error.is_server_failure()), Relaxed);
-                    one.task.failed(error.target(), error.full_reason(), since)
+                    one.task
+                        .server
+                        .failed(error.target(), error.full_reason(), since)
                 }
             }
         };

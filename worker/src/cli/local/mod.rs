@@ -17,6 +17,7 @@ use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_re
 use crate::execution::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
 use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::request::{Properties, read_with_numbers_as_text};
+use crate::response::reason;
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
@@ -107,7 +108,7 @@ impl LocalCommand {
         };
         let declared = Value::Object(fields);
         let properties = Properties::parse(&declared)
-            .map_err(|invalid| LocalError::Reason(invalid.to_string()))?;
+            .map_err(|invalid| LocalError::Reason(reason::of_properties_error(&invalid)))?;
         let credentials = match credentials.is_empty() {
             true => format!("secret \"{}\" (DBSecret of the file)", properties.db_secret),
             false => credentials,

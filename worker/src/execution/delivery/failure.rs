@@ -1,6 +1,5 @@
 //! What a request that failed comes to: its Reason, and the response that the ledger keeps.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -9,8 +8,8 @@ use tracing::{info, warn};
 use crate::execution::error::AttemptError;
 use crate::execution::{ExecutionRequest, Executor};
 use crate::postgres_error::Class;
-use crate::request::{OnUnreachableDelete, Operation, Properties, Request, RequestHeader};
-use crate::response::{Response, Verdict, reason, unchanged_id, was_never_created};
+use crate::request::{OnUnreachableDelete, Operation, Properties, Request};
+use crate::response::{Response, reason, was_never_created};
 
 /// How long it may take to keep a failure, where the deadline leaves so much.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -62,15 +61,6 @@ impl FailedRequest {
         }
         Self::Failed(reason)
     }
-}
-
-/// The response to a Delete of what was never created.
-pub(super) fn nothing_to_delete(header: &RequestHeader) -> Response {
-    Response::new(
-        header,
-        &unchanged_id(header),
-        Verdict::Success(BTreeMap::new()),
-    )
 }
 
 /// A request that failed must not succeed when it comes again. Past its deadline nothing is tried again in any case.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tracing::{info, warn};
 
-use self::failure::{FailedRequest, nothing_to_delete, record_failure};
+use self::failure::{FailedRequest, record_failure};
 use super::error::AttemptError;
 use super::fair_share::Share;
 use super::retry_loop::{Attempts, EarlyReturn, RetryLimits, Retryable, Stopped, run_with_retries};
@@ -18,7 +18,7 @@ use crate::postgres_error::Class;
 use crate::process::error_chain::with_causes;
 use crate::process::retry::{full_jitter, instant};
 use crate::request::{Operation, Request};
-use crate::response::{Response, Verdict, reason, unchanged_id};
+use crate::response::{Response, reason};
 
 /// The longest that a message then waits.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -72,7 +72,7 @@ pub async fn run_delivery(
         Operation::Update { new, old } => (new, old.as_ref()),
         Operation::Delete(Err(invalid)) => {
             warn!(%invalid, "the properties of the deleted resource cannot be used: there is nothing to delete");
-            return DeliveryOutcome::Answer(nothing_to_delete(header));
+            return DeliveryOutcome::Answer(Response::nothing_to_delete(header));
         }
     };
     let deleted = matches!(request.operation, Operation::Delete(_));
@@ -149,14 +149,13 @@ pub async fn run_delivery(
         );
         return DeliveryOutcome::ReturnToQueue(pause);
     }
-    let id = unchanged_id(header);
     match FailedRequest::of(request, properties, &error, out_of_time) {
         FailedRequest::CountsAsDeleted(why) => {
             let why = reason::of_left_behind(&why);
-            DeliveryOutcome::Answer(Response::deleted_with_reason(header, &id, why))
+            DeliveryOutcome::Answer(Response::deleted_with_reason(header, why))
         }
         FailedRequest::Failed(reason) => {
-            let failed = Response::new(header, &id, Verdict::Failed(reason));
+            let failed = Response::failed(header, reason);
             DeliveryOutcome::Answer(record_failure(executor, &execution, &error, failed).await)
         }
     }

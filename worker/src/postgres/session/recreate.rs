@@ -13,7 +13,7 @@ use crate::postgres::transaction::PIN;
 use crate::postgres_error::DatabaseError;
 
 /// What of the things that would be lost is named: a Reason holds no more.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 impl Session {
     /// Drops and creates, and compares what is there then with what was there.
@@ -56,7 +56,7 @@ impl Session {
         )))
     }
 
-    async fn members(&self, extension: &str) -> Result<Members, DatabaseError> {
+    pub(super) async fn members(&self, extension: &str) -> Result<Members, DatabaseError> {
         let sql = format!("{PIN}; {}", query(extension));
         let messages = promptly(self.client()?.simple_query(&sql)).await?;
         document(last_row(&messages)?.unwrap_or_default())

@@ -68,6 +68,9 @@ impl Session {
         let client = self.client()?;
         if !may_stay {
             try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
+            if let Step::Package { name, .. } = step {
+                self.check_packaged(name.as_str()).await?;
+            }
             return Ok(Applied::Done);
         }
         let begin = format!("{timeout}; SAVEPOINT before_drop");
@@ -133,7 +136,11 @@ impl Session {
         match applied {
             Ok(applied) => Ok(Tried::Applied(applied)),
             Err(error)
-                if error.sql().is_some() || matches!(error, DatabaseError::NotRecreated(_)) =>
+                if error.sql().is_some()
+                    || matches!(
+                        error,
+                        DatabaseError::NotRecreated(_) | DatabaseError::NotPackaged(_)
+                    ) =>
             {
                 let back = "ROLLBACK TO SAVEPOINT before_step";
                 promptly(self.client()?.batch_execute(back)).await?;

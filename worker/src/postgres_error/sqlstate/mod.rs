@@ -191,6 +191,7 @@ pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
         | DatabaseError::PublishedLedger(_)
         | DatabaseError::ConfigurationRows(_)
         | DatabaseError::NotRecreated(_)
+        | DatabaseError::NotPackaged(_)
         | DatabaseError::OlderLedger(_) => Class::Permanent,
         DatabaseError::LedgerLocked(_) => Class::Transient,
         DatabaseError::LedgerAppeared => Class::Race,
