@@ -19,7 +19,7 @@ async fn crashed_at(point: &str) -> (Scene, [CloudFormationRequest; 1]) {
     (scene, requests)
 }
 
-async fn wait_for_abort(worker: &mut Worker) {
+pub(super) async fn wait_for_abort(worker: &mut Worker) {
     assert_eq!(worker.exit().await.signal(), Some(SIGABRT));
 }
 

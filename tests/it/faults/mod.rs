@@ -56,6 +56,7 @@
 //!
 //! 36. A server is certified by the wrong authority (`tls`).
 //! 37. Many requests, and workers that are killed (`chaos`).
+//! 38. A worker dies between two stages of an update, or in one (`stages`).
 
 mod answers;
 mod chaos;
@@ -69,6 +70,7 @@ mod queue;
 mod scene;
 mod secrets;
 mod shutdown;
+mod stages;
 mod tls;
 
 use serde_json::{Value, json};

@@ -172,7 +172,10 @@ impl AttemptError {
     /// Whether a statement of a plan was refused: there was something to do.
     pub fn is_in_step(&self) -> bool {
         let failed = self.failed_transaction().map(|(_, error)| error);
-        matches!(failed, Some(ReconcileError::Database { step: Some(_), .. }))
+        matches!(
+            failed.map(ReconcileError::cause),
+            Some(ReconcileError::Database { step: Some(_), .. })
+        )
     }
 
     /// The database that was being worked on; none where the attempt did not come so far.
@@ -243,7 +246,7 @@ fn class_of_login(error: &LoginError) -> Class {
 }
 
 fn database_error(error: &ReconcileError) -> Option<&DatabaseError> {
-    if let ReconcileError::Database { error, .. } = error {
+    if let ReconcileError::Database { error, .. } = error.cause() {
         Some(error)
     } else {
         None
