@@ -89,7 +89,7 @@ impl Case {
     }
 }
 
-/// The settings of a worker that gives a message back after a second.
+/// The settings of a worker that returns a message to the queue after a second.
 fn with_short_retry_budget() -> HandlerSettings {
     HandlerSettings {
         retry_budget: Duration::from_secs(1),

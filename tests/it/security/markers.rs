@@ -37,7 +37,7 @@ async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
     let mut requests = Vec::new();
     for secret in secrets() {
         for name in schema["properties"].as_object().unwrap().keys() {
-            // SNS delivers by it; CloudFormation alone heeds the other.
+            // SNS delivers by the first; CloudFormation alone uses the second.
             if ["ServiceToken", "ServiceTimeout"].contains(&name.as_str()) {
                 continue;
             }

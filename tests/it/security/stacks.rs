@@ -77,7 +77,7 @@ async fn a_create_that_is_replayed_after_its_end_changes_nothing() {
     }
 }
 
-// Takes up to 20 s: a message that was given back comes again after up to 15 s.
+// Takes up to 20 s: a message that was returned is delivered again after up to 15 s.
 #[tokio::test]
 async fn a_request_comes_again_where_cloudformation_is_throttled() {
     let world = World::new().await;

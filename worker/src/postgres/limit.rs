@@ -47,7 +47,7 @@ impl ConnectionLimit {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        // Before the look at what is at rest: what is given back after it is seen to be wanted.
+        // Before idle connections are closed: one that is returned afterwards is then closed too.
         let _waiting = Waiting::new(&self.waiting);
         close_idle();
         let permit = Arc::clone(&self.permits).acquire_owned();

@@ -178,7 +178,7 @@ async fn a_receive_asks_for_as_many_messages_as_there_is_room_for() {
         std::future::ready(Ok(messages(count)))
     };
     let stop = CancellationToken::new();
-    // Six messages are worked on, and three more wait for a place.
+    // Six messages are processed, and three more wait.
     let mut poller = Poller::new(6, receive, Heartbeat::default(), stop);
     let (received, first) = poller.next().await.unwrap();
     assert_eq!((received.len(), first.len()), (6, 6));
