@@ -49,7 +49,7 @@ impl<T: Send + 'static> Batcher<T> {
         Self { entries }
     }
 
-    /// Adds an entry, and waits for what becomes of it.
+    /// Adds an entry, and waits for the answer to it.
     ///
     /// # Errors
     /// [`EntryError`].

@@ -52,7 +52,7 @@ mod tests {
 
     const SHUTDOWN: Duration = Duration::from_secs(30);
 
-    /// Handlers, a token that they obey or not, and what becomes of them.
+    /// Handlers, the token that cancels them, and how each ended.
     struct Scene {
         began: Instant,
         handlers: JoinSet<()>,

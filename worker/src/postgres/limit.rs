@@ -22,7 +22,7 @@ pub struct ConnectionLimit {
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl ConnectionLimit {
-    /// So many, and none yet.
+    /// With this number of permits.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -31,7 +31,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Connections that are open or being made, those at rest included.
+    /// Connections that are open or being made, idle ones included.
     pub fn open(&self) -> usize {
         self.limit.saturating_sub(self.permits.available_permits())
     }
