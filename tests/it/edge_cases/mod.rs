@@ -1,5 +1,5 @@
-//! The edges of the custom resource protocol, one test each: what CloudFormation, SNS and SQS may do, and what is right
-//! then. Where only the handler is concerned it is driven without the queue; the rest of these is in the other modules.
+//! Edge cases of the custom resource protocol, one test each: what CloudFormation, SNS and SQS may do, and the right
+//! response. Tests of the handler alone call it without the queue; the others are in the other modules.
 
 mod answers;
 mod creates;

@@ -1,4 +1,4 @@
-//! Messages that are no requests, that come too late, or that the handler panics over.
+//! Messages that are not requests, that come too late, or that make the handler panic.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;

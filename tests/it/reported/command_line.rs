@@ -1,4 +1,4 @@
-//! The command line waits for what passes, as a worker does.
+//! The command line waits for errors to pass, as a worker does.
 
 use std::process::Stdio;
 use std::time::Duration;

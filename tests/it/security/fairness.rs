@@ -1,5 +1,5 @@
-//! A stack or account with many requests does not delay the others. It is decided before a connection, so that the role's rank cannot
-//! matter.
+//! A stack or account with many requests does not delay the others. It is decided before a connection, so that
+//! the role's privileges do not matter.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! No secret is printed: a marker goes through every property, every setting, the secret and the URL, each fails, and the
-//! marker is in no answer and no log. Of report, metrics, dead letters and the process list see `outputs`. A secret's form
-//! is looked at before a connection, so that the role's rank cannot matter.
+//! No secret is printed: a marker is put in every property, every setting, the secret and the URL; each fails, and the marker
+//! is in no response and no log. `outputs` tests report, metrics, dead letters and the process list. A secret's form is
+//! checked before a connection, so that the role's privileges do not matter.
 
 use std::process::{Output, Stdio};
 

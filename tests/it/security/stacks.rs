@@ -1,5 +1,5 @@
-//! A request is carried out where CloudFormation itself shows its operation, and nowhere else. Where CloudFormation gives no
-//! answer there is no connection to the database, so that the role's rank cannot matter.
+//! A request is carried out only if CloudFormation reports its operation as under way. Without an answer of CloudFormation
+//! there is no connection to the database, so that the role's privileges do not matter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
