@@ -162,7 +162,7 @@ async fn a_password_that_is_refused_may_turn_out_right_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_silent_ends_in_time_and_the_failure_before_it_counts() {
+async fn an_attempt_that_is_silent_ends_in_time() {
     let soon = RetryLimits {
         attempt_until: Some(Instant::now() + Duration::from_secs(5)),
         ..limits()
