@@ -5,6 +5,7 @@
 
 mod asking;
 mod assessment;
+mod attempts;
 mod commit;
 mod database;
 mod declarers;

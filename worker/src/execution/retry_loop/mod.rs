@@ -126,3 +126,6 @@ pub(crate) async fn run_with_retries<W: Retryable>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
