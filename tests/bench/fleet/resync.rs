@@ -12,9 +12,13 @@ use crate::world::World;
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
 /// How long a re-sync may take.
+<<<<<<< HEAD
 const PATIENCE: Duration = Duration::from_secs(300);
 /// A worker with this re-syncs one server after the other: several are then as one that has the databases of all.
 pub(crate) const ONE_SERVER_AT_A_TIME: (&str, &str) = ("WORKER_CONCURRENCY", "2");
+=======
+const TIMEOUT: Duration = Duration::from_secs(300);
+>>>>>>> main
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -24,12 +28,12 @@ pub(crate) struct Resyncs<'a> {
     pub(crate) worker: Worker,
     queue: String,
     sqs: aws_sdk_sqs::Client,
-    /// Where results are told.
+    /// The topic of the results.
     listener: Option<String>,
 }
 
 impl<'a> Resyncs<'a> {
-    /// One that tells nobody.
+    /// One without a topic of results.
     pub(crate) async fn start_silent(world: &'a World) -> Self {
         Self::start_silent_with(world, &[]).await
     }
@@ -75,7 +79,7 @@ impl<'a> Resyncs<'a> {
         }
     }
 
-    /// From the publication of a re-sync to when SNS has taken the last of its results. Nobody receives them meanwhile:
+    /// From the publication of a re-sync to when SNS has taken the last of its results. They are not received meanwhile:
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
         self.time_on(mode, databases, &[]).await
@@ -109,7 +113,7 @@ impl<'a> Resyncs<'a> {
             if now.handled - before.handled >= (1 + servers) as f64 {
                 break now;
             }
-            assert!(begun.elapsed() < PATIENCE, "{now:?}");
+            assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
         assert_eq!(end.in_sync - before.in_sync, results as f64);
@@ -117,7 +121,7 @@ impl<'a> Resyncs<'a> {
         while self.listener.is_some()
             && self.messages_published().await < published + results + servers + 1
         {
-            assert!(begun.elapsed() < PATIENCE, "not all results are there");
+            assert!(begun.elapsed() < TIMEOUT, "not all results are there");
             tokio::time::sleep(LOOK).await;
         }
         time
