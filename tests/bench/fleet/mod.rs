@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use self::others::{Server, ansible, bare, psql};
 use self::resync::{ONE_SERVER_AT_A_TIME, Resyncs};
+use crate::peers::postgres::Postgres;
 use crate::world::{World, another_server, variable};
 use crate::{line, line_at_least, note};
 
@@ -35,14 +36,15 @@ pub(crate) async fn fleet(world: &World) {
     bare(&server, &databases).await;
     let (mut reports, mut repairs) = (Vec::new(), Vec::new());
     let (mut silents, mut bares) = (Vec::new(), Vec::new());
-    let (mut cpu, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
+    let postgres = Postgres::connect().await;
+    let (mut cpu, mut bare_cpu) = ([Duration::ZERO; 2], [Duration::ZERO; 2]);
     for _ in 0..ROUNDS {
-        let before = resyncs.worker.cpu();
+        let before = [resyncs.worker.cpu(), postgres.cpu()];
         reports.push(resyncs.time("Report", &databases).await);
-        cpu += resyncs.worker.cpu() - before;
-        let before = own_cpu();
+        add(&mut cpu, [resyncs.worker.cpu(), postgres.cpu()], before);
+        let before = [own_cpu(), postgres.cpu()];
         bares.push(bare(&server, &databases).await);
-        bare_cpu += own_cpu() - before;
+        add(&mut bare_cpu, [own_cpu(), postgres.cpu()], before);
         silents.push(silent.time("Report", &databases).await);
         repairs.push(resyncs.time("Repair", &databases).await);
     }
@@ -58,8 +60,14 @@ pub(crate) async fn fleet(world: &World) {
     note("milliseconds each, bare loop", each(least), "ms");
     let rounds = ROUNDS as f64;
     let of = |time: Duration| each(time.as_secs_f64() * 1e3 / rounds);
-    note("of these CPU of the worker", of(cpu), "ms");
-    note("of these CPU of the bare loop", of(bare_cpu), "ms");
+    note("CPU of the worker for each", of(cpu[0]), "ms");
+    note("CPU of the bare loop for each", of(bare_cpu[0]), "ms");
+    note("CPU of PostgreSQL for each, Report", of(cpu[1]), "ms");
+    note(
+        "CPU of PostgreSQL for each, bare loop",
+        of(bare_cpu[1]),
+        "ms",
+    );
     if let Some(time) = psql(&server, &databases).await {
         line(
             "re-sync, Report, to psql under xargs -P4",
@@ -119,6 +127,13 @@ pub(crate) async fn copies(world: &World, server: &Server) -> Vec<String> {
     }
     admin.batch_execute("CHECKPOINT").await.unwrap();
     names
+}
+
+/// Adds what two processes needed.
+fn add(sums: &mut [Duration; 2], after: [Duration; 2], before: [Duration; 2]) {
+    for (sum, (after, before)) in sums.iter_mut().zip(after.into_iter().zip(before)) {
+        *sum += after - before;
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

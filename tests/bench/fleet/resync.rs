@@ -12,13 +12,9 @@ use crate::world::World;
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
 /// How long a re-sync may take.
-<<<<<<< HEAD
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 /// A worker with this re-syncs one server after the other: several are then as one that has the databases of all.
 pub(crate) const ONE_SERVER_AT_A_TIME: (&str, &str) = ("WORKER_CONCURRENCY", "2");
-=======
-const TIMEOUT: Duration = Duration::from_secs(300);
->>>>>>> main
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 

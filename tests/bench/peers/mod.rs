@@ -4,7 +4,7 @@
 pub(crate) mod contestant;
 mod figures;
 mod files;
-mod postgres;
+pub(crate) mod postgres;
 mod requests;
 
 use std::time::{Duration, Instant};
