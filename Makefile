@@ -2,6 +2,7 @@
 
 SERVICES = python3 localstack/services.py
 DEMO = demo
+UPGRADE_STORY = POSTGRES_FROM=debian-15 $(SERVICES) -- sh -c '"$$LOCALSTACK_PYTHON" -B localstack/demo_upgrade.py'
 RELEASE = target/release/extension-worker
 DEBUG = $(CURDIR)/target/debug/extension-worker
 # The worker, and the same with points at which a test has it die: worker/src/process/failpoint.rs.
@@ -25,7 +26,7 @@ PYTHON = $$(python3 localstack/install.py) -B
 CFN_LINT = $$(dirname $$(python3 localstack/install.py))/cfn-lint --append-rules templates/cfn-lint
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test it it-stop histories chaos fleet bench instructions pure check check-regions reference image image-contents rds-bundle
+.PHONY: demo demo-upgrade demo-stop test it it-stop histories chaos fleet bench instructions pure check check-regions reference image image-contents rds-bundle
 
 ## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
@@ -33,14 +34,20 @@ demo:
 	KEEP=$(KEEP) WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) --name $(DEMO) $(if $(KEEP),--keep) -- \
 	  sh -c '"$$LOCALSTACK_PYTHON" localstack/demo.py'
 
+## An upgrade of the engine, to watch: 20 databases on PostgreSQL 15 are checked, upgraded to 17 by pg_upgrade behind the same
+## port, and repaired by the event of RDS that says so. PAGES=directory keeps the report pages.
+demo-upgrade:
+	cargo build --release --locked --package extension-worker
+	PAGES=$(PAGES) WORKER_BINARY=$(CURDIR)/$(RELEASE) $(UPGRADE_STORY)
+
 ## Stops what `make demo KEEP=1` left running.
 demo-stop:
 	$(SERVICES) --stop $(DEMO)
 
 ## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has, and
 ## whether the task role allows just what the worker called in them; the same against PostgreSQL 17, which comes from npm
-## with contrib alone; the commands of the manual; and the tests of the LocalStack plug-in. The report page is tested in
-## Chromium.
+## with contrib alone; the commands of the manual; the tests of the LocalStack plug-in; and the story of an upgrade. The
+## report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
@@ -54,6 +61,7 @@ test:
 	  sh -c '"$$LOCALSTACK_PYTHON" -B tests/documentation.py'
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
+	WORKER_BINARY=$(DEBUG) $(UPGRADE_STORY)
 
 ## Integration tests whose names contain T, on services that keep running until `make it-stop`: make it T=faults::leases.
 ## Several names, and flags of the test runner, go into T too.
@@ -145,6 +153,7 @@ check: $(DENY) $(GUARD)
 	cd templates/rules && $$(python3 ../../localstack/install.py) -B -m unittest
 	cd tests && $$(python3 ../localstack/install.py) -B -m unittest
 	cd worker/image && $$(python3 ../../localstack/install.py) -B -m unittest
+	$(MAKE) instructions
 
 # Both are built from their sources, once: no other form of them can be had everywhere.
 $(DENY):
