@@ -7,6 +7,7 @@ use std::time::Duration;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
+use super::first_statement::{FirstStatement, options};
 use super::library_settings;
 use super::prepared::{FORGET, Query};
 use super::session_start::ServerFacts;
@@ -188,6 +189,57 @@ impl SessionStart {
             sql.push_str(&format!("; {libraries}"));
         }
         sql
+    }
+
+    /// What a new session of the same database is given whose first statement is this one. Its transaction goes on behind it,
+    /// as one that [`Self::begin`] began, with the ledger locked.
+    pub(super) fn first_statement(&self, sql: &str, statement_timeout: Duration) -> FirstStatement {
+        let start = Self {
+            preparation: Preparation::Impossible,
+            ..self.clone()
+        };
+        let begin = start.begin(statement_timeout);
+        // An isolation level cannot be chosen any more, and need not: the server's default is set for the session.
+        let settings = begin.split_once("; ").map_or("", |(_, settings)| settings);
+        let lock = ledger::LOCK;
+        let statement = statement_timeout.as_millis().max(1).to_string();
+        let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
+        let lock_timeout = lock_timeout.as_millis().max(1).to_string();
+        let timeouts = self.timeouts.iter().map(|name| {
+            let value = match timeout(name) {
+                "$1" => statement.clone(),
+                "$2" => lock_timeout.clone(),
+                value => value.trim_matches('\'').to_owned(),
+            };
+            (name.clone(), value)
+        });
+        let role = self.acts_as.clone().unwrap_or_else(|| "none".to_owned());
+        let path = self
+            .path
+            .clone()
+            .unwrap_or_else(|| ORDINARY_PATH.to_owned());
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let overridden = self
+            .overridden
+            .iter()
+            .filter(|(name, _)| !self.is_fixed(name));
+        let fixed = FIXED.iter().filter(|(name, _)| *name != "search_path");
+        let settings_of_session = library_settings::values(&self.of_libraries)
+            .chain(overridden.map(|(name, value)| named(name, value)))
+            .chain(fixed.map(|(name, value)| named(name, value)))
+            .chain(timeouts)
+            .chain([
+                named("default_transaction_isolation", "read committed"),
+                named("default_transaction_read_only", "off"),
+                named("search_path", &path),
+                named("role", &role),
+            ]);
+        FirstStatement {
+            options: options(settings_of_session),
+            message: format!("{sql}; BEGIN; {settings}; {lock}"),
+            start,
+            timeout: statement_timeout,
+        }
     }
 
     /// `$1` the longest time of a statement in milliseconds, `$2` that of a wait for a lock.
