@@ -49,6 +49,13 @@ impl Worker {
             .env("WORKER_RESPONSE_ORIGIN", world.answers_origin())
             .env("WORKER_HOSTS", "127.0.0.1,localhost")
             .env("WORKER_HEALTH_ADDR", format!("127.0.0.1:{port}"))
+            // Of an emulator of the bench's own, where the world is there.
+            .envs(
+                world
+                    .config
+                    .endpoint_url()
+                    .map(|url| ("AWS_ENDPOINT_URL", url)),
+            )
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(file("out"))
@@ -131,7 +138,7 @@ pub(crate) fn cpu_of(process: &str) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
-/// A port that nobody listens on.
+/// A port that is closed.
 pub(crate) fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

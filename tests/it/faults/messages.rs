@@ -1,11 +1,11 @@
-//! Messages that are no requests, that come too late, or that the handler panics over.
+//! Messages that are not requests, that come too late, or that make the handler panic.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use super::declare;
 use super::scene::{BRIEFLY, Scene};
-use crate::support::{Asked, eventually};
+use crate::support::{CloudFormationRequest, eventually};
 
 // 21
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     );
     let now = Utc::now();
     let ask = |resource: &str, id: &str, kind: &str, age_ms: i64| {
-        Asked::new(
+        CloudFormationRequest::new(
             &scene.answers,
             (&stack, resource),
             id,
@@ -68,8 +68,8 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     let created: Value = scene.answered(&create, 1).await.remove(0);
     let id = created["PhysicalResourceId"].as_str().unwrap();
     let deletes = [
-        ask("Known", "2", "Delete", 600).of(id),
-        ask("Unknown", "3", "Delete", 600).of("not-created"),
+        ask("Known", "2", "Delete", 600).with_id(id),
+        ask("Unknown", "3", "Delete", 600).with_id("not-created"),
     ];
     scene.send(&deletes).await;
     for delete in &deletes {
@@ -106,7 +106,7 @@ async fn a_request_that_the_handler_panics_over_comes_again_and_no_other_knows()
     let mut worker = scene.start_with_failpoints("before-commit=1*panic", &[]);
     scene.send(&requests).await;
     scene.waiting(2).await;
-    // A worker that stops gives back at once.
+    // A worker that stops returns messages at once.
     worker.signal("TERM");
     worker.logged("told to stop").await;
     drop(lock);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::scene::{BRIEFLY, Scene};
-use crate::support::{Asked, Follower, Worker};
+use crate::support::{CloudFormationRequest, ResultsSubscriber, Worker};
 use crate::updates::{Refusal, rows, staged};
 
 /// The same request, delivered to one worker after the other, each of which dies at the point, until one does not come there.
@@ -22,7 +22,7 @@ async fn dies_at(point: &str, deaths: usize) {
         let mut worker = scene.start_with_failpoints(&points, &[BRIEFLY]);
         // A delivery of its own for each, so that none waits for the lease of a dead worker to end.
         scene.send([&request]).await;
-        super::crashes::dies(&mut worker).await;
+        super::crashes::wait_for_abort(&mut worker).await;
         let reached = if point == "after-stage" { 1 + death } else { 1 };
         let version = &world.database.extensions().await[name];
         assert_eq!(*version, reached.to_string());
@@ -30,7 +30,7 @@ async fn dies_at(point: &str, deaths: usize) {
     is_answered_once_all_is_done(&scene, request).await;
 }
 
-async fn is_answered_once_all_is_done(scene: &Scene, request: Asked) {
+async fn is_answered_once_all_is_done(scene: &Scene, request: CloudFormationRequest) {
     let world = &scene.world;
     let name = format!("{}_staged", world.name);
     let _other = scene.start(&[BRIEFLY]);
@@ -70,9 +70,9 @@ async fn a_repair_goes_on_where_a_worker_died_between_two_stages() {
     let world = &scene.world;
     let fixture = staged(world, Refusal::Pending);
     let name = &fixture.name;
-    let follower = Follower::new(world).await;
+    let subscriber = ResultsSubscriber::new(world).await;
     let settings = [
-        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         BRIEFLY,
     ];
     fixture.set_control("default_version = '1'\n");
@@ -85,14 +85,18 @@ async fn a_repair_goes_on_where_a_worker_died_between_two_stages() {
     fixture.set_control("default_version = '4'\n");
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
     let mut worker = Worker::start_with_failpoints(world, "after-stage=return", &settings);
-    let heard = async { follower.of_id("once", "Repair", targets, json!({})).await };
+    let heard = async {
+        subscriber
+            .run_with_id("once", "Repair", targets, json!({}))
+            .await
+    };
     let dying = async {
-        super::crashes::dies(&mut worker).await;
+        super::crashes::wait_for_abort(&mut worker).await;
         assert_eq!(world.database.extensions().await[name], "2");
         Worker::start(world, &settings)
     };
     let (heard, _other) = futures_util::future::join(heard, dying).await;
-    let result = heard.of(&world.database.name);
+    let result = heard.result_of(&world.database.name);
     assert_eq!(result["State"], "Repaired", "{result}");
     let stages: Vec<String> = ["2", "3", "4"]
         .map(|version| format!("ALTER EXTENSION \"{name}\" UPDATE TO '{version}'"))

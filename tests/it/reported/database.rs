@@ -1,4 +1,4 @@
-//! What else watches a database, or runs inside the worker's statements.
+//! Event triggers, publications and other things in a database that run with the worker's statements.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ async fn no_timeout_that_a_database_sets_ends_the_worker() {
 }
 
 #[tokio::test]
-async fn default_privileges_give_nobody_a_right_on_the_ledger() {
+async fn default_privileges_give_no_role_a_right_on_the_ledger() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let role = format!("{}_app", world.name);

@@ -1,10 +1,9 @@
-//! No secret is printed: a marker goes through every property, every setting, the secret and the URL, each fails, and the
-//! marker is in no answer and no log. Of report, metrics, dead letters and the process list see `outputs`. A secret's form
-//! is looked at before a connection, so that the role's rank cannot matter.
+//! No secret is printed: a marker is put in every property, every setting, the secret and the URL; each fails, and the marker
+//! is in no response and no log. `outputs` tests report, metrics, dead letters and the process list. A secret's form is
+//! checked before a connection, so that the role's privileges do not matter.
 
 use std::process::{Output, Stdio};
 
-use extension_worker::request::reference::json_schema;
 use serde_json::{Value, json};
 
 use crate::support::{Worker, World, eventually, variable, worker_binary};
@@ -32,11 +31,13 @@ async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
         &world,
         &[("RUST_LOG", "trace"), ("WORKER_METRICS_SECONDS", "1")],
     );
-    let schema = json_schema();
+    // A test of the worker's compares it with the code.
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../templates/properties.schema.json")).unwrap();
     let mut requests = Vec::new();
     for secret in secrets() {
         for name in schema["properties"].as_object().unwrap().keys() {
-            // SNS delivers by it; CloudFormation alone heeds the other.
+            // SNS delivers by the first; CloudFormation alone uses the second.
             if ["ServiceToken", "ServiceTimeout"].contains(&name.as_str()) {
                 continue;
             }

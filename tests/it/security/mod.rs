@@ -1,4 +1,4 @@
-//! Attacks by people of lower rank than the worker, each carried out as the attacker would: all of them succeeded once.
+//! Attacks by less privileged roles and people, each carried out as the attacker would; all of them succeeded once.
 
 mod auth;
 mod extensions;
@@ -28,7 +28,7 @@ async fn secret_of_another_team(world: &World) -> String {
     world.secret_with(&json!({"password": MARKER})).await
 }
 
-/// A secret of a server that somebody else runs.
+/// A secret of a server that an attacker runs.
 async fn secret_of_server(world: &World, port: u16) -> String {
     let changes = json!({"port": port, "dbname": "postgres", "password": MARKER});
     world.secret_with(&changes).await

@@ -1,5 +1,5 @@
-//! Who may start a re-sync, and who may speak as a worker. A message of a wrong form, and one for which there is no room, lead
-//! to no connection, so that the role's rank cannot matter to them.
+//! Who may start a re-sync, and who may send messages as a worker. A message of a wrong form, and one for which there is no
+//! room, lead to no connection, so that the role's privileges do not matter.
 
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ async fn a_message_between_workers_is_read_as_strictly_as_a_re_sync() {
 #[tokio::test]
 async fn a_message_between_workers_that_was_sent_too_often_ends() {
     let world = World::new().await;
-    let results = crate::support::Follower::new(&world).await;
+    let results = crate::support::ResultsSubscriber::new(&world).await;
     let settings = [
         ("WORKER_CONCURRENCY", "2"),
         ("WORKER_RESULTS_TOPIC_ARN", results.topic_arn.as_str()),

@@ -1,4 +1,4 @@
-//! A way to LocalStack that sees each request, and answers some itself.
+//! A proxy to LocalStack that sees each request, and answers some itself.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -9,14 +9,11 @@ use std::time::Duration;
 use extension_worker::process::tls;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 
-use super::variable;
+use super::{listener, variable};
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Forward,
@@ -26,7 +23,7 @@ pub(crate) enum Action {
     Answer(u16, String),
     /// The same after a while.
     AnswerAfter(Duration, u16, String),
-    /// It is taken, and never answered.
+    /// It is received, and never answered.
     Hang,
     /// The connection ends.
     Cut,
@@ -58,40 +55,21 @@ struct Shared {
 }
 
 impl HttpProxy {
-    /// In front of LocalStack, on a port of its own. It forwards everything until it is told otherwise.
+    /// In front of LocalStack, on a port of its own. It forwards everything until [`Self::decide`] is called.
     pub(crate) async fn start() -> Self {
         tls::install_provider();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             upstream: variable("AWS_ENDPOINT_URL"),
             decide: Mutex::new(Box::new(|_| Action::Forward)),
             seen: Mutex::default(),
         });
-        let proxy = Self {
-            port,
-            shared: Arc::clone(&shared),
-        };
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let shared = Arc::clone(&shared);
-                let service = service_fn(move |request| serve(request, Arc::clone(&shared)));
-                tokio::spawn(async move {
-                    // A service that fails closes the connection: that is what is wanted of it.
-                    drop(
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await,
-                    );
-                });
-            }
-        });
-        proxy
+        let served = Arc::clone(&shared);
+        let port = listener::serve_http(move |request| serve(request, Arc::clone(&served))).await;
+        Self { port, shared }
     }
 
-    /// What a client is told to use: `AWS_ENDPOINT_URL_SQS`, for one.
+    /// The endpoint for a client, as in `AWS_ENDPOINT_URL_SQS`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Fixture, Follower, Worker, World, connect, variable};
+use crate::support::{Fixture, ResultsSubscriber, Worker, World, connect, variable};
 
 /// The session in whose log ALTER EXTENSION stands, with every statement of it.
 fn session_of_update(world: &World) -> Vec<String> {
@@ -49,8 +49,8 @@ async fn the_update_is_the_first_statement_of_a_session_and_one_transaction_with
         world.database.name
     );
     world.database.execute(&setup).await;
-    let follower = Follower::new(&world).await;
-    let topic = [("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())];
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let topic = [("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())];
     let _worker = Worker::start(&world, &topic);
     let to = |version: &str| json!({"DBSecret": world.secret, "Extensions": [{"Name": "timescaledb", "Version": version}, "hstore"]});
     let answer = world.create(to("2")).await;
@@ -91,8 +91,8 @@ async fn the_update_is_the_first_statement_of_a_session_and_one_transaction_with
         .await
         .unwrap();
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
-    let repaired = follower.of("Repair", targets, json!({})).await;
-    let repaired = repaired.of(&world.database.name);
+    let repaired = subscriber.run("Repair", targets, json!({})).await;
+    let repaired = repaired.result_of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(
         repaired["Changes"],

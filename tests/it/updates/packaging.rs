@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Follower, Worker, World};
+use crate::support::{ResultsSubscriber, Worker, World};
 
 /// What an update of PostGIS from 2.5 leaves: raster's functions and types, in use, and no extension that they belong to.
 async fn leave_unpackaged(world: &World) {
@@ -64,14 +64,14 @@ async fn raster_without_its_extension_is_packaged_and_stays_with_its_data() {
 #[tokio::test]
 async fn a_repair_packages_raster_too() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let topic = [("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())];
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let topic = [("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())];
     leave_unpackaged(&world).await;
     let _worker = Worker::start(&world, &topic);
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
     let baseline = json!({"Extensions": ["postgis_raster"], "Baseline": "fleet"});
-    let repaired = follower.of("Repair", targets, baseline).await;
-    let repaired = repaired.of(&world.database.name);
+    let repaired = subscriber.run("Repair", targets, baseline).await;
+    let repaired = repaired.result_of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert!(raster_members(&world).await.parse::<u32>().unwrap() > 300);
 }

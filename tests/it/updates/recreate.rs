@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Follower, Worker, World};
+use crate::support::{Fixture, ResultsSubscriber, Worker, World};
 
 /// Versions 1 and 2 without a path between them: a schema of its own, a function, an operator, a table and a view.
 fn without_path(world: &World) -> Fixture {
@@ -193,8 +193,8 @@ async fn state(world: &World, name: &str) -> String {
 #[tokio::test]
 async fn a_repair_recreates_what_its_declaration_lets_it() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let topic = [("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())];
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let topic = [("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())];
     let _worker = Worker::start(&world, &topic);
     let fixture = without_path(&world);
     let name = &fixture.name;
@@ -211,8 +211,8 @@ async fn a_repair_recreates_what_its_declaration_lets_it() {
         .database
         .execute(&format!("INSERT INTO {name}_settings VALUES (1)"))
         .await;
-    let refused = follower.of("Repair", targets.clone(), json!({})).await;
-    let refused = refused.of(&world.database.name);
+    let refused = subscriber.run("Repair", targets.clone(), json!({})).await;
+    let refused = refused.result_of(&world.database.name);
     assert_eq!(refused["State"], "Failed", "{refused}");
     assert!(
         refused["Reason"].as_str().unwrap().contains("holds rows"),
@@ -222,8 +222,8 @@ async fn a_repair_recreates_what_its_declaration_lets_it() {
         .database
         .execute(&format!("DELETE FROM {name}_settings"))
         .await;
-    let repaired = follower.of("Repair", targets, json!({})).await;
-    let repaired = repaired.of(&world.database.name);
+    let repaired = subscriber.run("Repair", targets, json!({})).await;
+    let repaired = repaired.result_of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(version(&world, &fixture).await, "2");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Refusal, rows, staged};
-use crate::support::{Fixture, Follower, Worker, World};
+use crate::support::{Fixture, ResultsSubscriber, Worker, World};
 
 /// The extension as it was before a worker came.
 async fn installed(world: &World, fixture: &Fixture) {
@@ -96,8 +96,8 @@ async fn a_repair_commits_the_same_stages_and_says_so_in_one_result() {
     let world = World::new().await;
     let fixture = staged(&world, Refusal::Pending);
     let name = &fixture.name;
-    let follower = Follower::new(&world).await;
-    let topic = [("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())];
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let topic = [("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())];
     let _worker = Worker::start(&world, &topic);
     fixture.set_control("default_version = '1'\n");
     let follows = json!({"Name": name, "Version": "default"});
@@ -106,16 +106,18 @@ async fn a_repair_commits_the_same_stages_and_says_so_in_one_result() {
     // The engine is upgraded.
     fixture.set_control("default_version = '4'\n");
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
-    let first = follower
-        .of_id("once", "Repair", targets.clone(), json!({}))
+    let first = subscriber
+        .run_with_id("once", "Repair", targets.clone(), json!({}))
         .await;
-    let first = first.of(&world.database.name);
+    let first = first.result_of(&world.database.name);
     assert_eq!(first["State"], "Repaired", "{first}");
     let stages: Vec<String> = ["2", "3", "4"]
         .map(|version| format!("ALTER EXTENSION \"{name}\" UPDATE TO '{version}'"))
         .into();
     assert_eq!(first["Changes"], json!(stages), "{first}");
     assert_eq!(rows(&world).await, "2 3");
-    let again = follower.of_id("once", "Repair", targets, json!({})).await;
-    assert_eq!(again.of(&world.database.name), first);
+    let again = subscriber
+        .run_with_id("once", "Repair", targets, json!({}))
+        .await;
+    assert_eq!(again.result_of(&world.database.name), first);
 }

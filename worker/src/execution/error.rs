@@ -54,7 +54,7 @@ pub enum AttemptError {
     /// The server has no database but templates.
     #[error("the server has no databases")]
     NoDatabases,
-    /// A dry run cannot look at two places.
+    /// A dry run cannot look at two targets.
     #[error("a dry run of a move")]
     DryRunThatMoves,
     /// An attempt failed that had changed other databases: the changes stay until the rollback's own request undoes them.

@@ -1,6 +1,5 @@
 //! What a stack declares of an extension.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ExtensionName, SchemaName, VersionRequest};
@@ -57,8 +56,8 @@ impl Declaration {
 }
 
 /// What becomes of an installed extension of which no update leads to the declared version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum OnNoUpdatePath {
     /// It stays, and the request fails.
     #[default]
@@ -68,8 +67,8 @@ pub enum OnNoUpdatePath {
 }
 
 /// What becomes of an extension that a resource no longer declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum DeletionBehavior {
     /// It is dropped where this worker created it, no other resource declares it and nothing depends on it.
     #[default]

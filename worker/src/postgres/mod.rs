@@ -16,6 +16,7 @@ mod reached;
 mod resolve;
 mod schema_objects;
 mod session;
+mod session_settings;
 mod session_start;
 mod transaction;
 

@@ -4,6 +4,7 @@
 //! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
 
 mod apply;
+mod begin;
 mod commit;
 mod idempotency;
 mod offer;
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 use tracing::info;
 
+use self::begin::{Begun, begin};
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
 use self::outcome::{notes, outcome, versions};
@@ -27,14 +29,15 @@ use self::planning::make_plan;
 pub(crate) use self::stages::Stages;
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::Observed;
-use crate::ledger::{Ledger, Managed, Stage, newest_version};
-use crate::plan::{DatabaseOutcome, Intent, Step, offer_parts_of_newest, plan, update_ownership};
-use crate::postgres::{Freshness, Pools, Session};
+use crate::ledger::{Ledger, Managed, Stage};
+use crate::plan::{DatabaseOutcome, Intent, Step, plan, update_ownership};
+use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::target::Target;
 
 pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
+pub(crate) use self::begin::{LedgerForm, migrate};
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::packaging::with_packaging;
@@ -260,52 +263,6 @@ async fn transact(
     let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
     discard_outdated_sessions(pools, reconciliation.target, &done);
     Ok(end)
-}
-
-/// A transaction that has begun.
-struct Begun {
-    observed: Observed,
-    ledger: Ledger,
-    /// Whether the database has a ledger; it is of the newest form then, but for a replica's.
-    has_ledger: bool,
-}
-
-/// Begins the transaction, and reads the database and its ledger.
-async fn begin(
-    session: &mut Session,
-    reconciliation: &Reconciliation<'_>,
-) -> Result<Begun, ReconcileError> {
-    let request = reconciliation.request;
-    let (observed, read_along) = session
-        .begin_and_read(
-            reconciliation.declarations(),
-            reconciliation.statement_time().timeout(),
-            request.resource,
-            request.request_id,
-            &offer_parts_of_newest(reconciliation.declarations()),
-        )
-        .await?;
-    // What is there is read in its newest form only.
-    let has_ledger = observed.ledger_version.is_some_and(|version| version > 0);
-    if has_ledger && !observed.in_recovery {
-        session.migrate_ledger(observed.ledger_version).await?;
-    }
-    let is_readable =
-        has_ledger && (!observed.in_recovery || observed.ledger_version == Some(newest_version()));
-    let ledger = match read_along {
-        Some(ledger) => ledger,
-        None if is_readable => {
-            session
-                .read_ledger(request.resource, request.request_id)
-                .await?
-        }
-        None => Ledger::default(),
-    };
-    Ok(Begun {
-        observed,
-        ledger,
-        has_ledger,
-    })
 }
 
 /// A library that a session has loaded stays loaded: after an update no session from before it may go on.

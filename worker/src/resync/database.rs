@@ -12,13 +12,14 @@ use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::Observed;
-use crate::ledger::{Ledger, ResourceKey, WholeLedger, newest_version};
+use crate::ledger::{Ledger, ResourceKey, WholeLedger};
 use crate::plan::{Declarer, Drift, OfferParts, Policy, Step, drift, follow_ups};
 use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
 use crate::reconcile::{
-    OfferReader, Refusals, Stages, StatementTime, discard_outdated_sessions, unread,
+    LedgerForm, OfferReader, Refusals, Stages, StatementTime, discard_outdated_sessions, migrate,
+    unread,
 };
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
@@ -81,21 +82,13 @@ async fn transact(
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
     let before = session.begin(&[], STATEMENT_TIME.timeout()).await?;
-    let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
-    if let Some(older) = before
-        .ledger_version
-        .filter(|version| has_ledger && *version < newest_version())
-    {
-        if before.in_recovery {
-            return Err(DatabaseError::OlderLedger(older).into());
-        }
-        // It is read in its newest form only; a report gives this up with the rest.
-        session.migrate_ledger(Some(older)).await?;
-    }
-    let whole = if has_ledger {
-        session.read_whole_ledger(task.server.resync_id).await?
-    } else {
-        WholeLedger::default()
+    // A report gives up the migration with the rest.
+    let form = migrate(&mut session, &before).await?;
+    let has_ledger = form != LedgerForm::Absent;
+    let whole = match form {
+        LedgerForm::Absent => WholeLedger::default(),
+        LedgerForm::Newest => session.read_whole_ledger(task.server.resync_id).await?,
+        LedgerForm::Older(version) => return Err(DatabaseError::OlderLedger(version).into()),
     };
     if let Some(earlier) = whole.resync.as_ref().filter(|_| task.is_repair())
         && let Ok(result) = serde_json::from_value::<DatabaseResult>(earlier.clone())
