@@ -1,5 +1,6 @@
 //! Updates that take more than one ALTER EXTENSION in one transaction.
 
+mod fresh_session;
 mod packaging;
 mod recreate;
 mod stages;

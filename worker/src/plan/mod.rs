@@ -27,7 +27,7 @@ pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};
-pub use recipes::{FollowUp, follow_ups, packaged_object};
+pub use recipes::{FollowUp, follow_ups, needs_fresh_session, packaged_object};
 pub use release::{Retained, RetainedBecause};
 pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};

@@ -29,6 +29,8 @@ pub enum Need {
         /// From below this version to it, or above.
         crossing: &'static str,
     },
+    /// The update is the first statement of a session.
+    FreshSession,
     /// Where objects are in the database without their extension, it is created around them.
     Packaged {
         /// The type that is there then, in the schema of this extension.
@@ -64,6 +66,18 @@ pub const RECIPES: &[Recipe] = &[
         need: Need::Staged { crossing: "5.0.0" },
         source: "https://access.crunchydata.com/documentation/pg-partman/latest/pg_partman_5.0.1_upgrade/",
         tried: "the extension itself, 4.7.2 to 5.0.1, on PostgreSQL 15 by hand; in the tests an imitation, as no package has both versions",
+    },
+    Recipe {
+        extension: "timescaledb",
+        need: Need::FreshSession,
+        source: "https://github.com/timescale/docs/blob/latest/_troubleshooting/self-hosted/upgrade-fails-already-loaded.md",
+        tried: "an imitation in the tests, which looks for other statements of the session in the server's log: no package here has timescaledb",
+    },
+    Recipe {
+        extension: "citus",
+        need: Need::FreshSession,
+        source: "https://docs.citusdata.com/en/latest/admin_guide/upgrading_citus.html",
+        tried: "the imitation of timescaledb: no package here has citus",
     },
     Recipe {
         extension: "postgis_raster",
@@ -190,8 +204,17 @@ pub fn follow_ups(steps: &[Step], observed: &Observed) -> Vec<FollowUp> {
 pub fn packaged_object(extension: &str) -> Option<(&'static str, &'static str)> {
     RECIPES.iter().find_map(|recipe| match recipe.need {
         Need::Packaged { object } if recipe.extension == extension => Some(object),
-        Need::Packaged { .. } | Need::Staged { .. } | Need::After { .. } => None,
+        Need::Packaged { .. } | Need::Staged { .. } | Need::FreshSession | Need::After { .. } => {
+            None
+        }
     })
+}
+
+/// Whether an update of the extension is to be the first statement of a session.
+pub fn needs_fresh_session(extension: &str) -> bool {
+    RECIPES
+        .iter()
+        .any(|recipe| recipe.extension == extension && matches!(recipe.need, Need::FreshSession))
 }
 
 fn is_below(left: &str, right: &str) -> bool {
@@ -216,6 +239,10 @@ pub(crate) fn markdown() -> String {
                 format!(
                     "staged: from below {crossing} the versions on the way are committed one by one"
                 )
+            }
+            Need::FreshSession => {
+                "fresh session: the update is the first statement of a session of its own"
+                    .to_owned()
             }
             Need::Packaged {
                 object: (beside, object),

@@ -109,6 +109,9 @@ pub(crate) async fn apply(
     let mut retained = Vec::new();
     let mut refused = Vec::new();
     for step in steps {
+        if context.may_stage {
+            stages::check_session(&step)?;
+        }
         let result = apply_step(session, &step, before, context).await;
         let result = result.map_err(|error| match context.may_stage {
             true => stages::needed(error, context.earlier.iter().chain(&done)),

@@ -78,8 +78,14 @@ pub async fn reconcile(
         match stages.walk(&updates, &mut committed).await {
             Ok(true) => {}
             Ok(false) => {
-                let step = Some(step);
-                return Err(ReconcileError::Database { error, step }.after(committed));
+                let failed = match error {
+                    Some(error) => ReconcileError::Database {
+                        error,
+                        step: Some(step),
+                    },
+                    None => ReconcileError::NotConverged(vec![*step]),
+                };
+                return Err(failed.after(committed));
             }
             Err(error) => return Err(error.after(committed)),
         }

@@ -10,8 +10,8 @@ use super::transaction::ReconcileError;
 use super::{OfferReader, StatementTime, check_scripts, unread};
 use crate::credentials::secrets::Password;
 use crate::extension::{Declaration, ExtensionName, Version};
-use crate::ledger::{Progress, ProgressEntry, ResourceKey, Stage, newest_version};
-use crate::plan::{OfferParts, Step};
+use crate::ledger::{Ledger, Progress, ProgressEntry, ResourceKey, Stage, newest_version};
+use crate::plan::{OfferParts, Step, needs_fresh_session};
 use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
@@ -56,9 +56,30 @@ pub(super) fn needed<'s>(
     }
     ReconcileError::StagesNeeded {
         updates,
-        error,
+        error: Some(error),
         step,
     }
+}
+
+/// Where a step is an update that is to be the first statement of a session: that it is to be carried out so.
+pub(super) fn check_session(step: &Step) -> Result<(), ReconcileError> {
+    if !is_first_statement(step) {
+        return Ok(());
+    }
+    Err(ReconcileError::StagesNeeded {
+        updates: vec![step.clone()],
+        error: None,
+        step: Box::new(step.clone()),
+    })
+}
+
+fn is_first_statement(step: &Step) -> bool {
+    matches!(step, Step::Update { name, .. } if needs_fresh_session(name.as_str()))
+}
+
+fn is_decided(ledger: &Ledger) -> bool {
+    let request = ledger.request.as_ref();
+    request.is_some_and(|request| request.outcome.is_some() || request.response.is_some())
 }
 
 impl Stages<'_> {
@@ -91,6 +112,15 @@ impl Stages<'_> {
         Ok(has_done)
     }
 
+    /// Whether the request was decided meanwhile, or a newer one was.
+    fn is_over(&self, ledger: &Ledger) -> bool {
+        let newest = ledger
+            .resource
+            .as_ref()
+            .map(|resource| resource.requested_at);
+        is_decided(ledger) || newest.is_some_and(|newest| Some(newest) > self.published_at)
+    }
+
     /// The next stage; none where nothing is left to do, or the request was decided meanwhile.
     async fn carry_out(
         &self,
@@ -121,16 +151,9 @@ impl Stages<'_> {
             Some(ledger) => ledger,
             None => session.read_ledger(self.resource, self.request_id).await?,
         };
-        let is_superseded = ledger
-            .resource
-            .is_some_and(|resource| Some(resource.requested_at) > self.published_at);
-        let is_decided = ledger
-            .request
-            .as_ref()
-            .is_some_and(|request| request.outcome.is_some() || request.response.is_some());
         let installed = observed.installed.get(name.as_str());
         let Some(installed) =
-            installed.filter(|installed| installed.version != *to && !is_decided && !is_superseded)
+            installed.filter(|installed| installed.version != *to && !self.is_over(&ledger))
         else {
             session.roll_back().await?;
             return Ok(None);
@@ -160,17 +183,29 @@ impl Stages<'_> {
             error,
             step: Some(Box::new(step.clone())),
         };
-        session
-            .apply(&step, statement_timeout)
-            .await
-            .map_err(failed)?;
+        let timeout = self.statement_time.timeout();
+        let recorded = if is_first_statement(&step) {
+            let first = session.into_first_statement(&step, timeout).await?;
+            let begun = self.pools.session_after(first, self.target, self.password);
+            session = begun.await.map_err(failed)?;
+            // The ledger was not locked for a moment.
+            let ledger = session.read_ledger(self.resource, self.request_id).await?;
+            if self.is_over(&ledger) {
+                session.roll_back().await?;
+                return Ok(None);
+            }
+            ledger
+        } else {
+            session.apply(&step, timeout).await.map_err(failed)?;
+            ledger
+        };
         let after = session.observe(&[], &observed).await?;
         check_scripts(&session, std::iter::once(&step), &after).await?;
         let reached = after.installed.get(name.as_str());
         if reached.is_none_or(|installed| installed.version != next) {
             return Err(ReconcileError::NotConverged(vec![step]));
         }
-        let recorded = ledger.request.and_then(|request| request.progress);
+        let recorded = recorded.request.and_then(|request| request.progress);
         let mut progress = recorded.unwrap_or_else(|| Progress {
             before: super::outcome::all_versions(&observed),
             stages: Vec::new(),

@@ -91,15 +91,15 @@ pub enum ReconcileError {
         /// The step that was under way.
         step: Option<Box<Step>>,
     },
-    /// PostgreSQL refuses a step for triggers that the updates before it, or itself, left pending: each stage of these
-    /// updates is to be committed before the next.
+    /// Updates have to be committed one by one, each stage before the next: PostgreSQL refuses a step for triggers that they
+    /// left pending, or one is to be the first statement of a session.
     #[error("the updates are to be committed one by one")]
     StagesNeeded {
         /// The updates.
         updates: Vec<Step>,
-        /// What happened.
+        /// What happened; none where that is known before.
         #[source]
-        error: DatabaseError,
+        error: Option<DatabaseError>,
         /// The step that was under way.
         step: Box<Step>,
     },
@@ -156,7 +156,12 @@ impl ReconcileError {
                     .map_or(Statement::Own, |step| step.statement());
                 classify(error, statement)
             }
-            Self::StagesNeeded { error, step, .. } => classify(error, step.statement()),
+            Self::StagesNeeded {
+                error: Some(error),
+                step,
+                ..
+            } => classify(error, step.statement()),
+            Self::StagesNeeded { error: None, .. } => Class::Race,
             Self::AfterStages { error, .. } => error.class(),
             Self::ReadOnly => Class::TransientAtMost(3),
             // A session that does not take the lock changed it between the two observations.
@@ -173,7 +178,11 @@ impl ReconcileError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
-            Self::Database { error, .. } | Self::StagesNeeded { error, .. } => error.code(),
+            Self::Database { error, .. }
+            | Self::StagesNeeded {
+                error: Some(error), ..
+            } => error.code(),
+            Self::StagesNeeded { error: None, .. } => Cow::Borrowed("not_converged"),
             Self::AfterStages { error, .. } => error.code(),
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
@@ -186,9 +195,11 @@ impl ReconcileError {
     /// What the Reason leaves out, for the worker's operators.
     pub fn detail(&self, target: &Target) -> Option<String> {
         match self {
-            Self::Database { error, .. } | Self::StagesNeeded { error, .. } => {
-                reason::of_connection(error, target)
-            }
+            Self::Database { error, .. }
+            | Self::StagesNeeded {
+                error: Some(error), ..
+            } => reason::of_connection(error, target),
+            Self::StagesNeeded { error: None, .. } => None,
             Self::AfterStages { error, .. } => error.detail(target),
             Self::Plan { .. }
             | Self::ReadOnly
@@ -206,9 +217,10 @@ impl ReconcileError {
                 server_version,
             } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
-            Self::StagesNeeded { error, step, .. } => {
-                reason::of_database(error, Some(step), target)
-            }
+            Self::StagesNeeded { error, step, .. } => match error {
+                Some(error) => reason::of_database(error, Some(step), target),
+                None => reason::of_not_converged(target, std::slice::from_ref(step)),
+            },
             Self::AfterStages { stages, error } => {
                 let stages: Vec<String> = stages
                     .iter()

@@ -117,6 +117,11 @@ impl Session {
         }
     }
 
+    /// A transaction is open from the start.
+    pub(super) fn note_begun(&mut self) {
+        self.is_busy = true;
+    }
+
     /// Whether objects that [`Self::inspect`] finds are refused.
     pub fn schema_check(&self) -> SchemaCheck {
         self.schema_check

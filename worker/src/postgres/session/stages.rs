@@ -1,10 +1,14 @@
 //! What a session does for one stage of an update.
 
+use std::time::Duration;
+
 use tokio_postgres::types::Type;
 
 use super::Session;
 use crate::extension::{ExtensionName, Version};
 use crate::ledger::ProgressEntry;
+use crate::plan::Step;
+use crate::postgres::FirstStatement;
 use crate::postgres::connection::promptly;
 use crate::postgres_error::DatabaseError;
 
@@ -33,6 +37,22 @@ impl Session {
         let first: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
         let first = first.as_deref().map(Version::parse).transpose();
         first.map_err(|error| DatabaseError::Unreadable(format!("a version {error}")))
+    }
+
+    /// Ends the transaction, in which nothing was done but that the ledger may have been made, and says what a new session is
+    /// to begin with, in which the step is the first statement.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn into_first_statement(
+        self,
+        step: &Step,
+        statement_timeout: Duration,
+    ) -> Result<FirstStatement, DatabaseError> {
+        let start = &self.connection()?.start;
+        let first = start.first_statement(&step.sql(), statement_timeout);
+        self.write_and_commit("").await?;
+        Ok(first)
     }
 
     /// Writes what was done so far and commits: one round trip. The connection can be used again.
