@@ -56,9 +56,9 @@ test:
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
 
-## The integration tests against a version of PostgreSQL from npm: npm-13 (x86_64 only), npm-17 or npm-18. `make test` has the
-## oldest that Debian brings and the newest: what lies between them differs least.
-POSTGRES = npm-17
+## The integration tests against another PostgreSQL: debian-13, debian-17, npm-17 and what else POSTGRES_FROM takes. `make test`
+## has the one that Debian's current release brings and the newest: what lies between them differs least.
+POSTGRES = debian-13
 test-on:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)

