@@ -17,6 +17,8 @@ CONTRIB_ALONE = --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --sk
 IT = it
 IT_ENV = $${TMPDIR:-/tmp}/extension-worker-$(IT)/env
 IMAGE = extension-worker
+# What `make test-on` takes.
+POSTGRES = npm-17
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 GUARD_VERSION = 3.2.1
@@ -41,8 +43,8 @@ demo-stop:
 
 ## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has, and
 ## whether the task role allows just what the worker called in them; the same against PostgreSQL 18, which comes from npm
-## with contrib alone (`make test-on` takes 13 and 17); the commands of the manual; and the tests of the LocalStack plug-in. The report page is tested in
-## Chromium.
+## with contrib alone (`make test-on` takes 13 and 17); the commands of the manual; and the tests of the LocalStack plug-in.
+## The report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
@@ -58,7 +60,6 @@ test:
 
 ## The integration tests against another PostgreSQL: debian-13, debian-17, npm-17 and what else POSTGRES_FROM takes. `make test`
 ## has the one that Debian's current release brings and the newest: what lies between them differs least.
-POSTGRES = debian-13
 test-on:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
