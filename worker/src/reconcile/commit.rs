@@ -20,6 +20,7 @@ pub(super) async fn commit(
     session: Session,
     reconciliation: &Reconciliation<'_>,
     outcome: DatabaseOutcome,
+    server_version: &str,
     ledger: &Ledger,
     managed: &BTreeMap<String, Managed>,
 ) -> Result<ReconcileResult, ReconcileError> {
@@ -40,6 +41,7 @@ pub(super) async fn commit(
         managed_before: &ledger.managed,
         managed_after: managed,
         changed_at: Utc::now(),
+        server_version,
     };
     failpoint::at("before-commit");
     session.commit(&entry).await?;
@@ -81,7 +83,15 @@ pub(super) async fn record_deletion(
             Err(error.into())
         };
     }
-    commit(session, reconciliation, outcome, ledger, &ledger.managed).await
+    commit(
+        session,
+        reconciliation,
+        outcome,
+        &before.server_version,
+        ledger,
+        &ledger.managed,
+    )
+    .await
 }
 
 /// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one

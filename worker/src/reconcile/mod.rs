@@ -283,7 +283,15 @@ async fn transact(
             "to be known"
         );
     }
-    let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
+    let end = commit(
+        session,
+        reconciliation,
+        outcome,
+        &before.server_version,
+        &ledger,
+        &managed,
+    )
+    .await?;
     // A library that a session has loaded stays loaded: after an update no old session may go on.
     if plan
         .steps

@@ -163,6 +163,10 @@ pub(super) async fn resync(
         server: Some(target.address.to_string()),
         database: Some(target.database.clone()),
         server_version: Some(observed.server_version.clone()),
+        server_version_before: whole
+            .server_version
+            .clone()
+            .filter(|before| *before != observed.server_version),
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),
         reason: findings.reason(),

@@ -36,6 +36,12 @@ use crate::resync_protocol::ResyncMessage;
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Whom SQS takes the messages between workers for, which a re-sync has many of: stacks' requests, of which each is one of its
+/// own, are handed out before them.
+///
+/// Source: "How Amazon SQS fair queues work" in the SQS Developer Guide.
+const TENANT: &str = "re-sync";
+
 /// How long, to twice that, a server waits for a place.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -126,6 +132,7 @@ impl Resync {
             }
             Some(Ok(InternalMessage::ResyncPage(page))) => *page,
             Some(Ok(InternalMessage::ResyncWork(server))) => {
+                waits: 0,
                 if let Err(invalid) = server.check() {
                     return ResyncOutcome::Invalid(ResyncError::Message(invalid));
                 }
@@ -190,7 +197,7 @@ impl Resync {
             Err(error) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
-        for answer in self.queue.send(vec![(body, delay)]).await {
+        for answer in self.queue.send(TENANT, vec![(body, delay)]).await {
             if let Err(error) = answer {
                 return return_to_queue(&error);
             }

@@ -37,6 +37,8 @@ impl ResultPublisher {
         info!(
             server = result.server,
             database = result.database,
+            engine = result.server_version,
+            engine_before = result.server_version_before,
             state = result.state.as_str(),
             changes = result.changes.join("; "),
             reason = result.reason,

@@ -1,5 +1,9 @@
 //! The account's PostgreSQL instances and clusters. The only module that knows aws-sdk-rds; it decides nothing.
 
+mod single;
+
+pub use self::single::Described;
+
 use aws_sdk_rds::Client;
 use aws_sdk_rds::error::ProvideErrorMetadata;
 use aws_sdk_rds::types::{DbCluster, DbInstance, Tag};

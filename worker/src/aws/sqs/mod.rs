@@ -182,9 +182,13 @@ impl Queue {
         answers(count, sent)
     }
 
-    /// Sends up to ten messages, each to be received after a delay of up to 15 minutes; the answer to each, in their
-    /// order.
-    pub async fn send(&self, bodies: Vec<(String, Duration)>) -> Vec<Result<(), EntryError>> {
+    /// Sends up to ten messages of one tenant, each to be received after a delay of up to 15 minutes; the answer to each, in
+    /// their order. Where one tenant has many messages, a fair queue hands out those of others first.
+    pub async fn send(
+        &self,
+        tenant: &str,
+        bodies: Vec<(String, Duration)>,
+    ) -> Vec<Result<(), EntryError>> {
         self.metrics.sqs_calls.inc(SqsCall::SendMessageBatch);
         let count = bodies.len();
         let entries = bodies
@@ -195,6 +199,7 @@ impl Queue {
                     .id(index.to_string())
                     .message_body(body)
                     .delay_seconds(whole_seconds(delay))
+                    .message_group_id(tenant)
                     .build()
             });
         let call = "SendMessageBatch";

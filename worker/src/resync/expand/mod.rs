@@ -5,6 +5,7 @@
 
 mod rds;
 mod secrets;
+mod single;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::single::Single;
+use super::TENANT;
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
 use super::task::ResyncTask;
@@ -21,7 +24,7 @@ use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
 use crate::plan::Policy;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, TargetsPage};
+use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
@@ -42,6 +45,8 @@ struct Found {
     lost: Vec<(String, String)>,
     /// Where the same target goes on.
     from: Option<Cursor>,
+    /// What is nothing to work on, with why.
+    unmanaged: Vec<(String, String)>,
     /// How many targets are done with it.
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
@@ -72,7 +77,17 @@ pub(super) async fn expand(
     context: ExpandContext<'_>,
 ) -> Result<(), ExpandError> {
     let since = Instant::now();
-    let mut found = find(page, message, context).await?;
+    let mut found = match find(page, message, context).await? {
+        Single::Found(found) => found,
+        Single::Later(delay) => {
+            let next = Page {
+                waits: page.waits + 1,
+                ..page.clone()
+            };
+            let again = InternalMessage::ResyncPage(Box::new(next));
+            return send(context.queue, vec![(again, delay)]).await;
+        }
+    };
     let mut sent = page.sent.clone();
     let has_servers = deduplicate(&mut found, &mut sent, context.logins).await;
     let has_found = page.has_found || has_servers || !found.lost.is_empty();
@@ -86,7 +101,8 @@ pub(super) async fn expand(
     let is_last = found.targets >= message.targets.len();
 
     let keys = found.servers.iter().map(|server| server.key.clone());
-    let lost = found.lost.iter().map(|(key, _)| key.clone());
+    let lost = found.lost.iter().chain(&found.unmanaged);
+    let lost = lost.map(|(key, _)| key.clone());
     let mut events = vec![Event::ResyncTargets(TargetsPage {
         resync_id: message.id.clone(),
         mode: message.mode,
@@ -94,8 +110,19 @@ pub(super) async fn expand(
         last: is_last,
         servers: keys.chain(lost).collect(),
     })];
-    for (key, reason) in found.lost {
-        let result = lost_result(message, &key, reason, since);
+    let lost = found
+        .lost
+        .into_iter()
+        .map(|(key, reason)| (key, State::Failed, reason));
+    let unmanaged = found
+        .unmanaged
+        .into_iter()
+        .map(|(key, reason)| (key, State::Unmanaged, reason));
+    for (key, state, reason) in lost.chain(unmanaged) {
+        let result = DatabaseResult {
+            state,
+            ..lost_result(message, &key, reason, since)
+        };
         context.results.note(&result);
         events.push(Event::ResyncResult(result));
         events.push(Event::ResyncServer(ServerEnd {
@@ -130,6 +157,7 @@ pub(super) async fn expand(
             sent,
         };
         messages.push((InternalMessage::ResyncPage(Box::new(next)), Duration::ZERO));
+            waits: 0,
     }
     send(context.queue, messages).await
 }
@@ -166,7 +194,7 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
     if batch.is_empty() {
         return Ok(());
     }
-    for answer in queue.send(batch).await {
+    for answer in queue.send(TENANT, batch).await {
         answer.map_err(|error| ExpandError(error.to_string()))?;
     }
     Ok(())
@@ -237,17 +265,23 @@ async fn find(
     page: &Page,
     message: &ResyncMessage,
     context: ExpandContext<'_>,
-) -> Result<Found, ExpandError> {
-    match message.targets.first() {
-        None => Ok(Found::default()),
-        Some(ResyncTarget::Secret { .. }) => Ok(secrets::named(message)),
+) -> Result<Single, ExpandError> {
+    let found = match message.targets.first() {
+        None => Found::default(),
+        Some(ResyncTarget::Secret { .. }) => secrets::named(message),
         Some(ResyncTarget::SecretPrefix(_) | ResyncTarget::SecretTag { .. }) => {
-            secrets::find(page, message, context.logins.secrets()).await
+            secrets::find(page, message, context.logins.secrets()).await?
         }
         Some(ResyncTarget::Instances { tag }) => {
-            rds::find(page, message, context.instances, tag.as_ref()).await
+            rds::find(page, message, context.instances, tag.as_ref()).await?
         }
-    }
+        Some(ResyncTarget::Instance(named)) => {
+            // Other targets do not wait for this one.
+            let waits = (message.targets.len() == 1).then_some(page.waits);
+            return single::find(message, context.instances, named, waits).await;
+        }
+    };
+    Ok(Single::Found(found))
 }
 
 fn server(message: &ResyncMessage, key: String, target: String, secret: String) -> Server {

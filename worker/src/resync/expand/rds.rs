@@ -37,12 +37,7 @@ pub(super) async fn find(
             }
         }
         Err(error) if error.code.contains("AccessDenied") => {
-            let reason = format!(
-                "the worker's task role may not list instances and clusters ({}: {}). \
-                 Allow rds:DescribeDBInstances and rds:DescribeDBClusters.",
-                error.call, error.code
-            );
-            found.lost.push((what, reason));
+            found.lost.push((what, no_permission(&error)));
             found.targets = 1;
         }
         Err(error) => return Err(ExpandError(error.to_string())),
@@ -72,8 +67,19 @@ async fn list(
     }
 }
 
+pub(super) fn no_permission(error: &ListError) -> String {
+    format!(
+        "the worker's task role may not list instances and clusters ({}: {}). \
+         Allow rds:DescribeDBInstances and rds:DescribeDBClusters.",
+        error.call, error.code
+    )
+}
+
 /// The server, or what is lost and why.
-fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (String, String)> {
+pub(super) fn of_instance(
+    message: &ResyncMessage,
+    instance: Instance,
+) -> Result<Server, (String, String)> {
     let Instance {
         id,
         endpoint,
@@ -95,6 +101,6 @@ fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (S
 }
 
 /// A secret may have the name of an instance.
-fn key(id: &str) -> String {
+pub(super) fn key(id: &str) -> String {
     format!("rds:{id}")
 }

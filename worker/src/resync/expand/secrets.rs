@@ -70,7 +70,12 @@ pub(super) async fn find(
             let (key, value) = (key.clone(), value.clone());
             (SecretFilter::Tag { key, value }, what)
         }
-        Some(ResyncTarget::Secret { .. } | ResyncTarget::Instances { .. }) | None => {
+        Some(
+            ResyncTarget::Secret { .. }
+            | ResyncTarget::Instances { .. }
+            | ResyncTarget::Instance(_),
+        )
+        | None => {
             return Ok(Found::default());
         }
     };
