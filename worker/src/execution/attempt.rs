@@ -8,7 +8,7 @@ use super::databases::ResolvedTarget;
 use super::error::AttemptError;
 use super::{AttemptOutcome, ExecutionRequest, Executor};
 use crate::credentials::login::Login;
-use crate::plan::{DatabaseOutcome, Policy};
+use crate::plan::DatabaseOutcome;
 use crate::postgres_error::Class;
 use crate::reconcile::transaction::{Goal, ReconcileResult, Reconciliation};
 use crate::reconcile::{reconcile, record_response};
@@ -149,7 +149,7 @@ impl Executor {
         let target = login.target(home);
         let id = physical_resource_id(&login.address, execution.request.resource);
         let reconciliation =
-            execution.reconciliation(&self.policy, &target, login, &id, execution.deleted, None);
+            execution.reconciliation(self, &target, login, &id, execution.deleted, None);
         let recorded = record_response(&self.pools, &reconciliation, response).await;
         recorded.map_err(|error| self.reconcile_error(error, &target, login))
     }
@@ -240,7 +240,7 @@ impl Executor {
         execution.state.set_waiting_for(target.to_string());
         let id = physical_resource_id(&login.address, execution.request.resource);
         let reconciliation =
-            execution.reconciliation(&self.policy, &target, login, &id, deleted, success_template);
+            execution.reconciliation(self, &target, login, &id, deleted, success_template);
         let result = reconcile(&self.pools, &reconciliation).await;
         result.map_err(|error| self.reconcile_error(error, &target, login))
     }
@@ -250,7 +250,7 @@ impl<'a> ExecutionRequest<'a> {
     /// The pass over one of the databases. `id` is the resource's on that server.
     fn reconciliation(
         &self,
-        policy: &'a Policy,
+        executor: &'a Executor,
         target: &'a Target,
         login: &'a Login,
         id: &'a str,
@@ -264,7 +264,8 @@ impl<'a> ExecutionRequest<'a> {
             properties: self.properties,
             target,
             password: &login.password,
-            policy,
+            policy: &executor.policy,
+            blue_green: executor.blue_green.as_ref(),
             goal: if deleted {
                 Goal::Deleted {
                     physical_resource_id: named.unwrap_or(id),

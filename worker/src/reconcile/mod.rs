@@ -2,6 +2,7 @@
 //!
 //! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
 
+mod blue_green;
 mod commit;
 mod idempotency;
 mod offer;
@@ -30,6 +31,7 @@ use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::response::reason;
 
+pub use self::blue_green::BlueGreenDeployments;
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::script_check::check_scripts;
@@ -82,6 +84,9 @@ async fn transact(
     // What is there is read in its newest form only.
     let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
     if has_ledger && !before.in_recovery {
+        if before.ledger_version != Some(newest_version()) {
+            reconciliation.check_blue_green().await?;
+        }
         session.migrate_ledger(before.ledger_version).await?;
     }
     let is_readable =
@@ -137,7 +142,7 @@ async fn transact(
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
     let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
-    let question = Question {
+    let mut question = Question {
         declarations: reconciliation.declarations(),
         policy: reconciliation.policy,
         may_try: !reconciliation.properties.dry_run,
@@ -156,6 +161,8 @@ async fn transact(
                 Err(error) => unread = self::unread(Err(error))?,
             }
         }
+        // What is tried is a change, even where it is taken back.
+        question.may_try &= reconciliation.check_blue_green().await.is_ok();
         let statement_timeout = remaining_statement_time(reconciliation.until);
         let server_answer = match asked.next() {
             Some(_) => {
@@ -206,6 +213,10 @@ async fn transact(
         }));
     }
 
+    if !plan.steps.is_empty() || !has_ledger {
+        plan.warnings
+            .extend(reconciliation.check_blue_green().await?);
+    }
     if !plan.steps.is_empty() {
         info!(
             database = reconciliation.target.database,

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use super::blue_green::BlueGreenDeployments;
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
 use crate::ledger::ResourceRequest;
-use crate::plan::{DatabaseOutcome, PlanError, Policy, Step};
+use crate::plan::{DatabaseOutcome, Part, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
 use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, reason};
@@ -25,6 +26,8 @@ pub struct Reconciliation<'a> {
     pub password: &'a Password,
     /// What the operator allows.
     pub policy: &'a Policy,
+    /// Which servers are sides of Blue/Green deployments; none where RDS is not asked.
+    pub blue_green: Option<&'a BlueGreenDeployments>,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
     /// The id of the resource on this server.
@@ -41,6 +44,19 @@ impl Reconciliation<'_> {
         match self.goal {
             Goal::Live => &self.properties.declarations,
             Goal::Deleted { .. } => &[],
+        }
+    }
+}
+
+impl Reconciliation<'_> {
+    /// Whether the server may be changed; the warning that goes with it, if any.
+    ///
+    /// # Errors
+    /// [`ReconcileError::BlueGreen`].
+    pub(super) async fn check_blue_green(&self) -> Result<Option<String>, ReconcileError> {
+        match self.blue_green {
+            Some(deployments) => deployments.check(&self.target.address).await,
+            None => Ok(None),
         }
     }
 }
@@ -89,6 +105,9 @@ pub enum ReconcileError {
     /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
     #[error("the server is read-only")]
     ReadOnly,
+    /// The server is a side of a Blue/Green deployment, which a change would break.
+    #[error("the server is {0}")]
+    BlueGreen(Box<Part>),
     /// A newer request of the same resource was carried out already.
     #[error("superseded by a newer request")]
     Superseded,
@@ -113,7 +132,10 @@ impl ReconcileError {
             Self::ReadOnly => Class::TransientAtMost(3),
             // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
-            Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
+            Self::Plan { .. }
+            | Self::BlueGreen(_)
+            | Self::Superseded
+            | Self::UntrustedObjects(_) => Class::Permanent,
         }
     }
 
@@ -124,6 +146,7 @@ impl ReconcileError {
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
             Self::Plan { .. } => Cow::Borrowed("obstacle"),
+            Self::BlueGreen(_) => Cow::Borrowed("blue_green"),
             Self::Superseded => Cow::Borrowed("superseded"),
             Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
         }
@@ -135,6 +158,7 @@ impl ReconcileError {
             Self::Database { error, .. } => reason::of_connection(error, target),
             Self::Plan { .. }
             | Self::ReadOnly
+            | Self::BlueGreen(_)
             | Self::Superseded
             | Self::UntrustedObjects(_)
             | Self::NotConverged(_) => None,
@@ -150,6 +174,7 @@ impl ReconcileError {
             } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
             Self::ReadOnly => reason::of_read_only(target),
+            Self::BlueGreen(part) => reason::of_blue_green(part, target),
             Self::Superseded => reason::of_superseded(),
             Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
             Self::NotConverged(steps) => reason::of_not_converged(target, steps),

@@ -75,6 +75,7 @@ pub(super) async fn resync(
         ..*task
     };
     let mut findings = Findings::default();
+    findings.warnings.extend(task.note.map(str::to_owned));
     let declarers = declarers(&whole.resources, task.baseline, &mut findings);
     let declarations = declarations(&declarers);
     let mut observed = before;
@@ -162,11 +163,11 @@ pub(super) async fn resync(
     let result = DatabaseResult {
         server: Some(target.address.to_string()),
         database: Some(target.database.clone()),
-        server_version: Some(observed.server_version.clone()),
         server_version_before: whole
             .server_version
             .clone()
             .filter(|before| *before != observed.server_version),
+        server_version: Some(observed.server_version.clone()),
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),
         reason: findings.reason(),

@@ -126,13 +126,13 @@ impl Resync {
                 from: None,
                 has_found: false,
                 sent: BTreeSet::new(),
+                waits: 0,
             },
             Some(Ok(InternalMessage::ResyncPage(page))) if page.page > MAX_PAGES => {
                 return ResyncOutcome::Invalid(ResyncError::Endless);
             }
             Some(Ok(InternalMessage::ResyncPage(page))) => *page,
             Some(Ok(InternalMessage::ResyncWork(server))) => {
-                waits: 0,
                 if let Err(invalid) = server.check() {
                     return ResyncOutcome::Invalid(ResyncError::Message(invalid));
                 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::database::resync;
 use super::internal_message::Server;
@@ -19,9 +20,11 @@ use crate::ledger::ResourceKey;
 use crate::plan::{Declarer, Policy};
 use crate::postgres::DatabaseNames;
 use crate::process::retry::{POLICY, Retry};
+use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
+use crate::resync_protocol::event::{DatabaseResult, Event, Mode, ServerEnd, State};
+use crate::target::Address;
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
@@ -74,6 +77,7 @@ pub(super) async fn publish_failure(
         // Nothing is planned.
         policy: &Policy::unrestricted(),
         is_named: false,
+        note: None,
     };
     let failed = task.failed(None, reason, Instant::now());
     results.note(&failed);
@@ -121,12 +125,13 @@ async fn resync_databases(
         since,
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
+        note: None,
     };
-    let (databases, at) = match databases(executor, &properties).await {
+    let (databases, address) = match databases(executor, &properties).await {
         Ok(found) => found,
         Err(error) => {
             let failed = DatabaseResult {
-                server: error.1,
+                server: error.1.map(|address| address.to_string()),
                 ..task.failed(None, error.0.full_reason(), since)
             };
             // A closed channel means that publishing failed: then the message comes again.
@@ -134,6 +139,13 @@ async fn resync_databases(
             return 1;
         }
     };
+    let (mode, note) = check_blue_green(executor, task.mode, &address).await;
+    let task = ResyncTask {
+        mode,
+        note: note.as_deref(),
+        ..task
+    };
+    let at = Some(address.to_string());
     let DatabaseNames { usable, not_utf8 } = databases;
     let count = usable.len() + not_utf8.len();
     for database in not_utf8 {
@@ -157,24 +169,43 @@ async fn resync_databases(
     count
 }
 
+/// What is done on the server, and what is to be known: one that a change would harm is not repaired.
+async fn check_blue_green(
+    executor: &Executor,
+    mode: Mode,
+    address: &Address,
+) -> (Mode, Option<String>) {
+    let (Mode::Repair, Some(deployments)) = (mode, &executor.blue_green) else {
+        return (mode, None);
+    };
+    match deployments.check(address).await {
+        Ok(warning) => (mode, warning),
+        Err(ReconcileError::BlueGreen(part)) => {
+            info!(server = %address, "not repaired: it is {part}");
+            (Mode::Report, Some(reason::of_reported_blue_green(&part)))
+        }
+        Err(_) => (mode, None),
+    }
+}
+
 /// The databases of a server, or the trouble, with the server.
 async fn databases(
     executor: &Executor,
     properties: &Properties,
-) -> Result<(DatabaseNames, Option<String>), (AttemptError, Option<String>)> {
+) -> Result<(DatabaseNames, Address), (AttemptError, Option<Address>)> {
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, Instant::now() + RETRY_BUDGET);
     loop {
         let mut at = None;
         let listed = async {
             let login = executor.logins.log_in(properties).await?;
-            at = Some(login.address.to_string());
+            at = Some(login.address.clone());
             let databases = executor.databases(properties, &login).await?;
             executor.pools.remove(&login.target("postgres"));
-            Ok::<_, AttemptError>(databases)
+            Ok::<_, AttemptError>((databases, login.address))
         };
         match listed.await {
-            Ok(databases) => return Ok((databases, at)),
+            Ok(listed) => return Ok(listed),
             Err(error) => {
                 if attempts.record(error, None) == Next::Never || !pauses.pause().await {
                     return Err((attempts.into_error(None), at));

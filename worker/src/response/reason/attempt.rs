@@ -2,7 +2,7 @@
 
 use super::of_host;
 use crate::credentials::login::LoginError;
-use crate::plan::Step;
+use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
 
 /// Why there is no login.
@@ -63,6 +63,28 @@ pub fn of_read_only(target: &Target) -> String {
     format!(
         "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
     )
+}
+
+/// The server is a side of a Blue/Green deployment.
+pub fn of_blue_green(part: &Part, target: &Target) -> String {
+    let why = match part.side {
+        Side::Blue => "whose replication a change of extensions would end",
+        Side::Green => "which takes its changes from blue: name the endpoint of that",
+    };
+    format!(
+        "{target}: the server is {part}, {why}. Nothing was changed. Try again once the deployment is switched over or deleted. \
+         WORKER_BLUE_GREEN_CHECK of the worker decides on this."
+    )
+}
+
+/// The server is one, and was changed all the same.
+pub fn of_changed_blue_green(part: &Part) -> String {
+    format!("warning: the server is {part}, which may have to be made anew after this change")
+}
+
+/// The server is one, and is not repaired by a re-sync.
+pub fn of_reported_blue_green(part: &Part) -> String {
+    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
 }
 
 /// A newer request was carried out already.

@@ -6,9 +6,9 @@ mod plan;
 mod refusal;
 
 pub use attempt::{
-    of_dry_run_that_moves, of_login, of_no_database_name, of_no_database_to_list_in,
-    of_no_databases, of_not_converged, of_read_only, of_server_limit, of_superseded, of_timeout,
-    with_changes, with_time,
+    of_blue_green, of_changed_blue_green, of_dry_run_that_moves, of_login, of_no_database_name,
+    of_no_database_to_list_in, of_no_databases, of_not_converged, of_read_only,
+    of_reported_blue_green, of_server_limit, of_superseded, of_timeout, with_changes, with_time,
 };
 pub use plan::of_plan_error;
 

@@ -43,10 +43,10 @@ struct Found {
     servers: Vec<Server>,
     /// What cannot be worked on, with why.
     lost: Vec<(String, String)>,
-    /// Where the same target goes on.
-    from: Option<Cursor>,
     /// What is nothing to work on, with why.
     unmanaged: Vec<(String, String)>,
+    /// Where the same target goes on.
+    from: Option<Cursor>,
     /// How many targets are done with it.
     targets: usize,
     /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
@@ -155,9 +155,9 @@ pub(super) async fn expand(
             has_found: found.targets == 0 && has_found,
             from: found.from,
             sent,
+            waits: 0,
         };
         messages.push((InternalMessage::ResyncPage(Box::new(next)), Duration::ZERO));
-            waits: 0,
     }
     send(context.queue, messages).await
 }
@@ -216,6 +216,7 @@ fn lost_result(
         policy: &Policy::unrestricted(),
         is_named: false,
         since,
+        note: None,
     };
     task.failed(None, reason, since)
 }
