@@ -20,7 +20,10 @@ use crate::target::Address;
 /// How long a listing serves: RDS allows an account few calls a second, and a deployment takes longer to be created.
 const LISTING_LIFETIME: Duration = Duration::from_secs(60);
 /// How long RDS may take to answer while a request waits.
-const LISTING_TIMEOUT: Duration = Duration::from_secs(10);
+const LISTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long RDS is not asked again after it may not be asked, or did not answer in time: where there is no way to it, no
+/// request of the next minutes waits for it.
+const DEFER: Duration = Duration::from_secs(600);
 /// What a deployment's status is when it is over.
 ///
 /// Source: `BlueGreenDeployment` in the API reference of RDS.
@@ -33,6 +36,7 @@ type Parts = HashMap<(String, u16), Part>;
 pub struct BlueGreenDeployments {
     instances: Instances,
     check: BlueGreenCheck,
+    /// Until when the listing serves.
     last: Mutex<Option<(Instant, Arc<Parts>)>>,
     /// Held by the one that lists.
     listing_lock: tokio::sync::Mutex<()>,
@@ -87,16 +91,16 @@ impl BlueGreenDeployments {
 
     fn listed(&self) -> Option<Arc<Parts>> {
         let last = self.last.lock();
-        let (at, parts) = last.as_ref()?;
-        (at.elapsed() < LISTING_LIFETIME).then(|| Arc::clone(parts))
+        let (until, parts) = last.as_ref()?;
+        (Instant::now() < *until).then(|| Arc::clone(parts))
     }
 
     async fn list(&self) -> Arc<Parts> {
         let listed = tokio::time::timeout(LISTING_TIMEOUT, list(&self.instances)).await;
-        let parts = match listed {
+        let (parts, lifetime) = match listed {
             Ok(Ok(parts)) => {
                 *self.is_denied.lock() = false;
-                parts
+                (parts, LISTING_LIFETIME)
             }
             Ok(Err(error)) if error.code.contains("AccessDenied") => {
                 let was_denied = std::mem::replace(&mut *self.is_denied.lock(), true);
@@ -107,19 +111,19 @@ impl BlueGreenDeployments {
                         "the task role may not ask RDS for Blue/Green deployments: none is looked out for"
                     );
                 }
-                Parts::new()
+                (Parts::new(), DEFER)
             }
             Ok(Err(error)) => {
                 warn!(%error, "RDS could not be asked for Blue/Green deployments");
-                Parts::new()
+                (Parts::new(), LISTING_LIFETIME)
             }
             Err(_) => {
                 warn!("RDS does not answer for Blue/Green deployments");
-                Parts::new()
+                (Parts::new(), DEFER)
             }
         };
         let parts = Arc::new(parts);
-        *self.last.lock() = Some((Instant::now(), Arc::clone(&parts)));
+        *self.last.lock() = Some((Instant::now() + lifetime, Arc::clone(&parts)));
         parts
     }
 }
