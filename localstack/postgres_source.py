@@ -98,7 +98,7 @@ def find(local: Path) -> Server:
     }
     # Never tried by themselves.
     versions = {f"npm-{major}": partial(_npm, major) for major in NPM}
-    versions |= {f"debian-{major}": partial(_debian, major) for major in debian_server.RELEASES}
+    versions |= {f"debian-{version}": partial(debian, version) for version in debian_server.RELEASES}
     all_ways = ways | versions
     forced = os.environ.get(FORCE)
     if forced and forced not in all_ways:
@@ -168,7 +168,8 @@ def _apt_packages() -> list[str]:
     return [server, f"{server}-postgis-3", *(extra for extra in extras if extra in names)]
 
 
-def _debian(version: str, local: Path) -> Server:
+def debian(version: str, local: Path) -> Server:
+    """The server of a version, from the release of Debian that has it."""
     tree = debian_server.home(local.parent, version) / "usr"
     modules = tree / "lib/postgresql" / version
     return Server(modules / "bin", tree / "share/postgresql" / version, modules / "lib", modules / "lib")

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Action, Follower, HttpProxy, Mode, PrivateServer, Rds, Worker, World};
+use crate::support::{
+    Action, HttpProxy, Mode, PrivateServer, Rds, ResultsSubscriber, Worker, World,
+};
 
 /// A private server, its secret, and the instance that it is.
 struct Scene {
@@ -108,8 +110,8 @@ async fn a_request_that_changes_nothing_is_answered_on_the_source() {
 #[tokio::test]
 async fn a_repair_of_the_source_only_reports() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let results = [("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())];
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let results = [("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())];
     let scene = Scene::new(&world).await;
     let worker = start(&world, &results);
     let done = world.create(scene.wants(json!(["hstore"]))).await;
@@ -120,8 +122,8 @@ async fn a_repair_of_the_source_only_reports() {
 
     let _worker = Worker::start(&world, &results);
     let targets = json!([{"Secret": scene.secret}]);
-    let heard = follower.of("Repair", targets, json!({})).await;
-    let reported = heard.of("postgres");
+    let events = subscriber.run("Repair", targets, json!({})).await;
+    let reported = events.result_of("postgres");
     assert_eq!(
         (&reported["State"], &reported["Mode"]),
         (&json!("Drifted"), &json!("Report")),

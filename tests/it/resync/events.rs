@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{extension, worker};
 use crate::support::{
-    Action, Fixture, Follower, HttpProxy, Mode, PrivateServer, Rds, Told, Worker, World, variable,
+    Action, Fixture, HttpProxy, Mode, PrivateServer, Rds, ResultsSubscriber, ResyncEvents, Worker,
+    World, variable,
 };
 
 const TEMPLATE: &str = include_str!("../../../templates/rds-events.yaml");
@@ -72,8 +73,8 @@ async fn instance(world: &World, name: &str, extension: &Fixture) -> (PrivateSer
     (server, instance)
 }
 
-fn result<'a>(heard: &'a Told, key: &str, database: &str) -> &'a Value {
-    &heard.results[&(format!("rds:{key}"), database.to_owned())]
+fn result<'a>(events: &'a ResyncEvents, key: &str, database: &str) -> &'a Value {
+    &events.results[&(format!("rds:{key}"), database.to_owned())]
 }
 
 fn fixture(world: &World) -> Fixture {
@@ -88,8 +89,8 @@ fn fixture(world: &World) -> Fixture {
 #[tokio::test]
 async fn an_engine_that_is_upgraded_has_its_databases_follow() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let follows = fixture(&world);
     let (server, instance) = instance(&world, "upgraded", &follows).await;
     deploy(&world, "Repair").await;
@@ -103,10 +104,10 @@ async fn an_engine_that_is_upgraded_has_its_databases_follow() {
     publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0001").await;
     let since = Instant::now();
     let event = publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0268").await;
-    let heard = follower.hear().await;
+    let events = subscriber.receive().await;
     eprintln!("from the event to the last result: {:?}", since.elapsed());
 
-    let repaired = result(&heard, &instance, "app");
+    let repaired = result(&events, &instance, "app");
     assert_eq!(repaired["ResyncId"], format!("rds-{event}"));
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(extension(repaired, &follows.name)["Installed"], "2");
@@ -115,8 +116,8 @@ async fn an_engine_that_is_upgraded_has_its_databases_follow() {
 
     // RDS has several events of one upgrade.
     publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0047").await;
-    let heard = follower.hear().await;
-    let calm = result(&heard, &instance, "app");
+    let events = subscriber.receive().await;
+    let calm = result(&events, &instance, "app");
     assert_eq!(calm["State"], "InSync", "{calm}");
     assert_eq!(calm["ServerVersionBefore"], Value::Null);
 }
@@ -124,15 +125,15 @@ async fn an_engine_that_is_upgraded_has_its_databases_follow() {
 #[tokio::test]
 async fn what_takes_no_changes_is_reported_and_is_no_failure() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     deploy(&world, "Report").await;
     let mysql = Rds(&world)
         .instance_with("mysql", "a", |wanted| wanted.engine("mysql"))
         .await;
     publish(OF_INSTANCE, "db", &mysql, "RDS-EVENT-0047").await;
-    let heard = follower.hear().await;
-    let reported = result(&heard, &mysql, "");
+    let events = subscriber.receive().await;
+    let reported = result(&events, &mysql, "");
     assert_eq!(reported["Mode"], "Report");
     assert_eq!(
         (&reported["State"], &reported["Reason"]),
@@ -140,15 +141,15 @@ async fn what_takes_no_changes_is_reported_and_is_no_failure() {
     );
 
     publish(OF_INSTANCE, "db", "gone", "RDS-EVENT-0049").await;
-    let heard = follower.hear().await;
-    assert_eq!(result(&heard, "gone", "")["State"], "Failed");
+    let events = subscriber.receive().await;
+    assert_eq!(result(&events, "gone", "")["State"], "Failed");
 }
 
 #[tokio::test]
 async fn a_cluster_is_found_by_its_event_and_by_that_of_a_member() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let server = PrivateServer::start(&world, Mode::Primary).await;
     let cluster = Rds(&world).cluster("cluster", "a", server.port).await;
     let member = Rds(&world).id("cluster-member");
@@ -156,26 +157,26 @@ async fn a_cluster_is_found_by_its_event_and_by_that_of_a_member() {
         json!({"Instance": format!("arn:aws:rds:us-east-1:000000000000:cluster:{cluster}")}),
         json!({"Instance": member}),
     ] {
-        let heard = follower.of("Report", json!([named]), json!({})).await;
+        let events = subscriber.run("Report", json!([named]), json!({})).await;
         let key = format!("rds:{cluster}");
-        assert_eq!(heard.states(), [(key.as_str(), "postgres", "Unmanaged")]);
+        assert_eq!(events.states(), [(key.as_str(), "postgres", "Unmanaged")]);
     }
     // The same identifier in another region is of something else.
     let elsewhere = format!("arn:aws:rds:eu-west-1:000000000000:cluster:{cluster}");
-    let heard = follower
-        .of("Report", json!([{"Instance": elsewhere}]), json!({}))
+    let events = subscriber
+        .run("Report", json!([{"Instance": elsewhere}]), json!({}))
         .await;
-    assert_eq!(result(&heard, &cluster, "")["State"], "Failed");
+    assert_eq!(result(&events, &cluster, "")["State"], "Failed");
 }
 
 /// It takes ten seconds: so long SQS holds the message back.
 #[tokio::test]
 async fn an_instance_that_is_being_upgraded_is_waited_for() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
+    let subscriber = ResultsSubscriber::new(&world).await;
     let proxy = HttpProxy::start().await;
     let settings = [
-        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         ("AWS_ENDPOINT_URL_RDS", &proxy.endpoint()),
     ];
     let _worker = Worker::start(&world, &settings);
@@ -195,10 +196,10 @@ async fn an_instance_that_is_being_upgraded_is_waited_for() {
             None => Action::Forward,
         }
     });
-    let heard = follower
-        .of("Report", json!([{"Instance": instance}]), json!({}))
+    let events = subscriber
+        .run("Report", json!([{"Instance": instance}]), json!({}))
         .await;
     let key = format!("rds:{instance}");
-    assert_eq!(heard.states(), [(key.as_str(), "postgres", "Unmanaged")]);
+    assert_eq!(events.states(), [(key.as_str(), "postgres", "Unmanaged")]);
     assert!(proxy.count("Action=DescribeDBInstances") > 1);
 }

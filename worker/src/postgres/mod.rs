@@ -15,6 +15,7 @@ mod reached;
 mod resolve;
 mod schema_objects;
 mod session;
+mod session_settings;
 mod session_start;
 mod transaction;
 
@@ -23,4 +24,4 @@ pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
-pub use session::{Applied, DatabaseNames, Session};
+pub use session::{Applied, DatabaseNames, Session, Tried};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::blue_green::BlueGreenDeployments;
+use super::{BlueGreenDeployments, StatementTime, is_control_file_error};
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
 use crate::ledger::ResourceRequest;
@@ -46,9 +46,11 @@ impl Reconciliation<'_> {
             Goal::Deleted { .. } => &[],
         }
     }
-}
 
-impl Reconciliation<'_> {
+    pub(super) fn statement_time(&self) -> StatementTime {
+        StatementTime::Until(self.until)
+    }
+
     /// Whether the server may be changed; the warning that goes with it, if any.
     ///
     /// # Errors
@@ -137,6 +139,11 @@ impl ReconcileError {
             | Self::Superseded
             | Self::UntrustedObjects(_) => Class::Permanent,
         }
+    }
+
+    /// Whether a step failed for a control file.
+    pub(super) fn is_of_control_file_in_step(&self) -> bool {
+        matches!(self, Self::Database { error, step: Some(_) } if is_control_file_error(error))
     }
 
     /// The SQLSTATE, or a word where there is none.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::task::ServerOfResync;
 use crate::aws::sns::{MAX_BATCH, MAX_BYTES, Topic, TopicError};
 use crate::metrics::{Metrics, ResyncState};
 use crate::process::retry::{POLICY, Retry};
@@ -44,6 +45,22 @@ impl ResultPublisher {
             reason = result.reason,
             "re-synced"
         );
+    }
+
+    /// Counts and logs a server, or a target, that was not worked on. Returns its one result, and its end.
+    pub(super) fn note_one(
+        &self,
+        server: ServerOfResync<'_>,
+        state: State,
+        reason: String,
+        since: Instant,
+    ) -> [Event; 2] {
+        let result = DatabaseResult {
+            state,
+            ..server.failed(None, reason, since)
+        };
+        self.note(&result);
+        [Event::ResyncResult(result), server.end(1)]
     }
 
     /// Publishes events, in as few calls as they fit in.

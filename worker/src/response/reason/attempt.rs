@@ -1,6 +1,6 @@
 //! Reasons of what goes wrong before and around a transaction: the login, the databases, time.
 
-use super::of_host;
+use crate::credentials::HostError;
 use crate::credentials::login::LoginError;
 use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
@@ -20,6 +20,21 @@ pub fn of_login(error: &LoginError) -> String {
             "Authentication IAM: the worker has no AWS credentials.".to_owned()
         }
         LoginError::Token(error) => format!("{error}."),
+    }
+}
+
+/// Why a secret is not sent to a server.
+fn of_host(error: &HostError, secret: &str) -> String {
+    match error {
+        HostError::Refused(address) => format!(
+            "DBHost, DBPort: secret \"{secret}\" may not be sent to {address}. A secret is sent to the host and port that it \
+             names itself, to an endpoint that RDS reports for the instance or cluster whose MasterUserSecret it is, and \
+             to hosts that WORKER_HOSTS of the worker names."
+        ),
+        HostError::Unknown(error) => format!(
+            "DBHost: the endpoints of RDS could not be listed ({}), of which it may be one.",
+            error.call
+        ),
     }
 }
 
@@ -75,16 +90,6 @@ pub fn of_blue_green(part: &Part, target: &Target) -> String {
         "{target}: the server is {part}, {why}. Nothing was changed. Try again once the deployment is switched over or deleted. \
          WORKER_BLUE_GREEN_CHECK of the worker decides on this."
     )
-}
-
-/// The server is one, and was changed all the same.
-pub fn of_changed_blue_green(part: &Part) -> String {
-    format!("warning: the server is {part}, which may have to be made anew after this change")
-}
-
-/// The server is one, and is not repaired by a re-sync.
-pub fn of_reported_blue_green(part: &Part) -> String {
-    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
 }
 
 /// A newer request was carried out already.

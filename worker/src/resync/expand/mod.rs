@@ -18,13 +18,13 @@ use self::single::Single;
 use super::TENANT;
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
-use super::task::ResyncTask;
+use super::task::ServerOfResync;
 use crate::aws::rds::Instances;
 use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
-use crate::plan::Policy;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State, TargetsPage};
+use crate::response::reason;
+use crate::resync_protocol::event::{Event, State, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
@@ -42,9 +42,7 @@ pub(super) struct ExpandError(String);
 struct Found {
     servers: Vec<Server>,
     /// What cannot be worked on, with why.
-    lost: Vec<(String, String)>,
-    /// What is nothing to work on, with why.
-    unmanaged: Vec<(String, String)>,
+    lost: Vec<LostTarget>,
     /// Where the same target goes on.
     from: Option<Cursor>,
     /// How many targets are done with it.
@@ -53,6 +51,25 @@ struct Found {
     filter: Option<String>,
     /// Whether the message names each of them: then each is done, even where two are the same.
     is_named: bool,
+}
+
+/// A target, or a server, that cannot be worked on: it has a result that says so.
+#[derive(Debug)]
+struct LostTarget {
+    key: String,
+    /// `Failed`, or `Unmanaged` where there is nothing to be worked on.
+    state: State,
+    reason: String,
+}
+
+impl LostTarget {
+    fn failed(key: String, reason: String) -> Self {
+        Self {
+            key,
+            state: State::Failed,
+            reason,
+        }
+    }
 }
 
 impl Found {
@@ -95,14 +112,13 @@ pub(super) async fn expand(
         && !has_found
         && found.from.is_none()
     {
-        let reason = "no secret with a host is found by this: there is no server.";
-        found.lost.push((what, reason.to_owned()));
+        let reason = reason::resync::of_no_secret_found();
+        found.lost.push(LostTarget::failed(what, reason));
     }
     let is_last = found.targets >= message.targets.len();
 
     let keys = found.servers.iter().map(|server| server.key.clone());
-    let lost = found.lost.iter().chain(&found.unmanaged);
-    let lost = lost.map(|(key, _)| key.clone());
+    let lost = found.lost.iter().map(|lost| lost.key.clone());
     let mut events = vec![Event::ResyncTargets(TargetsPage {
         resync_id: message.id.clone(),
         mode: message.mode,
@@ -110,27 +126,15 @@ pub(super) async fn expand(
         last: is_last,
         servers: keys.chain(lost).collect(),
     })];
-    let lost = found
-        .lost
-        .into_iter()
-        .map(|(key, reason)| (key, State::Failed, reason));
-    let unmanaged = found
-        .unmanaged
-        .into_iter()
-        .map(|(key, reason)| (key, State::Unmanaged, reason));
-    for (key, state, reason) in lost.chain(unmanaged) {
-        let result = DatabaseResult {
-            state,
-            ..lost_result(message, &key, reason, since)
-        };
-        context.results.note(&result);
-        events.push(Event::ResyncResult(result));
-        events.push(Event::ResyncServer(ServerEnd {
-            resync_id: message.id.clone(),
+    for LostTarget { key, state, reason } in found.lost {
+        let server = ServerOfResync {
+            resync_id: &message.id,
             mode: message.mode,
-            key,
-            results: 1,
-        }));
+            key: &key,
+            target: &key,
+        };
+        let results = context.results;
+        events.extend(results.note_one(server, state, reason, since));
     }
     let published = context.results.publish(&events).await;
     published.map_err(|error| ExpandError(error.to_string()))?;
@@ -198,27 +202,6 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
         answer.map_err(|error| ExpandError(error.to_string()))?;
     }
     Ok(())
-}
-
-fn lost_result(
-    message: &ResyncMessage,
-    key: &str,
-    reason: String,
-    since: Instant,
-) -> DatabaseResult {
-    let task = ResyncTask {
-        resync_id: &message.id,
-        mode: message.mode,
-        key,
-        target: key,
-        baseline: None,
-        // Nothing is planned.
-        policy: &Policy::unrestricted(),
-        is_named: false,
-        since,
-        note: None,
-    };
-    task.failed(None, reason, since)
 }
 
 /// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is

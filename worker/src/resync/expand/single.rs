@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::rds::{key, no_permission, of_instance};
-use super::{ExpandError, Found};
+use super::rds::{key, of_instance};
+use super::{ExpandError, Found, LostTarget};
 use crate::aws::rds::{Described, Instances, ListError};
+use crate::response::reason;
+use crate::resync_protocol::event::State;
 use crate::resync_protocol::{InstanceId, InstanceKind, ResyncMessage};
 
 /// States of an instance that end by themselves, and in which PostgreSQL answers late or not at all: RDS publishes that an
@@ -47,26 +49,30 @@ pub(super) async fn find(
         ..Found::default()
     };
     let described = match describe(instances, named).await {
-        Ok(described) => described,
+        Ok(Some(described)) => described,
+        Ok(None) => {
+            let reason = reason::resync::of_no_such_instance();
+            found.lost.push(LostTarget::failed(key(&named.id), reason));
+            return Ok(Single::Found(found));
+        }
         Err(error) if error.code.contains("AccessDenied") => {
-            found.lost.push((key(&named.id), no_permission(&error)));
+            let reason = reason::resync::of_forbidden_instance_list(error.call, &error.code);
+            found.lost.push(LostTarget::failed(key(&named.id), reason));
             return Ok(Single::Found(found));
         }
         Err(error) => return Err(ExpandError(error.to_string())),
     };
-    let Some(described) = described else {
-        let reason = "no PostgreSQL instance or cluster of this region has this identifier.";
-        found.lost.push((key(&named.id), reason.to_owned()));
-        return Ok(Single::Found(found));
+    let unmanaged = |reason| LostTarget {
+        key: key(&described.instance.id),
+        state: State::Unmanaged,
+        reason,
     };
-    let key = key(&described.instance.id);
     let is_passing = PASSING.contains(&described.status.as_str());
     if !described.is_postgres() {
-        let reason = format!("its engine is {}.", described.engine);
-        found.unmanaged.push((key, reason));
+        let reason = reason::resync::of_other_engine(&described.engine);
+        found.lost.push(unmanaged(reason));
     } else if described.is_replica {
-        let reason = "it is a replica, which takes its changes from its source.";
-        found.unmanaged.push((key, reason.to_owned()));
+        found.lost.push(unmanaged(reason::resync::of_replica()));
     } else if is_passing && waits.is_some_and(|waits| waits < MAX_WAITS) {
         return Ok(Single::Later(WAIT));
     } else {
