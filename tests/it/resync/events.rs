@@ -73,8 +73,22 @@ async fn instance(world: &World, name: &str, extension: &Fixture) -> (PrivateSer
     (server, instance)
 }
 
-fn result<'a>(events: &'a ResyncEvents, key: &str, database: &str) -> &'a Value {
-    &events.results[&(format!("rds:{key}"), database.to_owned())]
+/// A database's result in the re-sync of an event. Other tests publish on the same bus: their events reach this rule, too.
+async fn result(
+    subscriber: &ResultsSubscriber<'_>,
+    event: &str,
+    instance: &str,
+    database: &str,
+) -> Value {
+    let key = (format!("rds:{instance}"), database.to_owned());
+    let id = format!("rds-{event}");
+    let mut events = ResyncEvents::default();
+    let is_there = |events: &ResyncEvents| {
+        let result = events.results.get(&key);
+        result.is_some_and(|result| result["ResyncId"] == id)
+    };
+    subscriber.receive_until(&mut events, is_there).await;
+    events.results.remove(&key).unwrap()
 }
 
 fn fixture(world: &World) -> Fixture {
@@ -104,20 +118,16 @@ async fn an_engine_that_is_upgraded_has_its_databases_follow() {
     publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0001").await;
     let since = Instant::now();
     let event = publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0268").await;
-    let events = subscriber.receive().await;
-    eprintln!("from the event to the last result: {:?}", since.elapsed());
-
-    let repaired = result(&events, &instance, "app");
-    assert_eq!(repaired["ResyncId"], format!("rds-{event}"));
+    let repaired = result(&subscriber, &event, &instance, "app").await;
+    eprintln!("from the event to the result: {:?}", since.elapsed());
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
-    assert_eq!(extension(repaired, &follows.name)["Installed"], "2");
+    assert_eq!(extension(&repaired, &follows.name)["Installed"], "2");
     assert_eq!(repaired["ServerVersionBefore"], "9.6.1");
     assert_ne!(repaired["ServerVersion"], "9.6.1");
 
     // RDS has several events of one upgrade.
-    publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0047").await;
-    let events = subscriber.receive().await;
-    let calm = result(&events, &instance, "app");
+    let event = publish(OF_INSTANCE, "db", &instance, "RDS-EVENT-0047").await;
+    let calm = result(&subscriber, &event, &instance, "app").await;
     assert_eq!(calm["State"], "InSync", "{calm}");
     assert_eq!(calm["ServerVersionBefore"], Value::Null);
 }
@@ -131,18 +141,18 @@ async fn what_takes_no_changes_is_reported_and_is_no_failure() {
     let mysql = Rds(&world)
         .instance_with("mysql", "a", |wanted| wanted.engine("mysql"))
         .await;
-    publish(OF_INSTANCE, "db", &mysql, "RDS-EVENT-0047").await;
-    let events = subscriber.receive().await;
-    let reported = result(&events, &mysql, "");
+    let event = publish(OF_INSTANCE, "db", &mysql, "RDS-EVENT-0047").await;
+    let reported = result(&subscriber, &event, &mysql, "").await;
     assert_eq!(reported["Mode"], "Report");
     assert_eq!(
         (&reported["State"], &reported["Reason"]),
         (&json!("Unmanaged"), &json!("its engine is mysql."))
     );
 
-    publish(OF_INSTANCE, "db", "gone", "RDS-EVENT-0049").await;
-    let events = subscriber.receive().await;
-    assert_eq!(result(&events, "gone", "")["State"], "Failed");
+    let gone = Rds(&world).id("gone");
+    let event = publish(OF_INSTANCE, "db", &gone, "RDS-EVENT-0049").await;
+    let lost = result(&subscriber, &event, &gone, "").await;
+    assert_eq!(lost["State"], "Failed");
 }
 
 #[tokio::test]
@@ -166,7 +176,8 @@ async fn a_cluster_is_found_by_its_event_and_by_that_of_a_member() {
     let events = subscriber
         .run("Report", json!([{"Instance": elsewhere}]), json!({}))
         .await;
-    assert_eq!(result(&events, &cluster, "")["State"], "Failed");
+    let key = format!("rds:{cluster}");
+    assert_eq!(events.states(), [(key.as_str(), "", "Failed")]);
 }
 
 /// It takes ten seconds: so long SQS holds the message back.
