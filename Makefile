@@ -29,7 +29,7 @@ PYTHON = $$(python3 localstack/install.py) -B
 CFN_LINT = $$(dirname $$(python3 localstack/install.py))/cfn-lint --append-rules templates/cfn-lint
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test test-on it it-stop histories chaos fleet bench check check-regions reference image image-contents rds-bundle
+.PHONY: demo demo-stop test test-on it it-stop histories chaos fleet bench instructions pure check check-regions reference image image-contents rds-bundle
 
 ## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
@@ -99,15 +99,26 @@ fleet:
 
 ## What a request costs the worker: CPU, memory, calls; the same beside a bare loop, a Python handler and a Node consumer
 ## (needs npm); what a dead server costs the others; and what a re-sync of a thousand databases takes, for which it needs
-## 8 GB of disk, and Ansible in PATH where it shall be compared. About twenty minutes; less with FIGURES="peers in-sync load
-## idle fleet dead-server", or some of these, FIGURES=peers-quick, or FLEET_DATABASES=300. PUBLISH=1 writes the comparison
-## to docs/benchmarks.*; PEERS_EMULATOR=localstack has it use LocalStack's SQS.
+## 8 GB of disk, and Ansible in PATH where it shall be compared; how it scales, and what thousands of files in the server's
+## extension directory cost. About half an hour; less with FIGURES="peers files in-sync load idle fleet scale dead-server",
+## or some of these, FIGURES=peers-quick, or FLEET_DATABASES=300. PUBLISH=1 writes the comparison and the scale to
+## docs/benchmarks*; PEERS_EMULATOR=localstack has it use LocalStack's SQS.
 bench:
 	cargo build --release --locked --package extension-worker --package bare-loop
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) BARE_LOOP_BINARY=$(CURDIR)/target/release/bare-loop \
-	  PEERS_JSON=$(if $(PUBLISH),$(CURDIR)/docs/benchmarks.json) $(SERVICES) -- \
+	  PEERS_JSON=$(if $(PUBLISH),$(CURDIR)/docs/benchmarks.json) SCALE_JSON=$(if $(PUBLISH),$(CURDIR)/docs/benchmarks-scale.json) \
+	  $(SERVICES) -- \
 	  cargo bench --quiet --locked --profile dev --workspace --bench figures -- $(FIGURES)
 	$(if $(PUBLISH),python3 -B tests/bench/peers/publish.py)
+
+## Whether parse, plan and response of one in-sync request take as many instructions as tests/instructions.json says, within
+## 5 %. WRITE=1 writes that file.
+instructions:
+	python3 tests/instructions.py $(if $(WRITE),--write)
+
+## How long these take, by criterion. Builds everything anew at its first call.
+pure:
+	cargo bench --locked --workspace --features extension-worker-tests/criterion --bench pure
 
 ## Writes the generated reference: docs/properties.md, docs/sqlstates.md and templates/properties.schema.json.
 reference:

@@ -34,3 +34,4 @@ mod sqlstates;
 mod stacks;
 mod support;
 mod templates;
+mod updates;

@@ -25,9 +25,10 @@ use crate::process::error_chain::with_causes;
 use crate::process::tls::SslMode;
 use crate::target::Target;
 
-/// For how long a connection that was used is not asked whether it lives: under load that question would be a round trip
-/// for each request. One that died all the same costs an attempt, and is tried again.
-const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(1);
+/// For how long a connection that was used is not asked whether it lives: that question is a round trip before the request's
+/// own. What the server closed meanwhile is known without it; one that died silently meanwhile costs an attempt, which takes
+/// [`SILENCE_TIMEOUT`], and is tried again.
+const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(3);
 /// How long a connection may take to be made: TCP and TLS, authentication included.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP alone may take.

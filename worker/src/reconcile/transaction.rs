@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{BlueGreenDeployments, StatementTime, is_control_file_error};
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
-use crate::ledger::ResourceRequest;
+use crate::ledger::{ResourceRequest, Stage};
 use crate::plan::{DatabaseOutcome, Part, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
 use crate::request::Properties;
@@ -104,6 +104,27 @@ pub enum ReconcileError {
         /// The step that was under way.
         step: Option<Box<Step>>,
     },
+    /// PostgreSQL refuses a step for triggers that the updates before it, or itself, left pending: each stage of these
+    /// updates is to be committed before the next.
+    #[error("the updates are to be committed one by one")]
+    StagesNeeded {
+        /// The updates.
+        updates: Vec<Step>,
+        /// What happened.
+        #[source]
+        error: DatabaseError,
+        /// The step that was under way.
+        step: Box<Step>,
+    },
+    /// An attempt failed that had committed stages of updates, or that found them committed: they stay.
+    #[error("stages of updates are committed")]
+    AfterStages {
+        /// What is committed.
+        stages: Vec<Stage>,
+        /// Why it failed.
+        #[source]
+        error: Box<ReconcileError>,
+    },
     /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
     #[error("the server is read-only")]
     ReadOnly,
@@ -122,6 +143,26 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// The same, after stages, where there were any.
+    pub(crate) fn after(self, stages: Vec<Stage>) -> Self {
+        if stages.is_empty() {
+            return self;
+        }
+        Self::AfterStages {
+            stages,
+            error: Box::new(self),
+        }
+    }
+
+    /// The same, whatever was committed before.
+    pub(crate) fn cause(&self) -> &Self {
+        if let Self::AfterStages { error, .. } = self {
+            error.cause()
+        } else {
+            self
+        }
+    }
+
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
@@ -131,6 +172,8 @@ impl ReconcileError {
                     .map_or(Statement::Own, |step| step.statement());
                 classify(error, statement)
             }
+            Self::StagesNeeded { error, step, .. } => classify(error, step.statement()),
+            Self::AfterStages { error, .. } => error.class(),
             Self::ReadOnly => Class::TransientAtMost(3),
             // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
@@ -149,7 +192,8 @@ impl ReconcileError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
-            Self::Database { error, .. } => error.code(),
+            Self::Database { error, .. } | Self::StagesNeeded { error, .. } => error.code(),
+            Self::AfterStages { error, .. } => error.code(),
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
             Self::Plan { .. } => Cow::Borrowed("obstacle"),
@@ -162,7 +206,10 @@ impl ReconcileError {
     /// What the Reason leaves out, for the worker's operators.
     pub fn detail(&self, target: &Target) -> Option<String> {
         match self {
-            Self::Database { error, .. } => reason::of_connection(error, target),
+            Self::Database { error, .. } | Self::StagesNeeded { error, .. } => {
+                reason::of_connection(error, target)
+            }
+            Self::AfterStages { error, .. } => error.detail(target),
             Self::Plan { .. }
             | Self::ReadOnly
             | Self::BlueGreen(_)
@@ -180,6 +227,16 @@ impl ReconcileError {
                 server_version,
             } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
+            Self::StagesNeeded { error, step, .. } => {
+                reason::of_database(error, Some(step), target)
+            }
+            Self::AfterStages { stages, error } => {
+                let stages: Vec<String> = stages
+                    .iter()
+                    .map(|stage| Step::from(stage).to_string())
+                    .collect();
+                reason::with_changes(&error.reason(target), &stages.join(", "))
+            }
             Self::ReadOnly => reason::of_read_only(target),
             Self::BlueGreen(part) => reason::of_blue_green(part, target),
             Self::Superseded => reason::of_superseded(),

@@ -7,6 +7,9 @@ mod connection_limit;
 mod ledger;
 mod listing;
 mod offer;
+mod packaging;
+mod recreate;
+mod stages;
 mod steps;
 
 pub use listing::DatabaseNames;
