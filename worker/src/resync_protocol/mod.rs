@@ -4,4 +4,7 @@ pub mod event;
 mod request;
 
 pub use crate::request::RESYNC;
-pub use request::{DEFAULT_BASELINE, ResyncMessage, ResyncTarget, baseline, resync_id, targets};
+pub use request::{
+    DEFAULT_BASELINE, InstanceId, InstanceKind, ResyncMessage, ResyncTarget, baseline, resync_id,
+    targets,
+};

@@ -1,7 +1,10 @@
 //! The message that starts a re-sync, checked: a [`ResyncMessage`] that exists is valid.
 
+mod instance_id;
 #[cfg(test)]
 mod tests;
+
+pub use self::instance_id::{InstanceId, InstanceKind};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -71,6 +74,8 @@ pub enum ResyncTarget {
         /// Those with this tag, of any value where none is said; unset: all.
         tag: Option<(String, Option<String>)>,
     },
+    /// One instance or cluster of RDS.
+    Instance(InstanceId),
 }
 
 #[derive(Deserialize)]
@@ -103,6 +108,8 @@ struct WrittenTarget {
     secret_tag: Option<Value>,
     #[serde(default)]
     instances: Option<Value>,
+    #[serde(default)]
+    instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -175,7 +182,7 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> 
     if written.is_empty() {
         return Err(invalid(
             "Targets",
-            "must name one at least: Secret, SecretPrefix, SecretTag or Instances",
+            "must name one at least: Secret, SecretPrefix, SecretTag, Instances or Instance",
         ));
     }
     if written.len() > MAX_TARGETS {
@@ -201,11 +208,12 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
         target.secret_prefix.is_some(),
         target.secret_tag.is_some(),
         target.instances.is_some(),
+        target.instance.is_some(),
     ];
     if kinds.iter().filter(|is_given| **is_given).count() != 1 {
         return Err(invalid(
             path,
-            "must have one of Secret, SecretPrefix, SecretTag, Instances",
+            "must have one of Secret, SecretPrefix, SecretTag, Instances, Instance",
         ));
     }
     if let Some(id) = target.secret {
@@ -237,6 +245,11 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
     if let Some(written) = target.secret_tag {
         let (key, value) = tag(&format!("{path}.SecretTag"), &written)?;
         return Ok(ResyncTarget::SecretTag { key, value });
+    }
+    if let Some(written) = target.instance {
+        return InstanceId::parse(&written)
+            .map(ResyncTarget::Instance)
+            .map_err(|fault| invalid(format!("{path}.Instance"), fault));
     }
     let path = format!("{path}.Instances");
     match target.instances {
