@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use super::parse::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::request::text::is_name;
-use crate::resync_protocol::{DEFAULT_BASELINE, baseline, resync_id};
+use crate::resync_protocol::{DEFAULT_BASELINE, MajorVersion, baseline, resync_id};
 
 /// What `resync --help` ends with.
 pub const EXIT_CODES: &str = "\
@@ -20,10 +20,20 @@ Exit codes, of which the highest that fits is taken but for 1 and 2:
   4  databases failed
   5  not all results are there: time was up, or it was interrupted";
 
-/// The settings of `resync`.
+/// What `upgrade-check --help` ends with.
+pub const UPGRADE_EXIT_CODES: &str = "\
+Exit codes, of which the highest that fits is taken but for 1 and 2:
+  0  nothing has to be done before the upgrade; without --wait: published
+  1  it could not be done
+  2  the command line is wrong
+  3  databases or servers block the upgrade, or need a step before it
+  4  databases could not be checked
+  5  not all results are there: time was up, or it was interrupted";
+
+/// Which databases a message to all workers means.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
-pub struct ResyncSettings {
+pub struct TargetSettings {
     /// All instances and clusters of RDS.
     #[arg(long, group = "what")]
     pub instances: bool,
@@ -45,18 +55,11 @@ pub struct ResyncSettings {
     /// Which databases of each --secret, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
     pub databases: Vec<String>,
-    /// Say how it stands, and change nothing; the default.
-    #[arg(long, conflicts_with = "repair")]
-    pub report: bool,
-    /// Make databases be as declared.
-    #[arg(long)]
-    pub repair: bool,
-    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
-    #[arg(long, value_name = "NAME[=VERSION]")]
-    pub extension: Vec<Baseline>,
-    /// Under which name the ledger remembers who declared the baseline.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
-    pub baseline: String,
+}
+
+/// How the workers are reached, and what becomes of their results.
+#[derive(Debug, Clone, Args)]
+pub struct FollowSettings {
     /// What the re-sync is called; unset: the time and a few letters.
     #[arg(long, value_parser = resync_id)]
     pub id: Option<String>,
@@ -69,7 +72,7 @@ pub struct ResyncSettings {
     /// Write the whole report as JSON.
     #[arg(long, requires = "wait")]
     pub json: bool,
-    /// Write one line for each database and extension, separated by commas.
+    /// Write lines of values, separated by commas.
     #[arg(long, requires = "wait", conflicts_with = "json")]
     pub csv: bool,
     /// Write the report as a page to this file, too.
@@ -81,6 +84,49 @@ pub struct ResyncSettings {
     /// ARN of the topic that the workers publish their results to.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub results_topic: Option<String>,
+}
+
+/// The settings of `resync`.
+#[derive(Debug, Clone, Args)]
+pub struct ResyncSettings {
+    /// Which databases.
+    #[command(flatten)]
+    pub targets: TargetSettings,
+    /// Say how it stands, and change nothing; the default.
+    #[arg(long, conflicts_with = "repair")]
+    pub report: bool,
+    /// Make databases be as declared.
+    #[arg(long)]
+    pub repair: bool,
+    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
+    #[arg(long, value_name = "NAME[=VERSION]")]
+    pub extension: Vec<Baseline>,
+    /// Under which name the ledger remembers who declared the baseline.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
+    pub baseline: String,
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub follow: FollowSettings,
+}
+
+/// The settings of `upgrade-check`.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeCheckSettings {
+    /// Which databases.
+    #[command(flatten)]
+    pub targets: TargetSettings,
+    /// The major version of PostgreSQL that the upgrade goes to.
+    #[arg(long, value_name = "VERSION", value_parser = MajorVersion::parse)]
+    pub to: MajorVersion,
+    /// The secret of a server that has that version, by its name or ARN: what it offers is read there.
+    #[arg(long, value_name = "NAME", value_parser = secret, conflicts_with = "offer")]
+    pub like: Option<String>,
+    /// File of what such a server offers, as the message has it in Upgrade.Offer; "-" is standard input.
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub offer: Option<String>,
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub follow: FollowSettings,
 }
 
 /// A tag of AWS.

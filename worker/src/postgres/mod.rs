@@ -17,6 +17,7 @@ mod schema_objects;
 mod session;
 mod session_start;
 mod transaction;
+mod upgrade;
 
 pub use limit::ConnectionLimit;
 pub use offer::{Freshness, Offers};

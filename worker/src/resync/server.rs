@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use super::database::resync;
 use super::internal_message::Server;
 use super::publisher::ResultPublisher;
+use super::target_offer::OfferCache;
 use super::task::{Baseline, ResyncTask};
+use super::upgrade_check::{UpgradeCheck, UpgradeCheckError};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::credentials::login::Login;
 use crate::execution::Executor;
@@ -21,7 +23,9 @@ use crate::postgres::DatabaseNames;
 use crate::process::retry::{POLICY, Retry};
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
+use crate::resync_protocol::UpgradeRequest;
 use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
+use crate::target::Host;
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
@@ -33,17 +37,26 @@ const ENOUGH_FAILURES: usize = 12;
 /// Then one of so many is tried all the same.
 const PROBE: usize = 100;
 
+/// A server, with what its message says of an upgrade.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerTask<'a> {
+    pub(super) server: &'a Server,
+    pub(super) upgrade: Option<&'a UpgradeRequest>,
+    pub(super) offers: &'a OfferCache,
+}
+
 /// Re-syncs every database of the server, and publishes a result for each.
 ///
 /// # Errors
 /// [`TopicError`], where the results cannot be published; what was done is in the databases' ledgers.
 pub(super) async fn resync_server(
     executor: &Executor,
-    server: &Server,
+    task: ServerTask<'_>,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
+    let server = task.server;
     let (sender, received) = mpsc::channel(MAX_BATCH);
-    let working = async move { resync_databases(executor, server, &sender).await };
+    let working = async move { resync_databases(executor, task, &sender).await };
     let (count, received) = tokio::join!(working, publish_results(results, received));
     received?;
     let end = Event::ResyncServer(ServerEnd {
@@ -106,10 +119,11 @@ async fn publish_results(
 /// Returns how many results there are.
 async fn resync_databases(
     executor: &Executor,
-    server: &Server,
+    server_task: ServerTask<'_>,
     sender: &mpsc::Sender<DatabaseResult>,
 ) -> usize {
     let since = Instant::now();
+    let server = server_task.server;
     let properties = properties(executor, server).await;
     let baseline = baseline(server);
     let task = ResyncTask {
@@ -135,13 +149,33 @@ async fn resync_databases(
         }
     };
     let DatabaseNames { usable, not_utf8 } = databases;
-    let count = usable.len() + not_utf8.len();
+    let check = match check(executor, server_task, &properties, &usable).await {
+        Ok(check) => check,
+        Err(reason) => {
+            let failed = DatabaseResult {
+                server: at,
+                ..task.failed(None, reason, since)
+            };
+            drop(sender.send(failed).await);
+            return 1;
+        }
+    };
+    let mut count = usable.len() + not_utf8.len();
+    if let Some(check) = &check {
+        count += 1;
+        drop(sender.send(check.of_server(&task, since)).await);
+    }
+    // A check leaves nothing out that it does not say.
+    let state_of_skipped = match &check {
+        Some(_) => State::Failed,
+        None => State::Unmanaged,
+    };
     for database in not_utf8 {
         let skipped = DatabaseResult {
             server: at.clone(),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..task.result(State::Unmanaged, since)
+            ..task.result(state_of_skipped, since)
         };
         drop(sender.send(skipped).await);
     }
@@ -149,8 +183,13 @@ async fn resync_databases(
     // A task that waits for its result to be published has no transaction open, and delays no other database.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
-            let result =
-                resync_with_retries(executor, &properties, &task, database, &failing).await;
+            let work = DatabaseTask {
+                properties: &properties,
+                task: &task,
+                check: check.as_ref(),
+                failing: &failing,
+            };
+            let result = resync_with_retries(executor, work, database).await;
             drop(sender.send(result).await);
         })
         .await;
@@ -184,15 +223,23 @@ async fn databases(
     }
 }
 
+/// What the databases of a server have in common.
+#[derive(Debug, Clone, Copy)]
+struct DatabaseTask<'a> {
+    properties: &'a Properties,
+    task: &'a ResyncTask<'a>,
+    check: Option<&'a UpgradeCheck>,
+    failing: &'a AtomicUsize,
+}
+
 /// One database, tried again where that may help. Once the server does not answer, the next are tried once each, and then
 /// one of many: a server that is gone, with thousands of databases, is not waited for as often.
 async fn resync_with_retries(
     executor: &Executor,
-    properties: &Properties,
-    task: &ResyncTask<'_>,
+    work: DatabaseTask<'_>,
     database: String,
-    failing: &AtomicUsize,
 ) -> DatabaseResult {
+    let DatabaseTask { task, failing, .. } = work;
     let since = Instant::now();
     let mut attempts = Attempts::default();
     let mut pauses = Retry::new(POLICY, since + RETRY_BUDGET);
@@ -206,7 +253,7 @@ async fn resync_with_retries(
     }
     let mut last = failures > 0;
     loop {
-        let (error, login) = match attempt(executor, properties, task, &database, last).await {
+        let (error, login) = match attempt(executor, work, &database, last).await {
             Ok(result) => {
                 failing.store(0, Relaxed);
                 return result;
@@ -237,16 +284,20 @@ async fn resync_with_retries(
 
 async fn attempt(
     executor: &Executor,
-    properties: &Properties,
-    task: &ResyncTask<'_>,
+    work: DatabaseTask<'_>,
     database: &str,
     last: bool,
 ) -> Result<DatabaseResult, (AttemptError, Option<Login>)> {
-    let logged_in = executor.logins.log_in(properties).await;
+    let DatabaseTask { task, check, .. } = work;
+    let logged_in = executor.logins.log_in(work.properties).await;
     let login = logged_in.map_err(|error| (error.into(), None))?;
     let permit = executor.server_limits.acquire(&login.address, true).await;
     let target = login.target(database);
-    let result = resync(&executor.pools, task, &target, &login.password, last).await;
+    let (pools, password) = (&executor.pools, &login.password);
+    let result = match check {
+        Some(check) => check.of_database(pools, task, &target, password).await,
+        None => resync(pools, task, &target, password, last).await,
+    };
     drop(permit);
     // A fleet has more databases than a server has connections.
     executor.pools.remove(&target);
@@ -258,17 +309,55 @@ async fn attempt(
     })
 }
 
-/// A role whose secret has no password authenticates with IAM.
+/// What the check of an upgrade needs to know beforehand, where one is asked for; or the Reason.
+async fn check(
+    executor: &Executor,
+    task: ServerTask<'_>,
+    properties: &Properties,
+    databases: &[String],
+) -> Result<Option<UpgradeCheck>, String> {
+    let mut attempts = Attempts::default();
+    let mut pauses = Retry::new(POLICY, Instant::now() + RETRY_BUDGET);
+    loop {
+        match UpgradeCheck::read(executor, task, properties, databases).await {
+            Ok(check) => return Ok(check),
+            Err(UpgradeCheckError::Offer(reason)) => return Err(reason),
+            Err(UpgradeCheckError::Attempt(error)) => {
+                if attempts.record(error, None) == Next::Never || !pauses.pause().await {
+                    return Err(attempts.into_error(None).full_reason());
+                }
+            }
+        }
+    }
+}
+
 async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
     } else {
         Databases::Named(server.databases.clone())
     };
-    let secret = executor.logins.secrets().read(&server.secret).await;
+    properties_of(
+        executor,
+        &server.secret,
+        server.host(),
+        server.port,
+        databases,
+    )
+    .await
+}
+
+/// A role whose secret has no password authenticates with IAM.
+pub(super) async fn properties_of(
+    executor: &Executor,
+    secret: &str,
+    host: Option<Host>,
+    port: Option<u16>,
+    databases: Databases,
+) -> Properties {
+    let mut properties = Properties::of_server(secret.to_owned(), host, port, databases);
+    let secret = executor.logins.secrets().read(secret).await;
     let has_no_password = secret.is_ok_and(|secret| secret.password.is_none());
-    let mut properties =
-        Properties::of_server(server.secret.clone(), server.host(), server.port, databases);
     if has_no_password {
         properties.authentication = Authentication::Iam;
     }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Table, presets};
 
+use super::findings;
 use super::reasons::reasons;
 use super::report::{Report, in_words, word};
-use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState, State};
+use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState, Mode, State};
 
 /// A longer table than this is not read: it shows what is not as it should be.
 const MOST_ROWS: usize = 50;
@@ -29,12 +30,16 @@ pub(super) fn text(report: &Report) -> String {
     };
     let hidden = report.results.len() - shown.len();
     if !shown.is_empty() {
-        text.push_str(&table(&shown));
+        text.push_str(&table(&shown, report.mode));
         text.push('\n');
     }
     if hidden > 0 {
         text.push_str(&format!(
-            "Not shown: {hidden} databases that are in sync or unmanaged; --json, --csv and --html have all.\n"
+            "Not shown: {hidden} databases that are {}; --json, --csv and --html have all.\n",
+            match report.mode {
+                Mode::UpgradeCheck => "ready",
+                Mode::Report | Mode::Repair => "in sync or unmanaged",
+            }
         ));
     }
     let totals = match report.results.len() {
@@ -45,18 +50,21 @@ pub(super) fn text(report: &Report) -> String {
     text.push_str(&totals);
     text.push('\n');
     text.push_str(&reasons(&report.results));
+    text.push_str(&findings::text(&report.results));
     text
 }
 
 /// Whether it needs no attention.
 pub(super) fn is_fine(state: State) -> bool {
     match state {
-        State::InSync | State::Unmanaged => true,
-        State::Repaired | State::Drifted | State::Failed => false,
+        State::InSync | State::Unmanaged | State::Ready => true,
+        State::Repaired | State::Drifted | State::Failed | State::NeedsSteps | State::Blocked => {
+            false
+        }
     }
 }
 
-fn table(shown: &[&DatabaseResult]) -> String {
+fn table(shown: &[&DatabaseResult], mode: Mode) -> String {
     let all: BTreeSet<&str> = names(shown, |_| true);
     let columns = if all.len() > MOST_EXTENSIONS {
         names(shown, |extension| !is_quiet(extension.state))
@@ -91,6 +99,12 @@ fn table(shown: &[&DatabaseResult]) -> String {
         .into_iter()
         .map(|state| {
             let (sign, meaning) = look(state);
+            let is_after = mode == Mode::UpgradeCheck && state == ExtensionState::Outdated;
+            let meaning = if is_after {
+                "update afterwards"
+            } else {
+                meaning
+            };
             format!("{sign} {meaning}")
         })
         .collect();
@@ -122,11 +136,16 @@ fn names<'a>(
 
 fn is_quiet(state: ExtensionState) -> bool {
     match state {
-        ExtensionState::InSync | ExtensionState::Absent | ExtensionState::Unmanaged => true,
+        ExtensionState::InSync
+        | ExtensionState::Absent
+        | ExtensionState::Unmanaged
+        | ExtensionState::Ready => true,
         ExtensionState::Repaired
         | ExtensionState::Drifted
         | ExtensionState::Outdated
-        | ExtensionState::Failed => false,
+        | ExtensionState::Failed
+        | ExtensionState::NeedsSteps
+        | ExtensionState::Blocked => false,
     }
 }
 
@@ -140,6 +159,9 @@ fn look(state: ExtensionState) -> (char, &'static str) {
         ExtensionState::Failed => ('✕', "failed"),
         ExtensionState::Absent => ('∅', "absent"),
         ExtensionState::Unmanaged => ('○', "unmanaged"),
+        ExtensionState::Ready => ('✓', "ready"),
+        ExtensionState::NeedsSteps => ('!', "needs a step before"),
+        ExtensionState::Blocked => ('✕', "blocks the upgrade"),
     }
 }
 
@@ -152,13 +174,14 @@ fn cell(extension: &ExtensionResult) -> String {
     // `Declared` may say a word, like default, in place of a version.
     let is_version = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
     let wanted = match extension.state {
-        ExtensionState::Outdated => default,
+        ExtensionState::Outdated | ExtensionState::NeedsSteps | ExtensionState::Blocked => default,
         ExtensionState::Drifted => declared.filter(is_version).or(default),
         ExtensionState::InSync
         | ExtensionState::Repaired
         | ExtensionState::Failed
         | ExtensionState::Absent
-        | ExtensionState::Unmanaged => None,
+        | ExtensionState::Unmanaged
+        | ExtensionState::Ready => None,
     };
     let mut text = format!("{sign} {installed}");
     if let Some(wanted) = wanted.filter(|wanted| *wanted != installed) {
@@ -252,7 +275,7 @@ mod tests {
         ✓ in sync   ✕ failed
         Not shown: 11 extensions that are in sync or unmanaged everywhere here.
 
-        Not shown: 52 databases that are in sync or unmanaged; --json, --csv and --html have all.
+        Not shown: 52 databases that are {}; --json, --csv and --html have all.
         60 databases: 39 in sync, 1 repaired, 7 failed, 13 unmanaged.
 
         server.example:5432/orders_0, server.example:5432/orders_1, server.example:5432/orders_2, server.example:5432/orders_3, server.example:5432/orders_4 and 2 more

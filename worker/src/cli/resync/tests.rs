@@ -21,6 +21,8 @@ pub(super) fn result(state: State, database: &str) -> DatabaseResult {
         server_version: Some("15.4".to_owned()),
         extensions: Vec::new(),
         changes: Vec::new(),
+        findings: Vec::new(),
+        basis: None,
         reason: None,
         at: at(),
         milliseconds: 41,

@@ -8,6 +8,7 @@ mod ledger;
 mod listing;
 mod offer;
 mod steps;
+mod upgrade;
 
 pub use listing::DatabaseNames;
 pub use steps::Applied;

@@ -1,0 +1,216 @@
+//! The check before an upgrade: looks at a server and at each of its databases, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::server::ServerTask;
+use super::task::ResyncTask;
+use crate::credentials::login::Login;
+use crate::credentials::secrets::Password;
+use crate::execution::Executor;
+use crate::execution::error::AttemptError;
+use crate::postgres::{Pools, Session};
+use crate::postgres_error::{Class, DatabaseError};
+use crate::reconcile::transaction::ReconcileError;
+use crate::request::Properties;
+use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState};
+use crate::resync_protocol::{Finding, Severity};
+use crate::target::Target;
+use crate::upgrade::{
+    DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
+    refused_types, state, wants_updates,
+};
+
+/// By extension.
+type DefaultVersions = BTreeMap<String, String>;
+
+/// Databases that every server has.
+const OF_EVERY_SERVER: [&str; 2] = ["postgres", "template1"];
+
+/// An upgrade of one server, with the server's own findings.
+#[derive(Debug)]
+pub(super) struct UpgradeCheck {
+    upgrade: Upgrade,
+    findings: Vec<Finding>,
+    server: String,
+    version: String,
+}
+
+/// Why a server cannot be checked.
+pub(super) enum UpgradeCheckError {
+    /// It may be tried again.
+    Attempt(AttemptError),
+    /// The target's offer cannot be read.
+    Offer(String),
+}
+
+impl UpgradeCheck {
+    /// Reads the target's offer and the facts of the server, in the first of the databases that serves.
+    pub(super) async fn read(
+        executor: &Executor,
+        task: ServerTask<'_>,
+        properties: &Properties,
+        databases: &[String],
+    ) -> Result<Option<Self>, UpgradeCheckError> {
+        let Some(asked) = task.upgrade else {
+            return Ok(None);
+        };
+        let offered = task.offers.read(executor, asked.to, &asked.source).await;
+        let (offer, source) = offered.map_err(UpgradeCheckError::Offer)?;
+        let login = executor
+            .logins
+            .log_in(properties)
+            .await
+            .map_err(|error| UpgradeCheckError::Attempt(error.into()))?;
+        let (facts, defaults) = server_facts(executor, &login, databases)
+            .await
+            .map_err(UpgradeCheckError::Attempt)?;
+        let from = facts.major().unwrap_or(asked.to.0);
+        let upgrade = Upgrade {
+            from,
+            to: asked.to.0,
+            is_rds: facts.is_rds,
+            offer,
+            source,
+            defaults,
+        };
+        Ok(Some(Self {
+            findings: check_server(&facts, &upgrade),
+            upgrade,
+            server: login.address.to_string(),
+            version: facts.version,
+        }))
+    }
+
+    /// The result of the server as a whole, which names no database.
+    pub(super) fn of_server(&self, task: &ResyncTask<'_>, since: Instant) -> DatabaseResult {
+        DatabaseResult {
+            server: Some(self.server.clone()),
+            server_version: Some(self.version.clone()),
+            findings: self.findings.clone(),
+            basis: Some(self.upgrade.basis()),
+            ..task.result(state(&self.findings), since)
+        }
+    }
+
+    /// Looks at one database.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub(super) async fn of_database(
+        &self,
+        pools: &Pools,
+        task: &ResyncTask<'_>,
+        target: &Target,
+        password: &Password,
+    ) -> Result<DatabaseResult, ReconcileError> {
+        let since = Instant::now();
+        let upgrade = &self.upgrade;
+        let mut session = pools.session(target, password).await?;
+        let types = refused_types(upgrade.from, upgrade.to);
+        let facts = session.database_facts(upgrade.from, &types).await?;
+        let wanted = wants_updates(&facts, upgrade);
+        let updates = if wanted.is_empty() {
+            Default::default()
+        } else {
+            session.updates_of(&wanted).await?
+        };
+        session.close();
+        let findings = check_database(&facts, upgrade, &updates);
+        let state = state(&findings);
+        Ok(DatabaseResult {
+            server: Some(target.address.to_string()),
+            database: Some(target.database.clone()),
+            server_version: Some(self.version.clone()),
+            extensions: extensions(&facts, &findings, upgrade),
+            basis: Some(upgrade.basis()),
+            findings,
+            ..task.result(state, since)
+        })
+    }
+}
+
+/// The facts, and the default versions of what the server offers, where they can be read.
+async fn server_facts(
+    executor: &Executor,
+    login: &Login,
+    databases: &[String],
+) -> Result<(ServerFacts, Option<DefaultVersions>), AttemptError> {
+    let named = databases.iter().map(String::as_str).take(1);
+    let default = login.dbname.as_deref();
+    let mut last = None;
+    for database in named.chain(default).chain(OF_EVERY_SERVER) {
+        let target = login.target(database);
+        let permit = executor.server_limits.acquire(&login.address, true).await;
+        let read = async {
+            let session = executor.pools.session(&target, &login.password).await?;
+            read_facts(session).await
+        };
+        let read = read.await.map_err(ReconcileError::from);
+        drop(permit);
+        executor.pools.remove(&target);
+        match read {
+            Ok(facts) => return Ok(facts),
+            Err(error) => {
+                let class = error.class();
+                let error = executor.reconcile_error(error, &target, login);
+                // The others may be there.
+                if !matches!(class, Class::NoDatabase | Class::ClosedDatabase) {
+                    return Err(error);
+                }
+                last = Some(error);
+            }
+        }
+    }
+    Err(last.unwrap_or(AttemptError::NoDatabaseToListIn))
+}
+
+async fn read_facts(
+    mut session: Session,
+) -> Result<(ServerFacts, Option<DefaultVersions>), DatabaseError> {
+    let facts = session.server_facts().await?;
+    // A control file that is broken keeps PostgreSQL from listing any.
+    let defaults = match session.default_versions().await {
+        Ok(defaults) => Some(defaults),
+        Err(error) if error.sql().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    session.close();
+    Ok((facts, defaults))
+}
+
+/// The installed extensions, each with what an upgrade makes of it and the version that the target installs.
+fn extensions(
+    facts: &DatabaseFacts,
+    findings: &[Finding],
+    upgrade: &Upgrade,
+) -> Vec<ExtensionResult> {
+    let of = |name: &str| {
+        let about = findings.iter().filter(|finding| finding.object == name);
+        about.min_by_key(|finding| finding.severity)
+    };
+    let result = |extension: &ExtensionFacts| {
+        let finding = of(&extension.name);
+        let offered = upgrade
+            .offer
+            .as_ref()
+            .and_then(|offer| offer.extensions.get(&extension.name));
+        ExtensionResult {
+            name: extension.name.clone(),
+            state: match finding.map(|finding| finding.severity) {
+                Some(Severity::Blocks) => ExtensionState::Blocked,
+                Some(Severity::StepBefore) => ExtensionState::NeedsSteps,
+                Some(Severity::StepAfter) => ExtensionState::Outdated,
+                Some(Severity::Note) | None => ExtensionState::Ready,
+            },
+            installed: Some(extension.version.clone()),
+            default: offered.and_then(|offered| offered.default.clone()),
+            declared: None,
+            schema: None,
+            owners: Vec::new(),
+            blocks_major_upgrade: false,
+            change: finding.and_then(|finding| finding.remedy.clone()),
+        }
+    };
+    facts.extensions.iter().map(result).collect()
+}
