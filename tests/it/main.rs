@@ -33,3 +33,4 @@ mod sqlstates;
 mod stacks;
 mod support;
 mod templates;
+mod upgrade_check;

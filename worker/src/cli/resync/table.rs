@@ -33,9 +33,14 @@ pub(super) fn text(report: &Report) -> String {
         text.push_str(&table(&shown, report.mode));
         text.push('\n');
     }
+    let noun = match report.mode {
+        // Of servers, too.
+        Mode::UpgradeCheck => "result",
+        Mode::Report | Mode::Repair => "database",
+    };
     if hidden > 0 {
         text.push_str(&format!(
-            "Not shown: {hidden} databases that are {}; --json, --csv and --html have all.\n",
+            "Not shown: {hidden} {noun}s that are {}; --json, --csv and --html have all.\n",
             match report.mode {
                 Mode::UpgradeCheck => "ready",
                 Mode::Report | Mode::Repair => "in sync or unmanaged",
@@ -43,9 +48,9 @@ pub(super) fn text(report: &Report) -> String {
         ));
     }
     let totals = match report.results.len() {
-        0 => "No databases.".to_owned(),
-        1 => format!("1 database: {}.", in_words(&report.totals())),
-        count => format!("{count} databases: {}.", in_words(&report.totals())),
+        0 => format!("No {noun}s."),
+        1 => format!("1 {noun}: {}.", in_words(&report.totals())),
+        count => format!("{count} {noun}s: {}.", in_words(&report.totals())),
     };
     text.push_str(&totals);
     text.push('\n');
