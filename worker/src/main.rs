@@ -54,6 +54,7 @@ pub(crate) async fn main() -> ExitCode {
         Command::Apply(settings) => return local(&settings, false).await,
         Command::Resync(settings) => return resync(Asked::Resync(&settings)).await,
         Command::UpgradeCheck(settings) => return resync(Asked::UpgradeCheck(&settings)).await,
+        Command::OfferQuery => cli::offer_query().map_err(Into::into),
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
     match result {

@@ -49,8 +49,9 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let directory = variable("RUN_DIR");
     let file = |end: &str| format!("{directory}/{}.{end}", world.name);
     let (offer, html) = (file("offer.json"), file("html"));
+    let preloaded = world.database.text("SHOW shared_preload_libraries").await;
     let offered = json!({
-        "ServerVersion": "18.1",
+        "ServerVersion": "18.1", "Preloaded": preloaded,
         "Extensions": {name.as_str(): {"Default": "3", "Versions": ["3"]}, "plpgsql": {"Default": "1.0", "Versions": ["1.0"]}},
     });
     std::fs::write(&offer, offered.to_string()).unwrap();

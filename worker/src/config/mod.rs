@@ -87,6 +87,7 @@ impl CommandLine {
                 | Command::Apply(_)
                 | Command::Resync(_)
                 | Command::UpgradeCheck(_)
+                | Command::OfferQuery
                 | Command::Health { .. },
             ) => "warn",
         }
@@ -108,6 +109,8 @@ pub enum Command {
     /// Have the workers say what an upgrade to another major version of PostgreSQL would meet, and change nothing.
     #[command(after_help = UPGRADE_EXIT_CODES)]
     UpgradeCheck(Box<UpgradeCheckSettings>),
+    /// Print the query that answers with what a server offers, for the file of --offer.
+    OfferQuery,
     /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
     Health {
         /// Where it listens.

@@ -9,6 +9,7 @@ use super::parse::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::request::text::is_name;
 use crate::resync_protocol::{DEFAULT_BASELINE, MajorVersion, baseline, resync_id};
+use crate::target::Host;
 
 /// What `resync --help` ends with.
 pub const EXIT_CODES: &str = "\
@@ -121,6 +122,9 @@ pub struct UpgradeCheckSettings {
     /// The secret of a server that has that version, by its name or ARN: what it offers is read there.
     #[arg(long, value_name = "NAME", value_parser = secret, conflicts_with = "offer")]
     pub like: Option<String>,
+    /// The host of that server, in the place of the secret's.
+    #[arg(long, value_name = "HOST", value_parser = host, requires = "like")]
+    pub like_host: Option<Host>,
     /// File of what such a server offers, as the message has it in Upgrade.Offer; "-" is standard input.
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub offer: Option<String>,
@@ -187,6 +191,10 @@ impl FromStr for Baseline {
 fn halves(text: &str) -> (&str, Option<&str>) {
     text.split_once('=')
         .map_or((text, None), |(left, right)| (left, Some(right)))
+}
+
+fn host(text: &str) -> Result<Host, String> {
+    Host::parse(text).map_err(|fault| fault.to_string())
 }
 
 fn database(text: &str) -> Result<String, String> {

@@ -25,3 +25,4 @@ pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
 pub use session::{Applied, DatabaseNames, Session};
+pub(crate) use upgrade::OFFER as OFFER_QUERY;

@@ -180,7 +180,7 @@ fn removed_in_14() -> [(&'static str, String); 3] {
 }
 
 /// → [`crate::resync_protocol::TargetOffer`].
-pub(super) const OFFER: &str = "SELECT json_build_object(
+pub(crate) const OFFER: &str = "SELECT json_build_object(
   'ServerVersion', split_part(current_setting('server_version'), ' ', 1),
   'Preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
   'Extensions', (

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::database::resync;
 use super::internal_message::Server;
@@ -29,6 +30,8 @@ use crate::target::Host;
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
+/// The database that others are copied from.
+const TEMPLATE: &str = "template1";
 /// How long a database is tried again.
 const RETRY_BUDGET: Duration = Duration::from_secs(60);
 
@@ -165,6 +168,26 @@ async fn resync_databases(
         count += 1;
         drop(sender.send(check.of_server(&task, since)).await);
     }
+    let failing = AtomicUsize::new(0);
+    let work = DatabaseTask {
+        properties: &properties,
+        task: &task,
+        check: check.as_ref(),
+        failing: &failing,
+    };
+    if check.is_some() && server.databases.is_empty() {
+        // pg_upgrade looks at it, too; where the role may not, the others count all the same.
+        match attempt(executor, work, TEMPLATE, true).await {
+            Ok(result) => {
+                count += 1;
+                drop(sender.send(result).await);
+            }
+            Err((error, _)) => {
+                let reason = error.full_reason();
+                warn!(server = server.key, reason, "{TEMPLATE} is not checked");
+            }
+        }
+    }
     // A check leaves nothing out that it does not say.
     let state_of_skipped = match &check {
         Some(_) => State::Failed,
@@ -179,16 +202,9 @@ async fn resync_databases(
         };
         drop(sender.send(skipped).await);
     }
-    let failing = AtomicUsize::new(0);
     // A task that waits for its result to be published has no transaction open, and delays no other database.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
-            let work = DatabaseTask {
-                properties: &properties,
-                task: &task,
-                check: check.as_ref(),
-                failing: &failing,
-            };
             let result = resync_with_retries(executor, work, database).await;
             drop(sender.send(result).await);
         })

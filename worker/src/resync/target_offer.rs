@@ -92,7 +92,10 @@ async fn read(
     let target = login.target(database);
     let permit = executor.server_limits.acquire(&login.address, true).await;
     let offered = async {
-        let mut session = executor.pools.session(&target, &login.password).await?;
+        let mut session = executor
+            .pools
+            .session_for_listing(&target, &login.password)
+            .await?;
         let offer = session.target_offer().await?;
         session.close();
         Ok::<_, DatabaseError>(offer)

@@ -106,7 +106,8 @@ impl UpgradeCheck {
     ) -> Result<DatabaseResult, ReconcileError> {
         let since = Instant::now();
         let upgrade = &self.upgrade;
-        let mut session = pools.session(target, password).await?;
+        // One that is not managed, as template1, is looked at all the same.
+        let mut session = pools.session_for_listing(target, password).await?;
         let types = refused_types(upgrade.from, upgrade.to);
         let facts = session.database_facts(upgrade.from, &types).await?;
         let wanted = wants_updates(&facts, upgrade);
@@ -143,7 +144,10 @@ async fn server_facts(
         let target = login.target(database);
         let permit = executor.server_limits.acquire(&login.address, true).await;
         let read = async {
-            let session = executor.pools.session(&target, &login.password).await?;
+            let session = executor
+                .pools
+                .session_for_listing(&target, &login.password)
+                .await?;
             read_facts(session).await
         };
         let read = read.await.map_err(ReconcileError::from);

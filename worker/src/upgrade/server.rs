@@ -174,6 +174,9 @@ fn preloaded(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
     for library in here.difference(&there).filter(|name| *name != OF_RDS) {
         let name = library.rsplit('/').next().unwrap_or(library);
         let is_there = extensions.contains_key(name) || is_of_postgresql(name);
+        if is_there && preloaded.is_none() {
+            continue;
+        }
         let (severity, code, reason) = if is_there {
             let reason = "the server loads the library at its start, and the one that the offer was read from does not.";
             (StepBefore, "PreloadLibrary", reason)

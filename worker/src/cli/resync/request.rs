@@ -125,7 +125,8 @@ pub(super) fn message(
 fn upgrade(settings: &UpgradeCheckSettings, offer: Option<&str>) -> Result<Value, CommandError> {
     let mut upgrade = json!({"To": settings.to.0.to_string()});
     if let Some(secret) = &settings.like {
-        upgrade["Like"] = json!({"Secret": secret});
+        let host = settings.like_host.as_ref().map(ToString::to_string);
+        upgrade["Like"] = json!({"Secret": secret, "Host": host});
     }
     if let Some(text) = offer {
         let name = settings.offer.clone().unwrap_or_default();

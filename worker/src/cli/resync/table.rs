@@ -83,7 +83,7 @@ fn table(shown: &[&DatabaseResult], mode: Mode) -> String {
     table.set_header(headings.map(printable));
     for result in shown {
         let mut row = vec![
-            printable(result.database.as_deref().unwrap_or(&result.target)),
+            printable(name(result)),
             word(result.state).to_owned(),
             printable(result.server.as_deref().unwrap_or_default()),
             printable(result.server_version.as_deref().unwrap_or_default()),
@@ -126,6 +126,17 @@ fn table(shown: &[&DatabaseResult], mode: Mode) -> String {
         ));
     }
     text
+}
+
+/// The database; of a check the server as a whole, or what was not reached.
+fn name(result: &DatabaseResult) -> &str {
+    let is_server = result.basis.is_some();
+    let other = if is_server {
+        "(server)"
+    } else {
+        &result.target
+    };
+    result.database.as_deref().unwrap_or(other)
 }
 
 fn names<'a>(
@@ -280,7 +291,7 @@ mod tests {
         ✓ in sync   ✕ failed
         Not shown: 11 extensions that are in sync or unmanaged everywhere here.
 
-        Not shown: 52 databases that are {}; --json, --csv and --html have all.
+        Not shown: 52 databases that are in sync or unmanaged; --json, --csv and --html have all.
         60 databases: 39 in sync, 1 repaired, 7 failed, 13 unmanaged.
 
         server.example:5432/orders_0, server.example:5432/orders_1, server.example:5432/orders_2, server.example:5432/orders_3, server.example:5432/orders_4 and 2 more
