@@ -75,12 +75,12 @@ def find(local: Path) -> Server:
         "installed": _installed,
         "npm": _npm,
     }
-    debian = {f"debian-{version}": partial(_debian, version) for version in debian_server.RELEASES}
+    releases = {f"debian-{version}": partial(debian, version) for version in debian_server.RELEASES}
     forced = os.environ.get(FORCE)
-    if forced in debian:
-        return debian[forced](local)
+    if forced in releases:
+        return releases[forced](local)
     if forced and forced not in ways:
-        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join([*ways, *debian])}")
+        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join([*ways, *releases])}")
     for name in [forced] if forced else ways:
         server = ways[name](local)
         if server is not None:
@@ -146,7 +146,8 @@ def _apt_packages() -> list[str]:
     return [server, f"{server}-postgis-3", *(extra for extra in extras if extra in names)]
 
 
-def _debian(version: str, local: Path) -> Server:
+def debian(version: str, local: Path) -> Server:
+    """The server of a version, from the release of Debian that has it."""
     tree = debian_server.home(local.parent, version) / "usr"
     modules = tree / "lib/postgresql" / version
     return Server(modules / "bin", tree / "share/postgresql" / version, modules / "lib", modules / "lib")

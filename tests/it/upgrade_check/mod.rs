@@ -1,6 +1,7 @@
 //! The check before an upgrade: what it finds, what it says mends it, and that it changes nothing.
 
 mod command;
+mod oracle;
 
 use serde_json::{Value, json};
 

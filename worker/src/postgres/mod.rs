@@ -24,5 +24,5 @@ pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
-pub use session::{Applied, DatabaseNames, Session};
+pub use session::{Applied, DatabaseNames, Session, Tried};
 pub(crate) use upgrade::OFFER as OFFER_QUERY;

@@ -6,9 +6,11 @@ use tokio::sync::Mutex;
 
 use super::server::properties_of;
 use crate::execution::Executor;
+use crate::execution::error::AttemptError;
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::Databases;
+use crate::response::reason;
 use crate::resync_protocol::{MajorVersion, OfferSource, TargetOffer};
 use crate::target::Host;
 use crate::upgrade::known_source;
@@ -18,6 +20,13 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The database that is connected to where the secret names none.
 const DEFAULT_DATABASE: &str = "postgres";
+
+/// What the target offers, where it was read, and from where.
+#[derive(Debug, Clone)]
+pub(super) struct Offered {
+    pub(super) offer: Option<TargetOffer>,
+    pub(super) source: String,
+}
 
 type Key = (String, Option<Host>, Option<u16>);
 
@@ -35,15 +44,23 @@ impl OfferCache {
         executor: &Executor,
         to: MajorVersion,
         source: &OfferSource,
-    ) -> Result<(Option<TargetOffer>, String), String> {
+    ) -> Result<Offered, String> {
         let (secret, host, port) = match source {
-            OfferSource::Known => return Ok((None, known_source())),
+            OfferSource::Known => {
+                return Ok(Offered {
+                    offer: None,
+                    source: known_source(),
+                });
+            }
             OfferSource::Snapshot(offer) => {
                 let source = format!(
                     "a file of what a server of PostgreSQL {} offers",
                     offer.server_version
                 );
-                return Ok((Some(offer.as_ref().clone()), source));
+                return Ok(Offered {
+                    offer: Some(offer.as_ref().clone()),
+                    source,
+                });
             }
             OfferSource::Server { secret, host, port } => (secret, host, port),
         };
@@ -60,34 +77,33 @@ impl OfferCache {
                 let at = Instant::now();
                 let (offer, server) = read(executor, &key)
                     .await
-                    .map_err(|reason| format!("what the target offers cannot be read: {reason}"))?;
+                    .map_err(|error| reason::resync::of_unread_offer(&error.full_reason()))?;
                 *cached = Some((key, at, offer.clone(), server.clone()));
                 (offer, server)
             }
         };
         if offer.major() != Some(to.0) {
-            return Err(format!(
-                "the server {server}, from which the target's offer is read, has PostgreSQL {} and not {}.",
-                offer.server_version, to.0
-            ));
+            let version = &offer.server_version;
+            return Err(reason::resync::of_other_version(&server, version, to.0));
         }
         let source = format!(
             "the server {server}, which has PostgreSQL {}",
             offer.server_version
         );
-        Ok((Some(offer), source))
+        Ok(Offered {
+            offer: Some(offer),
+            source,
+        })
     }
 }
 
-/// Reads it, with the Reason where that fails. A server's control files are the same for each of its databases.
+/// Reads it. A server's control files are the same for each of its databases.
 async fn read(
     executor: &Executor,
     (secret, host, port): &Key,
-) -> Result<(TargetOffer, String), String> {
+) -> Result<(TargetOffer, String), AttemptError> {
     let properties = properties_of(executor, secret, host.clone(), *port, Databases::Default).await;
-    let login = executor.logins.log_in(&properties).await;
-    let login =
-        login.map_err(|error| crate::execution::error::AttemptError::from(error).full_reason())?;
+    let login = executor.logins.log_in(&properties).await?;
     let database = login.dbname.as_deref().unwrap_or(DEFAULT_DATABASE);
     let target = login.target(database);
     let permit = executor.server_limits.acquire(&login.address, true).await;
@@ -105,8 +121,6 @@ async fn read(
     executor.pools.remove(&target);
     match offered {
         Ok(offer) => Ok((offer, login.address.to_string())),
-        Err(error) => Err(executor
-            .reconcile_error(error, &target, &login)
-            .full_reason()),
+        Err(error) => Err(executor.reconcile_error(error, &target, &login)),
     }
 }

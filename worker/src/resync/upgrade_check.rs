@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::server::ServerTask;
+use super::target_offer::Offered;
 use super::task::ResyncTask;
 use crate::credentials::login::Login;
 use crate::credentials::secrets::Password;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
+use crate::execution::retry_loop::Retryable;
 use crate::postgres::{Pools, Session};
 use crate::postgres_error::{Class, DatabaseError};
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::Properties;
 use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState};
-use crate::resync_protocol::{Finding, Severity};
+use crate::resync_protocol::{Finding, MajorVersion, Severity};
 use crate::target::Target;
 use crate::upgrade::{
     DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
@@ -36,52 +37,40 @@ pub(super) struct UpgradeCheck {
     version: String,
 }
 
-/// Why a server cannot be checked.
-pub(super) enum UpgradeCheckError {
-    /// It may be tried again.
-    Attempt(AttemptError),
-    /// The target's offer cannot be read.
-    Offer(String),
+/// The beginning of a check: the facts of the server, read in the first of the databases that serves.
+pub(super) struct CheckReading<'a> {
+    pub(super) executor: &'a Executor,
+    pub(super) properties: &'a Properties,
+    pub(super) databases: &'a [String],
+    pub(super) to: MajorVersion,
+    pub(super) offered: &'a Offered,
 }
 
-impl UpgradeCheck {
-    /// Reads the target's offer and the facts of the server, in the first of the databases that serves.
-    pub(super) async fn read(
-        executor: &Executor,
-        task: ServerTask<'_>,
-        properties: &Properties,
-        databases: &[String],
-    ) -> Result<Option<Self>, UpgradeCheckError> {
-        let Some(asked) = task.upgrade else {
-            return Ok(None);
-        };
-        let offered = task.offers.read(executor, asked.to, &asked.source).await;
-        let (offer, source) = offered.map_err(UpgradeCheckError::Offer)?;
-        let login = executor
-            .logins
-            .log_in(properties)
-            .await
-            .map_err(|error| UpgradeCheckError::Attempt(error.into()))?;
-        let (facts, defaults) = server_facts(executor, &login, databases)
-            .await
-            .map_err(UpgradeCheckError::Attempt)?;
-        let from = facts.major().unwrap_or(asked.to.0);
+impl Retryable for CheckReading<'_> {
+    type Outcome = UpgradeCheck;
+
+    async fn attempt(&self) -> Result<UpgradeCheck, AttemptError> {
+        let login = self.executor.logins.log_in(self.properties).await?;
+        let (facts, defaults) = server_facts(self.executor, &login, self.databases).await?;
+        let to = self.to.0;
         let upgrade = Upgrade {
-            from,
-            to: asked.to.0,
+            from: facts.major().unwrap_or(to),
+            to,
             is_rds: facts.is_rds,
-            offer,
-            source,
+            offer: self.offered.offer.clone(),
+            source: self.offered.source.clone(),
             defaults,
         };
-        Ok(Some(Self {
+        Ok(UpgradeCheck {
             findings: check_server(&facts, &upgrade),
             upgrade,
             server: login.address.to_string(),
             version: facts.version,
-        }))
+        })
     }
+}
 
+impl UpgradeCheck {
     /// The result of the server as a whole, which names no database.
     pub(super) fn of_server(&self, task: &ResyncTask<'_>, since: Instant) -> DatabaseResult {
         DatabaseResult {
@@ -89,7 +78,7 @@ impl UpgradeCheck {
             server_version: Some(self.version.clone()),
             findings: self.findings.clone(),
             basis: Some(self.upgrade.basis()),
-            ..task.result(state(&self.findings), since)
+            ..task.server.result(state(&self.findings), since)
         }
     }
 
@@ -126,7 +115,7 @@ impl UpgradeCheck {
             extensions: extensions(&facts, &findings, upgrade),
             basis: Some(upgrade.basis()),
             findings,
-            ..task.result(state, since)
+            ..task.server.result(state, since)
         })
     }
 }

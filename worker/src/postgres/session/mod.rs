@@ -11,7 +11,7 @@ mod steps;
 mod upgrade;
 
 pub use listing::DatabaseNames;
-pub use steps::Applied;
+pub use steps::{Applied, Tried};
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
