@@ -95,18 +95,18 @@ fn of_slot(slot: &Slot, upgrade: &Upgrade) -> Finding {
     } else if upgrade.from < SLOTS_MOVE {
         (
             StepBefore,
-            "pg_upgrade drops logical replication slots of versions before 17: its consumer has to begin anew.",
+            "pg_upgrade keeps no logical replication slots of versions before 17: the consumer has to begin anew.",
         )
     } else if is_lost {
         (
             Blocks,
-            "the slot is lost, and pg_upgrade takes along usable slots alone.",
+            "the slot is lost, and pg_upgrade refuses slots that cannot be used.",
         )
     } else {
         (
             StepBefore,
-            "pg_upgrade takes the slot along where its consumer has received all that was written: stop writing, and let it \
-             catch up.",
+            "pg_upgrade keeps the slot where its consumer has received all that was written: stop writing before the \
+             upgrade, and let it catch up.",
         )
     };
     let remedy = format!(
@@ -224,10 +224,9 @@ fn subscriptions(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
 
 fn statistics(upgrade: &Upgrade) -> Finding {
     let reason = if upgrade.to < STATISTICS_MOVE {
-        "pg_upgrade takes no statistics of the planner along: until they are made anew, queries are planned without."
+        "pg_upgrade keeps no statistics of the planner: until they are made anew, queries are planned without."
     } else {
-        "pg_upgrade takes the statistics of tables along from version 18 on, and extended statistics not: these are to be \
-         made anew."
+        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: these are to be made anew."
     };
     finding(
         StepAfter,

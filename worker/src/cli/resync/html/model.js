@@ -86,7 +86,8 @@ function rowOf(result) {
   const owners = [...extensions.values()].flatMap((extension) => list(extension.Owners));
   row.causes = causesOf(row);
   // Where there is no extension to show, it stands in the row.
-  row.why = row.reason || (row.reached ? "" : countsOf(row));
+  const objects = row.findings.map(({ Object }) => text(Object)).join(", ");
+  row.why = row.reason || (row.reached || !objects ? "" : `the server as a whole: ${objects}`);
   const found = row.findings.flatMap(({ Code, Object, Remedy }) => [Code, Object, Remedy]);
   row.searched = [row.name, row.server, result.Target, row.reason, ...owners, ...found].map(text).join("\n").toLowerCase();
   return row;

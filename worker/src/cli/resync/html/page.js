@@ -112,6 +112,7 @@ function drawSummary() {
     byId("heading").textContent = `Upgrade to PostgreSQL ${to || "…"}`;
     document.title = `${text(ResyncId)} – upgrade to PostgreSQL ${to}`;
     byId("basis").textContent = model.bases.join(" ");
+    byId("databases-label").textContent = "Results";
   }
   byId("summary").textContent = [
     count(model.rows.filter(({ reached }) => reached || !model.isCheck).length, "database"),
