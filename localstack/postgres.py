@@ -84,7 +84,7 @@ class Postgres:
 
     def make_cluster(self) -> None:
         """Make the data directory."""
-        # Closed to others: whoever reaches the socket is let in without a password.
+        # Closed to others: the socket takes connections without a password.
         self.home.mkdir(mode=0o700)
         password_file = self.home / "password"
         password_file.touch(mode=0o600)

@@ -95,4 +95,6 @@ pub mod metrics;
 pub mod process;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod rooms;

@@ -68,7 +68,8 @@ pub(super) fn check_drops(
     }
 }
 
-/// `Ensure: absent`: what is declared so goes, whoever created it, unless another resource owns it or what requires it.
+/// `Ensure: absent`: what is declared so is dropped, even if it was there before, unless another resource owns it or what
+/// requires it.
 pub(super) fn removals(
     intent: &Intent<'_>,
     absent: &[&Declaration],

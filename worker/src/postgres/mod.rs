@@ -15,6 +15,7 @@ mod reached;
 mod resolve;
 mod schema_objects;
 mod session;
+mod session_settings;
 mod session_start;
 mod transaction;
 mod upgrade;

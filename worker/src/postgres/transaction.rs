@@ -1,14 +1,14 @@
 //! How a transaction begins: as the session's own role and with fixed settings, whatever the owner of the database has set
 //! for it. All of it is LOCAL, so that nothing stays behind in a session that a pooler hands to its next client.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
 use super::library_settings;
-use super::prepared::{FORGET, Query};
+use super::prepared::{self, Preparation, Query};
+use super::session_settings::SettingsFound;
 use super::session_start::ServerFacts;
 use crate::ledger;
 
@@ -22,31 +22,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// What an ordinary session's statements are resolved by where nothing else is set.
 const ORDINARY_PATH: &str = "\"$user\", public";
 
-/// The role first: an owner of the database may have set another for its sessions, under which a schema of that owner's
-/// would pass for the worker's own, and out of which code of that owner's could step with SET ROLE NONE.
-///
-/// The rest is what an owner of a database may set that changes what a statement of the worker's does or sends. A worker
-/// that is cut off, or stopped, keeps the lock for no longer than another waits for it: the server, too, looks whether its
-/// peer is there, and a transaction in which nothing happens ends.
-const FIXED: &[(&str, &str)] = &[
-    ("search_path", "pg_catalog, pg_temp"),
-    ("client_min_messages", "warning"),
-    ("standard_conforming_strings", "on"),
-    ("default_tablespace", ""),
-    ("default_table_access_method", "heap"),
-    ("default_text_search_config", "pg_catalog.simple"),
-    ("datestyle", "ISO, MDY"),
-    ("timezone", "UTC"),
-    ("lc_monetary", "C"),
-    ("lc_numeric", "C"),
-    ("lc_time", "C"),
-    // No statement here is worth compiling.
-    ("jit", "off"),
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
-];
-
 /// What is known of a session from its start, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SessionStart {
@@ -57,13 +32,10 @@ pub(super) struct SessionStart {
     /// The database has a ledger of the newest version.
     has_ledger: bool,
     pub(super) server: ServerFacts,
-    /// Every setting of the server that ends a statement, a transaction or a session after some time.
-    timeouts: Vec<String>,
-    /// Settings of the database or the role, with PostgreSQL's own values.
-    overridden: std::collections::BTreeMap<String, String>,
+    #[serde(flatten)]
+    settings: SettingsFound,
     /// Those of libraries that are not loaded, or were not at the start.
     of_libraries: Vec<String>,
-    checks_connection: bool,
     path: Option<String>,
     /// The role whose rotated clone the session's role is.
     acts_as: Option<String>,
@@ -73,22 +45,6 @@ pub(super) struct SessionStart {
     #[serde(skip)]
     preparation: Preparation,
 }
-
-/// Whether a session has the worker's prepared statements.
-#[derive(Debug, Clone, Default)]
-enum Preparation {
-    /// It cannot keep any: a pooler may give each transaction another session.
-    #[default]
-    Impossible,
-    /// The next transaction prepares none: it is the session's first and may be its last, or what ran in the session since may
-    /// have put others in their place.
-    Later,
-    /// Those with these names are prepared.
-    Begun(BTreeSet<&'static str>),
-}
-
-/// The name of the query that begins a transaction.
-const BEGIN: &str = "begin";
 
 const LOOK: Query<'static> = Query {
     name: "look",
@@ -141,21 +97,12 @@ impl SessionStart {
 
     /// Others' code may have run in the session: prepared statements are not the worker's own any more.
     pub(super) fn distrust_prepared(&mut self) {
-        if let Preparation::Begun(_) = self.preparation {
-            self.preparation = Preparation::Later;
-        }
+        self.preparation.distrust();
     }
 
     /// Notes that [`Self::begin`] succeeded, and [`Self::look`], which ran the queries with these names.
     pub(super) fn note_prepared(&mut self, names: &[&'static str]) {
-        match &mut self.preparation {
-            Preparation::Impossible => {}
-            Preparation::Later => self.preparation = Preparation::Begun(BTreeSet::new()),
-            Preparation::Begun(prepared) => {
-                prepared.insert(BEGIN);
-                prepared.extend(names);
-            }
-        }
+        self.preparation.note(names);
     }
 
     /// Begins a transaction whose statements run for no longer than `statement_timeout`.
@@ -171,48 +118,25 @@ impl SessionStart {
             "BEGIN ISOLATION LEVEL READ COMMITTED{access}, NOT DEFERRABLE; SET LOCAL SESSION AUTHORIZATION DEFAULT; \
              SET LOCAL ROLE {role}; {PIN}; "
         );
-        let settings = self.settings();
+        let settings = self.settings.set_all();
         let query = Query {
-            name: BEGIN,
+            name: prepared::BEGIN,
             parameters: 2,
             sql: &settings,
         };
         let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
         let [statement, lock] =
             [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
-        if self.prepared().is_some_and(BTreeSet::is_empty) {
-            sql.push_str(FORGET);
-        }
-        sql.push_str(&self.run_and_prepare(query, &[&statement, &lock]));
+        sql.push_str(self.preparation.forget());
+        sql.push_str(
+            &self
+                .preparation
+                .run_and_prepare(query, &[&statement, &lock]),
+        );
         if let Some(libraries) = library_settings::set_back(&self.of_libraries) {
             sql.push_str(&format!("; {libraries}"));
         }
         sql
-    }
-
-    /// `$1` the longest time of a statement in milliseconds, `$2` that of a wait for a lock.
-    fn settings(&self) -> String {
-        let overridden = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let set = |name: &str, value: &str| {
-            format!(
-                "pg_catalog.set_config({}, {value}, true)",
-                escape_literal(name)
-            )
-        };
-        let mut settings: Vec<String> = overridden
-            .chain(FIXED.iter().copied())
-            .map(|(name, value)| set(name, &escape_literal(value)))
-            .collect();
-        settings.extend(self.timeouts.iter().map(|name| set(name, timeout(name))));
-        if self.checks_connection {
-            // A backend whose worker was killed holds its locks until it notices.
-            settings.push(set("client_connection_check_interval", "'2000'"));
-        }
-        format!("SELECT {}", settings.join(", "))
     }
 
     /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
@@ -231,22 +155,25 @@ impl SessionStart {
         let mut names = vec![LOOK.name];
         let check = if let Some(mark) = &self.mark {
             names.push(UNCHANGED.name);
-            self.run_and_prepare(UNCHANGED, &[mark])
+            self.preparation.run_and_prepare(UNCHANGED, &[mark])
         } else {
             self.check_once_more()
         };
-        let look = self.run_and_prepare(LOOK, &[schemas]);
+        let look = self.preparation.run_and_prepare(LOOK, &[schemas]);
         sql.push_str(&format!("{check}; {look}"));
         if let Some(arguments) = read.filter(|_| self.has_ledger) {
             names.push(READ.name);
-            sql.push_str(&format!("; {}", self.run_and_prepare(READ, &arguments)));
+            sql.push_str(&format!(
+                "; {}",
+                self.preparation.run_and_prepare(READ, &arguments)
+            ));
         }
         (sql, names)
     }
 
     /// Looks again, behind what a plan did.
     pub(super) fn look_again(&self, schemas: &str) -> String {
-        format!("{PIN}; {}", self.run(LOOK, &[schemas]))
+        format!("{PIN}; {}", self.preparation.run(LOOK, &[schemas]))
     }
 
     /// Has the server decide whether the ledger may be used: all of it, one row.
@@ -257,41 +184,9 @@ impl SessionStart {
     /// The same, where it was decided before: whether that still holds. One row, or none.
     pub(super) fn check_once_more(&self) -> String {
         match &self.mark {
-            Some(mark) => self.run(UNCHANGED, &[mark]),
+            Some(mark) => self.preparation.run(UNCHANGED, &[mark]),
             None if !self.has_schema => ledger::ABSENT.to_owned(),
             None => self.check(),
-        }
-    }
-
-    /// Runs a query, prepared where it is.
-    fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
-        if self
-            .prepared()
-            .is_some_and(|names| names.contains(query.name))
-        {
-            query.execute(arguments)
-        } else {
-            query.plain(arguments)
-        }
-    }
-
-    /// The same at the beginning of a transaction, where others' code has not run yet.
-    fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
-        if self
-            .prepared()
-            .is_some_and(|names| !names.contains(query.name))
-        {
-            format!("{}; {}", query.prepare(), query.execute(arguments))
-        } else {
-            self.run(query, arguments)
-        }
-    }
-
-    /// The names of the prepared queries; none where none may be prepared.
-    fn prepared(&self) -> Option<&BTreeSet<&'static str>> {
-        match &self.preparation {
-            Preparation::Begun(names) => Some(names),
-            Preparation::Impossible | Preparation::Later => None,
         }
     }
 
@@ -303,30 +198,5 @@ impl SessionStart {
             "SELECT pg_catalog.set_config('search_path', {}, true)",
             escape_literal(path)
         )
-    }
-
-    fn is_fixed(&self, name: &str) -> bool {
-        FIXED
-            .iter()
-            .any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
-            || self.timeouts.iter().any(|timeout| timeout == name)
-            || matches!(
-                name.to_ascii_lowercase().as_str(),
-                "role"
-                    | "session_authorization"
-                    | "client_connection_check_interval"
-                    | "client_encoding"
-            )
-    }
-}
-
-/// The value of a timeout, in milliseconds. Zero: none. Shorter for a lock than for the statement, so that a wait for a lock
-/// ends as one.
-fn timeout(name: &str) -> &'static str {
-    match name {
-        "statement_timeout" => "$1",
-        "lock_timeout" => "$2",
-        "idle_in_transaction_session_timeout" | "tcp_user_timeout" => "'20000'",
-        _ => "'0'",
     }
 }

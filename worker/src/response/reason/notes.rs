@@ -41,7 +41,7 @@ pub fn of_seen_objects(objects: &[String]) -> String {
     )
 }
 
-/// What is said where roles of lower rank may put objects where the script of an extension sees them.
+/// A warning where roles of lower rank may create objects that the script of an extension sees.
 pub fn of_open_schemas(schemas: &[String]) -> String {
     format!(
         "warning: in {} roles of lower rank may create functions and operators that the script of an extension would use; a \
@@ -50,7 +50,7 @@ pub fn of_open_schemas(schemas: &[String]) -> String {
     )
 }
 
-/// A control file that nobody asked for keeps PostgreSQL from listing what it offers.
+/// A control file that the request does not need keeps PostgreSQL from listing what it offers.
 pub fn of_unread_list(error: &DatabaseError) -> String {
     format!(
         "warning: the server's list of extensions cannot be read, and default versions above the installed ones are not \

@@ -1,6 +1,6 @@
 // One database in full, in a dialog beside the table.
 
-/** `onClosed(index)` is told where the reader was; `rowAt(index)` gives the row, or nothing beyond the ends. */
+/** `onClosed(index)` gets the index of the row that was shown; `rowAt(index)` gives the row, or nothing beyond the ends. */
 function details(rowAt, onClosed) {
   const dialog = document.getElementById("details");
   const body = document.getElementById("details-body");
@@ -70,19 +70,22 @@ function findingsOf(row) {
 }
 
 function extensionsOf(row) {
-  const headings = ["Extension", "State", "Installed", "Default", "Declared", "Schema", "Change", "Declared by"];
+  // A check looks at no declarations, and the default is the target's.
+  const isCheck = row.result.Mode === "UpgradeCheck";
+  const further = isCheck ? ["Default of the target"] : ["Default", "Declared", "Schema", "Change", "Declared by"];
+  const headings = ["Extension", "State", "Installed", ...further];
   const extensions = [...row.extensions.values()].sort(
     (a, b) => look(b.State).severity - look(a.State).severity || collator.compare(text(a.Name), text(b.Name)),
   );
-  // A physical id begins with the server, which is told above.
+  // A physical id begins with the server, which is shown above.
   const owner = (id) => (row.server && text(id).startsWith(`${row.server}/`) ? text(id).slice(row.server.length + 1) : text(id));
   const lines = extensions.map((extension) => {
     const cell = (value) => element("td", {}, text(value) || "–");
     const state = mark("td", look(extension.State), look(extension.State).word);
     if (extension.BlocksMajorUpgrade) state.append(element("div", { className: "blocks" }, `${BLOCKS.sign} ${BLOCKS.word}`));
     const { Installed, Default, Declared, Schema, Owners, Change } = extension;
-    return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default),
-      cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n")));
+    const further = isCheck ? [] : [cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n"))];
+    return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default), ...further);
   });
   const head = element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines));

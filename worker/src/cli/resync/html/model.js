@@ -2,7 +2,7 @@
 // What the report says, in the form in which the page asks for it. Knows nothing of the document, but for `element`,
 // the only way in which texts get there.
 
-// What needs somebody comes first: the higher, the more urgent.
+// What needs a person comes first: the higher, the more urgent.
 const STATES = new Map([
   ["Failed", { style: "failed", sign: "✕", word: "failed", severity: 6 }],
   ["Blocked", { style: "failed", sign: "✕", word: "blocked", severity: 6 }],
@@ -128,7 +128,7 @@ function basesOf(rows) {
   return [...new Set(bases)];
 }
 
-/** What all servers' names end with from a dot on, like the domain and the port: it would tell nothing in a row. */
+/** What all servers' names end with from a dot on, like the domain and the port: it would say nothing in a row. */
 function commonEnding(servers) {
   if (servers.length < 2) return "";
   const parts = servers.map((server) => server.split(/(?=\.)/));
