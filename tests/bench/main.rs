@@ -62,6 +62,8 @@ async fn main() {
     }
     if wanted("fleet") {
         fleet::fleet(&world).await;
+    } else if wanted("upgrade-check") {
+        fleet::upgrade_checks(&world).await;
     }
     if wanted("dead-server") {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

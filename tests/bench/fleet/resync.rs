@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::worker::Worker;
@@ -11,6 +11,8 @@ use crate::world::World;
 
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
+/// The version that a check is for: the newest that the worker's table knows.
+const UPGRADE_TO: &str = "18";
 /// How long a re-sync may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
@@ -71,13 +73,27 @@ impl<'a> Resyncs<'a> {
     /// From the publication of a re-sync to when SNS has taken the last of its results. They are not received meanwhile:
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
+        self.time_of(json!({"Mode": mode}), databases).await
+    }
+
+    /// The same of a check before an upgrade, without a server to read the target's offer from. The server has a result, too.
+    pub(crate) async fn time_upgrade_check(&self, databases: &[String]) -> Duration {
+        let fields = json!({"Mode": "UpgradeCheck", "Upgrade": {"To": UPGRADE_TO}});
+        self.time_of(fields, databases).await
+    }
+
+    async fn time_of(&self, fields: Value, databases: &[String]) -> Duration {
         let before = self.worker.counts().await;
         let published = self.messages_published().await;
         let id = Uuid::new_v4().to_string();
-        let message = json!({
-            "Type": "Resync", "ResyncId": id, "Mode": mode,
+        let mut message = json!({
+            "Type": "Resync", "ResyncId": id,
             "Targets": [{"Secret": self.world.name, "Databases": databases}],
         });
+        for (name, value) in fields.as_object().unwrap() {
+            message[name] = value.clone();
+        }
+        let of_servers = usize::from(message["Mode"] == "UpgradeCheck");
         let begun = Instant::now();
         self.world.send(&self.queue, &[(id, message)]).await;
         let end = loop {
@@ -90,10 +106,14 @@ impl<'a> Resyncs<'a> {
             assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
-        assert_eq!(end.in_sync - before.in_sync, databases.len() as f64);
+        let results = (databases.len() + of_servers) as f64;
+        assert_eq!(
+            end.in_sync - before.in_sync + end.ready - before.ready,
+            results
+        );
         // The servers, the results and the end.
         while self.listener.is_some()
-            && self.messages_published().await < published + databases.len() + 2
+            && self.messages_published().await < published + databases.len() + of_servers + 2
         {
             assert!(begun.elapsed() < TIMEOUT, "not all results are there");
             tokio::time::sleep(LOOK).await;

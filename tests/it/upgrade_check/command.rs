@@ -5,10 +5,10 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 
 use super::worker;
-use crate::support::{Fixture, Follower, World, variable, worker_binary};
+use crate::support::{Fixture, ResultsSubscriber, World, variable, worker_binary};
 
 /// The command with `--wait`, to its end.
-async fn check(world: &World, follower: &Follower<'_>, arguments: &[&str]) -> Output {
+async fn check(world: &World, subscriber: &ResultsSubscriber<'_>, arguments: &[&str]) -> Output {
     let mut command = worker_binary();
     command
         .args(["upgrade-check", "--to", "18", "--wait"])
@@ -20,7 +20,7 @@ async fn check(world: &World, follower: &Follower<'_>, arguments: &[&str]) -> Ou
         ])
         .args(arguments)
         .env("WORKER_TOPIC_ARN", &world.topic_arn)
-        .env("WORKER_RESULTS_TOPIC_ARN", &follower.topic_arn)
+        .env("WORKER_RESULTS_TOPIC_ARN", &subscriber.topic_arn)
         .stdin(Stdio::null());
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
@@ -34,8 +34,8 @@ fn text(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let fixture = Fixture::install(
         &format!("{}_x", world.name),
         "default_version = '1'\n",
@@ -56,7 +56,7 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     });
     std::fs::write(&offer, offered.to_string()).unwrap();
 
-    let output = check(&world, &follower, &["--offer", &offer, "--html", &html]).await;
+    let output = check(&world, &subscriber, &["--offer", &offer, "--html", &html]).await;
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     for part in [
@@ -73,7 +73,7 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.contains("NoUpdatePath"));
 
-    let output = check(&world, &follower, &["--offer", &offer, "--json"]).await;
+    let output = check(&world, &subscriber, &["--offer", &offer, "--json"]).await;
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["Mode"], "UpgradeCheck");
     let results = report["Results"].as_array().unwrap();
@@ -81,7 +81,7 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let result = results.iter().find(of).unwrap();
     assert_eq!(result["Findings"][0]["Code"], "NoUpdatePath");
 
-    let output = check(&world, &follower, &["--offer", &offer, "--csv"]).await;
+    let output = check(&world, &subscriber, &["--offer", &offer, "--csv"]).await;
     let csv = text(&output.stdout);
     let line = csv.lines().find(|line| line.contains("NoUpdatePath"));
     let line = line.unwrap_or_else(|| panic!("{csv}"));

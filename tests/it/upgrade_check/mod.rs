@@ -5,7 +5,7 @@ mod oracle;
 
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Follower, Mode, PrivateServer, Worker, World};
+use crate::support::{Fixture, Mode, PrivateServer, ResultsSubscriber, Worker, World};
 
 /// The finding about an object.
 fn finding<'a>(result: &'a Value, object: &str) -> &'a Value {
@@ -27,8 +27,8 @@ fn remedy<'a>(result: &'a Value, object: &str) -> &'a str {
     finding(result, object)["Remedy"].as_str().unwrap()
 }
 
-fn worker(world: &World, follower: &Follower<'_>) -> Worker {
-    let topic = follower.topic_arn.as_str();
+fn worker(world: &World, subscriber: &ResultsSubscriber<'_>) -> Worker {
+    let topic = subscriber.topic_arn.as_str();
     Worker::start(world, &[("WORKER_RESULTS_TOPIC_ARN", topic)])
 }
 
@@ -50,8 +50,8 @@ async fn server(world: &World) -> (PrivateServer, String) {
 #[tokio::test]
 async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let scripts = [("1", "SELECT 1;"), ("1--2", "SELECT 2;")];
     let install = |end: &str, scripts: &[(&str, &str)]| {
         let name = format!("{}_{end}", world.name);
@@ -78,10 +78,10 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
     }));
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
     let before = world.database.extensions().await;
-    let said = follower
-        .of("UpgradeCheck", targets.clone(), offered.clone())
+    let said = subscriber
+        .run("UpgradeCheck", targets.clone(), offered.clone())
         .await;
-    let checked = said.of(&world.database.name);
+    let checked = said.result_of(&world.database.name);
     assert_eq!(checked["State"], "Blocked", "{checked}");
     assert_eq!(checked["Mode"], "UpgradeCheck");
     assert_eq!(
@@ -105,8 +105,8 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
     for name in [&leads.name, &stranded.name, &gone.name] {
         world.database.execute(remedy(checked, name)).await;
     }
-    let said = follower.of("UpgradeCheck", targets, offered).await;
-    let ready = said.of(&world.database.name);
+    let said = subscriber.run("UpgradeCheck", targets, offered).await;
+    let ready = said.result_of(&world.database.name);
     assert_eq!(ready["State"], "Ready", "{ready}");
     assert_eq!(codes(ready), [""; 0]);
 }
@@ -114,8 +114,8 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
 #[tokio::test]
 async fn what_the_server_as_a_whole_meets_is_a_result_of_its_own() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let (server, secret) = server(&world).await;
     // A slot waits for the transactions that are open.
     server
@@ -134,8 +134,8 @@ async fn what_the_server_as_a_whole_meets_is_a_result_of_its_own() {
         .await;
     let targets = json!([{"Secret": secret}]);
     let all = offer(&json!({"plpgsql": {"Default": "1.0", "Versions": ["1.0"]}}));
-    let said = follower
-        .of("UpgradeCheck", targets.clone(), all.clone())
+    let said = subscriber
+        .run("UpgradeCheck", targets.clone(), all.clone())
         .await;
     let states: Vec<_> = said
         .states()
@@ -151,7 +151,7 @@ async fn what_the_server_as_a_whole_meets_is_a_result_of_its_own() {
         ],
         "{said:?}"
     );
-    let checked = said.of("");
+    let checked = said.result_of("");
     let mut found = codes(checked);
     found.sort_unstable();
     let slot = if server.text("SHOW server_version_num").await.as_str() < "170000" {
@@ -173,36 +173,41 @@ async fn what_the_server_as_a_whole_meets_is_a_result_of_its_own() {
     for object in ["left 'over", "slot", "invalid", "Ünused"] {
         server.execute(remedy(checked, object)).await;
     }
-    let said = follower.of("UpgradeCheck", targets, all).await;
-    assert_eq!(said.of("")["State"], "Ready", "{:?}", said.of(""));
-    assert_eq!(said.of("Ünused")["State"], "Ready");
+    let said = subscriber.run("UpgradeCheck", targets, all).await;
+    assert_eq!(
+        said.result_of("")["State"],
+        "Ready",
+        "{:?}",
+        said.result_of("")
+    );
+    assert_eq!(said.result_of("Ünused")["State"], "Ready");
 }
 
 #[tokio::test]
 async fn the_offer_is_read_from_a_server_that_has_the_version() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let version = world.database.text("SHOW server_version_num").await;
     let own: u32 = version.parse::<u32>().unwrap() / 10_000;
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
     // A server that has the version already has nothing to be upgraded for.
     let like =
         |to: u32| json!({"Upgrade": {"To": to.to_string(), "Like": {"Secret": world.secret}}});
-    let said = follower
-        .of("UpgradeCheck", targets.clone(), like(own))
+    let said = subscriber
+        .run("UpgradeCheck", targets.clone(), like(own))
         .await;
-    assert_eq!(said.of("")["State"], "Ready", "{said:?}");
-    assert_eq!(said.of("")["Findings"][0]["Code"], "NoUpgrade");
-    let basis = &said.of(&world.database.name)["Basis"];
+    assert_eq!(said.result_of("")["State"], "Ready", "{said:?}");
+    assert_eq!(said.result_of("")["Findings"][0]["Code"], "NoUpgrade");
+    let basis = &said.result_of(&world.database.name)["Basis"];
     assert_eq!(basis["IsRead"], true);
     let source = basis["Source"].as_str().unwrap();
     assert!(source.starts_with("the server 127.0.0.1:"), "{source}");
 
-    let said = follower
-        .of("UpgradeCheck", targets.clone(), like(own + 1))
+    let said = subscriber
+        .run("UpgradeCheck", targets.clone(), like(own + 1))
         .await;
-    let failed = said.of("");
+    let failed = said.result_of("");
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(reason.contains(&format!("and not {}", own + 1)), "{reason}");
@@ -219,8 +224,8 @@ async fn the_offer_is_read_from_a_server_that_has_the_version() {
         .database
         .execute(&format!("CREATE EXTENSION {}", fixture.name))
         .await;
-    let said = follower.of("UpgradeCheck", targets, known).await;
-    let checked = said.of(&world.database.name);
+    let said = subscriber.run("UpgradeCheck", targets, known).await;
+    let checked = said.result_of(&world.database.name);
     assert_eq!(checked["State"], "Ready", "{checked}");
     assert_eq!(checked["Basis"]["IsRead"], false);
     assert_eq!(finding(checked, &fixture.name)["Code"], "NotKnown");
@@ -229,8 +234,8 @@ async fn the_offer_is_read_from_a_server_that_has_the_version() {
 #[tokio::test]
 async fn a_message_says_where_the_upgrade_goes_and_nothing_that_does_not_go_with_it() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let worker = worker(&world, &subscriber);
     let targets = json!([{"Secret": world.secret}]);
     for (mode, more, fault) in [
         ("UpgradeCheck", json!({}), "Upgrade: "),

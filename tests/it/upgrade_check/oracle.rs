@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::worker;
-use crate::support::{Follower, Mode, PrivateServer, World};
+use crate::support::{Mode, PrivateServer, ResultsSubscriber, World};
 
 /// What pg_upgrade says of a check that failed, and the codes of the findings that are the same.
 const CHECKS: [(&str, &str); 12] = [
@@ -106,10 +106,15 @@ fn failed_checks(old: &PrivateServer, new: &PrivateServer) -> Vec<String> {
 }
 
 /// The results of a check, by database.
-async fn checked(follower: &Follower<'_>, secret: &str, to: u32, like: &str) -> Vec<Value> {
+async fn checked(
+    subscriber: &ResultsSubscriber<'_>,
+    secret: &str,
+    to: u32,
+    like: &str,
+) -> Vec<Value> {
     let targets = json!([{"Secret": secret}]);
     let more = json!({"Upgrade": {"To": to.to_string(), "Like": {"Secret": like}}});
-    let said = follower.of("UpgradeCheck", targets, more).await;
+    let said = subscriber.run("UpgradeCheck", targets, more).await;
     said.results.into_values().collect()
 }
 
@@ -136,8 +141,8 @@ async fn mend(old: &PrivateServer, results: &[Value], codes: &BTreeSet<&str>) ->
 
 async fn no_blocker_is_missed(from: u32, to: u32, expected: &str) {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     // pg_upgrade knows no other way to a server that runs.
     let sockets = std::env::temp_dir();
     let sockets = format!("unix_socket_directories={}", sockets.display());
@@ -176,7 +181,7 @@ async fn no_blocker_is_missed(from: u32, to: u32, expected: &str) {
     old.execute("BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'left'")
         .await;
 
-    let mut results = checked(&follower, &secret, to, &like).await;
+    let mut results = checked(&subscriber, &secret, to, &like).await;
     new.stop_in_order();
     let mut mended = BTreeSet::new();
     loop {
@@ -195,7 +200,7 @@ async fn no_blocker_is_missed(from: u32, to: u32, expected: &str) {
             "missed: {failed:?} {codes:?} {results:#?}"
         );
         mended.extend(found);
-        results = checked(&follower, &secret, to, &like).await;
+        results = checked(&subscriber, &secret, to, &like).await;
     }
     let mended: Vec<&str> = mended.iter().map(String::as_str).collect();
     assert_eq!(mended.join(" "), expected);

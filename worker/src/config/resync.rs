@@ -297,4 +297,31 @@ mod tests {
         .to_string();
         assert!(output_text.contains("--results-topic"), "{output_text}");
     }
+
+    #[test]
+    fn a_check_says_where_the_upgrade_goes_and_from_where_the_offer_is_known() {
+        let fault = |arguments: &[&str]| {
+            let given = ["extension-worker", "upgrade-check", "--instances"]
+                .iter()
+                .chain(&TOPICS);
+            CommandLine::try_read_from(given.chain(arguments))
+                .unwrap_err()
+                .to_string()
+        };
+        for (arguments, named) in [
+            (&[][..], "--to"),
+            (
+                &["--to", "latest"],
+                "--to: must be a major version of PostgreSQL",
+            ),
+            (&["--to", "17.5.1"], "--to:"),
+            (&["--to", "18", "--like", "s", "--offer", "f"], "--offer"),
+            (&["--to", "18", "--like-host", "h"], "--like"),
+            (&["--to", "18", "--repair"], "--repair"),
+            (&["--to", "18", "--csv"], "--wait"),
+        ] {
+            let output_text = fault(arguments);
+            assert!(output_text.contains(named), "{arguments:?}: {output_text}");
+        }
+    }
 }

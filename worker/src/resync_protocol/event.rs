@@ -108,6 +108,10 @@ impl ExtensionState {
 }
 
 /// One message of the results topic.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all events are results, and few exist at a time"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "Type")]
 pub enum Event {

@@ -123,18 +123,20 @@ pub(super) fn message(
 }
 
 fn upgrade(settings: &UpgradeCheckSettings, offer: Option<&str>) -> Result<Value, CommandError> {
-    let mut upgrade = json!({"To": settings.to.0.to_string()});
+    let mut upgrade = Map::from_iter([("To".to_owned(), json!(settings.to.0.to_string()))]);
     if let Some(secret) = &settings.like {
-        let host = settings.like_host.as_ref().map(ToString::to_string);
-        upgrade["Like"] = json!({"Secret": secret, "Host": host});
+        let mut like = Map::from_iter([("Secret".to_owned(), json!(secret))]);
+        let host = settings.like_host.as_ref();
+        like.extend(host.map(|host| ("Host".to_owned(), json!(host.to_string()))));
+        upgrade.insert("Like".to_owned(), like.into());
     }
     if let Some(text) = offer {
         let name = settings.offer.clone().unwrap_or_default();
         let offer: Value =
             serde_json::from_str(text).map_err(|error| CommandError::NotAnOffer(name, error))?;
-        upgrade["Offer"] = offer;
+        upgrade.insert("Offer".to_owned(), offer);
     }
-    Ok(upgrade)
+    Ok(upgrade.into())
 }
 
 fn targets_of(settings: &TargetSettings, file: Option<&str>) -> Result<Vec<Value>, CommandError> {
@@ -233,6 +235,61 @@ mod tests {
                 "Extensions": [{"Name": "PostGIS", "Version": "3.4.*"}, "hstore"], "Baseline": "fleet",
             })
         );
+    }
+
+    fn made_of_check(arguments: &[&str], offer: Option<&str>) -> Result<Value, String> {
+        let topic = "arn:aws:sns:us-east-1:000000000000:requests";
+        let given = ["extension-worker", "upgrade-check", "--topic", topic];
+        let printed = CommandLine::try_read_from(given.iter().chain(arguments)).unwrap();
+        let Command::UpgradeCheck(settings) = printed.command else {
+            panic!("upgrade-check")
+        };
+        let files = Files {
+            targets: None,
+            offer,
+        };
+        message(Asked::UpgradeCheck(&settings), files, "id")
+            .map(|text| serde_json::from_str(&text).unwrap())
+            .map_err(|fault| with_causes(&fault))
+    }
+
+    #[test]
+    fn a_check_says_where_the_upgrade_goes() {
+        let arguments = "--prefix prod/ --to 18.1 --like staging --like-host green.example";
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        assert_eq!(
+            made_of_check(&arguments, None).unwrap(),
+            json!({
+                "Type": "Resync", "ResyncId": "id", "Mode": "UpgradeCheck",
+                "Targets": [{"SecretPrefix": "prod/"}],
+                "Upgrade": {"To": "18", "Like": {"Secret": "staging", "Host": "green.example"}},
+            })
+        );
+        let file = ["--instances", "--to", "18", "--offer", "f.json"];
+        let offer = r#"{"ServerVersion": "18.1", "Extensions": {"hstore": {"Default": "1.8"}}}"#;
+        let message = made_of_check(&file, Some(offer)).unwrap();
+        assert_eq!(
+            message["Upgrade"]["Offer"]["Extensions"]["hstore"]["Default"],
+            "1.8"
+        );
+        for (offer, printed) in [
+            (
+                "[",
+                "--offer f.json: must be a JSON object, as a server's offer is written",
+            ),
+            ("[]", "--offer: Upgrade.Offer: must be an object"),
+            (
+                r#"{"ServerVersion": "17.5", "Extensions": {}}"#,
+                "--offer: Upgrade.Offer.ServerVersion: must be of a server of version 18",
+            ),
+            (
+                r#"{"ServerVersion": "18.1"}"#,
+                "--offer: Upgrade.Offer.Extensions:",
+            ),
+        ] {
+            let fault = made_of_check(&file, Some(offer)).unwrap_err();
+            assert!(fault.starts_with(printed), "{fault}");
+        }
     }
 
     #[test]

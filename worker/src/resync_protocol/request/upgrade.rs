@@ -91,16 +91,17 @@ impl MajorVersion {
 }
 
 impl UpgradeRequest {
-    /// Takes `UpgradeRequest`.
+    /// Takes `Upgrade`.
     ///
     /// # Errors
     /// [`PropertiesError`] naming the first field that is wrong.
     pub(super) fn parse(written: &Value) -> Result<Self, PropertiesError> {
         let upgrade: WrittenUpgrade = read("Upgrade", written)?;
-        let to = match &upgrade.to {
-            Value::String(text) => MajorVersion::parse(text),
-            other => MajorVersion::parse(&other.to_string()),
-        };
+        // A template may write it as a number.
+        let to = upgrade.to.as_str().map_or_else(
+            || MajorVersion::parse(&upgrade.to.to_string()),
+            MajorVersion::parse,
+        );
         let to = to.map_err(|fault| invalid("Upgrade.To", fault))?;
         let source = match (upgrade.like, upgrade.offer) {
             (Some(_), Some(_)) => {
