@@ -51,6 +51,13 @@ impl Worker {
             .env("WORKER_RESPONSE_ORIGIN", world.answers_origin())
             .env("WORKER_HOSTS", "127.0.0.1,localhost")
             .env("WORKER_HEALTH_ADDR", format!("127.0.0.1:{port}"))
+            // Of an emulator of the bench's own, where the world is there.
+            .envs(
+                world
+                    .config
+                    .endpoint_url()
+                    .map(|url| ("AWS_ENDPOINT_URL", url)),
+            )
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(file("out"))

@@ -33,4 +33,5 @@ mod sqlstates;
 mod stacks;
 mod support;
 mod templates;
+mod updates;
 mod upgrade_check;

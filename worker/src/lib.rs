@@ -39,7 +39,8 @@
 //! - Nothing is changed in a database for a request that [`verification`] does not confirm, where it is enabled.
 //! - A connection never goes back to its pool with a transaction open or a statement under way.
 //! - A secret is never used again after PostgreSQL refused it, where Secrets Manager has a newer one.
-//! - Nothing is undone: an attempt that failed left nothing behind, and the next one observes afresh.
+//! - Nothing is undone: an attempt that failed left nothing behind but committed stages of updates, and the next one
+//!   observes afresh.
 //! - No message is acknowledged before its response was accepted; except one that CloudFormation no longer waits for, and
 //!   one whose response CloudFormation refuses.
 //! - `resync` never leaves its temporary queue or subscription behind, unless it is killed.

@@ -162,7 +162,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
             retry_budget,
-            places: usize::from(settings.concurrency),
+            concurrency: usize::from(settings.concurrency),
         },
         signatures,
         Verification::new(settings.verify_stacks, &config),

@@ -32,7 +32,7 @@ async fn wrong_properties_are_named() {
         ),
         (
             json!({"DBSecret": secret, "Extensions": [{"Name": "hstore", "Verion": "1"}]}),
-            "Extensions[0].Verion: unknown property. Known: AllowDowngrade, Cascade, CreateSchema, Ensure, Name, Schema, Version",
+            "Extensions[0].Verion: unknown property. Known: AllowDowngrade, Cascade, CreateSchema, Ensure, Name, OnNoUpdatePath, Schema, Version",
         ),
         (
             json!({"DBSecret": secret, "Extensions": ["hstore", "HStore"]}),

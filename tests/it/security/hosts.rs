@@ -1,5 +1,6 @@
 //! Where a secret may be sent: the publisher of a request names both the secret and the server. It is refused before a
-//! connection, so that the role's rank cannot matter; where a secret is sent after all, both are tried.
+//! connection, so that the role's privileges do not matter; tests in which a secret is sent run with a superuser and with a
+//! master user.
 
 use serde_json::{Value, json};
 

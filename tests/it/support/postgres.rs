@@ -152,6 +152,11 @@ impl Fixture {
         fixture
     }
 
+    /// Replaces a script.
+    pub(crate) fn set_script(&self, version: &str, script: &str) {
+        std::fs::write(self.file(&format!("--{version}.sql")), script).unwrap();
+    }
+
     /// Replaces the control file.
     pub(crate) fn set_control(&self, control: &str) {
         std::fs::write(self.file(".control"), control).unwrap();

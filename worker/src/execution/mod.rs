@@ -102,10 +102,11 @@ impl Executor {
         }
     }
 
-    /// Has what led to a failure looked at anew the next time: credentials and connections.
+    /// Discards what may have led to a failure, so that the next attempt reads it again: credentials and connections.
     fn note_failure(&self, error: &ReconcileError, target: &Target, login: &Login) {
         let class = error.class();
-        if matches!(error, ReconcileError::Database { error, .. } if error.sql().is_some()) {
+        if matches!(error.cause(), ReconcileError::Database { error, .. } if error.sql().is_some())
+        {
             // It answered, if only to refuse.
             self.pools.reached().note(&target.address);
         }

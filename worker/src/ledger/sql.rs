@@ -7,6 +7,7 @@ use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
 use super::encoding::keep_all;
+use super::model::RESYNC;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
@@ -31,9 +32,6 @@ SELECT json_build_object(
     FROM extension_worker.ledger e WHERE e.kind = 'extension')
 )::text";
 
-/// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
-const RESYNC: &str = "resync";
-
 /// `$1` the re-sync's id → one JSON document, [`super::WholeLedger`].
 pub(crate) const READ_WHOLE: &str = "
 SELECT json_build_object(
@@ -48,7 +46,9 @@ SELECT json_build_object(
        FROM extension_worker.ledger r WHERE r.kind = 'resource' AND r.owns ? e.name))), '{}')
     FROM extension_worker.ledger e WHERE e.kind = 'extension'),
   'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
-             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
+             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1),
+  'progress', (SELECT nullif(data -> 'progress', 'null') FROM extension_worker.ledger
+               WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
 /// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
@@ -198,8 +198,9 @@ ON CONFLICT (kind, stack_id, logical_resource_id, name)
     )
 }
 
-/// The request's row, and the end of those that no message can come again for. `requested_at` is an SQL expression.
-fn write_request(
+/// The request's row, which stages may have written before, and the end of those that no message can come again for.
+/// `requested_at` is an SQL expression.
+pub(super) fn write_request(
     (stack_id, logical_resource_id, request_id): (&str, &str, &str),
     requested_at: &str,
     data: &serde_json::Value,
@@ -208,7 +209,8 @@ fn write_request(
     let logical = escape_literal(logical_resource_id);
     format!(
         "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
-VALUES ('request', {stack}, {logical}, {}, {requested_at}, {});
+VALUES ('request', {stack}, {logical}, {}, {requested_at}, {})
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data;
 DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = {stack} AND logical_resource_id = {logical}
   AND requested_at < now() - interval '{OUTCOME_DAYS} days';
 ",

@@ -3,6 +3,7 @@
 mod connection;
 mod connection_limit;
 mod error;
+mod first_statement;
 mod guard;
 mod guarded_stream;
 mod library_settings;
@@ -20,6 +21,7 @@ mod session_start;
 mod transaction;
 mod upgrade;
 
+pub use first_statement::FirstStatement;
 pub use limit::ConnectionLimit;
 pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};

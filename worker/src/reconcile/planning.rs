@@ -5,10 +5,11 @@ use tracing::warn;
 use super::transaction::{ReconcileError, Reconciliation};
 use super::{
     OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
+    with_packaging,
 };
 use crate::extension::Observed;
 use crate::ledger::Ledger;
-use crate::plan::{Intent, Plan, offer_parts_of, plan};
+use crate::plan::{Intent, Plan, Step, offer_parts_of, plan};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
@@ -32,8 +33,13 @@ pub(super) async fn make_plan(
         may_try: !reconciliation.properties.dry_run,
     };
     let mut asked = 0..=reconciliation.declarations().len();
-    let plan = loop {
+    let mut plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
+            // An update that came since the offer was read is better than none.
+            Ok(plan) if recreates(&plan) => match &unread {
+                None if offer.read_afresh(session, observed).await? => continue,
+                None | Some(_) => break plan,
+            },
             Ok(plan) => break plan,
             Err(plan_error) => plan_error,
         };
@@ -66,10 +72,17 @@ pub(super) async fn make_plan(
     if unread.is_none() && !parts.is_empty() {
         unread = self::unread(offer.add(parts, session, observed).await)?;
     }
+    plan.steps = with_packaging(session, plan.steps, observed).await?;
     let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
     warnings.extend(unread.as_ref().map(reason::of_unread_list));
     warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
     Ok((plan, warnings))
+}
+
+/// Whether an extension is dropped and created anew.
+fn recreates(plan: &Plan) -> bool {
+    let mut steps = plan.steps.iter();
+    steps.any(|step| matches!(step, Step::Recreate { .. }))
 }
 
 /// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.

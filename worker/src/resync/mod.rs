@@ -5,6 +5,7 @@
 
 mod asking;
 mod assessment;
+mod attempts;
 mod commit;
 mod database;
 mod declarers;
@@ -42,10 +43,10 @@ use crate::resync_protocol::ResyncMessage;
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How long, to twice that, a server waits for a place.
+/// How long, to twice that, a server waits while others are worked on.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often a server is sent anew at the most: every 5 to 10 s, so about ten hours.
+/// How often a server's message is sent again at the most: every 5 to 10 s, so about ten hours.
 const MAX_HOPS: u32 = 5000;
 
 /// How many pages an expansion has at the most.
@@ -100,8 +101,8 @@ pub fn is_internal_message(message: &Map<String, Value>) -> bool {
 }
 
 impl Resync {
-    /// Results go to the topic, if there is one. So many servers are worked on `at_once`: the other places for messages are
-    /// for stacks, which wait no longer than an hour.
+    /// Results go to the topic, if there is one. At most `at_once` servers are worked on: the other permits are for
+    /// stacks, which wait no longer than an hour.
     pub fn new(
         instances: Instances,
         queue: Queue,
@@ -184,7 +185,8 @@ impl Resync {
         }
     }
 
-    /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
+    /// Sends a server's message again: a return to the queue would count as a failure of it. After [`MAX_HOPS`] the server
+    /// has failed.
     async fn later(&self, server: Box<Server>) -> ResyncOutcome {
         if server.hops >= MAX_HOPS {
             let reason = reason::resync::of_no_room(MAX_HOPS);

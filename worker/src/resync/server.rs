@@ -1,43 +1,30 @@
 //! One server of a re-sync: its databases, some at a time, each with a result.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
-use tracing::warn;
 
-use super::database::resync;
+use super::attempts::{OneDatabase, list_databases, resync_database};
 use super::internal_message::Server;
 use super::publisher::ResultPublisher;
 use super::target_offer::OfferCache;
 use super::task::{Baseline, ResyncTask};
-use super::upgrade_check::{CheckReading, UpgradeCheck};
+use super::upgrade_check::{TEMPLATE, begin_check, check_template};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::execution::Executor;
-use crate::execution::error::AttemptError;
-use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, Stopped, run_with_retries};
 use crate::ledger::ResourceKey;
 use crate::plan::Declarer;
 use crate::postgres::DatabaseNames;
-use crate::reconcile::Refusals;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
 use crate::resync_protocol::UpgradeRequest;
 use crate::resync_protocol::event::{DatabaseResult, Event, State};
-use crate::target::{Address, Host};
+use crate::target::Host;
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
-/// The database that others are copied from.
-const TEMPLATE: &str = "template1";
-/// How long a database is tried again.
-const RETRY_BUDGET: Duration = Duration::from_secs(60);
-
-/// So many databases in a row at which the server did not answer say that it is gone.
-const ENOUGH_FAILURES: usize = 12;
-/// Then one of so many is tried all the same.
-const PROBE: usize = 100;
 
 /// A server, with what its message says of an upgrade.
 #[derive(Debug, Clone, Copy)]
@@ -110,16 +97,9 @@ async fn resync_databases(
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
     };
-    let listing = Listing {
-        executor,
-        properties: &properties,
-    };
-    let limits = RetryLimits::until(Instant::now() + RETRY_BUDGET);
-    let mut attempts = Attempts::default();
-    let (databases, address) = match run_with_retries(&listing, limits, &mut attempts).await {
+    let (databases, address) = match list_databases(executor, &properties).await {
         Ok(listed) => listed,
-        Err(_) => {
-            let error = attempts.into_error(None);
+        Err(error) => {
             let failed = DatabaseResult {
                 server: error.target().map(|target| target.address.to_string()),
                 ..task.server.failed(None, error.full_reason(), since)
@@ -130,7 +110,7 @@ async fn resync_databases(
         }
     };
     let DatabaseNames { usable, not_utf8 } = databases;
-    let check = match check(executor, server_task, &properties, &usable).await {
+    let check = match begin_check(executor, server_task, &properties, &usable).await {
         Ok(check) => check,
         Err(reason) => {
             let failed = DatabaseResult {
@@ -185,148 +165,6 @@ async fn resync_databases(
         })
         .await;
     count
-}
-
-/// The list of a server's databases.
-struct Listing<'a> {
-    executor: &'a Executor,
-    properties: &'a Properties,
-}
-
-impl Retryable for Listing<'_> {
-    type Outcome = (DatabaseNames, Address);
-
-    async fn attempt(&self) -> Result<Self::Outcome, AttemptError> {
-        let login = self.executor.logins.log_in(self.properties).await?;
-        let databases = self.executor.databases(self.properties, &login).await?;
-        self.executor.pools.remove(&login.target("postgres"));
-        Ok((databases, login.address))
-    }
-}
-
-/// One database of a server.
-#[derive(Clone, Copy)]
-struct OneDatabase<'a> {
-    executor: &'a Executor,
-    properties: &'a Properties,
-    task: &'a ResyncTask<'a>,
-    check: Option<&'a UpgradeCheck>,
-    database: &'a str,
-}
-
-impl Retryable for OneDatabase<'_> {
-    type Outcome = DatabaseResult;
-
-    async fn attempt(&self) -> Result<DatabaseResult, AttemptError> {
-        self.attempt_with(Refusals::LeaveOutPermanent).await
-    }
-}
-
-impl OneDatabase<'_> {
-    async fn attempt_with(&self, refusals: Refusals) -> Result<DatabaseResult, AttemptError> {
-        let executor = self.executor;
-        let login = executor.logins.log_in(self.properties).await?;
-        let permit = executor.server_limits.acquire(&login.address, true).await;
-        let target = login.target(self.database);
-        let (pools, password) = (&executor.pools, &login.password);
-        let result = match self.check {
-            Some(check) => check.of_database(pools, self.task, &target, password).await,
-            None => resync(pools, self.task, &target, password, refusals).await,
-        };
-        drop(permit);
-        // A fleet has more databases than a server has connections.
-        executor.pools.remove(&target);
-        result.map_err(|error| executor.reconcile_error(error, &target, &login))
-    }
-
-    /// Attempts while trying again may help, and then a last time. One step that never works keeps no other from being
-    /// carried out. At a server that does not answer only the last attempt is made.
-    async fn resync(
-        &self,
-        since: Instant,
-        is_server_failing: bool,
-    ) -> Result<DatabaseResult, AttemptError> {
-        if !is_server_failing {
-            let limits = RetryLimits::until(since + RETRY_BUDGET);
-            let mut attempts = Attempts::default();
-            let stopped = match run_with_retries(self, limits, &mut attempts).await {
-                Ok(result) => return Ok(result),
-                Err(stopped) => stopped,
-            };
-            let error = attempts.into_error(None);
-            if stopped == Stopped::Never && !error.is_in_step() {
-                return Err(error);
-            }
-        }
-        self.attempt_with(Refusals::LeaveOut).await
-    }
-}
-
-/// One database, and its result. Once the server does not answer, the next are tried once each, and then one of many: a
-/// server that is gone, with thousands of databases, is not waited for as often.
-async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> DatabaseResult {
-    let since = Instant::now();
-    let failures = failing.load(Relaxed);
-    let failed =
-        if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
-            let reason = reason::resync::of_unanswering_server();
-            one.task.server.failed(None, reason, since)
-        } else {
-            match one.resync(since, failures > 0).await {
-                Ok(result) => {
-                    failing.store(0, Relaxed);
-                    return result;
-                }
-                Err(error) => {
-                    failing.fetch_add(usize::from(error.is_server_failure()), Relaxed);
-                    one.task
-                        .server
-                        .failed(error.target(), error.full_reason(), since)
-                }
-            }
-        };
-    DatabaseResult {
-        database: Some(one.database.to_owned()),
-        ..failed
-    }
-}
-
-/// What the check of an upgrade needs to know beforehand, where one is asked for; or the Reason.
-async fn check(
-    executor: &Executor,
-    task: ServerTask<'_>,
-    properties: &Properties,
-    databases: &[String],
-) -> Result<Option<UpgradeCheck>, String> {
-    let Some(asked) = task.upgrade else {
-        return Ok(None);
-    };
-    let offered = task.offers.read(executor, asked.to, &asked.source).await?;
-    let reading = CheckReading {
-        executor,
-        properties,
-        databases,
-        to: asked.to,
-        offered: &offered,
-    };
-    let limits = RetryLimits::until(Instant::now() + RETRY_BUDGET);
-    let mut attempts = Attempts::default();
-    match run_with_retries(&reading, limits, &mut attempts).await {
-        Ok(check) => Ok(Some(check)),
-        Err(_) => Err(attempts.into_error(None).full_reason()),
-    }
-}
-
-/// pg_upgrade looks at it, too. Where the role may not, the others count all the same.
-async fn check_template(template: OneDatabase<'_>) -> Option<DatabaseResult> {
-    match template.attempt().await {
-        Ok(result) => Some(result),
-        Err(error) => {
-            let reason = error.full_reason();
-            warn!(reason, "{TEMPLATE} is not checked");
-            None
-        }
-    }
 }
 
 async fn properties(executor: &Executor, server: &Server) -> Properties {

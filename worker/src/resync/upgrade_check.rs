@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use tracing::warn;
+
+use super::attempts::{OneDatabase, RETRY_BUDGET};
+use super::server::ServerTask;
 use super::target_offer::Offered;
 use super::task::ResyncTask;
 use crate::credentials::login::Login;
 use crate::credentials::secrets::Password;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
-use crate::execution::retry_loop::Retryable;
+use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
 use crate::postgres::{Pools, Session};
 use crate::postgres_error::{Class, DatabaseError};
 use crate::reconcile::transaction::ReconcileError;
@@ -25,8 +29,10 @@ use crate::upgrade::{
 /// By extension.
 type DefaultVersions = BTreeMap<String, String>;
 
+/// The database that others are copied from.
+pub(super) const TEMPLATE: &str = "template1";
 /// Databases that every server has.
-const OF_EVERY_SERVER: [&str; 2] = ["postgres", "template1"];
+const OF_EVERY_SERVER: [&str; 2] = ["postgres", TEMPLATE];
 
 /// An upgrade of one server, with the server's own findings.
 #[derive(Debug)]
@@ -37,13 +43,51 @@ pub(super) struct UpgradeCheck {
     version: String,
 }
 
+/// What a check needs to know beforehand, where one is asked for; or the Reason.
+pub(super) async fn begin_check(
+    executor: &Executor,
+    task: ServerTask<'_>,
+    properties: &Properties,
+    databases: &[String],
+) -> Result<Option<UpgradeCheck>, String> {
+    let Some(asked) = task.upgrade else {
+        return Ok(None);
+    };
+    let offered = task.offers.read(executor, asked.to, &asked.source).await?;
+    let reading = CheckReading {
+        executor,
+        properties,
+        databases,
+        to: asked.to,
+        offered: &offered,
+    };
+    let limits = RetryLimits::until(Instant::now() + RETRY_BUDGET);
+    let mut attempts = Attempts::default();
+    match run_with_retries(&reading, limits, &mut attempts).await {
+        Ok(check) => Ok(Some(check)),
+        Err(_) => Err(attempts.into_error(None).full_reason()),
+    }
+}
+
+/// pg_upgrade looks at it, too. Where the role may not, the others count all the same.
+pub(super) async fn check_template(template: OneDatabase<'_>) -> Option<DatabaseResult> {
+    match template.attempt().await {
+        Ok(result) => Some(result),
+        Err(error) => {
+            let reason = error.full_reason();
+            warn!(reason, "{TEMPLATE} is not checked");
+            None
+        }
+    }
+}
+
 /// The beginning of a check: the facts of the server, read in the first of the databases that serves.
-pub(super) struct CheckReading<'a> {
-    pub(super) executor: &'a Executor,
-    pub(super) properties: &'a Properties,
-    pub(super) databases: &'a [String],
-    pub(super) to: MajorVersion,
-    pub(super) offered: &'a Offered,
+struct CheckReading<'a> {
+    executor: &'a Executor,
+    properties: &'a Properties,
+    databases: &'a [String],
+    to: MajorVersion,
+    offered: &'a Offered,
 }
 
 impl Retryable for CheckReading<'_> {

@@ -149,7 +149,7 @@ impl Queue {
         answers
     }
 
-    /// Hides up to ten messages from others for another while each, or gives them back at once: receipt handles with
+    /// Changes the visibility timeouts of up to ten messages, or returns them to the queue with zero: receipt handles with
     /// durations; the answer to each, in their order.
     pub async fn change_visibility(
         &self,

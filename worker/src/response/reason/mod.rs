@@ -19,8 +19,8 @@ pub use attempt::{
 };
 pub use database::{of_connection, of_database, of_untrusted_objects};
 pub use notes::{
-    of_left_behind, of_left_unchanged, of_open_schemas, of_retained, of_seen_objects, of_skipped,
-    of_unread_list, of_warning, of_what_stayed,
+    of_follow_up, of_left_behind, of_left_unchanged, of_open_schemas, of_retained, of_seen_objects,
+    of_skipped, of_unread_list, of_warning, of_what_stayed,
 };
 pub use plan::of_plan_error;
 pub use request::{of_properties_error, of_request_error, of_unverified};
