@@ -35,3 +35,4 @@ mod stacks;
 mod support;
 mod templates;
 mod updates;
+mod upgrade_check;

@@ -1,5 +1,5 @@
 //! Fleet-wide re-sync: a published message is expanded to servers, and each server's databases are compared with what
-//! their ledgers declare, or made so. Nothing is ever dropped.
+//! their ledgers declare, or made so, or checked for an upgrade. Nothing is ever dropped.
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
@@ -14,7 +14,9 @@ mod internal_message;
 mod publisher;
 mod repair;
 mod server;
+mod target_offer;
 mod task;
+mod upgrade_check;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use tracing::{info, warn};
 use self::expand::{ExpandContext, expand};
 use self::internal_message::{InternalMessage, Page, Server};
 use self::publisher::ResultPublisher;
+use self::server::ServerTask;
+use self::target_offer::OfferCache;
 use crate::aws::rds::Instances;
 use crate::aws::sns::Topic;
 use crate::aws::sqs::Queue;
@@ -88,6 +92,7 @@ pub struct Resync {
     server_permits: Semaphore,
     /// One message is expanded at a time.
     expanding: Semaphore,
+    offers: OfferCache,
 }
 
 /// Whether a message is of a re-sync.
@@ -117,6 +122,7 @@ impl Resync {
             results: ResultPublisher::new(topic, metrics),
             server_permits: Semaphore::new(at_once),
             expanding: Semaphore::new(1),
+            offers: OfferCache::default(),
         }
     }
 
@@ -136,9 +142,10 @@ impl Resync {
             }
             Some(Ok(InternalMessage::ResyncPage(page))) => *page,
             Some(Ok(InternalMessage::ResyncWork(server))) => {
-                if let Err(invalid) = server.check() {
-                    return ResyncOutcome::Invalid(ResyncError::Message(invalid));
-                }
+                let message = match server.check() {
+                    Ok(message) => message,
+                    Err(invalid) => return ResyncOutcome::Invalid(ResyncError::Message(invalid)),
+                };
                 let Ok(_permit) = self.server_permits.try_acquire() else {
                     return self.later(server).await;
                 };
@@ -147,7 +154,12 @@ impl Resync {
                     resync = server.resync_id,
                     "re-syncing a server"
                 );
-                return match server::resync_server(executor, &server, &self.results).await {
+                let task = ServerTask {
+                    server: &server,
+                    upgrade: message.upgrade.as_ref(),
+                    offers: &self.offers,
+                };
+                return match server::resync_server(executor, task, &self.results).await {
                     Ok(()) => ResyncOutcome::Done,
                     Err(error) => return_to_queue(&error),
                 };

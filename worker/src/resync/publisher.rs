@@ -33,6 +33,9 @@ impl ResultPublisher {
             State::Drifted => ResyncState::Drifted,
             State::Failed => ResyncState::Failed,
             State::Unmanaged => ResyncState::Unmanaged,
+            State::Ready => ResyncState::Ready,
+            State::NeedsSteps => ResyncState::NeedsSteps,
+            State::Blocked => ResyncState::Blocked,
         };
         self.metrics.resync_databases.inc(state);
         info!(

@@ -10,7 +10,9 @@ use tracing::info;
 use super::attempts::{OneDatabase, list_databases, resync_database};
 use super::internal_message::Server;
 use super::publisher::ResultPublisher;
+use super::target_offer::OfferCache;
 use super::task::{Baseline, ResyncTask, ServerOfResync};
+use super::upgrade_check::{TEMPLATE, begin_check, check_template};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::execution::Executor;
 use crate::ledger::ResourceKey;
@@ -19,11 +21,20 @@ use crate::postgres::DatabaseNames;
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
+use crate::resync_protocol::UpgradeRequest;
 use crate::resync_protocol::event::{DatabaseResult, Event, Mode, State};
-use crate::target::Address;
+use crate::target::{Address, Host};
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
+
+/// A server, with what its message says of an upgrade.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerTask<'a> {
+    pub(super) server: &'a Server,
+    pub(super) upgrade: Option<&'a UpgradeRequest>,
+    pub(super) offers: &'a OfferCache,
+}
 
 /// Re-syncs every database of the server, and publishes a result for each.
 ///
@@ -31,11 +42,12 @@ const DATABASES_AT_ONCE: usize = 4;
 /// [`TopicError`], where the results cannot be published; what was done is in the databases' ledgers.
 pub(super) async fn resync_server(
     executor: &Executor,
-    server: &Server,
+    task: ServerTask<'_>,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
+    let server = task.server;
     let (sender, received) = mpsc::channel(MAX_BATCH);
-    let working = async move { resync_databases(executor, server, &sender).await };
+    let working = async move { resync_databases(executor, task, &sender).await };
     let (count, received) = tokio::join!(working, publish_results(results, received));
     received?;
     results.publish(&[server.of_resync().end(count)]).await
@@ -73,10 +85,11 @@ async fn publish_results(
 /// Returns how many results there are.
 async fn resync_databases(
     executor: &Executor,
-    server: &Server,
+    server_task: ServerTask<'_>,
     sender: &mpsc::Sender<DatabaseResult>,
 ) -> usize {
     let since = Instant::now();
+    let server = server_task.server;
     let properties = properties(executor, server).await;
     let baseline = baseline(server);
     let task = ResyncTask {
@@ -109,13 +122,46 @@ async fn resync_databases(
         ..task
     };
     let DatabaseNames { usable, not_utf8 } = databases;
-    let count = usable.len() + not_utf8.len();
+    let check = match begin_check(executor, server_task, &properties, &usable).await {
+        Ok(check) => check,
+        Err(reason) => {
+            let failed = DatabaseResult {
+                server: Some(address.to_string()),
+                ..task.server.failed(None, reason, since)
+            };
+            drop(sender.send(failed).await);
+            return 1;
+        }
+    };
+    let template = OneDatabase {
+        executor,
+        properties: &properties,
+        task: &task,
+        check: check.as_ref(),
+        database: TEMPLATE,
+    };
+    let mut count = usable.len() + not_utf8.len();
+    if let Some(check) = &check {
+        let mut further = vec![check.of_server(&task, since)];
+        if server.databases.is_empty() {
+            further.extend(check_template(template).await);
+        }
+        count += further.len();
+        for result in further {
+            drop(sender.send(result).await);
+        }
+    }
+    // A check leaves nothing out that it does not say.
+    let state_of_skipped = match &check {
+        Some(_) => State::Failed,
+        None => State::Unmanaged,
+    };
     for database in not_utf8 {
         let skipped = DatabaseResult {
             server: Some(address.to_string()),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..task.server.result(State::Unmanaged, since)
+            ..task.server.result(state_of_skipped, since)
         };
         drop(sender.send(skipped).await);
     }
@@ -124,10 +170,8 @@ async fn resync_databases(
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
             let one = OneDatabase {
-                executor,
-                properties: &properties,
-                task: &task,
                 database: &database,
+                ..template
             };
             drop(sender.send(resync_database(one, &failing).await).await);
         })
@@ -154,18 +198,28 @@ async fn check_blue_green(
     }
 }
 
-/// A role whose secret has no password authenticates with IAM.
+/// The databases that the message names, or all.
 async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
     } else {
         Databases::Named(server.databases.clone())
     };
-    let secret = executor.logins.secrets().read(&server.secret).await;
-    let has_no_password = secret.is_ok_and(|secret| secret.password.is_none());
-    let mut properties =
-        Properties::of_server(server.secret.clone(), server.host(), server.port, databases);
-    if has_no_password {
+    let (host, port) = (server.host(), server.port);
+    properties_of(executor, &server.secret, host, port, databases).await
+}
+
+/// A role whose secret has no password authenticates with IAM.
+pub(super) async fn properties_of(
+    executor: &Executor,
+    secret: &str,
+    host: Option<Host>,
+    port: Option<u16>,
+    databases: Databases,
+) -> Properties {
+    let mut properties = Properties::of_server(secret.to_owned(), host, port, databases);
+    let secret = executor.logins.secrets().read(secret).await;
+    if secret.is_ok_and(|secret| secret.password.is_none()) {
         properties.authentication = Authentication::Iam;
     }
     properties

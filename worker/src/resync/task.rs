@@ -77,6 +77,8 @@ impl ServerOfResync<'_> {
             server_version_before: None,
             extensions: Vec::new(),
             changes: Vec::new(),
+            findings: Vec::new(),
+            basis: None,
             reason: None,
             at: Utc::now(),
             milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),

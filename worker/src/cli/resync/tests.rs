@@ -22,6 +22,8 @@ pub(super) fn result(state: State, database: &str) -> DatabaseResult {
         server_version_before: None,
         extensions: Vec::new(),
         changes: Vec::new(),
+        findings: Vec::new(),
+        basis: None,
         reason: None,
         at: at(),
         milliseconds: 41,

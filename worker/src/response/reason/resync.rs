@@ -108,3 +108,15 @@ pub fn of_no_managed_secret() -> String {
     "RDS manages no secret of its master user: name its own secret as a target (--secret)."
         .to_owned()
 }
+
+/// What the target of an upgrade offers was to be read from a server.
+pub fn of_unread_offer(reason: &str) -> String {
+    format!("what the target of the upgrade offers cannot be read: {reason}")
+}
+
+/// The server that the offer was read from does not have the version that the upgrade goes to.
+pub fn of_other_version(server: &str, version: &str, to: u16) -> String {
+    format!(
+        "the server {server}, from which the target's offer is read, has PostgreSQL {version} and not {to}."
+    )
+}

@@ -283,6 +283,10 @@ fn server(message: &ResyncMessage, key: String, target: String, secret: String) 
             .clone()
             .filter(|written| *written != Value::Null),
         baseline: message.baseline.clone(),
+        upgrade: message
+            .upgrade
+            .as_ref()
+            .map(|upgrade| upgrade.written.clone()),
         hops: 0,
     }
 }

@@ -3,6 +3,9 @@
 mod instance_id;
 #[cfg(test)]
 mod tests;
+mod upgrade;
+
+pub use upgrade::{MajorVersion, OfferSource, UpgradeRequest};
 
 pub use self::instance_id::{InstanceId, InstanceKind};
 
@@ -44,6 +47,8 @@ pub struct ResyncMessage {
     pub extensions: Option<Value>,
     /// The name of the baseline's owner.
     pub baseline: String,
+    /// Where the upgrade goes to that is checked for; set just where the mode is that.
+    pub upgrade: Option<UpgradeRequest>,
 }
 
 /// Servers, and which of their databases.
@@ -89,6 +94,8 @@ struct Written {
     extensions: Option<Value>,
     #[serde(default)]
     baseline: Text,
+    #[serde(default)]
+    upgrade: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +137,28 @@ impl ResyncMessage {
         if written.r#type != RESYNC {
             return Err(invalid("Type", format!("must be \"{RESYNC}\"")));
         }
+        let upgrade = written
+            .upgrade
+            .as_ref()
+            .map(UpgradeRequest::parse)
+            .transpose()?;
+        let is_check = written.mode == Mode::UpgradeCheck;
+        if is_check && upgrade.is_none() {
+            return Err(invalid(
+                "Upgrade",
+                "goes with Mode UpgradeCheck, and must say To",
+            ));
+        }
+        for (field, is_given) in [
+            ("Upgrade", !is_check && upgrade.is_some()),
+            ("Extensions", is_check && written.extensions.is_some()),
+            ("Baseline", is_check && written.baseline.given().is_some()),
+        ] {
+            if is_given {
+                let fault = format!("does not go with Mode {}", written.mode.as_str());
+                return Err(invalid(field, fault));
+            }
+        }
         Ok(Self {
             id: resync_id(&written.resync_id).map_err(|fault| invalid("ResyncId", fault))?,
             mode: written.mode,
@@ -141,6 +170,7 @@ impl ResyncMessage {
                 .transpose()?
                 .unwrap_or_default(),
             extensions: written.extensions,
+            upgrade,
             baseline: baseline(written.baseline.given().unwrap_or(DEFAULT_BASELINE))
                 .map_err(|fault| invalid("Baseline", fault))?,
         })

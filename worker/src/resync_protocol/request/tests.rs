@@ -100,11 +100,11 @@ fn a_baseline_need_not_be_there() {
 
 #[test]
 fn a_fault_names_the_field_and_what_would_be_right() {
-    assert_snapshot!(fault(json!({"Mode": "Fix"})), @"Mode: must be one of Report, Repair");
+    assert_snapshot!(fault(json!({"Mode": "Fix"})), @"Mode: must be one of Report, Repair, UpgradeCheck");
     assert_snapshot!(fault(json!({"Type": "resync"})), @r#"Type: must be "Resync""#);
     assert_snapshot!(fault(json!({"ResyncId": "a b"})), @"ResyncId: must be 1 to 64 of A-Z a-z 0-9 . _ : -");
     assert_snapshot!(fault(json!({"ResyncId": "x".repeat(65)})), @"ResyncId: must be 1 to 64 of A-Z a-z 0-9 . _ : -");
-    assert_snapshot!(fault(json!({"Baselin": "b"})), @"Baselin: unknown property. Known: Baseline, Extensions, Mode, ResyncId, Targets, Type");
+    assert_snapshot!(fault(json!({"Baselin": "b"})), @"Baselin: unknown property. Known: Baseline, Extensions, Mode, ResyncId, Targets, Type, Upgrade");
     assert_snapshot!(fault(json!({"Baseline": "a\nb"})), @"Baseline: must be a name of up to 255 bytes");
     assert_snapshot!(fault(json!({"Targets": []})), @"Targets: must name one at least: Secret, SecretPrefix, SecretTag, Instances or Instance");
     assert_snapshot!(fault(json!({"Targets": {}})), @"Targets: must be a list");
