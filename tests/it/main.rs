@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bad_input;
+mod blue_green;
 mod by_hand;
 mod cdk;
 mod edge_cases;

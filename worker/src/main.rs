@@ -32,6 +32,7 @@ use extension_worker::process::health::{self, Health, Heartbeat};
 use extension_worker::process::http::Http;
 use extension_worker::process::signals::stop_on_signals;
 use extension_worker::process::{logging, tls};
+use extension_worker::reconcile::BlueGreenDeployments;
 use extension_worker::resync::Resync;
 use extension_worker::sns_signature::Signatures;
 use extension_worker::verification::Verification;
@@ -116,7 +117,11 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     .with_policy(Policy {
         extensions: settings.extensions,
         allow_drop_cascade: settings.allow_drop_cascade,
-    });
+    })
+    .with_blue_green(BlueGreenDeployments::new(
+        Instances::new(&config),
+        settings.blue_green_check,
+    ));
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use super::parse::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::request::text::is_name;
-use crate::resync_protocol::{DEFAULT_BASELINE, MajorVersion, baseline, resync_id};
+use crate::resync_protocol::{DEFAULT_BASELINE, InstanceId, MajorVersion, baseline, resync_id};
 use crate::target::Host;
 
 /// What `resync --help` ends with.
@@ -41,6 +41,9 @@ pub struct TargetSettings {
     /// Instances and clusters of RDS with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub instances_tag: Vec<Tag>,
+    /// An instance or a cluster of RDS, by its identifier or ARN.
+    #[arg(long, group = "what", value_name = "NAME", value_parser = instance)]
+    pub instance: Vec<String>,
     /// The servers of the secrets with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub tag: Vec<Tag>,
@@ -204,6 +207,10 @@ fn database(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn instance(text: &str) -> Result<String, String> {
+    InstanceId::parse(text).map(|_| text.to_owned())
+}
+
 fn seconds_from_1_to_43200(text: &str) -> Result<Duration, String> {
     seconds(text, 1, 43_200)
 }
@@ -237,6 +244,7 @@ mod tests {
         for flag in [
             "--instances",
             "--instances-tag",
+            "--instance",
             "--tag",
             "--prefix",
             "--secret",
@@ -250,6 +258,7 @@ mod tests {
     fn a_wrong_setting_is_named() {
         for (flag, value, right) in [
             ("--instances-tag", "=v", "key or key=value"),
+            ("--instance", "a b", "the identifier or the ARN"),
             ("--tag", "", "key or key=value"),
             ("--prefix", "", "the name or the ARN of a secret"),
             ("--secret", "", "the name or the ARN of a secret"),

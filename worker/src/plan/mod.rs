@@ -3,6 +3,7 @@
 //! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
 //! planned, once applied, plans to nothing.
 
+mod blue_green;
 mod drift;
 mod error;
 mod offer;
@@ -21,6 +22,7 @@ mod step;
 mod tests;
 mod version;
 
+pub use blue_green::{BlueGreenCheck, Part, Side};
 pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
 pub use error::PlanError;
 pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_parts_of_newest};

@@ -40,6 +40,9 @@ pub(super) struct Page {
     /// The roles at servers, hashed, all databases of which were sent for by earlier pages.
     #[serde(default)]
     pub(super) sent: BTreeSet<u64>,
+    /// How often it was sent anew, as its instance was not available.
+    #[serde(default)]
+    pub(super) waits: u32,
 }
 
 /// Where a listing goes on.

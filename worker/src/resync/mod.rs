@@ -43,6 +43,12 @@ use crate::resync_protocol::ResyncMessage;
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Whom SQS takes the messages between workers for, which a re-sync has many of: stacks' requests, of which each is one of its
+/// own, are handed out before them.
+///
+/// Source: "How Amazon SQS fair queues work" in the SQS Developer Guide.
+const TENANT: &str = "re-sync";
+
 /// How long, to twice that, a server waits while others are worked on.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -129,6 +135,7 @@ impl Resync {
                 from: None,
                 has_found: false,
                 sent: BTreeSet::new(),
+                waits: 0,
             },
             Some(Ok(InternalMessage::ResyncPage(page))) if page.page > MAX_PAGES => {
                 return ResyncOutcome::Invalid(ResyncError::Endless);
@@ -205,7 +212,7 @@ impl Resync {
             Err(error) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
-        for answer in self.queue.send(vec![(body, delay)]).await {
+        for answer in self.queue.send(TENANT, vec![(body, delay)]).await {
             if let Err(error) = answer {
                 return return_to_queue(&error);
             }

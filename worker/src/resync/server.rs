@@ -5,23 +5,25 @@ use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::attempts::{OneDatabase, list_databases, resync_database};
 use super::internal_message::Server;
 use super::publisher::ResultPublisher;
 use super::target_offer::OfferCache;
-use super::task::{Baseline, ResyncTask};
+use super::task::{Baseline, ResyncTask, ServerOfResync};
 use super::upgrade_check::{TEMPLATE, begin_check, check_template};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::execution::Executor;
 use crate::ledger::ResourceKey;
 use crate::plan::Declarer;
 use crate::postgres::DatabaseNames;
+use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
 use crate::resync_protocol::UpgradeRequest;
-use crate::resync_protocol::event::{DatabaseResult, Event, State};
-use crate::target::Host;
+use crate::resync_protocol::event::{DatabaseResult, Event, Mode, State};
+use crate::target::{Address, Host};
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
@@ -60,7 +62,7 @@ pub(super) async fn publish_failure(
     reason: String,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let events = results.note_failure(server.of_resync(), reason, Instant::now());
+    let events = results.note_one(server.of_resync(), State::Failed, reason, Instant::now());
     results.publish(&events).await
 }
 
@@ -96,6 +98,7 @@ async fn resync_databases(
         since,
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
+        note: None,
     };
     let (databases, address) = match list_databases(executor, &properties).await {
         Ok(listed) => listed,
@@ -108,6 +111,15 @@ async fn resync_databases(
             drop(sender.send(failed).await);
             return 1;
         }
+    };
+    let (mode, note) = check_blue_green(executor, task.server.mode, &address).await;
+    let task = ResyncTask {
+        server: ServerOfResync {
+            mode,
+            ..task.server
+        },
+        note: note.as_deref(),
+        ..task
     };
     let DatabaseNames { usable, not_utf8 } = databases;
     let check = match begin_check(executor, server_task, &properties, &usable).await {
@@ -167,6 +179,26 @@ async fn resync_databases(
     count
 }
 
+/// What is done on the server, and what is to be known: one that a change would harm is not repaired.
+async fn check_blue_green(
+    executor: &Executor,
+    mode: Mode,
+    address: &Address,
+) -> (Mode, Option<String>) {
+    let (Mode::Repair, Some(deployments)) = (mode, &executor.blue_green) else {
+        return (mode, None);
+    };
+    match deployments.check(address).await {
+        Ok(warning) => (mode, warning),
+        Err(ReconcileError::BlueGreen(part)) => {
+            info!(server = %address, "not repaired: it is {part}");
+            (Mode::Report, Some(reason::resync::of_blue_green(&part)))
+        }
+        Err(_) => (mode, None),
+    }
+}
+
+/// The databases that the message names, or all.
 async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All

@@ -176,6 +176,9 @@ pub struct DatabaseResult {
     /// PostgreSQL's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
+    /// PostgreSQL's when a worker last wrote in the database, where that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version_before: Option<String>,
     /// Its extensions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<ExtensionResult>,
@@ -256,6 +259,7 @@ mod tests {
             json!({
                 "Type": "ResyncResult", "ResyncId": "r", "Mode": "Repair", "Key": "k", "State": "Repaired",
                 "Target": "prod/orders", "Server": "h:5432", "Database": "orders", "ServerVersion": "15.4",
+                "ServerVersionBefore": "14.9",
                 "Extensions": [{
                     "Name": "postgis", "State": "Repaired", "Installed": "3.4.0", "Default": "3.4.0",
                     "Declared": "3.4.*", "Schema": "public", "Owners": ["stack/a"], "BlocksMajorUpgrade": true,

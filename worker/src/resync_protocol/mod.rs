@@ -10,6 +10,6 @@ pub use finding::{Basis, Finding, Severity};
 pub(crate) use offer::major;
 pub use offer::{OfferedExtension, TargetOffer};
 pub use request::{
-    DEFAULT_BASELINE, MajorVersion, OfferSource, ResyncMessage, ResyncTarget, UpgradeRequest,
-    baseline, resync_id, targets,
+    DEFAULT_BASELINE, InstanceId, InstanceKind, MajorVersion, OfferSource, ResyncMessage,
+    ResyncTarget, UpgradeRequest, baseline, resync_id, targets,
 };

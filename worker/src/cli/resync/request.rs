@@ -146,6 +146,8 @@ fn targets_of(settings: &TargetSettings, file: Option<&str>) -> Result<Vec<Value
     }
     let instances = settings.instances_tag.iter();
     written.extend(instances.map(|given| json!({"Instances": tag(given)})));
+    let named = settings.instance.iter();
+    written.extend(named.map(|instance| json!({"Instance": instance})));
     let tags = settings.tag.iter();
     written.extend(tags.map(|given| json!({"SecretTag": tag(given)})));
     let prefixes = settings.prefix.iter();
@@ -213,7 +215,7 @@ mod tests {
             made(&["--instances"], None).unwrap(),
             json!({"Type": "Resync", "ResyncId": "id", "Mode": "Report", "Targets": [{"Instances": "*"}]})
         );
-        let arguments = "--repair --instances-tag env=prod --tag team --tag env= --prefix prod/ --prefix test/ \
+        let arguments = "--repair --instances-tag env=prod --instance orders --tag team --tag env= --prefix prod/ --prefix test/ \
             --secret one --secret two --databases a,b --targets - --extension PostGIS=3.4.* --extension hstore \
             --baseline fleet";
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
@@ -226,7 +228,7 @@ mod tests {
             json!({
                 "Type": "Resync", "ResyncId": "id", "Mode": "Repair",
                 "Targets": [
-                    {"Instances": {"Key": "env", "Value": "prod"}},
+                    {"Instances": {"Key": "env", "Value": "prod"}}, {"Instance": "orders"},
                     {"SecretTag": {"Key": "team"}}, {"SecretTag": {"Key": "env", "Value": ""}},
                     {"SecretPrefix": "prod/"}, {"SecretPrefix": "test/"},
                     {"Secret": "one", "Databases": ["a", "b"]}, {"Secret": "two", "Databases": ["a", "b"]},

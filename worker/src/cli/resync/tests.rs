@@ -19,6 +19,7 @@ pub(super) fn result(state: State, database: &str) -> DatabaseResult {
         server: Some("server.example:5432".to_owned()),
         database: Some(database.to_owned()),
         server_version: Some("15.4".to_owned()),
+        server_version_before: None,
         extensions: Vec::new(),
         changes: Vec::new(),
         findings: Vec::new(),

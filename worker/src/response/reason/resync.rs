@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use crate::ledger::ResourceKey;
-use crate::plan::Step;
+use crate::plan::{Part, Step};
 use crate::request::PropertiesError;
 
 /// All that is to be said of a database; none where there is nothing.
@@ -38,6 +38,11 @@ pub fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
     )
 }
 
+/// A side of a Blue/Green deployment, which is not repaired.
+pub fn of_blue_green(part: &Part) -> String {
+    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
+}
+
 /// A database that was not tried, as others of its server were not reached.
 pub fn of_unanswering_server() -> String {
     "the server does not answer, and was not asked for this database.".to_owned()
@@ -68,6 +73,21 @@ pub fn of_secret_list(error: &dyn Error) -> String {
 /// Instances and clusters were looked for.
 pub fn of_no_instance_found() -> String {
     "no PostgreSQL instance or cluster is found by this.".to_owned()
+}
+
+/// An instance or a cluster was looked for by its name.
+pub fn of_no_such_instance() -> String {
+    "no instance or cluster of this region and account has this identifier.".to_owned()
+}
+
+/// An instance of another engine.
+pub fn of_other_engine(engine: &str) -> String {
+    format!("its engine is {engine}.")
+}
+
+/// An instance or cluster that is a replica.
+pub fn of_replica() -> String {
+    "it is a replica, which takes its changes from its source.".to_owned()
 }
 
 /// RDS refuses to list instances and clusters.

@@ -1,10 +1,13 @@
 //! The message that starts a re-sync, checked: a [`ResyncMessage`] that exists is valid.
 
+mod instance_id;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
 pub use upgrade::{MajorVersion, OfferSource, UpgradeRequest};
+
+pub use self::instance_id::{InstanceId, InstanceKind};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,6 +79,8 @@ pub enum ResyncTarget {
         /// Those with this tag, of any value where none is said; unset: all.
         tag: Option<(String, Option<String>)>,
     },
+    /// One instance or cluster of RDS.
+    Instance(InstanceId),
 }
 
 #[derive(Deserialize)]
@@ -110,6 +115,8 @@ struct WrittenTarget {
     secret_tag: Option<Value>,
     #[serde(default)]
     instances: Option<Value>,
+    #[serde(default)]
+    instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -205,7 +212,7 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> 
     if written.is_empty() {
         return Err(invalid(
             "Targets",
-            "must name one at least: Secret, SecretPrefix, SecretTag or Instances",
+            "must name one at least: Secret, SecretPrefix, SecretTag, Instances or Instance",
         ));
     }
     if written.len() > MAX_TARGETS {
@@ -231,11 +238,12 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
         target.secret_prefix.is_some(),
         target.secret_tag.is_some(),
         target.instances.is_some(),
+        target.instance.is_some(),
     ];
     if kinds.iter().filter(|is_given| **is_given).count() != 1 {
         return Err(invalid(
             path,
-            "must have one of Secret, SecretPrefix, SecretTag, Instances",
+            "must have one of Secret, SecretPrefix, SecretTag, Instances, Instance",
         ));
     }
     if let Some(id) = target.secret {
@@ -267,6 +275,11 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
     if let Some(written) = target.secret_tag {
         let (key, value) = tag(&format!("{path}.SecretTag"), &written)?;
         return Ok(ResyncTarget::SecretTag { key, value });
+    }
+    if let Some(written) = target.instance {
+        return InstanceId::parse(&written)
+            .map(ResyncTarget::Instance)
+            .map_err(|fault| invalid(format!("{path}.Instance"), fault));
     }
     let path = format!("{path}.Instances");
     match target.instances {
