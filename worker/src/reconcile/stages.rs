@@ -38,12 +38,19 @@ pub(super) fn needed<'s>(
     error: ReconcileError,
     before: impl Iterator<Item = &'s Step>,
 ) -> ReconcileError {
-    let (error, step) = match error {
-        ReconcileError::Database {
-            error,
-            step: Some(step),
-        } if error.is_of_pending_triggers() => (error, step),
-        other => return other,
+    let is_of_pending_triggers = matches!(
+        &error,
+        ReconcileError::Database { error, step: Some(_) } if error.is_of_pending_triggers()
+    );
+    if !is_of_pending_triggers {
+        return error;
+    }
+    let ReconcileError::Database {
+        error,
+        step: Some(step),
+    } = error
+    else {
+        return error;
     };
     let updates: Vec<Step> = before
         .cloned()
