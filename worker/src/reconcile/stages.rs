@@ -38,13 +38,6 @@ pub(super) fn needed<'s>(
     error: ReconcileError,
     before: impl Iterator<Item = &'s Step>,
 ) -> ReconcileError {
-    let is_of_pending_triggers = matches!(
-        &error,
-        ReconcileError::Database { error, step: Some(_) } if error.is_of_pending_triggers()
-    );
-    if !is_of_pending_triggers {
-        return error;
-    }
     let ReconcileError::Database {
         error,
         step: Some(step),
@@ -52,6 +45,10 @@ pub(super) fn needed<'s>(
     else {
         return error;
     };
+    if !error.is_of_pending_triggers() {
+        let step = Some(step);
+        return ReconcileError::Database { error, step };
+    }
     let updates: Vec<Step> = before
         .cloned()
         .chain([(*step).clone()])
