@@ -22,7 +22,7 @@ async fn dies_at(points: &str, versions: &[&str]) {
         let mut worker = scene.start_with_failpoints(points, &[BRIEFLY]);
         // A delivery of its own for each, so that none waits for the lease of a dead worker to end.
         scene.send([&request]).await;
-        super::crashes::dies(&mut worker).await;
+        super::crashes::wait_for_abort(&mut worker).await;
         assert_eq!(world.database.extensions().await[name], **reached);
     }
     is_answered_once_all_is_done(&scene, request).await;
