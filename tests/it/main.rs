@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bad_input;
+mod blue_green;
 mod by_hand;
 mod cdk;
 mod edge_cases;
@@ -34,3 +35,4 @@ mod stacks;
 mod support;
 mod templates;
 mod updates;
+mod upgrade_check;

@@ -20,6 +20,7 @@
 //! | [`credentials`] | A secret or an IAM token, and to which hosts it may be sent |
 //! | [`aws`] | Calls to SQS, SNS, RDS, CloudFormation and STS; the PUT to the ResponseURL |
 //! | [`plan`] (P) | Declared + observed + ledger → steps, drift, ownership afterwards |
+//! | [`upgrade`] (P) | Facts of a server and its databases + what the target offers → what an upgrade would meet |
 //! | [`ledger`] (P) | Which resource owns which extension: the model, its SQL, its migrations, whether it may be trusted |
 //! | [`resync_protocol`] (P) | What a client and the workers send each other for a re-sync |
 //! | [`request`] (P) | The body of an SQS message → a request |
@@ -88,6 +89,7 @@ pub mod request;
 pub mod response;
 pub mod resync_protocol;
 pub mod target;
+pub mod upgrade;
 
 // The process.
 pub mod metrics;

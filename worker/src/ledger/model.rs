@@ -93,6 +93,9 @@ pub struct WholeLedger {
     pub managed: BTreeMap<String, Managed>,
     /// What the re-sync that asks came to in this database, if it was here before and changed something.
     pub resync: Option<serde_json::Value>,
+    /// PostgreSQL's version when the ledger was last written, where that is kept.
+    #[serde(default)]
+    pub server_version: Option<String>,
     /// What it committed before its last transaction, where it is not over.
     #[serde(default)]
     pub progress: Option<Progress>,

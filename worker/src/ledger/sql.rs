@@ -47,6 +47,8 @@ SELECT json_build_object(
     FROM extension_worker.ledger e WHERE e.kind = 'extension'),
   'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
              WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1),
+  'server_version', (SELECT data -> 'server_version' FROM extension_worker.ledger
+                     WHERE kind = 'resource' AND data ? 'server_version' ORDER BY data ->> 'changed_at' DESC LIMIT 1),
   'progress', (SELECT nullif(data -> 'progress', 'null') FROM extension_worker.ledger
                WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
@@ -83,6 +85,8 @@ pub struct Entry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl Entry<'_> {
@@ -97,6 +101,7 @@ impl Entry<'_> {
             "request_type": request.request_type,
             "request_id": request.request_id,
             "changed_at": self.changed_at,
+            "server_version": self.server_version,
         });
         let mut sql = write_resource(
             request.resource,
@@ -133,6 +138,8 @@ pub struct ResyncEntry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl ResyncEntry<'_> {
@@ -174,6 +181,12 @@ impl ResyncEntry<'_> {
             }
         }
         write_extensions(&mut sql, self.managed_before, self.managed_after);
+        // What is compared with the next version that is seen.
+        let seen = keep_all(&json!({"server_version": self.server_version}));
+        let seen = escape_literal(&seen.to_string());
+        sql.push_str(&format!(
+            "UPDATE extension_worker.ledger SET data = data || {seen}::jsonb WHERE kind = 'resource';\n"
+        ));
         sql
     }
 }

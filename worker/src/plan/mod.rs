@@ -3,6 +3,7 @@
 //! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
 //! planned, once applied, plans to nothing.
 
+mod blue_green;
 mod drift;
 mod error;
 mod follow_ups;
@@ -23,6 +24,7 @@ mod step;
 mod tests;
 mod version;
 
+pub use blue_green::{BlueGreenCheck, Part, Side};
 pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
 pub use error::PlanError;
 pub use follow_ups::{FollowUp, follow_ups};

@@ -19,6 +19,7 @@ mod session;
 mod session_settings;
 mod session_start;
 mod transaction;
+mod upgrade;
 
 pub use first_statement::FirstStatement;
 pub use limit::ConnectionLimit;
@@ -27,3 +28,4 @@ pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
 pub use session::{Applied, DatabaseNames, Session, Tried};
+pub(crate) use upgrade::OFFER as OFFER_QUERY;

@@ -32,6 +32,10 @@ pub(super) async fn begin(
             &offer_parts_of_newest(reconciliation.declarations()),
         )
         .await?;
+    let is_older = |version: u32| version > 0 && version < newest_version();
+    if observed.ledger_version.is_some_and(is_older) && !observed.in_recovery {
+        reconciliation.check_blue_green().await?;
+    }
     let form = migrate(session, &observed).await?;
     let ledger = match (read_along, form) {
         (Some(ledger), _) => ledger,

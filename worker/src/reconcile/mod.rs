@@ -5,6 +5,7 @@
 
 mod apply;
 mod begin;
+mod blue_green;
 mod commit;
 mod idempotency;
 mod offer;
@@ -38,6 +39,7 @@ use crate::target::Target;
 
 pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
 pub(crate) use self::begin::{LedgerForm, migrate};
+pub use self::blue_green::BlueGreenDeployments;
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::packaging::with_packaging;
@@ -182,7 +184,7 @@ async fn transact(
         policy: reconciliation.policy,
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    let (plan, warnings) = make_plan(
+    let (plan, mut warnings) = make_plan(
         &mut session,
         reconciliation,
         &intent,
@@ -201,6 +203,9 @@ async fn transact(
         }));
     }
 
+    if !plan.steps.is_empty() || !has_ledger {
+        warnings.extend(reconciliation.check_blue_green().await?);
+    }
     if !plan.steps.is_empty() {
         info!(
             database = reconciliation.target.database,
@@ -260,7 +265,15 @@ async fn transact(
             "to be known"
         );
     }
-    let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
+    let end = commit(
+        session,
+        reconciliation,
+        outcome,
+        &before.server_version,
+        &ledger,
+        &managed,
+    )
+    .await?;
     discard_outdated_sessions(pools, reconciliation.target, &done);
     Ok(end)
 }

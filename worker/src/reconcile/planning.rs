@@ -27,7 +27,7 @@ pub(super) async fn make_plan(
     offer: &mut OfferReader<'_>,
 ) -> Result<(Plan, Vec<String>), ReconcileError> {
     let mut unread = unread(offer.complete(session, observed).await)?;
-    let question = Question {
+    let mut question = Question {
         declarations: reconciliation.declarations(),
         policy: reconciliation.policy,
         may_try: !reconciliation.properties.dry_run,
@@ -50,6 +50,8 @@ pub(super) async fn make_plan(
                 Err(error) => unread = self::unread(Err(error))?,
             }
         }
+        // What is tried is a change, even where it is taken back.
+        question.may_try &= reconciliation.check_blue_green().await.is_ok();
         let timeout = reconciliation.statement_time().timeout();
         let server_answer = match asked.next() {
             Some(_) => try_on_server(session, question, &plan_error, observed, timeout).await?,

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::{StatementTime, is_control_file_error};
+use super::{BlueGreenDeployments, StatementTime, is_control_file_error};
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
 use crate::ledger::{ResourceRequest, Stage};
-use crate::plan::{DatabaseOutcome, PlanError, Policy, Step};
+use crate::plan::{DatabaseOutcome, Part, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
 use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, reason};
@@ -26,6 +26,8 @@ pub struct Reconciliation<'a> {
     pub password: &'a Password,
     /// What the operator allows.
     pub policy: &'a Policy,
+    /// Which servers are sides of Blue/Green deployments; none where RDS is not asked.
+    pub blue_green: Option<&'a BlueGreenDeployments>,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
     /// The id of the resource on this server.
@@ -47,6 +49,17 @@ impl Reconciliation<'_> {
 
     pub(super) fn statement_time(&self) -> StatementTime {
         StatementTime::Until(self.until)
+    }
+
+    /// Whether the server may be changed; the warning that goes with it, if any.
+    ///
+    /// # Errors
+    /// [`ReconcileError::BlueGreen`].
+    pub(super) async fn check_blue_green(&self) -> Result<Option<String>, ReconcileError> {
+        match self.blue_green {
+            Some(deployments) => deployments.check(&self.target.address).await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -115,6 +128,9 @@ pub enum ReconcileError {
     /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
     #[error("the server is read-only")]
     ReadOnly,
+    /// The server is a side of a Blue/Green deployment, which a change would break.
+    #[error("the server is {0}")]
+    BlueGreen(Box<Part>),
     /// A newer request of the same resource was carried out already.
     #[error("superseded by a newer request")]
     Superseded,
@@ -166,7 +182,10 @@ impl ReconcileError {
             Self::ReadOnly => Class::TransientAtMost(3),
             // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
-            Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
+            Self::Plan { .. }
+            | Self::BlueGreen(_)
+            | Self::Superseded
+            | Self::UntrustedObjects(_) => Class::Permanent,
         }
     }
 
@@ -187,6 +206,7 @@ impl ReconcileError {
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
             Self::Plan { .. } => Cow::Borrowed("obstacle"),
+            Self::BlueGreen(_) => Cow::Borrowed("blue_green"),
             Self::Superseded => Cow::Borrowed("superseded"),
             Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
         }
@@ -203,6 +223,7 @@ impl ReconcileError {
             Self::AfterStages { error, .. } => error.detail(target),
             Self::Plan { .. }
             | Self::ReadOnly
+            | Self::BlueGreen(_)
             | Self::Superseded
             | Self::UntrustedObjects(_)
             | Self::NotConverged(_) => None,
@@ -229,6 +250,7 @@ impl ReconcileError {
                 reason::with_changes(&error.reason(target), &stages.join(", "))
             }
             Self::ReadOnly => reason::of_read_only(target),
+            Self::BlueGreen(part) => reason::of_blue_green(part, target),
             Self::Superseded => reason::of_superseded(),
             Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
             Self::NotConverged(steps) => reason::of_not_converged(target, steps),

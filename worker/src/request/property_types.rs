@@ -1,6 +1,6 @@
 //! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
 //!
-//! What stands behind `///` here is what `docs/properties.md` and the JSON Schema say of a property, see [`super::reference`].
+//! `docs/properties.md` and the JSON Schema have the doc comments as the text of each property: see `reference.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::database::resync;
 use super::task::ResyncTask;
+use super::upgrade_check::UpgradeCheck;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, Stopped, run_with_retries};
@@ -16,7 +17,7 @@ use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Address;
 
 /// How long each is tried again.
-const RETRY_BUDGET: Duration = Duration::from_secs(60);
+pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 /// So many databases in a row at which the server did not answer say that it is gone.
 const ENOUGH_FAILURES: usize = 12;
 /// Then one of so many is tried all the same.
@@ -58,10 +59,13 @@ impl Retryable for Listing<'_> {
 }
 
 /// One database of a server.
+#[derive(Clone, Copy)]
 pub(super) struct OneDatabase<'a> {
     pub(super) executor: &'a Executor,
     pub(super) properties: &'a Properties,
     pub(super) task: &'a ResyncTask<'a>,
+    /// Set where an upgrade is checked for: then nothing is re-synced.
+    pub(super) check: Option<&'a UpgradeCheck>,
     pub(super) database: &'a str,
 }
 
@@ -79,14 +83,11 @@ impl OneDatabase<'_> {
         let login = executor.logins.log_in(self.properties).await?;
         let permit = executor.server_limits.acquire(&login.address, true).await;
         let target = login.target(self.database);
-        let result = resync(
-            &executor.pools,
-            self.task,
-            &target,
-            &login.password,
-            refusals,
-        )
-        .await;
+        let (pools, password) = (&executor.pools, &login.password);
+        let result = match self.check {
+            Some(check) => check.of_database(pools, self.task, &target, password).await,
+            None => resync(pools, self.task, &target, password, refusals).await,
+        };
         drop(permit);
         // A fleet has more databases than a server has connections.
         executor.pools.remove(&target);

@@ -109,6 +109,7 @@ async fn transact(
         ..*task
     };
     let mut findings = Findings::default();
+    findings.warnings.extend(task.note.map(str::to_owned));
     let committed = whole.progress.iter().filter(|_| task.is_repair());
     let committed = committed.flat_map(|progress| &progress.stages);
     findings.done.extend(committed.map(Step::from));
@@ -182,6 +183,10 @@ async fn transact(
     let result = DatabaseResult {
         server: Some(target.address.to_string()),
         database: Some(target.database.clone()),
+        server_version_before: whole
+            .server_version
+            .clone()
+            .filter(|before| *before != observed.server_version),
         server_version: Some(observed.server_version.clone()),
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),

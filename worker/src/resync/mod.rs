@@ -1,5 +1,5 @@
 //! Fleet-wide re-sync: a published message is expanded to servers, and each server's databases are compared with what
-//! their ledgers declare, or made so. Nothing is ever dropped.
+//! their ledgers declare, or made so, or checked for an upgrade. Nothing is ever dropped.
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
@@ -14,7 +14,9 @@ mod internal_message;
 mod publisher;
 mod repair;
 mod server;
+mod target_offer;
 mod task;
+mod upgrade_check;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use tracing::{info, warn};
 use self::expand::{ExpandContext, expand};
 use self::internal_message::{InternalMessage, Page, Server};
 use self::publisher::ResultPublisher;
+use self::server::ServerTask;
+use self::target_offer::OfferCache;
 use crate::aws::rds::Instances;
 use crate::aws::sns::Topic;
 use crate::aws::sqs::Queue;
@@ -38,6 +42,12 @@ use crate::resync_protocol::ResyncMessage;
 
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Whom SQS takes the messages between workers for, which a re-sync has many of: stacks' requests, of which each is one of its
+/// own, are handed out before them.
+///
+/// Source: "How Amazon SQS fair queues work" in the SQS Developer Guide.
+const TENANT: &str = "re-sync";
 
 /// How long, to twice that, a server waits while others are worked on.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
@@ -82,6 +92,7 @@ pub struct Resync {
     server_permits: Semaphore,
     /// One message is expanded at a time.
     expanding: Semaphore,
+    offers: OfferCache,
 }
 
 /// Whether a message is of a re-sync.
@@ -111,6 +122,7 @@ impl Resync {
             results: ResultPublisher::new(topic, metrics),
             server_permits: Semaphore::new(at_once),
             expanding: Semaphore::new(1),
+            offers: OfferCache::default(),
         }
     }
 
@@ -123,15 +135,17 @@ impl Resync {
                 from: None,
                 has_found: false,
                 sent: BTreeSet::new(),
+                waits: 0,
             },
             Some(Ok(InternalMessage::ResyncPage(page))) if page.page > MAX_PAGES => {
                 return ResyncOutcome::Invalid(ResyncError::Endless);
             }
             Some(Ok(InternalMessage::ResyncPage(page))) => *page,
             Some(Ok(InternalMessage::ResyncWork(server))) => {
-                if let Err(invalid) = server.check() {
-                    return ResyncOutcome::Invalid(ResyncError::Message(invalid));
-                }
+                let message = match server.check() {
+                    Ok(message) => message,
+                    Err(invalid) => return ResyncOutcome::Invalid(ResyncError::Message(invalid)),
+                };
                 let Ok(_permit) = self.server_permits.try_acquire() else {
                     return self.later(server).await;
                 };
@@ -140,7 +154,12 @@ impl Resync {
                     resync = server.resync_id,
                     "re-syncing a server"
                 );
-                return match server::resync_server(executor, &server, &self.results).await {
+                let task = ServerTask {
+                    server: &server,
+                    upgrade: message.upgrade.as_ref(),
+                    offers: &self.offers,
+                };
+                return match server::resync_server(executor, task, &self.results).await {
                     Ok(()) => ResyncOutcome::Done,
                     Err(error) => return_to_queue(&error),
                 };
@@ -193,7 +212,7 @@ impl Resync {
             Err(error) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
-        for answer in self.queue.send(vec![(body, delay)]).await {
+        for answer in self.queue.send(TENANT, vec![(body, delay)]).await {
             if let Err(error) = answer {
                 return return_to_queue(&error);
             }

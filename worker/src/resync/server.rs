@@ -5,22 +5,36 @@ use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::attempts::{OneDatabase, list_databases, resync_database};
 use super::internal_message::Server;
 use super::publisher::ResultPublisher;
-use super::task::{Baseline, ResyncTask};
+use super::target_offer::OfferCache;
+use super::task::{Baseline, ResyncTask, ServerOfResync};
+use super::upgrade_check::{TEMPLATE, begin_check, check_template};
 use crate::aws::sns::{MAX_BATCH, TopicError};
 use crate::execution::Executor;
 use crate::ledger::ResourceKey;
 use crate::plan::Declarer;
 use crate::postgres::DatabaseNames;
+use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
-use crate::resync_protocol::event::{DatabaseResult, Event, State};
+use crate::resync_protocol::UpgradeRequest;
+use crate::resync_protocol::event::{DatabaseResult, Event, Mode, State};
+use crate::target::{Address, Host};
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
+
+/// A server, with what its message says of an upgrade.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerTask<'a> {
+    pub(super) server: &'a Server,
+    pub(super) upgrade: Option<&'a UpgradeRequest>,
+    pub(super) offers: &'a OfferCache,
+}
 
 /// Re-syncs every database of the server, and publishes a result for each.
 ///
@@ -28,11 +42,12 @@ const DATABASES_AT_ONCE: usize = 4;
 /// [`TopicError`], where the results cannot be published; what was done is in the databases' ledgers.
 pub(super) async fn resync_server(
     executor: &Executor,
-    server: &Server,
+    task: ServerTask<'_>,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
+    let server = task.server;
     let (sender, received) = mpsc::channel(MAX_BATCH);
-    let working = async move { resync_databases(executor, server, &sender).await };
+    let working = async move { resync_databases(executor, task, &sender).await };
     let (count, received) = tokio::join!(working, publish_results(results, received));
     received?;
     results.publish(&[server.of_resync().end(count)]).await
@@ -47,7 +62,7 @@ pub(super) async fn publish_failure(
     reason: String,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let events = results.note_failure(server.of_resync(), reason, Instant::now());
+    let events = results.note_one(server.of_resync(), State::Failed, reason, Instant::now());
     results.publish(&events).await
 }
 
@@ -70,10 +85,11 @@ async fn publish_results(
 /// Returns how many results there are.
 async fn resync_databases(
     executor: &Executor,
-    server: &Server,
+    server_task: ServerTask<'_>,
     sender: &mpsc::Sender<DatabaseResult>,
 ) -> usize {
     let since = Instant::now();
+    let server = server_task.server;
     let properties = properties(executor, server).await;
     let baseline = baseline(server);
     let task = ResyncTask {
@@ -82,6 +98,7 @@ async fn resync_databases(
         since,
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
+        note: None,
     };
     let (databases, address) = match list_databases(executor, &properties).await {
         Ok(listed) => listed,
@@ -95,14 +112,56 @@ async fn resync_databases(
             return 1;
         }
     };
+    let (mode, note) = check_blue_green(executor, task.server.mode, &address).await;
+    let task = ResyncTask {
+        server: ServerOfResync {
+            mode,
+            ..task.server
+        },
+        note: note.as_deref(),
+        ..task
+    };
     let DatabaseNames { usable, not_utf8 } = databases;
-    let count = usable.len() + not_utf8.len();
+    let check = match begin_check(executor, server_task, &properties, &usable).await {
+        Ok(check) => check,
+        Err(reason) => {
+            let failed = DatabaseResult {
+                server: Some(address.to_string()),
+                ..task.server.failed(None, reason, since)
+            };
+            drop(sender.send(failed).await);
+            return 1;
+        }
+    };
+    let template = OneDatabase {
+        executor,
+        properties: &properties,
+        task: &task,
+        check: check.as_ref(),
+        database: TEMPLATE,
+    };
+    let mut count = usable.len() + not_utf8.len();
+    if let Some(check) = &check {
+        let mut further = vec![check.of_server(&task, since)];
+        if server.databases.is_empty() {
+            further.extend(check_template(template).await);
+        }
+        count += further.len();
+        for result in further {
+            drop(sender.send(result).await);
+        }
+    }
+    // A check leaves nothing out that it does not say.
+    let state_of_skipped = match &check {
+        Some(_) => State::Failed,
+        None => State::Unmanaged,
+    };
     for database in not_utf8 {
         let skipped = DatabaseResult {
             server: Some(address.to_string()),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..task.server.result(State::Unmanaged, since)
+            ..task.server.result(state_of_skipped, since)
         };
         drop(sender.send(skipped).await);
     }
@@ -111,10 +170,8 @@ async fn resync_databases(
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
             let one = OneDatabase {
-                executor,
-                properties: &properties,
-                task: &task,
                 database: &database,
+                ..template
             };
             drop(sender.send(resync_database(one, &failing).await).await);
         })
@@ -122,18 +179,47 @@ async fn resync_databases(
     count
 }
 
-/// A role whose secret has no password authenticates with IAM.
+/// What is done on the server, and what is to be known: one that a change would harm is not repaired.
+async fn check_blue_green(
+    executor: &Executor,
+    mode: Mode,
+    address: &Address,
+) -> (Mode, Option<String>) {
+    let (Mode::Repair, Some(deployments)) = (mode, &executor.blue_green) else {
+        return (mode, None);
+    };
+    match deployments.check(address).await {
+        Ok(warning) => (mode, warning),
+        Err(ReconcileError::BlueGreen(part)) => {
+            info!(server = %address, "not repaired: it is {part}");
+            (Mode::Report, Some(reason::resync::of_blue_green(&part)))
+        }
+        Err(_) => (mode, None),
+    }
+}
+
+/// The databases that the message names, or all.
 async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
     } else {
         Databases::Named(server.databases.clone())
     };
-    let secret = executor.logins.secrets().read(&server.secret).await;
-    let has_no_password = secret.is_ok_and(|secret| secret.password.is_none());
-    let mut properties =
-        Properties::of_server(server.secret.clone(), server.host(), server.port, databases);
-    if has_no_password {
+    let (host, port) = (server.host(), server.port);
+    properties_of(executor, &server.secret, host, port, databases).await
+}
+
+/// A role whose secret has no password authenticates with IAM.
+pub(super) async fn properties_of(
+    executor: &Executor,
+    secret: &str,
+    host: Option<Host>,
+    port: Option<u16>,
+    databases: Databases,
+) -> Properties {
+    let mut properties = Properties::of_server(secret.to_owned(), host, port, databases);
+    let secret = executor.logins.secrets().read(secret).await;
+    if secret.is_ok_and(|secret| secret.password.is_none()) {
         properties.authentication = Authentication::Iam;
     }
     properties

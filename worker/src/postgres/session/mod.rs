@@ -11,6 +11,7 @@ mod packaging;
 mod recreate;
 mod stages;
 mod steps;
+mod upgrade;
 
 pub use listing::DatabaseNames;
 pub use steps::{Applied, Tried};

@@ -1,7 +1,7 @@
 //! What is to be known beside the changes: what stays and why, warnings, databases that are left out. It stands in `Changes`, and
 //! of a Delete in the Reason.
 
-use crate::plan::{DatabaseOutcome, FollowUp, Retained, RetainedBecause, Warning};
+use crate::plan::{DatabaseOutcome, FollowUp, Part, Retained, RetainedBecause, Warning};
 use crate::postgres_error::DatabaseError;
 
 /// Why an extension stays that is no longer declared.
@@ -31,6 +31,11 @@ pub fn of_warning(warning: &Warning) -> String {
                 .to_owned()
         }
     }
+}
+
+/// A side of a Blue/Green deployment that is changed all the same.
+pub fn of_changed_blue_green(part: &Part) -> String {
+    format!("warning: the server is {part}, which may have to be made anew after this change")
 }
 
 /// What is left to do by hand after an update.
