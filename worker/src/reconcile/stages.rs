@@ -43,7 +43,15 @@ pub(super) fn needed<'s>(
             error,
             step: Some(step),
         } if error.is_of_pending_triggers() => (error, step),
-        other => return other,
+        other @ (ReconcileError::Database { .. }
+        | ReconcileError::Plan { .. }
+        | ReconcileError::StagesNeeded { .. }
+        | ReconcileError::AfterStages { .. }
+        | ReconcileError::ReadOnly
+        | ReconcileError::BlueGreen(_)
+        | ReconcileError::Superseded
+        | ReconcileError::UntrustedObjects(_)
+        | ReconcileError::NotConverged(_)) => return other,
     };
     let updates: Vec<Step> = before
         .cloned()
