@@ -1,4 +1,5 @@
-//! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is ever dropped here.
+//! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is
+//! ever dropped here but to be created anew.
 
 use super::{Intent, Plan, PlanError, Policy, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
@@ -16,7 +17,7 @@ pub struct Declarer {
 /// What is to be done for one declarer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Drift {
-    /// One statement each, none of them a `DROP`.
+    /// In order; none of them drops an extension that is not created anew.
     pub steps: Vec<Step>,
     /// What cannot be had, each with the extension that it is about.
     pub unmet: Vec<UnmetDeclaration>,

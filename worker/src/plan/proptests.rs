@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::extension::{
-    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, UpdatePath,
-    Version, VersionRequest,
+    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, SchemaName,
+    UpdatePath, Version, VersionRequest,
 };
 use crate::ledger::Origin;
 

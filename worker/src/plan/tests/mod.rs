@@ -8,8 +8,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::extension::{
-    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, UpdatePath,
-    Version, VersionRequest,
+    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, SchemaName,
+    UpdatePath, Version, VersionRequest,
 };
 use crate::response::reason::{self, of_plan_error};
 use crate::target::{Address, Host, Target};
