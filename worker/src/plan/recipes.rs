@@ -310,7 +310,7 @@ mod tests {
         let family = with(server(""), "postgis_raster", "3.2.1", &[]);
         let family = with(family, "postgis_topology", "3.3.2", &[]);
         let postgis = update("postgis", "3.2.1", "3.3.2");
-        insta::assert_snapshot!(said(&[postgis.clone()], &family), @"to do: postgis_raster 3.2.1 belongs to postgis, which is at 3.3.2, and is not declared: declare it too, or run ALTER EXTENSION postgis_raster UPDATE TO '3.3.2'");
+        insta::assert_snapshot!(said(std::slice::from_ref(&postgis), &family), @"to do: postgis_raster 3.2.1 belongs to postgis, which is at 3.3.2, and is not declared: declare it too, or run ALTER EXTENSION postgis_raster UPDATE TO '3.3.2'");
         let raster = update("postgis_raster", "3.2.1", "3.3.2");
         assert_eq!(said(&[postgis, raster], &family), "");
     }

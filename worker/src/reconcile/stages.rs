@@ -38,13 +38,17 @@ pub(super) fn needed<'s>(
     error: ReconcileError,
     before: impl Iterator<Item = &'s Step>,
 ) -> ReconcileError {
-    let (error, step) = match error {
-        ReconcileError::Database {
-            error,
-            step: Some(step),
-        } if error.is_of_pending_triggers() => (error, step),
-        other => return other,
+    let ReconcileError::Database {
+        error,
+        step: Some(step),
+    } = error
+    else {
+        return error;
     };
+    if !error.is_of_pending_triggers() {
+        let step = Some(step);
+        return ReconcileError::Database { error, step };
+    }
     let updates: Vec<Step> = before
         .cloned()
         .chain([(*step).clone()])

@@ -296,7 +296,7 @@ fn what_a_server_meets_is_mended_by_a_statement_or_a_parameter() {
         ..upgrade(15, 17)
     };
     assert_snapshot!(shown(&check_server(&a_server(), &upgrade)), @r#"
-    Blocks PreparedTransaction left 'over: COMMIT PREPARED 'left ''over'; -- or ROLLBACK PREPARED 'left ''over'
+    Blocks PreparedTransaction left 'over: \connect "orders" \\ COMMIT PREPARED 'left ''over'; -- or ROLLBACK PREPARED 'left ''over'
     Blocks ClosedDatabase Ünused: ALTER DATABASE "Ünused" WITH ALLOW_CONNECTIONS true
     Blocks InvalidDatabase half: DROP DATABASE "half"
     Blocks OpenTemplate0 template0: ALTER DATABASE "template0" WITH ALLOW_CONNECTIONS false
