@@ -64,7 +64,7 @@ async fn a_resync_sends_no_secret_to_a_server_of_its_own_choice() {
     let settings = [
         ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         ("WORKER_HOSTS", own.as_str()),
-        ("WORKER_AUTH_METHODS", "password"),
+        ("WORKER_AUTH_METHODS", "scram-sha-256,password"),
     ];
     let _worker = Worker::start(&world, &settings);
     let server = HostileServer::start("password");

@@ -27,6 +27,18 @@ fn remedy<'a>(result: &'a Value, object: &str) -> &'a str {
     finding(result, object)["Remedy"].as_str().unwrap()
 }
 
+/// The database that what mends a finding is to be done in, where it is another one than the finding's, and the statement: psql
+/// connects to it first.
+fn statement(remedy: &str) -> (Option<&str>, &str) {
+    match remedy.strip_prefix("\\connect \"") {
+        Some(rest) => {
+            let (database, statement) = rest.split_once("\" \\\\ ").unwrap();
+            (Some(database), statement)
+        }
+        None => (None, remedy),
+    }
+}
+
 fn worker(world: &World, subscriber: &ResultsSubscriber<'_>) -> Worker {
     let topic = subscriber.topic_arn.as_str();
     Worker::start(world, &[("WORKER_RESULTS_TOPIC_ARN", topic)])
@@ -171,7 +183,9 @@ async fn what_the_server_as_a_whole_meets_is_a_result_of_its_own() {
     );
     // A statement of each mends it.
     for object in ["left 'over", "slot", "invalid", "Ünused"] {
-        server.execute(remedy(checked, object)).await;
+        let (database, statement) = statement(remedy(checked, object));
+        let client = server.connect_to(database.unwrap_or("postgres")).await;
+        client.unwrap().batch_execute(statement).await.unwrap();
     }
     let said = subscriber.run("UpgradeCheck", targets, all).await;
     assert_eq!(

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::worker;
+use super::{statement, worker};
 use crate::support::{Mode, PrivateServer, ResultsSubscriber, World};
 
 /// What pg_upgrade says of a check that failed, and the codes of the findings that are the same.
@@ -128,9 +128,9 @@ async fn mend(old: &PrivateServer, results: &[Value], codes: &BTreeSet<&str>) ->
             let code = finding["Code"].as_str().unwrap();
             if codes.contains(code) {
                 assert_eq!(finding["Severity"], "Blocks", "{finding}");
-                let client = old.connect_to(database).await.unwrap();
-                let remedy = finding["Remedy"].as_str().unwrap();
-                let mended = client.batch_execute(remedy).await;
+                let (other, statement) = statement(finding["Remedy"].as_str().unwrap());
+                let client = old.connect_to(other.unwrap_or(database)).await.unwrap();
+                let mended = client.batch_execute(statement).await;
                 assert!(mended.is_ok(), "{finding}: {mended:?}");
                 found.insert(code.to_owned());
             }
