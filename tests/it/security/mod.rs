@@ -1,5 +1,6 @@
 //! Attacks by people of lower rank than the worker, each carried out as the attacker would: all of them succeeded once.
 
+mod as_made;
 mod auth;
 mod extensions;
 mod fairness;

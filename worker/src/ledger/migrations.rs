@@ -19,8 +19,15 @@ pub(crate) fn check_publications() -> String {
     )
 }
 
+/// How many rights default privileges gave to roles on what [`migration`] made. In most databases none.
+pub(crate) const HAS_FOREIGN_GRANTS: &str = "\
+SELECT count(*) FROM (
+  SELECT nspowner, nspacl FROM pg_namespace WHERE nspname = 'extension_worker'
+  UNION ALL
+  SELECT relowner, relacl FROM pg_class WHERE oid IN ('extension_worker.ledger'::regclass, 'extension_worker.managed_extensions'::regclass)
+) AS made (owner, acl) CROSS JOIN LATERAL aclexplode(acl) a WHERE a.grantee NOT IN (0, owner)";
+
 /// The roles that default privileges gave a right on what [`migration`] made: each row is a statement that takes it away.
-/// None in a database without such privileges.
 pub(crate) const FOREIGN_GRANTS: &str = "\
 SELECT DISTINCT format('REVOKE ALL ON SCHEMA extension_worker FROM %I', g.rolname)
 FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a JOIN pg_roles g ON g.oid = a.grantee

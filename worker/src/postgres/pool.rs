@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use deadpool_postgres::Runtime;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 
 use super::Session;
 use super::connection::{ConnectError, Connections};
@@ -14,6 +15,7 @@ use super::error::unreachable;
 use super::limit::ConnectionLimit;
 use super::offer::Offers;
 use super::reached::Reached;
+use super::server_facts::Servers;
 use crate::credentials::secrets::Password;
 use crate::credentials::{AuthMethod, HostPatterns};
 use crate::metrics::Gauge;
@@ -52,6 +54,10 @@ const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
 /// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
 /// one costs some milliseconds.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a session waits for the one before it to be over, and its connection to be free, rather than to make another. Of
+/// two transactions in a database one waits for the other's lock in any case, and most take a fraction of what a new
+/// connection costs.
+const TURN_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long a session waits for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
@@ -65,6 +71,7 @@ pub struct Pools {
     pools: Arc<PoolMap>,
     reached: Reached,
     offers: Arc<Offers>,
+    servers: Arc<Servers>,
 }
 
 /// Pools by what they lead to.
@@ -75,6 +82,7 @@ struct PoolMap(Mutex<HashMap<Target, Entry>>);
 #[derive(Debug, Clone)]
 struct Entry {
     pool: Pool<Connections>,
+    turn: Arc<Semaphore>,
     password: Password,
     used_at: Instant,
 }
@@ -125,6 +133,7 @@ impl Pools {
             pools,
             reached: Reached::default(),
             offers: Arc::default(),
+            servers: Arc::default(),
         }
     }
 
@@ -163,7 +172,9 @@ impl Pools {
         target: &Target,
         password: &Password,
     ) -> Result<Session, DatabaseError> {
-        let pool = self.pool(target, password)?;
+        let (pool, turn) = self.pool(target, password)?;
+        let turn = tokio::time::timeout(TURN_TIMEOUT, turn.acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok);
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
         let got = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
@@ -194,6 +205,7 @@ impl Pools {
             &self.settings,
             target.address.clone(),
             Arc::clone(&self.offers),
+            turn,
         ))
     }
 
@@ -215,20 +227,21 @@ impl Pools {
         &self,
         target: &Target,
         password: &Password,
-    ) -> Result<Pool<Connections>, DatabaseError> {
+    ) -> Result<(Pool<Connections>, Arc<Semaphore>), DatabaseError> {
         let mut pools = self.pools.pools();
         if let Some(entry) = pools
             .get_mut(target)
             .filter(|entry| entry.password == *password)
         {
             entry.used_at = Instant::now();
-            return Ok(entry.pool.clone());
+            return Ok((entry.pool.clone(), Arc::clone(&entry.turn)));
         }
         let map = Arc::downgrade(&self.pools);
         let connections = Connections::new(
             &self.settings,
             target,
             password,
+            Arc::clone(&self.servers),
             self.connection_limit.clone(),
             Box::new(move || {
                 if let Some(map) = map.upgrade() {
@@ -245,12 +258,14 @@ impl Pools {
             .map_err(|error| {
                 DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
             })?;
+        let turn = Arc::new(Semaphore::new(1));
         let entry = Entry {
             pool: pool.clone(),
+            turn: Arc::clone(&turn),
             password: password.clone(),
             used_at: Instant::now(),
         };
         pools.insert(target.clone(), entry);
-        Ok(pool)
+        Ok((pool, turn))
     }
 }

@@ -9,9 +9,6 @@ use postgres_protocol::escape::escape_literal;
 /// Names of the worker's prepared statements begin so.
 pub(super) const PREFIX: &str = "extension_worker";
 
-/// What makes a session forget every prepared statement, those of the worker's names that others made too.
-pub(super) const FORGET: &str = "DEALLOCATE ALL; ";
-
 /// A query with parameters of type text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Query<'a> {

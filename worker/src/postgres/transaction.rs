@@ -1,15 +1,16 @@
 //! How a transaction begins: as the session's own role and with fixed settings, whatever the owner of the database has set
 //! for it. All of it is LOCAL, so that nothing stays behind in a session that a pooler hands to its next client.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
 use super::library_settings;
-use super::prepared::{FORGET, Query};
-use super::session_start::ServerFacts;
+use super::preparation::{PLANS, Preparation};
+use super::prepared::Query;
+use super::server_facts::ServerFacts;
 use crate::ledger;
 
 /// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
@@ -50,41 +51,36 @@ const FIXED: &[(&str, &str)] = &[
 /// What is known of a session from its start, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SessionStart {
-    backend_pid: i32,
-    in_recovery: bool,
+    pub(super) backend_pid: i32,
+    pub(super) in_recovery: bool,
     /// The database has a schema of the ledger's name.
-    has_schema: bool,
+    pub(super) has_schema: bool,
     /// The database has a ledger of the newest version.
-    has_ledger: bool,
+    pub(super) has_ledger: bool,
     pub(super) server: ServerFacts,
-    /// Every setting of the server that ends a statement, a transaction or a session after some time.
-    timeouts: Vec<String>,
     /// Settings of the database or the role, with PostgreSQL's own values.
-    overridden: std::collections::BTreeMap<String, String>,
+    pub(super) overridden: BTreeMap<String, String>,
     /// Those of libraries that are not loaded, or were not at the start.
-    of_libraries: Vec<String>,
-    checks_connection: bool,
-    path: Option<String>,
+    pub(super) of_libraries: Vec<String>,
+    pub(super) path: Option<String>,
     /// The role whose rotated clone the session's role is.
-    acts_as: Option<String>,
-    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    pub(super) acts_as: Option<String>,
     #[serde(skip)]
-    mark: Option<String>,
+    pub(super) trust: Trust,
     #[serde(skip)]
-    preparation: Preparation,
+    pub(super) preparation: Preparation,
 }
 
-/// Whether a session has the worker's prepared statements.
-#[derive(Debug, Clone, Default)]
-enum Preparation {
-    /// It cannot keep any: a pooler may give each transaction another session.
+/// What is known of the ledger's trustworthiness in this session, where the database has a ledger of the newest version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It is expected to be as it was made.
     #[default]
-    Impossible,
-    /// The next transaction prepares none: it is the session's first and may be its last, or what ran in the session since may
-    /// have put others in their place.
-    Later,
-    /// Those with these names are prepared.
-    Begun(BTreeSet<&'static str>),
+    AsMade,
+    /// It is not.
+    Altered,
+    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    Mark(String),
 }
 
 /// The name of the query that begins a transaction.
@@ -105,6 +101,11 @@ const UNCHANGED: Query<'static> = Query {
     parameters: 1,
     sql: ledger::UNCHANGED,
 };
+const AS_MADE: Query<'static> = Query {
+    name: "as_made",
+    parameters: 1,
+    sql: ledger::AS_MADE,
+};
 
 impl SessionStart {
     /// The role whose rotated clone the session's role is, and as which it works.
@@ -119,43 +120,60 @@ impl SessionStart {
 
     /// Notes what was found.
     pub(super) fn note_ledger(&mut self, has_schema: bool, has_ledger: bool) {
+        if has_ledger != self.has_ledger {
+            self.trust = Trust::AsMade;
+        }
         self.has_schema = has_schema;
         self.has_ledger = has_ledger;
-        self.mark = None;
         // What is prepared depends on it.
         self.distrust_prepared();
     }
 
+    /// Notes that the ledger is not what it was expected to be: all of it is to be looked at.
+    pub(super) fn note_altered(&mut self) {
+        if self.has_ledger {
+            self.trust = Trust::Altered;
+        }
+    }
+
     /// Keeps the mark of a ledger that may be used.
     pub(super) fn note_mark(&mut self, mark: &str) {
-        self.mark = Some(mark.to_owned());
+        self.trust = Trust::Mark(mark.to_owned());
+    }
+
+    /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was made.
+    pub(super) fn expects_as_made(&self) -> bool {
+        self.has_ledger && self.trust == Trust::AsMade
     }
 
     /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
     /// between where it is not.
     pub(super) fn note_connected_to(&mut self, pid: i32) {
         if pid == self.backend_pid {
-            self.preparation = Preparation::Later;
+            self.preparation.allow();
         }
     }
 
     /// Others' code may have run in the session: prepared statements are not the worker's own any more.
     pub(super) fn distrust_prepared(&mut self) {
-        if let Preparation::Begun(_) = self.preparation {
-            self.preparation = Preparation::Later;
-        }
+        self.preparation.distrust();
     }
 
     /// Notes that [`Self::begin`] succeeded, and [`Self::look`], which ran the queries with these names.
+    pub(super) fn note_begun(&mut self, names: &[&'static str]) {
+        self.preparation.note_begun();
+        self.preparation.note(&[BEGIN]);
+        self.preparation.note(names);
+    }
+
+    /// Notes that the queries of these names, of [`Self::run_and_prepare`], succeeded.
     pub(super) fn note_prepared(&mut self, names: &[&'static str]) {
-        match &mut self.preparation {
-            Preparation::Impossible => {}
-            Preparation::Later => self.preparation = Preparation::Begun(BTreeSet::new()),
-            Preparation::Begun(prepared) => {
-                prepared.insert(BEGIN);
-                prepared.extend(names);
-            }
-        }
+        self.preparation.note(names);
+    }
+
+    /// Runs a query, and prepares it where it may be.
+    pub(super) fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
+        self.preparation.run_and_prepare(query, arguments)
     }
 
     /// Begins a transaction whose statements run for no longer than `statement_timeout`.
@@ -180,10 +198,8 @@ impl SessionStart {
         let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
         let [statement, lock] =
             [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
-        if self.prepared().is_some_and(BTreeSet::is_empty) {
-            sql.push_str(FORGET);
-        }
-        sql.push_str(&self.run_and_prepare(query, &[&statement, &lock]));
+        sql.push_str(self.preparation.begin());
+        sql.push_str(&self.preparation.run_from_begin(query, &[&statement, &lock]));
         if let Some(libraries) = library_settings::set_back(&self.of_libraries) {
             sql.push_str(&format!("; {libraries}"));
         }
@@ -207,8 +223,9 @@ impl SessionStart {
             .chain(FIXED.iter().copied())
             .map(|(name, value)| set(name, &escape_literal(value)))
             .collect();
-        settings.extend(self.timeouts.iter().map(|name| set(name, timeout(name))));
-        if self.checks_connection {
+        let timeouts = self.server.timeouts.iter();
+        settings.extend(timeouts.map(|name| set(name, timeout(name))));
+        if self.server.checks_connection {
             // A backend whose worker was killed holds its locks until it notices.
             settings.push(set("client_connection_check_interval", "'2000'"));
         }
@@ -229,24 +246,27 @@ impl SessionStart {
             sql.push_str(&format!("{}; ", ledger::LOCK));
         }
         let mut names = vec![LOOK.name];
-        let check = if let Some(mark) = &self.mark {
-            names.push(UNCHANGED.name);
-            self.run_and_prepare(UNCHANGED, &[mark])
+        let check = if let Some((query, argument)) = self.short_check() {
+            names.push(query.name);
+            self.preparation.run_from_begin(query, &[argument])
         } else {
             self.check_once_more()
         };
-        let look = self.run_and_prepare(LOOK, &[schemas]);
+        let look = self.preparation.run_from_begin(LOOK, &[schemas]);
         sql.push_str(&format!("{check}; {look}"));
         if let Some(arguments) = read.filter(|_| self.has_ledger) {
             names.push(READ.name);
-            sql.push_str(&format!("; {}", self.run_and_prepare(READ, &arguments)));
+            sql.push_str(&format!(
+                "; {}",
+                self.preparation.run_from_begin(READ, &arguments)
+            ));
         }
         (sql, names)
     }
 
     /// Looks again, behind what a plan did.
     pub(super) fn look_again(&self, schemas: &str) -> String {
-        format!("{PIN}; {}", self.run(LOOK, &[schemas]))
+        format!("{PIN}; {}", self.preparation.run(LOOK, &[schemas]))
     }
 
     /// Has the server decide whether the ledger may be used: all of it, one row.
@@ -254,53 +274,39 @@ impl SessionStart {
         ledger::check(self.acts_as.as_deref())
     }
 
-    /// The same, where it was decided before: whether that still holds. One row, or none.
+    /// The same at the end of a transaction, as short as it may be. One row, or none.
+    ///
+    /// A ledger that was made in this transaction, and one that is expected to be as it was made, is compared with that form:
+    /// see [`Self::expects_as_made`].
     pub(super) fn check_once_more(&self) -> String {
-        match &self.mark {
-            Some(mark) => self.run(UNCHANGED, &[mark]),
+        match self.short_check() {
+            Some((query, argument)) => self.preparation.run(query, &[argument]),
             None if !self.has_schema => ledger::ABSENT.to_owned(),
             None => self.check(),
         }
     }
 
-    /// Runs a query, prepared where it is.
-    fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
-        if self
-            .prepared()
-            .is_some_and(|names| names.contains(query.name))
-        {
-            query.execute(arguments)
-        } else {
-            query.plain(arguments)
-        }
-    }
-
-    /// The same at the beginning of a transaction, where others' code has not run yet.
-    fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
-        if self
-            .prepared()
-            .is_some_and(|names| !names.contains(query.name))
-        {
-            format!("{}; {}", query.prepare(), query.execute(arguments))
-        } else {
-            self.run(query, arguments)
-        }
-    }
-
-    /// The names of the prepared queries; none where none may be prepared.
-    fn prepared(&self) -> Option<&BTreeSet<&'static str>> {
-        match &self.preparation {
-            Preparation::Begun(names) => Some(names),
-            Preparation::Impossible | Preparation::Later => None,
+    /// The query that does with what is known of the ledger, and its argument.
+    fn short_check(&self) -> Option<(Query<'static>, &str)> {
+        match &self.trust {
+            Trust::Mark(mark) => Some((UNCHANGED, mark)),
+            Trust::AsMade if self.has_ledger => {
+                Some((AS_MADE, self.acts_as.as_deref().unwrap_or_default()))
+            }
+            Trust::AsMade | Trust::Altered => None,
         }
     }
 
     /// Sets what a statement of a plan runs by: the path of an ordinary session of the role, for what else runs inside it,
-    /// as event triggers do.
+    /// as event triggers do, and how that is planned.
     pub(super) fn ordinary_path(&self) -> String {
         let path = self.path.as_deref().unwrap_or(ORDINARY_PATH);
+        let plans = match self.overridden.get(PLANS) {
+            Some(value) => escape_literal(value),
+            None => "DEFAULT".to_owned(),
+        };
         format!(
-            "SELECT pg_catalog.set_config('search_path', {}, true)",
+            "SET LOCAL {PLANS} = {plans}; SELECT pg_catalog.set_config('search_path', {}, true)",
             escape_literal(path)
         )
     }
@@ -309,10 +315,11 @@ impl SessionStart {
         FIXED
             .iter()
             .any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
-            || self.timeouts.iter().any(|timeout| timeout == name)
+            || self.server.timeouts.iter().any(|timeout| timeout == name)
             || matches!(
                 name.to_ascii_lowercase().as_str(),
-                "role"
+                PLANS
+                    | "role"
                     | "session_authorization"
                     | "client_connection_check_interval"
                     | "client_encoding"
