@@ -89,7 +89,8 @@ impl Session {
 
     /// Takes away what default privileges gave.
     async fn revoke_foreign_grants(&self) -> Result<(), DatabaseError> {
-        let messages = promptly(self.client()?.simple_query(ledger::FOREIGN_GRANTS)).await?;
+        let sql = [ledger::RIGHTS_OF_PUBLIC, ledger::FOREIGN_GRANTS].concat();
+        let messages = promptly(self.client()?.simple_query(&sql)).await?;
         let revocations = rows(&messages)
             .filter_map(Result::transpose)
             .collect::<Result<Vec<_>, _>>()?;
