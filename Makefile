@@ -44,7 +44,7 @@ demo-stop:
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
-	cargo test --locked --workspace --lib --bins --examples
+	cargo test --locked --workspace --lib --bins
 	cargo test --locked --workspace --doc
 	$(BINARIES) $(SERVICES) -- \
 	  sh -c '$(TEST_IT) $(AT_ONCE) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
@@ -101,7 +101,7 @@ bench:
 
 ## Writes the generated reference: docs/properties.md, docs/sqlstates.md and templates/properties.schema.json.
 reference:
-	cargo run --quiet --locked --example reference
+	UPDATE_REFERENCE=1 cargo test --quiet --locked --workspace --lib -- reference::
 
 ## The worker's image, with docker, podman or buildah. IMAGE=name:tag names it, ENGINE=podman says with which,
 ## BUILD_IMAGE=… is another image to build in, PLATFORM=linux/arm64 another platform than this machine's.

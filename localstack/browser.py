@@ -25,7 +25,7 @@ BROWSER = Path("usr/lib/chromium/chromium-headless-shell")
 
 
 def variables(repository: Path) -> dict[str, str]:
-    """Install what is missing, and return what the tests are told."""
+    """Install what is missing, and return the variables for the tests."""
     home = repository / ".local" / "chromium"
     debian.unpacked(
         home,

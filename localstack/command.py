@@ -51,9 +51,9 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **variables, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
 
 
-def _is_running(child: "subprocess.Popen[bytes]", patience_seconds: float) -> bool:
+def _is_running(child: "subprocess.Popen[bytes]", timeout_seconds: float) -> bool:
     try:
-        child.wait(timeout=patience_seconds)
+        child.wait(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
         return True
     return False
@@ -62,10 +62,10 @@ def _is_running(child: "subprocess.Popen[bytes]", patience_seconds: float) -> bo
 def _interrupt(child: "subprocess.Popen[bytes]", signum: int) -> None:
     """Pass a signal on to the command and what it started, and see all of them off."""
     members = processes.family(child.pid)
-    # Ctrl-C has reached the command already: a second one would be taken for impatience.
+    # Ctrl-C has reached the command already: a second one would kill it.
     if not (signum == signal.SIGINT and _in_foreground()):
         processes.send(members, signum)
-    stubborn = _is_running(child, processes.PATIENCE_SECONDS)
+    stubborn = _is_running(child, processes.TIMEOUT_SECONDS)
     # SIGTERM for what it left: a shell starts background commands deaf to SIGINT.
     processes.send(members, signal.SIGKILL if stubborn else signal.SIGTERM)
     processes.finish(members)

@@ -14,7 +14,7 @@ from console import Failure
 Parameters = dict[str, str]
 
 POLL_SECONDS = 0.2
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 say: Callable[[str], None] = print
 
@@ -107,7 +107,7 @@ class Stacks:
     def _finish(self, name: str, stack_id: str, *, show_events: bool) -> dict[str, Any]:
         """Waits for the end of what is under way."""
         shown: set[str] = set()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             stack = self._describe(stack_id)
             if show_events:
@@ -115,7 +115,7 @@ class Stacks:
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 return stack
             if time.monotonic() > deadline:
-                raise Failure(f"stack {name} is still {stack['StackStatus']} after {PATIENCE_SECONDS:.0f} s")
+                raise Failure(f"stack {name} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
             time.sleep(POLL_SECONDS)
 
     def _describe(self, name: str) -> dict[str, Any]:

@@ -18,7 +18,11 @@ from postgres_source import Server
 from run import Run
 
 NAME = "postgres"
-PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_config", "pg_isready", "psql", "pg_dump", "pg_restore")
+PROGRAMS = (
+    *("postgres", "initdb", "pg_ctl", "pg_config", "pg_isready", "psql", "pg_dump", "pg_restore"),
+    # What pg_upgrade runs, of both versions.
+    *("pg_upgrade", "pg_dumpall", "pg_controldata", "pg_resetwal", "vacuumdb"),
+)
 # Not needed to run: just-in-time code, and what extensions are compiled with.
 LEFT_OUT = shutil.ignore_patterns("bitcode", "llvmjit*", "pgxs", "pkgconfig", "*.a", "man", "contrib")
 PRELOADED = ("pg_stat_statements", "pg_cron", "pgaudit")
@@ -33,11 +37,12 @@ class Postgres:
     user: tuple[int, int] | None
     port: int
     password: str
+    name: str = NAME
 
     @property
     def home(self) -> Path:
         """What the server's user owns: the data directory and the socket."""
-        return self.run.directory / NAME
+        return self.run.directory / self.name
 
     def environment(self) -> dict[str, str]:
         """The variables that libpq reads, and where the pieces are."""
@@ -49,16 +54,20 @@ class Postgres:
             "PGSSLMODE": "disable",
             "PG_BINDIR": str(self.server.programs),
             "PG_EXTENSION_DIR": str(self.server.share / "extension"),
-            "PG_LOG": str(self.run.log(NAME)),
+            "PG_LOG": str(self.run.log(self.name)),
         }
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Make the data directory and start the server; `is_ready` says when it answers."""
-        self._make_cluster()
+        self.make_cluster()
+        return self.start_again()
+
+    def start_again(self) -> "subprocess.Popen[bytes]":
+        """Start the server on the data directory that is there."""
         return self.run.start_service(
-            NAME,
+            self.name,
             [self.server.programs / "postgres", "-D", self.home / "data"],
-            env=_plain_environment(),
+            env=plain_environment(),
             cwd=self.home,
             user=self.user,
             stop_with=signal.SIGINT,
@@ -73,8 +82,9 @@ class Postgres:
             return False
         return len(lines) > 7 and lines[7].startswith("ready")
 
-    def _make_cluster(self) -> None:
-        # Closed to others: whoever reaches the socket is let in without a password.
+    def make_cluster(self) -> None:
+        """Make the data directory."""
+        # Closed to others: the socket takes connections without a password.
         self.home.mkdir(mode=0o700)
         password_file = self.home / "password"
         password_file.touch(mode=0o600)
@@ -96,7 +106,7 @@ class Postgres:
             ],
             what="initdb",
             cwd=self.home,
-            env=_plain_environment(),
+            env=plain_environment(),
             user=self.user,
         )
         password_file.unlink()
@@ -126,9 +136,17 @@ class Postgres:
         return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
-def prepare(run: Run, server: Server, port: int) -> Postgres:
+def prepare(run: Run, server: Server, port: int, name: str = NAME) -> Postgres:
     """Copy the server into the run and choose who runs it."""
-    return Postgres(run, _copy(server, run.directory / "pg"), _unprivileged_user(), port, secrets.token_hex(16))
+    copy = _copy(server, run.directory / f"{name}-programs")
+    return Postgres(run, copy, _unprivileged_user(), port, secrets.token_hex(16), name)
+
+
+def of_run(run: Run) -> Postgres:
+    """The server that was started for this run's command, by the command's environment."""
+    programs, extensions = Path(os.environ["PG_BINDIR"]), Path(os.environ["PG_EXTENSION_DIR"])
+    server = Server(programs, extensions.parent, programs.parent / "lib", programs.parent / "lib")
+    return Postgres(run, server, _unprivileged_user(), int(os.environ["PGPORT"]), os.environ["PGPASSWORD"])
 
 
 def _copy(server: Server, target: Path) -> Server:
@@ -161,6 +179,6 @@ def _unprivileged_user() -> tuple[int, int] | None:
     raise Failure("this machine has neither a user postgres nor a user nobody")
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """Nothing of the caller's: a stray PGDATA or LC_ALL would be taken for a setting."""
     return {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}

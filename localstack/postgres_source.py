@@ -14,8 +14,10 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import debian_server
 from console import Failure, progress, quietly
 from install import locked, root_prefix
 
@@ -73,9 +75,12 @@ def find(local: Path) -> Server:
         "installed": _installed,
         "npm": _npm,
     }
+    releases = {f"debian-{version}": partial(debian, version) for version in debian_server.RELEASES}
     forced = os.environ.get(FORCE)
+    if forced in releases:
+        return releases[forced](local)
     if forced and forced not in ways:
-        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join(ways)}")
+        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join([*ways, *releases])}")
     for name in [forced] if forced else ways:
         server = ways[name](local)
         if server is not None:
@@ -139,6 +144,13 @@ def _apt_packages() -> list[str]:
     names = set(quietly(["apt-cache", "pkgnames", server], what="apt-cache pkgnames").split())
     extras = [f"{server}-{extra}" for extra in APT_EXTRAS]
     return [server, f"{server}-postgis-3", *(extra for extra in extras if extra in names)]
+
+
+def debian(version: str, local: Path) -> Server:
+    """The server of a version, from the release of Debian that has it."""
+    tree = debian_server.home(local.parent, version) / "usr"
+    modules = tree / "lib/postgresql" / version
+    return Server(modules / "bin", tree / "share/postgresql" / version, modules / "lib", modules / "lib")
 
 
 def _npm(local: Path) -> Server | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from console import Failure
 
 # PostgreSQL's fast shutdown takes well under a second here; a test binary may have children to see off.
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.02
 
@@ -69,8 +69,8 @@ def send(members: Members, signum: int) -> None:
 
 
 def finish(members: Members) -> None:
-    """Wait for processes that were told to end, and kill those that do not."""
-    if not _gone(members, PATIENCE_SECONDS):
+    """Wait for processes that got a signal to end, and kill those that do not."""
+    if not _gone(members, TIMEOUT_SECONDS):
         send(members, signal.SIGKILL)
         _gone(members, KILL_SECONDS)
 
@@ -80,8 +80,8 @@ def _still_there(members: Mapping[int, int]) -> set[int]:
     return {pid for pid, ticks in members.items() if pid in entries and entries[pid].started_ticks == ticks}
 
 
-def _gone(members: Members, patience_seconds: float) -> bool:
-    deadline = time.monotonic() + patience_seconds
+def _gone(members: Members, timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
     while _still_there(members):
         if time.monotonic() > deadline:
             return False

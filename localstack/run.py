@@ -148,7 +148,7 @@ def start_guard(run: Run) -> "subprocess.Popen[bytes]":
 
 
 def dismiss(guard: "subprocess.Popen[bytes]") -> None:
-    """Tell the guard that there is nothing left for it to stop."""
+    """Report to the guard that there is nothing left for it to stop."""
     try:
         guard.communicate(RELEASE, timeout=processes.KILL_SECONDS)
     except (BrokenPipeError, subprocess.TimeoutExpired):

@@ -20,7 +20,7 @@ MAKE = {
     "demo-stop": "tests/documentation.py",
     "it": "tests/it/main.rs",
     "it-stop": "localstack/services.py",
-    "reference": "worker/examples/reference.rs",
+    "reference": "worker/src/reference.rs",
     "rds-bundle": "worker/image/test_rds_bundle.py",
     "histories": "tests/it/histories/mod.rs",
     "chaos": "tests/it/faults/chaos.rs",

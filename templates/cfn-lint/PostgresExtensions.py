@@ -1,6 +1,6 @@
 """A rule of cfn-lint: the properties of Custom::PostgresExtensions, by their JSON Schema.
 
-cfn-lint has one schema for all custom resources, which override specs and registry schemas cannot tell apart by their type.
+cfn-lint has one schema for all custom resources: override specs and registry schemas do not distinguish their types.
 """
 
 import json

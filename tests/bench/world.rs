@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 /// How long answers may fail to come.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// When each request was answered, and with which physical id, by the request's id; or, without a time, why it failed.
 type Answered = Arc<Mutex<HashMap<String, (Option<Instant>, String)>>>;
@@ -37,7 +37,7 @@ pub(crate) struct World {
 pub(crate) fn variable(name: &str) -> String {
     #[allow(
         clippy::disallowed_methods,
-        reason = "the program is told by make where the services are"
+        reason = "make sets where the services are"
     )]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make bench`"))
 }
@@ -175,7 +175,7 @@ impl World {
 
     /// Waits until so many of the requests are answered.
     pub(crate) async fn answers(&self, requests: &[(String, Value)], count: usize) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let done = || {
             requests
                 .iter()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{NaiveDateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::support::{Certificates, Directory, Mode, PrivateServer, Worker, World, variable};
+use crate::support::{Certificates, LdapServer, Mode, PrivateServer, Worker, World, variable};
 
 const HOST: &str = "demo1.abcdefghijkl.eu-west-2.rds.amazonaws.com";
 const ROLE: &str = "app user+1";
@@ -59,10 +59,10 @@ async fn a_token_is_sent_in_clear_to_a_server_alone_that_proved_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_signed_anew_until_patience_ends() {
+async fn a_token_that_is_refused_is_signed_anew_until_the_retry_budget_ends() {
     let world = World::new().await;
     let rds = Rds::start(&world, |_| false).await;
-    let worker = rds.worker(&world, &[("WORKER_PATIENCE_SECONDS", "5")]);
+    let worker = rds.worker(&world, &[("WORKER_RETRY_BUDGET_SECONDS", "5")]);
     let answer = world.create(rds.declare(&world, "hstore").await).await;
     assert_eq!(answer["Status"], "FAILED", "{answer}");
     let reason = answer["Reason"].as_str().unwrap();
@@ -81,14 +81,14 @@ async fn a_token_that_is_refused_is_signed_anew_until_patience_ends() {
 /// A server that goes by a name of RDS, and lets the role in that the directory approves of.
 struct Rds {
     server: PrivateServer,
-    directory: Directory,
+    directory: LdapServer,
     certificates: Certificates,
     hosts: PathBuf,
 }
 
 impl Rds {
     async fn start(world: &World, is_right: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        let directory = Directory::start(is_right).await;
+        let directory = LdapServer::start(is_right).await;
         let certificates = Certificates::make(world, HOST).await;
         let run = PathBuf::from(variable("RUN_DIR"));
         let hosts = run.join(format!("hosts-{}", world.name));
@@ -99,7 +99,7 @@ impl Rds {
             directory.options()
         );
         fs::write(&access, rules).unwrap();
-        PrivateServer::give(&access).await;
+        PrivateServer::chown_to_server(&access).await;
         let mut settings = certificates.settings().to_vec();
         settings.push(format!("hba_file={}", access.display()));
         let server = PrivateServer::start_with(world, Mode::Primary, &settings).await;

@@ -102,7 +102,7 @@ async fn an_older_ledger_is_brought_to_the_newest(from_1: &str) {
     let older = concat!(include_str!("../testdata/ledger_1.sql"), "\n");
     world.database.execute(&format!("{older}{from_1}")).await;
     // Another worker: this one remembers what it answered.
-    world.forget_answer(&request).await;
+    world.delete_answer(&request).await;
     worker.signal("TERM");
     worker.exit().await;
     let _other = Worker::start(&world, &[]);
@@ -152,7 +152,7 @@ async fn a_schema_that_another_role_laid_out_is_not_trusted() {
 #[tokio::test]
 async fn a_request_that_changes_nothing_costs_two_round_trips() {
     let world = World::new().await;
-    let counter = crate::support::Counter::start().await;
+    let counter = crate::support::RoundTripCounter::start().await;
     let worker = Worker::start(&world, &[]);
     let secret = world.secret_with(&json!({"port": counter.port()})).await;
     let properties = json!({"DBSecret": secret, "Extensions": ["hstore", {"Name": "pg_trgm", "Version": "1.*"}]});

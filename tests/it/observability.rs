@@ -17,7 +17,7 @@ fn free_address() -> String {
     free.local_addr().unwrap().to_string()
 }
 
-/// Status, kind and body; none where nobody listens.
+/// Status, content type and body; none where the port is closed.
 async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
     extension_worker::process::tls::install_provider();
     let response = reqwest::get(format!("http://{address}{path}")).await.ok()?;

@@ -117,7 +117,7 @@ async fn the_log_has_each_step_and_no_secrets() {
 #[tokio::test]
 async fn sigterm_lets_what_is_under_way_finish() {
     let world = World::new().await;
-    // Somebody holds the worker's own lock, so that the request is under way for a while.
+    // Another session holds the worker's lock, so that the request is under way for a while.
     let mut worker = Worker::start(&world, &[]);
     let lock = world.database.lock().await;
     let request = world

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Gate, Worker, World, eventually};
+use crate::support::{CommitGate, Database, Worker, World, eventually};
 
 /// LocalStack's plug-in signs as CloudFormation does; this is what its signatures are worth.
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn an_answer_with_a_content_type_is_refused_by_this_set_up() {
             &[],
         )
         .await;
-    let envelope: Value = serde_json::from_str(&world.take().await).unwrap();
+    let envelope: Value = serde_json::from_str(&world.receive_and_delete().await).unwrap();
     let request: Value = serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap();
     let url = request["ResponseURL"].as_str().unwrap();
     let answer = json!({
@@ -70,19 +70,19 @@ async fn a_request_that_comes_twice_is_carried_out_once_and_answered_the_same() 
         .await;
     world.publish(&request).await;
     let first = world.answer(&request).await;
-    world.forget_answer(&request).await;
+    world.delete_answer(&request).await;
     world.publish(&request).await;
     assert_eq!(world.answer(&request).await, first);
     assert_eq!(world.database.ddl().len(), 1);
 }
 
-/// The worst moment: everything is done, and nobody knows.
+/// The worst moment: everything is done, and no response was sent.
 #[tokio::test]
 async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by_another() {
     const VISIBILITY: Duration = Duration::from_secs(10);
     let world = World::new().await;
     let visibility = [("WORKER_VISIBILITY_SECONDS", "10")];
-    let gate = Gate::closed().await;
+    let gate = CommitGate::closed().await;
     let secret = world.secret_with(&json!({"port": gate.port()})).await;
     let mut worker = Worker::start(&world, &visibility);
     let stack = world.stack("app");
@@ -104,7 +104,7 @@ async fn a_stack_whose_worker_is_killed_between_commit_and_answer_is_finished_by
     assert_eq!(world.database.ddl().len(), 1);
 }
 
-/// The same URL, signed some minutes before; its signature no longer fits, which nobody but S3 minds.
+/// The same URL, signed some minutes before; its signature no longer fits, which only S3 checks.
 fn earlier(url: &str, minutes: i64) -> String {
     let (_, rest) = url.split_once("X-Amz-Date=").unwrap();
     let date = &rest[..16];
@@ -132,7 +132,7 @@ async fn a_server_that_is_down_is_reported_before_cloudformation_gives_up() {
         failed.reason.contains("127.0.0.1:1 could not be reached"),
         "{failed:?}"
     );
-    // LocalStack tells of it after the rollback's Delete, which waits for the server as long again.
+    // LocalStack reports it after the rollback's Delete, which waits for the server as long again.
     assert!(begun.elapsed().as_secs() < 22, "{:?}", begun.elapsed());
 }
 

@@ -144,7 +144,7 @@ impl<'a> Rotated<'a> {
         } else {
             let change = format!("ALTER USER {role} WITH PASSWORD '{password}'");
             self.database.execute(&change).await;
-            // By then nobody gets in any more with the old one.
+            // By then the old password is refused.
             let end = format!(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
             );

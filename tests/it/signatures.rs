@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{Follower, Request, Worker, World, variable};
+use crate::support::{Request, ResultsSubscriber, Worker, World, variable};
 
 /// Starts a worker that takes LocalStack's certificate.
 fn start(world: &World, check: &str) -> Worker {
@@ -27,10 +27,10 @@ async fn hstore(world: &World) -> Request {
 /// The request in the envelope that SNS signed around it.
 async fn signed(world: &World, request: &Request) -> Value {
     world.publish(request).await;
-    serde_json::from_str(&world.take().await).unwrap()
+    serde_json::from_str(&world.receive_and_delete().await).unwrap()
 }
 
-/// Waits until a request is in the dead-letter queue; the reason. Nothing was done, and nobody was told.
+/// Waits until a request is in the dead-letter queue; the reason. Nothing was done, and no response was sent.
 async fn refusal(world: &World, request: &Request) -> String {
     let (_, reason) = world.dead_letter().await;
     assert_eq!(world.answer_now(request).await, None);
@@ -124,19 +124,22 @@ async fn raw_delivery_is_not_signed() {
 #[tokio::test]
 async fn a_resync_is_signed_and_what_workers_make_of_it_need_not_be() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
+    let subscriber = ResultsSubscriber::new(&world).await;
     let origin = variable("AWS_ENDPOINT_URL");
     let _worker = Worker::start(
         &world,
         &[
             ("WORKER_SNS_SIGNATURE", "enforce"),
             ("WORKER_SNS_CERTIFICATE_ORIGIN", &origin),
-            ("WORKER_RESULTS_TOPIC_ARN", &follower.topic_arn),
+            ("WORKER_RESULTS_TOPIC_ARN", &subscriber.topic_arn),
         ],
     );
     let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
-    let printed = follower.of("Report", targets.clone(), json!({})).await;
-    assert_eq!(printed.of(&world.database.name)["State"], "Unmanaged");
+    let printed = subscriber.run("Report", targets.clone(), json!({})).await;
+    assert_eq!(
+        printed.result_of(&world.database.name)["State"],
+        "Unmanaged"
+    );
     let raw = json!({"Type": "Resync", "ResyncId": "raw", "Mode": "Repair", "Targets": targets});
     world.send_raw(&raw.to_string()).await;
     let (_, reason) = world.dead_letter().await;
@@ -215,14 +218,14 @@ async fn a_request_waits_for_the_certificate() {
     assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
     assert_eq!(world.depths().await.1, 0);
 
-    // The certificate is kept: nobody answers a second fetch.
+    // The certificate is cached: a second fetch would fail.
     drop(listener);
-    world.forget_answer(&request).await;
+    world.delete_answer(&request).await;
     world.send_raw(&envelope.to_string()).await;
     assert_eq!(world.answer(&request).await["Status"], "SUCCESS");
 }
 
-/// Answers one call.
+/// ResponseBucket one call.
 async fn answer_http(listener: &TcpListener, status: &str, body: &str) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();

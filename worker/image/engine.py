@@ -1,4 +1,4 @@
-"""Builds the image, and tells what is in it.
+"""Builds the image, and lists what is in it.
 
 With the first of docker, podman and buildah that works; the variable ENGINE names one.
 """

@@ -93,4 +93,6 @@ pub mod metrics;
 pub mod process;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod rooms;

@@ -32,7 +32,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Resource = Any  # an instance, a cluster or a snapshot of moto
-# Whose master user somebody works as: a snapshot's is not.
+# Whose master user clients work as: a snapshot's is not.
 Live = DBInstance | DBCluster
 
 
@@ -168,7 +168,7 @@ def database_name(resource: Resource) -> str | None:
 
 
 def snapshot_name(identifier: str) -> str:
-    """The database that a snapshot is. A long identifier is cut, and told from its like by a digest."""
+    """The database that a snapshot is. A long identifier is cut, and a digest makes it unique."""
     name = f"snapshot_{identifier}"
     if len(name) <= NAME_BYTES:
         return name

@@ -46,13 +46,13 @@ def create_database(server: Server, name: str, owner: str, template: str | None 
 
 
 def close_database(server: Server, name: str) -> None:
-    """Lets nobody connect to it: it is a copy to keep."""
+    """Refuses connections to it: it is a copy to keep."""
     with _connection(server) as run:
         run(f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS false")
 
 
 def drop_database(server: Server, name: str) -> None:
-    """Drops it under whoever is connected; there may be none of this name."""
+    """Drops it, and ends the sessions in it; there may be none of this name."""
     with _connection(server) as run:
         run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 

@@ -100,7 +100,7 @@ class RdsProvider(ResourceProvider[Properties]):
         try:
             self.call_delete(request.aws_client_factory.rds, state[self.IDENTIFIER], state[KEPT], final)
         except ClientError as error:
-            # Somebody has done it.
+            # It is done already.
             if "NotFound" not in error.response["Error"]["Code"]:
                 raise
         return {}
@@ -371,7 +371,7 @@ PROVIDERS: dict[str, type[RdsProvider]] = {
 
 
 def _end(step: Callable[[], Properties]) -> Event:
-    """Tells the engine how the step ended: of an exception it would keep the text to itself."""
+    """Reports to the engine how the step ended: it would not show the text of an exception."""
     try:
         return ProgressEvent(OperationStatus.SUCCESS, resource_model=step())
     except (BotoCoreError, ClientError, NotSupported) as error:

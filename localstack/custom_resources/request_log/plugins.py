@@ -17,7 +17,7 @@ def log_requests() -> None:
 
     from request_log import calls
 
-    # A line at a time: whoever reads it while LocalStack runs finds what was answered.
+    # A line at a time: a reader of the file finds what was answered while LocalStack runs.
     log = open(name, "a", buffering=1)  # noqa: SIM115
 
     def note(_: Any, context: Any, response: Any) -> None:

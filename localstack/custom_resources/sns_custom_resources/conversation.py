@@ -28,7 +28,7 @@ POLL_INTERVAL_S = 0.1
 
 
 class NotSent(Exception):
-    """The request could not be published, so nobody knows of it and there is nothing to undo."""
+    """The request could not be published, so no worker received it and there is nothing to undo."""
 
 
 class Failed(Exception):

@@ -37,7 +37,7 @@ Records = dict[str, Any]
 
 
 class OperationFailed(Exception):
-    """Tells the engine that the operation failed: it then ends the stack in CREATE_FAILED, UPDATE_FAILED or DELETE_FAILED."""
+    """Reports to the engine that the operation failed: it then ends the stack in CREATE_FAILED, UPDATE_FAILED or DELETE_FAILED."""
 
 
 def correct() -> None:
@@ -85,7 +85,7 @@ def correct() -> None:
 
 @contextmanager
 def _no_end_status(stack: Stack) -> Iterator[None]:
-    """Keeps the stack in progress while it is: somebody who polls takes the first end status for the result."""
+    """Keeps the stack in progress while it is: a client that polls takes the first end status for the result."""
     set_stack_status = stack.set_stack_status
 
     def set_progress(status: StackStatus, reason: str | None = None) -> None:

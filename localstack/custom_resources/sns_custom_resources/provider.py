@@ -51,7 +51,7 @@ class CustomResourceProvider(ResourceProvider[dict[str, Any]]):
         return _finish(request, lambda conversation: lifecycle.update(conversation, live, properties))
 
     def delete(self, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
-        """Deletes the resource; there is nothing to say to anybody where its Create failed and was cleaned up."""
+        """Deletes the resource; there is no request to send where its Create failed and was cleaned up."""
         live = live_of(request.desired_state)
         if live is None:
             return ProgressEvent(status=OperationStatus.SUCCESS, resource_model={})
@@ -61,7 +61,7 @@ class CustomResourceProvider(ResourceProvider[dict[str, Any]]):
 def _finish(
     request: ResourceRequest[dict[str, Any]], step: Callable[[Conversation], Live | None]
 ) -> ProgressEvent[dict[str, Any]]:
-    """Runs one step of the lifecycle and tells the engine what is there after it, after a failure too."""
+    """Runs one step of the lifecycle and reports to the engine what is there after it, after a failure too."""
     bucket = ResponseBucket(request.aws_client_factory.s3, request.region_name)
     conversation = Conversation(
         Resource(

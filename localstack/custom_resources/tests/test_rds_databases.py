@@ -135,7 +135,7 @@ class Instances(OnPostgres):
         with connected(self.user, "other-12345", self.database) as run:
             run("SELECT")
 
-    def test_another_instance_locks_nobody_out(self) -> None:
+    def test_another_instance_does_not_lock_the_first_ones_users_out(self) -> None:
         first = self.credentials(self.create())
         given = {"ManageMasterUserPassword": False, "MasterUserPassword": "given-12345"}
         other, refused = f"{self.database}_b", f'InvalidParameterValue.*"{self.user}" of another instance'
@@ -150,7 +150,7 @@ class Instances(OnPostgres):
         with connected(first["username"], first["password"], self.database) as run:
             run("SELECT")
 
-        # What is gone locks nobody out, and neither does what is left of it.
+        # A deleted instance locks no user out, and neither does what is left of it.
         self.rds.delete_db_instance(DBInstanceIdentifier=f"two-{self.token}", SkipFinalSnapshot=True)
         self.rds.delete_db_instance(
             DBInstanceIdentifier=f"one-{self.token}", FinalDBSnapshotIdentifier=f"final-{self.token}"

@@ -30,7 +30,7 @@ pub(crate) async fn fleet(world: &World) {
 
     let resyncs = Resyncs::start(world).await;
     let silent = Resyncs::start_silent(world).await;
-    // Nobody is the first to connect to a database.
+    // No measured request is the first to connect to a database.
     bare(&server, &databases).await;
     let (mut reports, mut repairs) = (Vec::new(), Vec::new());
     let (mut silents, mut bares) = (Vec::new(), Vec::new());
@@ -93,7 +93,7 @@ async fn memory(world: &World, databases: &[String]) {
 async fn copies(world: &World, server: &Server) -> Vec<String> {
     #[allow(
         clippy::disallowed_methods,
-        reason = "how long it takes is told by make"
+        reason = "make sets the number of databases"
     )]
     let requested = std::env::var("FLEET_DATABASES").ok();
     let count = requested.map_or(DATABASES, |count| count.parse().unwrap());

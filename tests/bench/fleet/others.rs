@@ -56,7 +56,7 @@ impl Server {
     }
 }
 
-/// The least that anybody can ask.
+/// The smallest possible request.
 const QUERY: &str = "SELECT extname, extversion FROM pg_extension";
 
 /// Connects to each, asks what is installed, and disconnects; how long that takes.

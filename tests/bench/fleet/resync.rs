@@ -12,7 +12,7 @@ use crate::world::World;
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
 /// How long a re-sync may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -22,12 +22,12 @@ pub(crate) struct Resyncs<'a> {
     pub(crate) worker: Worker,
     queue: String,
     sqs: aws_sdk_sqs::Client,
-    /// Where results are told.
+    /// The topic of the results.
     listener: Option<String>,
 }
 
 impl<'a> Resyncs<'a> {
-    /// One that tells nobody.
+    /// One without a topic of results.
     pub(crate) async fn start_silent(world: &'a World) -> Self {
         let queue = world.queue().await;
         Self {
@@ -68,7 +68,7 @@ impl<'a> Resyncs<'a> {
         }
     }
 
-    /// From the publication of a re-sync to when SNS has taken the last of its results. Nobody receives them meanwhile:
+    /// From the publication of a re-sync to when SNS has taken the last of its results. They are not received meanwhile:
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
         let before = self.worker.counts().await;
@@ -87,7 +87,7 @@ impl<'a> Resyncs<'a> {
             if now.handled - before.handled >= 2.0 {
                 break now;
             }
-            assert!(begun.elapsed() < PATIENCE, "{now:?}");
+            assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
         assert_eq!(end.in_sync - before.in_sync, databases.len() as f64);
@@ -95,7 +95,7 @@ impl<'a> Resyncs<'a> {
         while self.listener.is_some()
             && self.messages_published().await < published + databases.len() + 2
         {
-            assert!(begun.elapsed() < PATIENCE, "not all results are there");
+            assert!(begun.elapsed() < TIMEOUT, "not all results are there");
             tokio::time::sleep(LOOK).await;
         }
         time

@@ -11,7 +11,7 @@ use crate::worker::{closed_port, cpu_of, memory_mb, signal};
 use crate::world::{World, aws_config, variable};
 
 /// How long an emulator may take to start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contestant {
@@ -70,7 +70,7 @@ impl Installed {
             .env("LOG_LEVEL", "WARNING");
         self.endpoint = format!("http://127.0.0.1:{port}");
         self.emulator = Some(spawn(command, "peers-emulator"));
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while reqwest::get(&self.endpoint).await.is_err() {
             assert!(Instant::now() < until, "the emulator does not start");
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! Answers: given twice, not taken, not acknowledged, at the last chance.
+//! ResponseBucket: given twice, not taken, not acknowledged, at the last chance.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use extension_worker::credentials::secrets::Password;
 use extension_worker::handler::{Disposition, HandlerSettings};
 use serde_json::json;
 
-use super::{Case, impatient, reason};
+use super::{Case, reason, with_short_retry_budget};
 use crate::support::{
     Database, Fixture, Put, delivery, handler, handler_settings, handler_with, secret,
 };
@@ -23,7 +23,7 @@ async fn a_request_that_comes_twice_is_answered_byte_for_byte_by_any_worker() {
         let create = case.ask("Create", &properties);
         case.answer(&create).await;
         let ddl = (case.database.ddl(), other.ddl());
-        // What the first answer told of has changed since.
+        // What the first answer says has changed since.
         case.database
             .execute("CREATE EXTENSION IF NOT EXISTS citext")
             .await;
@@ -83,9 +83,9 @@ async fn an_answer_whose_message_could_not_be_acknowledged_is_given_again() {
     let mut case = Case::new().await;
     let id = case.create(&json!(["hstore"])).await;
     let properties = case.declare(&json!(["hstore"]));
-    let delete = case.ask("Delete", &properties).of(&id);
+    let delete = case.ask("Delete", &properties).with_id(&id);
     case.answer(&delete).await;
-    // The acknowledgement got lost; meanwhile somebody made use of the database.
+    // The acknowledgement got lost; meanwhile the database was used.
     case.database.execute("CREATE EXTENSION hstore").await;
     case.delivered_to(&handler(&case.answers), &delete).await;
     let answers = case.answers.of(&delete.key);
@@ -99,15 +99,15 @@ async fn a_message_whose_answer_is_not_taken_stays_in_the_queue() {
     let mut case = Case::new().await;
     let properties = case.declare(&json!(["hstore"]));
     let create = case.ask("Create", &properties);
-    case.answers.decide(&create.key, [Put::Lost; 100]);
-    let worker = handler_with(&case.answers, impatient(), secret());
+    case.answers.set_next(&create.key, [Put::RequestLost; 100]);
+    let worker = handler_with(&case.answers, with_short_retry_budget(), secret());
     let given_back = worker.handle(&delivery(create.body())).await;
     assert!(
         matches!(given_back, Disposition::ReturnToQueue(_)),
         "{given_back:?}"
     );
     assert_eq!(case.answers.of(&create.key), [""; 0]);
-    case.answers.decide(&create.key, []);
+    case.answers.set_next(&create.key, []);
     let answer = case.delivered_to(&handler(&case.answers), &create).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(case.database.ddl().len(), 1);
@@ -119,15 +119,15 @@ async fn an_answer_is_put_again_where_that_may_help_and_nowhere_else() {
     let properties = case.declare(&json!(["no_such_extension"]));
     for status in [408, 429, 500, 503] {
         let create = case.ask("Create", &properties);
-        case.answers.decide(&create.key, [Put::Status(status); 2]);
+        case.answers.set_next(&create.key, [Put::Status(status); 2]);
         let failed = case.answer(&create).await;
         assert!(reason(&failed).contains("is not available"), "{status}");
     }
-    // The URL expired or is wrong; and nobody is led elsewhere.
+    // The URL expired or is wrong; and no redirect is followed.
     for status in [400, 403, 404, 301, 307] {
         let create = case.ask("Create", &properties);
         case.answers
-            .decide(&create.key, [Put::Status(status), Put::Taken]);
+            .set_next(&create.key, [Put::Status(status), Put::Accepted]);
         let disposition = case.worker.handle(&delivery(create.body())).await;
         assert_eq!(disposition, Disposition::Done, "{status}");
         assert_eq!(case.answers.of(&create.key), [""; 0]);
@@ -185,7 +185,7 @@ async fn what_failed_never_succeeds_later() {
     // Where no database could be asked, the worker itself remembers.
     let mut wrong = secret();
     wrong.password = Some(Password::new("wrong".to_owned()));
-    let worker = handler_with(&case.answers, impatient(), wrong);
+    let worker = handler_with(&case.answers, with_short_retry_budget(), wrong);
     let create = case.ask("Create", &case.declare(&json!(["hstore"])));
     case.delivered_to(&worker, &create).await;
     let begun = Instant::now();

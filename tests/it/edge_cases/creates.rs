@@ -26,7 +26,7 @@ async fn a_delete_that_arrives_while_its_create_runs_undoes_it() {
     let create = case.ask("Create", &properties);
     let delete = case
         .ask("Delete", &properties)
-        .of("app-Extensions-1A2B3C4D5E6F");
+        .with_id("app-Extensions-1A2B3C4D5E6F");
     let other_worker = handler(&case.answers);
     let late = async {
         running(&case.database, "CREATE EXTENSION").await;
@@ -47,7 +47,7 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     let create = case.ask("Create", &properties);
     let delete = case
         .ask("Delete", &properties)
-        .of("app-Extensions-1A2B3C4D5E6F");
+        .with_id("app-Extensions-1A2B3C4D5E6F");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     let late = case.answer(&create).await;
     assert!(reason(&late).contains("newer request"), "{late}");
@@ -64,7 +64,7 @@ async fn a_create_in_the_same_second_as_its_delete_is_the_older() {
     let create = case.ask("Create", &properties);
     let mut delete = case
         .ask("Delete", &properties)
-        .of("app-Extensions-1A2B3C4D5E6F");
+        .with_id("app-Extensions-1A2B3C4D5E6F");
     delete.published_at = create.published_at;
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert!(reason(&case.answer(&create).await).contains("newer request"));
@@ -92,7 +92,7 @@ async fn what_a_create_did_in_some_databases_before_it_failed_is_undone_by_its_r
     );
     assert_eq!(case.installed().await, ["cube"]);
     let id = failed["PhysicalResourceId"].as_str().unwrap();
-    let delete = case.ask("Delete", &properties).of(id);
+    let delete = case.ask("Delete", &properties).with_id(id);
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert!(case.installed().await.is_empty());
 }
@@ -104,7 +104,7 @@ async fn an_extension_that_was_there_before_is_adopted_and_left() {
     case.database.execute("CREATE EXTENSION hstore").await;
     let id = case.create(&json!(["hstore", "cube"])).await;
     let properties = case.declare(&json!(["hstore", "cube"]));
-    let delete = case.ask("Delete", &properties).of(&id);
+    let delete = case.ask("Delete", &properties).with_id(&id);
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert_eq!(case.installed().await, ["hstore"]);
 }
@@ -120,7 +120,7 @@ async fn what_two_resources_own_goes_with_the_last_of_them() {
     let properties = case.declare(&json!(["hstore"]));
     for (stack_id, id, left) in [(first_stack, first, 1), (case.stack_id.clone(), second, 0)] {
         case.stack_id = stack_id;
-        let delete = case.ask("Delete", &properties).of(&id);
+        let delete = case.ask("Delete", &properties).with_id(&id);
         assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
         assert_eq!(case.installed().await.len(), left);
     }

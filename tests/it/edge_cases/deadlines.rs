@@ -43,7 +43,7 @@ async fn at_the_deadline_the_statement_is_cancelled_and_the_answer_says_what_it_
     })
     .await;
 
-    // What another request holds is told too.
+    // The Reason also says what another request holds.
     let _lock = case.database.lock().await;
     case.now = Utc::now();
     let create = case.ask("Create", &properties);
@@ -85,8 +85,8 @@ async fn a_message_that_is_past_its_deadline_changes_nothing_and_is_not_answered
     }
     assert!(case.installed().await.is_empty());
 
-    // Nor is one that nobody could have carried out.
-    let mut old = case.ask("Delete", &properties).of("id");
+    // Nor is one that could not have been carried out.
+    let mut old = case.ask("Delete", &properties).with_id("id");
     old.message["ResourceType"] = json!("Custom::Other");
     let disposition = case.worker.handle(&delivery(old.body())).await;
     assert_eq!(disposition, Disposition::Done);

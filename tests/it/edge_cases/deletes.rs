@@ -20,7 +20,7 @@ async fn a_delete_with_the_marker_id_touches_nothing() {
     let id = failed["PhysicalResourceId"].as_str().unwrap();
     // PostgreSQL was asked for the version that the catalogue does not know.
     let before = case.database.ddl().len();
-    let delete = case.ask("Delete", &properties).of(id);
+    let delete = case.ask("Delete", &properties).with_id(id);
     let answer = case.answer(&delete).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(case.installed().await, ["hstore"]);
@@ -32,11 +32,11 @@ async fn a_delete_with_the_marker_id_touches_nothing() {
 async fn a_delete_with_an_unknown_id_is_decided_from_what_is_recorded() {
     let mut case = Case::new().await;
     let properties = case.declare(&json!(["hstore"]));
-    // Nobody created it.
+    // The worker did not create it.
     case.database.execute("CREATE EXTENSION hstore").await;
     let delete = case
         .ask("Delete", &properties)
-        .of("app-Extensions-1A2B3C4D5E6F");
+        .with_id("app-Extensions-1A2B3C4D5E6F");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert_eq!(case.installed().await, ["hstore"]);
 
@@ -46,7 +46,7 @@ async fn a_delete_with_an_unknown_id_is_decided_from_what_is_recorded() {
     let properties = case.declare(&json!(["hstore"]));
     let delete = case
         .ask("Delete", &properties)
-        .of("app-Extensions-1A2B3C4D5E6F");
+        .with_id("app-Extensions-1A2B3C4D5E6F");
     let answer = case.answer(&delete).await;
     assert_eq!(answer["Status"], "SUCCESS");
     assert_eq!(answer["PhysicalResourceId"], "app-Extensions-1A2B3C4D5E6F");
@@ -64,7 +64,7 @@ async fn a_delete_succeeds_at_once_where_host_or_database_is_gone_and_in_time_wh
     no_host["DBHost"] = json!("no-such-host.invalid");
     for properties in [gone, no_host] {
         let begun = Instant::now();
-        let delete = case.ask("Delete", &properties).of("id");
+        let delete = case.ask("Delete", &properties).with_id("id");
         assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
         assert!(
             begun.elapsed() < Duration::from_secs(2),
@@ -76,11 +76,11 @@ async fn a_delete_succeeds_at_once_where_host_or_database_is_gone_and_in_time_wh
     down["DBPort"] = json!(1);
     down["ServiceTimeout"] = json!("4");
     case.now = Utc::now();
-    let delete = case.ask("Delete", &down).of("id");
+    let delete = case.ask("Delete", &down).with_id("id");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     down["OnUnreachableDelete"] = json!("Fail");
     case.now = Utc::now();
-    let delete = case.ask("Delete", &down).of("id");
+    let delete = case.ask("Delete", &down).with_id("id");
     let failed = case.answer(&delete).await;
     assert!(
         reason(&failed).starts_with("127.0.0.1:1 could not be reached"),
@@ -97,16 +97,19 @@ async fn a_delete_of_an_old_id_leaves_what_the_new_id_has_in_the_same_database()
     // The same server by its other name.
     let mut new = old.clone();
     new["DBHost"] = json!("localhost");
-    let update = case.ask("Update", &new).of(&id).instead_of(old.clone());
+    let update = case
+        .ask("Update", &new)
+        .with_id(&id)
+        .with_old_properties(old.clone());
     let updated = case.answer(&update).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
     assert_ne!(updated["PhysicalResourceId"], id);
-    let cleanup = case.ask("Delete", &old).of(&id);
+    let cleanup = case.ask("Delete", &old).with_id(&id);
     assert_eq!(case.answer(&cleanup).await["Status"], "SUCCESS");
     assert_eq!(case.installed().await, ["hstore"]);
 
     let id = updated["PhysicalResourceId"].as_str().unwrap();
-    let delete = case.ask("Delete", &new).of(id);
+    let delete = case.ask("Delete", &new).with_id(id);
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert!(case.installed().await.is_empty());
 }
@@ -122,7 +125,7 @@ async fn a_delete_drops_nothing_on_the_server_that_its_secret_leads_to_now() {
     let worker = handler_with(&case.answers, handler_settings(), moved);
     let properties = case.declare(&json!(["hstore"]));
     for id in [id.as_str(), "app-Extensions-1A2B3C4D5E6F"] {
-        let delete = case.ask("Delete", &properties).of(id);
+        let delete = case.ask("Delete", &properties).with_id(id);
         let answer = case.delivered_to(&worker, &delete).await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         assert_eq!(case.installed().await, ["hstore"]);
@@ -130,11 +133,11 @@ async fn a_delete_drops_nothing_on_the_server_that_its_secret_leads_to_now() {
     // An Update noticed that, and gave the resource a new id: CloudFormation deletes the old one, with the same secret.
     let update = case
         .ask("Update", &properties)
-        .of(&id)
-        .instead_of(properties.clone());
+        .with_id(&id)
+        .with_old_properties(properties.clone());
     let updated = case.delivered_to(&worker, &update).await;
     assert_ne!(updated["PhysicalResourceId"], id);
-    let cleanup = case.ask("Delete", &properties).of(&id);
+    let cleanup = case.ask("Delete", &properties).with_id(&id);
     let answer = case.delivered_to(&worker, &cleanup).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(case.installed().await, ["hstore"]);
@@ -150,7 +153,7 @@ async fn a_delete_is_not_blocked_by_invalid_properties() {
         json!({"DBSecret": "given", "Extensions": [{"Name": "a--b"}]}),
         Value::Null,
     ] {
-        let delete = case.ask("Delete", &properties).of("id");
+        let delete = case.ask("Delete", &properties).with_id("id");
         let answer = case.answer(&delete).await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         assert_eq!(answer["PhysicalResourceId"], "id");

@@ -1,4 +1,4 @@
-//! Messages that nobody serves, understands or may answer.
+//! Messages that the worker does not serve, does not understand or may not answer.
 
 use extension_worker::handler::{Disposition, HandlerSettings};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn a_resource_type_that_is_not_served_fails_at_once_and_can_be_deleted() {
         "{failed}"
     );
     let id = failed["PhysicalResourceId"].as_str().unwrap();
-    let mut delete = case.ask("Delete", &properties).of(id);
+    let mut delete = case.ask("Delete", &properties).with_id(id);
     delete.message["ResourceType"] = json!("Custom::MysqlPlugins");
     assert_eq!(case.answer(&delete).await["Status"], "SUCCESS");
     assert!(case.installed().await.is_empty());

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    Answers, Asked, Database, Fixture, delivery, eventually, handler, handler_settings,
+    CloudFormationRequest, Database, Fixture, ResponseBucket, delivery, eventually, handler,
+    handler_settings,
 };
 
 /// A resource of a stack of the test's own, its database, and a worker.
 struct Case {
-    answers: Answers,
+    answers: ResponseBucket,
     database: Database,
     stack_id: String,
     /// When the next request is published.
@@ -32,7 +33,7 @@ struct Case {
 impl Case {
     async fn new() -> Self {
         let name = format!("e{}", &Uuid::new_v4().simple().to_string()[..12]);
-        let answers = Answers::start().await;
+        let answers = ResponseBucket::start().await;
         Self {
             database: Database::create(&name).await,
             stack_id: format!("arn:aws:cloudformation:us-east-1:123456789012:stack/{name}/1"),
@@ -48,11 +49,11 @@ impl Case {
     }
 
     /// A new request, newer than all before.
-    fn ask(&mut self, kind: &str, properties: &Value) -> Asked {
+    fn ask(&mut self, kind: &str, properties: &Value) -> CloudFormationRequest {
         self.now += TimeDelta::milliseconds(1);
         let request_id = Uuid::new_v4().to_string();
         let resource = (self.stack_id.as_str(), "Extensions");
-        Asked::new(
+        CloudFormationRequest::new(
             &self.answers,
             resource,
             &request_id,
@@ -63,14 +64,14 @@ impl Case {
     }
 
     /// Delivers a request to a worker; the answer that it put last.
-    async fn delivered_to(&self, worker: &Handler, request: &Asked) -> Value {
+    async fn delivered_to(&self, worker: &Handler, request: &CloudFormationRequest) -> Value {
         let disposition = worker.handle(&delivery(request.body())).await;
         assert_eq!(disposition, Disposition::Done);
         let answers = self.answers.of(&request.key);
         serde_json::from_str(answers.last().expect("an answer")).unwrap()
     }
 
-    async fn answer(&self, request: &Asked) -> Value {
+    async fn answer(&self, request: &CloudFormationRequest) -> Value {
         self.delivered_to(&self.worker, request).await
     }
 
@@ -89,7 +90,7 @@ impl Case {
 }
 
 /// The settings of a worker that gives a message back after a second.
-fn impatient() -> HandlerSettings {
+fn with_short_retry_budget() -> HandlerSettings {
     HandlerSettings {
         retry_budget: Duration::from_secs(1),
         ..handler_settings()

@@ -17,7 +17,10 @@ async fn an_update_that_fails_is_answered_with_the_id_that_it_came_with() {
     let old = case.declare(&json!(["hstore"]));
     let new = case.declare(&json!(["no_such_extension"]));
     for id in [id.as_str(), "an-id-of-long-ago"] {
-        let update = case.ask("Update", &new).of(id).instead_of(old.clone());
+        let update = case
+            .ask("Update", &new)
+            .with_id(id)
+            .with_old_properties(old.clone());
         let failed = case.answer(&update).await;
         assert!(reason(&failed).contains("no_such_extension"), "{failed}");
         assert_eq!(failed["PhysicalResourceId"], id);
@@ -34,7 +37,10 @@ async fn a_resource_has_one_id_as_long_as_it_stays_on_its_server() {
     new["DBHost"] = json!(variable("PGHOST"));
     new["DBName"] = json!("postgres");
     new["Databases"] = json!([case.database.name]);
-    let update = case.ask("Update", &new).of(&id).instead_of(old);
+    let update = case
+        .ask("Update", &new)
+        .with_id(&id)
+        .with_old_properties(old);
     let answer = case.answer(&update).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(answer["PhysicalResourceId"], id);
@@ -69,12 +75,18 @@ async fn a_rollback_goes_back_to_the_version_and_to_the_form_of_properties_that_
     create.message["ResourceType"] = json!("Custom::ExecuteSQL");
     let created = case.answer(&create).await;
     let id = created["PhysicalResourceId"].as_str().unwrap();
-    let mut update = case.ask("Update", &new).of(id).instead_of(old.clone());
+    let mut update = case
+        .ask("Update", &new)
+        .with_id(id)
+        .with_old_properties(old.clone());
     update.message["ResourceType"] = json!("Custom::ExecuteSQL");
     assert_eq!(case.answer(&update).await["Status"], "SUCCESS");
     assert_eq!(case.database.extensions().await[&chain.name], "2.0");
     // Another resource of the stack failed.
-    let mut back = case.ask("Update", &old).of(id).instead_of(new);
+    let mut back = case
+        .ask("Update", &old)
+        .with_id(id)
+        .with_old_properties(new);
     back.message["ResourceType"] = json!("Custom::ExecuteSQL");
     let answer = case.answer(&back).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
@@ -89,7 +101,9 @@ async fn the_rollback_of_a_move_does_not_fail_for_the_place_that_could_not_be_mo
     let old = case.declare(&json!(["hstore"]));
     let other = Database::create(&format!("{}_b", case.database.name)).await;
     other
-        .execute("CREATE ROLE nobody_in_particular; CREATE SCHEMA extension_worker AUTHORIZATION nobody_in_particular")
+        .execute(
+            "CREATE ROLE another_role; CREATE SCHEMA extension_worker AUTHORIZATION another_role",
+        )
         .await;
     let with = |field: &str, value: Value| {
         let mut new = old.clone();
@@ -103,11 +117,17 @@ async fn the_rollback_of_a_move_does_not_fail_for_the_place_that_could_not_be_mo
         with("DBName", json!(other.name)),
     ] {
         case.now = Utc::now();
-        let update = case.ask("Update", &new).of(&id).instead_of(old.clone());
+        let update = case
+            .ask("Update", &new)
+            .with_id(&id)
+            .with_old_properties(old.clone());
         let failed = case.answer(&update).await;
         assert!(!reason(&failed).is_empty());
         let begun = Instant::now();
-        let back = case.ask("Update", &old).of(&id).instead_of(new);
+        let back = case
+            .ask("Update", &old)
+            .with_id(&id)
+            .with_old_properties(new);
         let answer = case.answer(&back).await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         assert_eq!(answer["PhysicalResourceId"], id);
@@ -127,7 +147,10 @@ async fn a_dry_run_moves_nothing() {
     let old = case.declare(&json!(["hstore"]));
     let mut dry = case.declare(&json!(["cube"]));
     dry["DryRun"] = json!(true);
-    let update = case.ask("Update", &dry).of(&id).instead_of(old.clone());
+    let update = case
+        .ask("Update", &dry)
+        .with_id(&id)
+        .with_old_properties(old.clone());
     let answer = case.answer(&update).await;
     assert_eq!(answer["PhysicalResourceId"], id);
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
@@ -136,8 +159,8 @@ async fn a_dry_run_moves_nothing() {
         elsewhere[field] = json!(value);
         let update = case
             .ask("Update", &elsewhere)
-            .of(&id)
-            .instead_of(old.clone());
+            .with_id(&id)
+            .with_old_properties(old.clone());
         let failed = case.answer(&update).await;
         assert!(
             reason(&failed).starts_with("DryRun: cannot be combined"),
@@ -149,7 +172,10 @@ async fn a_dry_run_moves_nothing() {
     let mut moved = secret();
     moved.host = Some(Host::parse("localhost").unwrap());
     let worker = handler_with(&case.answers, handler_settings(), moved);
-    let update = case.ask("Update", &dry).of(&id).instead_of(old);
+    let update = case
+        .ask("Update", &dry)
+        .with_id(&id)
+        .with_old_properties(old);
     let answer = case.delivered_to(&worker, &update).await;
     assert_eq!(answer["PhysicalResourceId"], id);
     assert_eq!(case.installed().await, ["hstore"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scene::Scene;
-use crate::support::{Proxy, Put, Way, Worker};
+use crate::support::{Proxy, Put, Traffic, Worker};
 
 /// How often a worker was not answered by who was to take its answer.
 fn unanswered(worker: &Worker) -> usize {
@@ -15,7 +15,7 @@ fn unanswered(worker: &Worker) -> usize {
 async fn an_answer_that_is_refused_is_lost_and_its_message_does_not_come_again() {
     let scene = Scene::new().await;
     let request = scene.create("hstore");
-    scene.answers.decide(&request.key, [Put::Status(403)]);
+    scene.answers.set_next(&request.key, [Put::Status(403)]);
     let worker = scene.start(&[]);
     scene.send([&request]).await;
     worker.logged("the answer is lost").await;
@@ -33,7 +33,7 @@ async fn an_answer_that_a_busy_service_does_not_take_is_put_until_it_does() {
     let requests = [scene.create("hstore")];
     scene
         .answers
-        .decide(&requests[0].key, [Put::Status(503); 4]);
+        .set_next(&requests[0].key, [Put::Status(503); 4]);
     let worker = scene.start(&[]);
     scene.send(&requests).await;
     scene.is_over(&requests).await;
@@ -50,7 +50,7 @@ async fn an_answer_about_which_nothing_is_said_is_put_again_and_keeps_no_other_w
     let [silent, other] = &requests[..] else {
         panic!("two")
     };
-    scene.answers.decide(&silent.key, [Put::Silence]);
+    scene.answers.set_next(&silent.key, [Put::Withheld]);
     let worker = scene.start(&[]);
     scene.send([silent]).await;
     scene.answered(silent, 1).await;
@@ -80,12 +80,12 @@ async fn an_answer_that_is_confirmed_drop_by_drop_is_put_again() {
     let url = request.message["ResponseURL"].as_str().unwrap();
     request.message["ResponseURL"] = url.replace(&scene.answers.origin(), &origin).into();
     // The line of the status alone takes longer than a call may.
-    proxy.set(Way::Drip(Duration::from_secs(1)));
+    proxy.set(Traffic::Drip(Duration::from_secs(1)));
     let worker = scene.start(&[("WORKER_RESPONSE_ORIGIN", &origin)]);
     scene.send([&request]).await;
     scene.answered(&request, 1).await;
     worker.logged("\"not answered yet\"").await;
-    proxy.set(Way::Forward);
+    proxy.set(Traffic::Forward);
     scene.is_over([&request]).await;
     assert!(scene.answers.of(&request.key).len() >= 2);
     assert_eq!(scene.world.database.ddl().len(), 1);

@@ -8,7 +8,9 @@ use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Answers, Asked, Database, Fixture, Worker, World, connect};
+use crate::support::{
+    CloudFormationRequest, Database, Fixture, ResponseBucket, Worker, World, connect,
+};
 
 /// In `make test`; `make chaos` says how many it wants with `CHAOS_REQUESTS`.
 const REQUESTS: usize = 400;
@@ -25,12 +27,12 @@ const LONGEST: Duration = Duration::from_secs(1200);
 async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker_is_killed() {
     #[allow(
         clippy::disallowed_methods,
-        reason = "how long a test runs is told by make"
+        reason = "make sets the number of requests"
     )]
     let requested = std::env::var("CHAOS_REQUESTS").ok();
     let count = requested.map_or(REQUESTS, |count| count.parse().unwrap());
     let world = World::new().await;
-    let answers = Answers::start().await;
+    let answers = ResponseBucket::start().await;
     let databases = join_all(
         (0..DATABASES)
             .map(async |number| Database::create(&format!("{}_{number}", world.name)).await),
@@ -45,7 +47,7 @@ async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker
             )
         })
         .collect();
-    let requests: Vec<Asked> = (0..count)
+    let requests: Vec<CloudFormationRequest> = (0..count)
         .map(|number| {
             let stack = format!(
                 "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/{number}",
@@ -58,12 +60,12 @@ async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker
             });
             let resource = (stack.as_str(), "Extensions");
             let id = number.to_string();
-            Asked::new(&answers, resource, &id, "Create", properties, Utc::now())
+            CloudFormationRequest::new(&answers, resource, &id, "Create", properties, Utc::now())
         })
         .collect();
     for batch in requests.chunks(10) {
         world
-            .send_raw_batch(batch.iter().map(Asked::body).collect())
+            .send_raw_batch(batch.iter().map(CloudFormationRequest::body).collect())
             .await;
     }
 
@@ -78,7 +80,7 @@ async fn every_request_is_answered_in_one_way_and_executed_once_whichever_worker
     let mut workers: Vec<Worker> = (0..WORKERS).map(|_| start()).collect();
     let begun = Instant::now();
     let (mut kills, mut longest) = (0, Duration::ZERO);
-    let mut waiting: Vec<&Asked> = requests.iter().collect();
+    let mut waiting: Vec<&CloudFormationRequest> = requests.iter().collect();
     let mut killed = Instant::now();
     while !waiting.is_empty() {
         assert!(begun.elapsed() < LONGEST, "{} not answered", waiting.len());

@@ -80,7 +80,7 @@ async fn there_are_never_more_connections_than_that() {
     let done = std::sync::atomic::AtomicBool::new(false);
     let work = async {
         let sessions = (0..120).map(async |number| {
-            // On a busy machine somebody may be told to wait for longer than one does: who comes again gets one.
+            // On a busy machine a request may get no connection in time: its next delivery does.
             let target = &targets[number % targets.len()];
             let mut session = eventually("a session", async || {
                 let answer = session(&pools, target).await;

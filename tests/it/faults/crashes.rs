@@ -3,30 +3,30 @@
 use std::os::unix::process::ExitStatusExt;
 
 use super::scene::{BRIEFLY, Scene};
-use crate::support::{Action, Asked, Fixture, HttpProxy, Put, Worker, eventually};
+use crate::support::{Action, CloudFormationRequest, Fixture, HttpProxy, Put, Worker, eventually};
 
 /// What `abort` ends a process with.
 const SIGABRT: i32 = 6;
 
 /// A worker has died at the point, with one request in hand.
-async fn died(point: &str) -> (Scene, [Asked; 1]) {
+async fn crashed_at(point: &str) -> (Scene, [CloudFormationRequest; 1]) {
     let scene = Scene::new().await;
     let requests = [scene.create("hstore")];
     let mut worker = scene.start_with_failpoints(&format!("{point}=return"), &[BRIEFLY]);
     scene.send(&requests).await;
-    dies(&mut worker).await;
+    wait_for_abort(&mut worker).await;
     assert_eq!(scene.world.depths().await, (1, 0));
     (scene, requests)
 }
 
-async fn dies(worker: &mut Worker) {
+async fn wait_for_abort(worker: &mut Worker) {
     assert_eq!(worker.exit().await.signal(), Some(SIGABRT));
 }
 
 // 1
 #[tokio::test]
 async fn what_was_not_begun_when_a_worker_died_is_done_by_another() {
-    let (scene, requests) = died("before-transaction").await;
+    let (scene, requests) = crashed_at("before-transaction").await;
     assert_eq!(scene.world.database.ddl(), [""; 0]);
     let _other = scene.start(&[BRIEFLY]);
     scene.is_over(&requests).await;
@@ -37,7 +37,7 @@ async fn what_was_not_begun_when_a_worker_died_is_done_by_another() {
 // 2
 #[tokio::test]
 async fn what_was_not_committed_when_a_worker_died_is_undone_and_done_by_another() {
-    let (scene, requests) = died("before-commit").await;
+    let (scene, requests) = crashed_at("before-commit").await;
     assert_eq!(scene.world.database.ddl().len(), 1);
     assert!(scene.world.database.extensions().await.is_empty());
     let _other = scene.start(&[BRIEFLY]);
@@ -50,7 +50,7 @@ async fn what_was_not_committed_when_a_worker_died_is_undone_and_done_by_another
 // 3
 #[tokio::test]
 async fn what_was_not_answered_when_a_worker_died_is_answered_by_another() {
-    let (scene, requests) = died("before-answer").await;
+    let (scene, requests) = crashed_at("before-answer").await;
     assert_eq!(scene.committed().await, "1 requests, 1 changes");
     scene.answered(&requests[0], 0).await;
     let _other = scene.start(&[BRIEFLY]);
@@ -64,7 +64,7 @@ async fn what_was_not_answered_when_a_worker_died_is_answered_by_another() {
 // 4
 #[tokio::test]
 async fn what_was_answered_when_a_worker_died_is_answered_the_same_by_another() {
-    let (scene, requests) = died("after-answer").await;
+    let (scene, requests) = crashed_at("after-answer").await;
     scene.answered(&requests[0], 1).await;
     let _other = scene.start(&[BRIEFLY]);
     scene.is_over(&requests).await;
@@ -73,16 +73,16 @@ async fn what_was_answered_when_a_worker_died_is_answered_the_same_by_another() 
 }
 
 /// Ten requests that are to be acknowledged in one batch, as they are answered in one moment.
-async fn answered_at_once(scene: &Scene) -> Vec<Asked> {
+async fn answered_at_once(scene: &Scene) -> Vec<CloudFormationRequest> {
     let requests = scene.creates(10);
     for request in &requests {
-        scene.answers.decide(&request.key, [Put::Silence]);
+        scene.answers.set_next(&request.key, [Put::Withheld]);
     }
     scene.send(&requests).await;
     for request in &requests {
         scene.answered(request, 1).await;
     }
-    scene.answers.speak();
+    scene.answers.confirm_withheld();
     requests
 }
 
@@ -92,7 +92,7 @@ async fn what_was_deleted_when_a_worker_died_does_not_come_again() {
     let scene = Scene::new().await;
     let mut worker = scene.start_with_failpoints("after-deletion=return", &[BRIEFLY]);
     let requests = answered_at_once(&scene).await;
-    dies(&mut worker).await;
+    wait_for_abort(&mut worker).await;
     // All of the batch.
     assert_eq!(scene.world.depths().await, (0, 0));
     let _other = scene.start(&[BRIEFLY]);
@@ -148,7 +148,8 @@ async fn a_message_that_ends_the_process_ends_it_with_no_other_in_flight() {
         )
     };
     let slow: Vec<Fixture> = (0..3).map(slow).collect();
-    let mut requests: Vec<Asked> = slow.iter().map(|slow| scene.create(&slow.name)).collect();
+    let mut requests: Vec<CloudFormationRequest> =
+        slow.iter().map(|slow| scene.create(&slow.name)).collect();
     requests.push(scene.create_named("Fatal", "hstore"));
     scene.send(&requests).await;
     // As if two processes had died with all of them.
@@ -156,7 +157,7 @@ async fn a_message_that_ends_the_process_ends_it_with_no_other_in_flight() {
         scene.world.receive_and_return(requests.len()).await;
     }
     let mut worker = scene.start_with_failpoints("resource-Fatal=return", &[BRIEFLY]);
-    dies(&mut worker).await;
+    wait_for_abort(&mut worker).await;
     assert!(worker.log().contains("it is worked on alone"));
     let slow_done: usize = requests
         .iter()

@@ -34,7 +34,7 @@ async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
     let scene = Scene::new().await;
     let request = scene.create("hstore");
     scene.send([&request]).await;
-    let message = scene.world.take_in_hand().await;
+    let message = scene.world.receive_and_hold().await;
     // The same again, and once more under another id: that one is handled, and acknowledged by the same handle.
     let delivered = |id: &str| {
         json!({
@@ -57,11 +57,11 @@ async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
     });
     scene
         .answers
-        .decide(&request.key, [Put::Silence, Put::Silence]);
+        .set_next(&request.key, [Put::Withheld, Put::Withheld]);
     let endpoint = proxy.endpoint();
     let worker = scene.start(&[("AWS_ENDPOINT_URL_SQS", &endpoint)]);
     scene.answered(&request, 2).await;
-    scene.answers.speak();
+    scene.answers.confirm_withheld();
     scene.is_over([&request]).await;
     scene.answered(&request, 2).await;
     worker
@@ -73,7 +73,7 @@ async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
 }
 
 /// A worker whose lease of a message is not extended gives up before another has the message.
-async fn gives_up(beat: &Action) {
+async fn assert_lease_lost(beat: &Action) {
     let scene = Scene::new().await;
     let extension = slow(&scene.world, 60);
     let requests = [scene.create(&extension.name)];
@@ -107,13 +107,13 @@ async fn work_on_a_message_that_is_no_longer_the_workers_is_cancelled() {
     let entry =
         r#"{"Id":"0","Code":"ReceiptHandleIsInvalid","Message":"on purpose","SenderFault":true}"#;
     let gone = format!(r#"{{"Successful":[],"Failed":[{entry}]}}"#);
-    gives_up(&Action::Answer(200, gone)).await;
+    assert_lease_lost(&Action::Answer(200, gone)).await;
 }
 
 // 8
 #[tokio::test]
 async fn work_on_a_message_whose_lease_is_not_extended_is_cancelled_in_time() {
-    gives_up(&Action::Hang).await;
+    assert_lease_lost(&Action::Hang).await;
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_worker_that_stood_still_in_a_transaction_has_done_nothing_when_it_goe
 async fn a_worker_that_stood_still_while_it_answered_says_nothing_else_when_it_goes_on() {
     let scene = Scene::new().await;
     let requests = [scene.create("hstore")];
-    scene.answers.decide(&requests[0].key, [Put::Silence]);
+    scene.answers.set_next(&requests[0].key, [Put::Withheld]);
     let mut worker = scene.start(&[BRIEFLY]);
     scene.send(&requests).await;
     scene.answered(&requests[0], 1).await;
@@ -172,7 +172,7 @@ async fn a_worker_that_stood_still_while_it_answered_says_nothing_else_when_it_g
     .await;
     scene.is_over(&requests).await;
     worker.signal("CONT");
-    scene.answers.speak();
+    scene.answers.confirm_withheld();
     worker.signal("TERM");
     assert!(worker.exit().await.success());
     scene.is_over(&requests).await;

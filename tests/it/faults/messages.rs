@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::declare;
 use super::scene::{BRIEFLY, Scene};
-use crate::support::{Asked, eventually};
+use crate::support::{CloudFormationRequest, eventually};
 
 // 21
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     );
     let now = Utc::now();
     let ask = |resource: &str, id: &str, kind: &str, age_ms: i64| {
-        Asked::new(
+        CloudFormationRequest::new(
             &scene.answers,
             (&stack, resource),
             id,
@@ -68,8 +68,8 @@ async fn a_create_that_comes_after_its_delete_changes_nothing() {
     let created: Value = scene.answered(&create, 1).await.remove(0);
     let id = created["PhysicalResourceId"].as_str().unwrap();
     let deletes = [
-        ask("Known", "2", "Delete", 600).of(id),
-        ask("Unknown", "3", "Delete", 600).of("not-created"),
+        ask("Known", "2", "Delete", 600).with_id(id),
+        ask("Unknown", "3", "Delete", 600).with_id("not-created"),
     ];
     scene.send(&deletes).await;
     for delete in &deletes {

@@ -23,11 +23,11 @@
 //! 13. a deletion whose connection is cut;
 //! 14. a batch that is deleted in part;
 //! 15. access denied for a while;
-//! 17. a message that comes to an idle worker which is told to stop;
+//! 17. a message that comes to an idle worker which is being stopped;
 //! 18. a handler that does not finish in time then;
 //! 22. a dead-letter queue that takes nothing.
 //!
-//! A worker is told to stop (`shutdown`):
+//! A worker is stopped (`shutdown`):
 //! 16. with ten messages in hand and three that are not;
 //! 19. twice, at work; at rest in `process`;
 //! 20. and the ECS agent, which can keep that off, is down or slow (`protection`).
@@ -42,7 +42,7 @@
 //! 26. falls silent;
 //! 27. fails over to a replica;
 //! 28. is full;
-//! 29. has its lock held by somebody else;
+//! 29. has its lock held by another session;
 //! 30. commits, and the answer is lost.
 //!
 //! Secrets Manager (`secrets`):

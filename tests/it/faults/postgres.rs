@@ -8,8 +8,8 @@ use serde_json::json;
 use super::scene::RUNNING;
 use super::{attempts_fail, declare, failed_attempts, slow};
 use crate::support::{
-    Answers, Asked, Gate, Mode, PrivateServer, Proxy, Way, Worker, World, delivery, eventually,
-    handler,
+    CloudFormationRequest, CommitGate, Mode, PrivateServer, Proxy, ResponseBucket, Traffic, Worker,
+    World, delivery, eventually, handler,
 };
 
 /// How long an attempt may take at a server that says nothing.
@@ -66,7 +66,7 @@ async fn a_server_that_falls_silent_is_given_up_in_time_and_found_again() {
     })
     .await;
     // Neither the connection that is open nor a new one is answered.
-    proxy.set(Way::Mute);
+    proxy.set(Traffic::Blackhole);
     let begun = Instant::now();
     let request = world.create_request(declare(&secret, "pg_trgm")).await;
     world.publish(&request).await;
@@ -75,7 +75,7 @@ async fn a_server_that_falls_silent_is_given_up_in_time_and_found_again() {
         .await;
     assert!(begun.elapsed() < SILENT, "{:?}", begun.elapsed());
     // Slow is not silent.
-    proxy.set(Way::Delay(Duration::from_millis(50)));
+    proxy.set(Traffic::Delay(Duration::from_millis(50)));
     let answer = world.answer(&request).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
 }
@@ -94,13 +94,13 @@ async fn a_server_that_falls_silent_in_mid_session_is_given_up_in_time_and_found
         world.database.is_waiting().await.then_some(())
     })
     .await;
-    proxy.set(Way::Mute);
+    proxy.set(Traffic::Blackhole);
     let begun = Instant::now();
     drop(lock);
     worker.logged("no answer within 20 s").await;
     assert!(begun.elapsed() < SILENT, "{:?}", begun.elapsed());
     // What is cut off holds the lock until the server ends its transaction; the next attempt waits for it.
-    proxy.set(Way::Forward);
+    proxy.set(Traffic::Forward);
     let answer = world.answer(&request).await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     assert_eq!(world.database.ddl().len(), 1);
@@ -194,7 +194,7 @@ async fn a_lock_of_another_session_is_waited_for_and_reported() {
 async fn a_commit_whose_answer_is_lost_is_found_in_the_ledger() {
     let world = World::new().await;
     let worker = Worker::start(&world, &[]);
-    let gate = Gate::closed().await;
+    let gate = CommitGate::closed().await;
     let secret = world.secret_with(&json!({"port": gate.port()})).await;
     let request = world.create_request(declare(&secret, "hstore")).await;
     world.publish(&request).await;
@@ -211,7 +211,7 @@ async fn a_commit_whose_answer_is_lost_is_found_in_the_ledger() {
 #[tokio::test]
 async fn a_request_that_is_dropped_in_mid_statement_leaves_nothing_that_runs() {
     let world = World::new().await;
-    let answers = Answers::start().await;
+    let answers = ResponseBucket::start().await;
     let handler = handler(&answers);
     let ask = |number: u32, extension: &str| {
         let stack = format!(
@@ -222,7 +222,8 @@ async fn a_request_that_is_dropped_in_mid_statement_leaves_nothing_that_runs() {
         properties["DBName"] = json!(world.database.name);
         let resource = (stack.as_str(), "Extensions");
         let id = format!("request-{number}");
-        let asked = Asked::new(&answers, resource, &id, "Create", properties, Utc::now());
+        let asked =
+            CloudFormationRequest::new(&answers, resource, &id, "Create", properties, Utc::now());
         delivery(asked.body())
     };
     let slow = slow(&world, 60);

@@ -201,5 +201,5 @@ async fn what_does_not_finish_in_time_is_cancelled_and_given_back() {
     assert_eq!(world.answer_now(&request).await, None);
     assert!(world.database.extensions().await.is_empty());
     // It is there at once for another.
-    assert!(world.take().await.contains("Extensions"));
+    assert!(world.receive_and_delete().await.contains("Extensions"));
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::declare;
-use crate::support::{Answers, Asked, Fixture, Worker, World, eventually};
+use crate::support::{CloudFormationRequest, Fixture, ResponseBucket, Worker, World, eventually};
 
 /// The topic that the requests' envelopes name.
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:extension-worker";
 
-/// The shortest visibility timeout: a message that nobody gives back is there again soon.
+/// The shortest visibility timeout: a message that is not returned is delivered again soon.
 pub(super) const BRIEFLY: (&str, &str) = ("WORKER_VISIBILITY_SECONDS", "10");
 
 /// The worker's statements under way in a database, by the number of their backend.
@@ -24,14 +24,14 @@ pub(super) const RUNNING: &str =
 /// A world whose requests are answered to the harness.
 pub(super) struct Scene {
     pub(super) world: World,
-    pub(super) answers: Answers,
+    pub(super) answers: ResponseBucket,
 }
 
 impl Scene {
     pub(super) async fn new() -> Self {
         Self {
             world: World::new().await,
-            answers: Answers::start().await,
+            answers: ResponseBucket::start().await,
         }
     }
 
@@ -48,12 +48,16 @@ impl Scene {
     }
 
     /// A Create of a resource of its own.
-    pub(super) fn create(&self, extension: &str) -> Asked {
+    pub(super) fn create(&self, extension: &str) -> CloudFormationRequest {
         self.create_named("Extensions", extension)
     }
 
     /// The same of a resource with this logical id.
-    pub(super) fn create_named(&self, logical_resource_id: &str, extension: &str) -> Asked {
+    pub(super) fn create_named(
+        &self,
+        logical_resource_id: &str,
+        extension: &str,
+    ) -> CloudFormationRequest {
         let id = Uuid::new_v4().to_string();
         let stack = format!(
             "arn:aws:cloudformation:us-east-1:000000000000:stack/{}/{id}",
@@ -61,7 +65,7 @@ impl Scene {
         );
         let properties = declare(&self.world.secret, extension);
         let resource = (stack.as_str(), logical_resource_id);
-        Asked::new(
+        CloudFormationRequest::new(
             &self.answers,
             resource,
             &id,
@@ -72,7 +76,7 @@ impl Scene {
     }
 
     /// Creates of as many resources, each of an extension that no other has.
-    pub(super) fn creates(&self, number: usize) -> Vec<Asked> {
+    pub(super) fn creates(&self, number: usize) -> Vec<CloudFormationRequest> {
         (0..number)
             .map(|number| {
                 let name = format!("{}_x{number}", self.world.name);
@@ -82,15 +86,22 @@ impl Scene {
             .collect()
     }
 
-    pub(super) async fn send(&self, requests: impl IntoIterator<Item = &Asked>) {
-        let bodies: Vec<String> = requests.into_iter().map(Asked::body).collect();
+    pub(super) async fn send(&self, requests: impl IntoIterator<Item = &CloudFormationRequest>) {
+        let bodies: Vec<String> = requests
+            .into_iter()
+            .map(CloudFormationRequest::body)
+            .collect();
         for batch in bodies.chunks(10) {
             self.world.send_raw_batch(batch.to_vec()).await;
         }
     }
 
     /// Waits for a number of answers to a request, and no more; each.
-    pub(super) async fn answered(&self, request: &Asked, times: usize) -> Vec<Value> {
+    pub(super) async fn answered(
+        &self,
+        request: &CloudFormationRequest,
+        times: usize,
+    ) -> Vec<Value> {
         let answers = eventually("the answers", async || {
             let answers = self.answers.of(&request.key);
             (answers.len() >= times).then_some(answers)
@@ -103,7 +114,7 @@ impl Scene {
             .collect()
     }
 
-    /// Waits until so many of the worker's sessions wait for its lock, which somebody else holds.
+    /// Waits until this number of the worker's sessions wait for its lock, which another session holds.
     pub(super) async fn waiting(&self, sessions: usize) {
         let waiting =
             "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database()
@@ -124,7 +135,7 @@ impl Scene {
 
     /// The end that each fault is to have: every request was answered with success and in one way, however often; what
     /// was committed is one change for each, by one entry of the ledger; and nothing is left in the queue or beside it.
-    pub(super) async fn is_over(&self, requests: impl IntoIterator<Item = &Asked>) {
+    pub(super) async fn is_over(&self, requests: impl IntoIterator<Item = &CloudFormationRequest>) {
         // Nothing is acknowledged before it is answered: there are no more answers to come.
         self.nothing_is_left().await;
         let mut number = 0;

@@ -163,7 +163,7 @@ async fn a_secret_that_was_read_serves_while_secrets_manager_fails() {
             (proxy.count(READING) > before).then_some(())
         })
         .await;
-        // The reading goes on after the older one has served: its end is told when the SDK's own retries are through.
+        // The read goes on after the older secret was used: it ends after the SDK's own retries.
         crate::support::eventually("the warning", async || {
             (warnings() >= failures).then_some(())
         })

@@ -1,4 +1,4 @@
-//! A worker that is told to stop with more in hand than it can let go of at once.
+//! A worker that is stopped with more messages in flight than it can return at once.
 
 use std::time::{Duration, Instant};
 

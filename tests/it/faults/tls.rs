@@ -97,7 +97,7 @@ async fn a_bundle_that_changes_counts_from_the_next_connection_on() {
     let worker = certificates.trusting(&world, "other-bundle", &[]);
     let answer = world.create(declare(&secret, "hstore")).await;
     assert_eq!(answer["Status"], "FAILED", "{answer}");
-    // What cannot be read is told, and takes nothing away.
+    // A file that cannot be read is logged, and the certificates of before stay.
     certificates.replace("other-bundle", "server.key");
     let answer = world.create(declare(&secret, "hstore")).await;
     assert_eq!(answer["Status"], "FAILED", "{answer}");

@@ -1,4 +1,4 @@
-//! What may happen: plain values, drawn and shrunk by proptest.
+//! What may happen, as values that proptest draws and shrinks.
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -11,39 +11,39 @@ pub(super) const EXTENSIONS: [&str; 3] = ["a", "b", "c"];
 /// What happened to a stack with three resources.
 #[derive(Debug, Clone)]
 pub(super) struct History {
-    /// Which extensions somebody installed by hand before, in the first database.
-    pub(super) by_hand: Vec<&'static str>,
-    pub(super) turns: Vec<Turn>,
+    /// Extensions that were installed by hand before, in the first database.
+    pub(super) preinstalled: Vec<&'static str>,
+    pub(super) operations: Vec<Operation>,
 }
 
-/// One turn of CloudFormation's.
+/// One operation of CloudFormation's.
 #[derive(Debug, Clone)]
-pub(super) struct Turn {
+pub(super) struct Operation {
     /// Which resource, of three.
     pub(super) resource: usize,
     pub(super) change: Change,
-    /// What the request meets before it is delivered in peace.
-    pub(super) adventures: Vec<Delivery>,
+    /// Deliveries before the one that nothing disturbs.
+    pub(super) deliveries: Vec<Delivery>,
     /// Whether CloudFormation waits for the answer in the end, or times out before.
-    pub(super) patient: bool,
-    /// Where a Create was given up: whether its Delete comes while it runs.
+    pub(super) waits_for_response: bool,
+    /// Where CloudFormation timed out waiting for a Create: whether its Delete comes while it runs.
     pub(super) at_once: bool,
-    /// Afterwards, requests of long ago that come again, counted from the newest.
-    pub(super) echoes: Vec<prop::sample::Index>,
+    /// Requests of long ago that are delivered again afterwards, counted from the newest.
+    pub(super) redeliveries: Vec<prop::sample::Index>,
 }
 
 /// What the stack's template says of the resource now.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     /// It is there.
-    Declare(Wish),
+    Declare(Declared),
     /// It is not.
     Remove,
 }
 
 /// The properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Declared {
     /// Indices of databases, each once, in the order of the template. The third cannot be worked on.
     pub(super) databases: Vec<usize>,
     /// Whether the server is named by its other name: another physical id, the same databases.
@@ -80,9 +80,9 @@ pub(super) struct Delivery {
     pub(super) worker: usize,
     /// Whether the other worker has it at the same time.
     pub(super) twice: bool,
-    /// After how many steps the worker dies. A step ends where it waits for something.
-    pub(super) dies_after: Option<u32>,
-    /// Whether it dies at once then, or when what it waits for has come.
+    /// After how many steps the worker is killed. A step ends where it waits for something.
+    pub(super) killed_after: Option<u32>,
+    /// Whether it is killed at once then, or when what it waits for has come.
     pub(super) at_once: bool,
     pub(super) puts: Vec<Put>,
 }
@@ -90,12 +90,15 @@ pub(super) struct Delivery {
 pub(super) fn histories() -> impl Strategy<Value = History> {
     (
         subsequence(&EXTENSIONS[..], 0..=1),
-        prop::collection::vec(turn(), 1..7),
+        prop::collection::vec(operation(), 1..7),
     )
-        .prop_map(|(by_hand, turns)| History { by_hand, turns })
+        .prop_map(|(preinstalled, operations)| History {
+            preinstalled,
+            operations,
+        })
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+fn operation() -> impl Strategy<Value = Operation> {
     (
         0..3_usize,
         change(),
@@ -105,25 +108,25 @@ fn turn() -> impl Strategy<Value = Turn> {
         prop::collection::vec(any::<prop::sample::Index>(), 0..2),
     )
         .prop_map(
-            |(resource, change, adventures, patient, at_once, echoes)| Turn {
+            |(resource, change, deliveries, waits_for_response, at_once, redeliveries)| Operation {
                 resource,
                 change,
-                adventures,
-                patient,
+                deliveries,
+                waits_for_response,
                 at_once,
-                echoes,
+                redeliveries,
             },
         )
 }
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        3 => wish().prop_map(Change::Declare),
+        3 => declared().prop_map(Change::Declare),
         1 => Just(Change::Remove),
     ]
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn declared() -> impl Strategy<Value = Declared> {
     let databases = prop_oneof![
         3 => Just(vec![0]),
         2 => Just(vec![1]),
@@ -144,7 +147,7 @@ fn wish() -> impl Strategy<Value = Wish> {
     )
         .prop_map(|(names, versions)| names.into_iter().zip(versions).collect());
     (databases, prop::bool::weighted(0.2), extensions).prop_map(|(databases, alias, extensions)| {
-        Wish {
+        Declared {
             databases,
             alias,
             extensions,
@@ -154,9 +157,9 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 fn delivery() -> impl Strategy<Value = Delivery> {
     let put = prop_oneof![
-        10 => Just(Put::Taken),
-        1 => Just(Put::Unconfirmed),
-        1 => Just(Put::Lost),
+        10 => Just(Put::Accepted),
+        1 => Just(Put::ResponseLost),
+        1 => Just(Put::RequestLost),
     ];
     (
         0..2_usize,
@@ -165,10 +168,10 @@ fn delivery() -> impl Strategy<Value = Delivery> {
         any::<bool>(),
         prop::collection::vec(put, 0..2),
     )
-        .prop_map(|(worker, twice, dies_after, at_once, puts)| Delivery {
+        .prop_map(|(worker, twice, killed_after, at_once, puts)| Delivery {
             worker,
             twice,
-            dies_after,
+            killed_after,
             at_once,
             puts,
         })

@@ -1,11 +1,14 @@
 //! Histories of several resources over two databases, as CloudFormation and SQS can make them: requests that come twice,
-//! late, to two workers at once, or to a worker that dies between any two steps; answers that get lost; replacement where
+//! late, to two workers at once, or to a worker that is killed between any two steps; answers that get lost; replacement where
 //! the old and the new id name the same database.
 //!
-//! They run through the real handler against a real PostgreSQL, with extensions that are small. What holds after each is
-//! said in [`world::World::judge`].
+//! They run through the real handler against a real PostgreSQL, with small extensions. [`stack::StackHistory::check`] says what
+//! holds after each.
 
+mod expectations;
 mod history;
+mod requests;
+mod stack;
 mod world;
 
 use std::io::Write as _;
@@ -13,9 +16,10 @@ use std::io::Write as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use history::History;
+use stack::StackHistory;
 use world::World;
 
-/// Histories in each of the tests below; the number of all can be said with `HISTORIES`.
+/// Histories in each of the tests below; `HISTORIES` sets the number of all.
 const HISTORIES: u32 = 250;
 
 #[test]
@@ -43,7 +47,7 @@ fn run(name: &'static str, quarter: u64) {
     let number = |variable: &str| -> Option<u64> {
         #[allow(
             clippy::disallowed_methods,
-            reason = "how long a test runs is told by make"
+            reason = "make sets how many histories are run"
         )]
         std::env::var(variable).ok()?.parse().ok()
     };
@@ -68,11 +72,11 @@ fn run(name: &'static str, quarter: u64) {
         TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let result = runner.run(&history::histories(), |history: History| {
         runtime
-            .block_on(world.live_through(&history))
+            .block_on(StackHistory::run(&world, &history))
             .map_err(TestCaseError::fail)
     });
-    let text = world.tally();
-    // Past the test harness, which keeps what a test that passes prints.
+    let text = world.summary();
+    // The test harness does not show what a test prints that passes.
     let mut output = std::io::stderr();
     writeln!(
         output,

@@ -62,7 +62,7 @@ async fn rows_are_filtered_by_name_state_extension_and_reason() {
 async fn a_heading_sorts_by_click_and_by_key() {
     let browser = shown(every_state()).await;
     let sorted = "[...document.querySelectorAll('#matrix thead th')].map((th) => th.ariaSort && `${th.querySelector('button').textContent} ${th.ariaSort}`).filter(Boolean)";
-    // What needs somebody comes first.
+    // What needs a person comes first.
     assert_eq!(browser.eval(sorted).await, json!(["State descending"]));
     let by_name = [
         "billing",
@@ -141,7 +141,7 @@ async fn details_open_by_click_and_by_enter_and_give_the_focus_back() {
     focus_on(&browser, "rds/secret-without-access").await;
 }
 
-/// A dialog's end is told to the page after it happened.
+/// The page gets a dialog's close event after the dialog has closed.
 async fn focus_on(browser: &Browser, text: &str) {
     eventually("the focus on the row", async || {
         let focused = browser.eval("document.activeElement.textContent").await;

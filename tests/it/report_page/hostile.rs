@@ -1,4 +1,4 @@
-//! The page of databases that mean harm: whoever may name one, or fail with a text of their own, writes into the report.
+//! The page of hostile databases: a role that may name a database, or raise an error with a text, writes into the report.
 
 use serde_json::json;
 

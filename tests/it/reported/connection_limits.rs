@@ -1,4 +1,4 @@
-//! 53300 has several meanings: a server that is full has room later, and what admits nobody never has.
+//! 53300 has several meanings: a server that is full has room later; a role or database with a limit of zero never has.
 
 use std::io::Write as _;
 use std::process::Stdio;

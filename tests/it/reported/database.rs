@@ -68,7 +68,7 @@ async fn no_timeout_that_a_database_sets_ends_the_worker() {
 }
 
 #[tokio::test]
-async fn default_privileges_give_nobody_a_right_on_the_ledger() {
+async fn default_privileges_give_no_role_a_right_on_the_ledger() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);
     let role = format!("{}_app", world.name);

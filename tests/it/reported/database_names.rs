@@ -109,7 +109,7 @@ async fn a_ledger_keeps_what_the_encoding_of_its_database_lacks() {
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     assert_eq!(created["Data"]["Databases"], format!("{home},{other}"));
     // What was kept is what was answered.
-    world.forget_answer(&request).await;
+    world.delete_answer(&request).await;
     world.publish(&request).await;
     assert_eq!(world.answer(&request).await, created);
 
@@ -127,7 +127,7 @@ async fn a_ledger_keeps_what_the_encoding_of_its_database_lacks() {
         reason.contains("has a character that the encoding of the database lacks"),
         "{failed}"
     );
-    world.forget_answer(&update).await;
+    world.delete_answer(&update).await;
     world.publish(&update).await;
     assert_eq!(world.answer(&update).await, failed);
     let kept = "SELECT count(*)::text FROM extension_worker.ledger WHERE data ->> 'response' LIKE '%FAILED%'";

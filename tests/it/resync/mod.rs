@@ -7,7 +7,7 @@ mod targets;
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Fixture, Follower, Worker, World};
+use crate::support::{Database, Fixture, ResultsSubscriber, Worker, World};
 
 /// The extension of that name in a result.
 fn extension<'a>(result: &'a Value, name: &str) -> &'a Value {
@@ -16,10 +16,10 @@ fn extension<'a>(result: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{name}: {result}"))
 }
 
-fn worker(world: &World, follower: &Follower<'_>) -> Worker {
+fn worker(world: &World, subscriber: &ResultsSubscriber<'_>) -> Worker {
     Worker::start(
         world,
-        &[("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str())],
+        &[("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str())],
     )
 }
 
@@ -31,8 +31,8 @@ fn only(world: &World, databases: &[&str]) -> Value {
 #[tokio::test]
 async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let unmanaged = Database::create(&format!("{}_2", world.name)).await;
     world
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore", "citext", {"Name": "pg_trgm", "Version": "default"}]}))
@@ -40,9 +40,11 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     world.database.execute("DROP EXTENSION citext").await;
     let gone = format!("{}_gone", world.name);
     let names = [world.database.name.as_str(), &unmanaged.name, &gone];
-    let printed = follower.of("Report", only(&world, &names), json!({})).await;
+    let events = subscriber
+        .run("Report", only(&world, &names), json!({}))
+        .await;
 
-    let drifted = printed.of(&world.database.name);
+    let drifted = events.result_of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
     assert_eq!(extension(drifted, "hstore")["State"], "InSync");
     assert_eq!(extension(drifted, "hstore")["Declared"], "any");
@@ -58,8 +60,8 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
         change.starts_with("CREATE EXTENSION \"citext\""),
         "{change}"
     );
-    assert_eq!(printed.of(&unmanaged.name)["State"], "Unmanaged");
-    let failed = printed.of(&gone);
+    assert_eq!(events.result_of(&unmanaged.name)["State"], "Unmanaged");
+    let failed = events.result_of(&gone);
     assert_eq!(failed["State"], "Failed");
     assert!(
         failed["Reason"].as_str().unwrap().contains(&gone),
@@ -72,35 +74,37 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
 #[tokio::test]
 async fn a_repair_is_done_once_however_often_its_message_comes() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore", "citext"]}))
         .await;
     world.database.execute("DROP EXTENSION citext").await;
     let targets = only(&world, &[&world.database.name]);
-    let first = follower
-        .of_id("once", "Repair", targets.clone(), json!({}))
+    let first = subscriber
+        .run_with_id("once", "Repair", targets.clone(), json!({}))
         .await;
-    let first = first.of(&world.database.name);
+    let first = first.result_of(&world.database.name);
     assert_eq!(first["State"], "Repaired", "{first}");
     assert_eq!(extension(first, "citext")["State"], "Repaired");
     assert_eq!(extension(first, "hstore")["State"], "InSync");
     assert!(world.database.extensions().await.contains_key("citext"));
 
-    // Somebody drops it again: the same re-sync was here before, the next one was not.
+    // It is dropped again: the same re-sync was here before, the next one was not.
     world.database.execute("DROP EXTENSION citext").await;
-    let again = follower
-        .of_id("once", "Repair", targets.clone(), json!({}))
+    let again = subscriber
+        .run_with_id("once", "Repair", targets.clone(), json!({}))
         .await;
-    assert_eq!(again.of(&world.database.name), first);
+    assert_eq!(again.result_of(&world.database.name), first);
     assert!(!world.database.extensions().await.contains_key("citext"));
-    let next = follower
-        .of_id("twice", "Repair", targets.clone(), json!({}))
+    let next = subscriber
+        .run_with_id("twice", "Repair", targets.clone(), json!({}))
         .await;
-    assert_eq!(next.of(&world.database.name)["State"], "Repaired");
-    let calm = follower.of_id("thrice", "Repair", targets, json!({})).await;
-    let calm = calm.of(&world.database.name);
+    assert_eq!(next.result_of(&world.database.name)["State"], "Repaired");
+    let calm = subscriber
+        .run_with_id("thrice", "Repair", targets, json!({}))
+        .await;
+    let calm = calm.result_of(&world.database.name);
     assert_eq!(calm["State"], "InSync", "{calm}");
     assert_eq!(calm["Changes"], Value::Null);
 }
@@ -108,8 +112,8 @@ async fn a_repair_is_done_once_however_often_its_message_comes() {
 #[tokio::test]
 async fn what_cannot_be_installed_is_reported_and_the_rest_is_repaired() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let fixture = Fixture::install(
         &format!("{}_x", world.name),
         "default_version = '1'\n",
@@ -122,8 +126,8 @@ async fn what_cannot_be_installed_is_reported_and_the_rest_is_repaired() {
     world.database.execute(&drops).await;
     fixture.remove_control();
     let targets = only(&world, &[&world.database.name]);
-    let printed = follower.of("Repair", targets, json!({})).await;
-    let failed = printed.of(&world.database.name);
+    let events = subscriber.run("Repair", targets, json!({})).await;
+    let failed = events.result_of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     assert_eq!(extension(failed, "hstore")["State"], "Repaired");
     assert_eq!(extension(failed, &fixture.name)["State"], "Failed");
@@ -135,8 +139,8 @@ async fn what_cannot_be_installed_is_reported_and_the_rest_is_repaired() {
 #[tokio::test]
 async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let scripts = [("1", "SELECT 1;"), ("1--2", "SELECT 2;")];
     let install = |end: &str| {
         let name = format!("{}_{end}", world.name);
@@ -152,8 +156,8 @@ async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated(
         fixture.set_control("default_version = '2'\n");
     }
     let targets = only(&world, &[&world.database.name]);
-    let printed = follower.of("Repair", targets, json!({})).await;
-    let repaired = printed.of(&world.database.name);
+    let events = subscriber.run("Repair", targets, json!({})).await;
+    let repaired = events.result_of(&world.database.name);
     assert_eq!(repaired["State"], "Repaired", "{repaired}");
     assert_eq!(extension(repaired, &follows.name)["Installed"], "2");
     let pinned = extension(repaired, &pinned.name);
@@ -167,15 +171,15 @@ async fn default_versions_move_up_after_an_upgrade_and_pinned_ones_are_outdated(
 #[tokio::test]
 async fn nothing_is_dropped() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": [{"Name": "citext", "Ensure": "absent"}]}))
         .await;
     world.database.execute("CREATE EXTENSION citext").await;
     let targets = only(&world, &[&world.database.name]);
-    let printed = follower.of("Repair", targets, json!({})).await;
-    let drifted = printed.of(&world.database.name);
+    let events = subscriber.run("Repair", targets, json!({})).await;
+    let drifted = events.result_of(&world.database.name);
     assert_eq!(drifted["State"], "Drifted", "{drifted}");
     assert_eq!(extension(drifted, "citext")["State"], "Drifted");
     assert_eq!(
@@ -188,24 +192,24 @@ async fn nothing_is_dropped() {
 #[tokio::test]
 async fn a_baseline_is_owned_by_its_name_and_holds_from_then_on() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": ["pgcrypto"], "Baseline": "house"});
-    let report = follower
-        .of("Report", targets.clone(), baseline.clone())
+    let report = subscriber
+        .run("Report", targets.clone(), baseline.clone())
         .await;
-    let report = report.of(&world.database.name);
+    let report = report.result_of(&world.database.name);
     assert_eq!(extension(report, "pgcrypto")["State"], "Absent", "{report}");
-    let repair = follower.of("Repair", targets.clone(), baseline).await;
-    assert_eq!(repair.of(&world.database.name)["State"], "Repaired");
+    let repair = subscriber.run("Repair", targets.clone(), baseline).await;
+    assert_eq!(repair.result_of(&world.database.name)["State"], "Repaired");
     let owner = "SELECT string_agg(name || ' ' || stack_id || ' ' || logical_resource_id, ',')
                  FROM extension_worker.managed_extensions";
     assert_eq!(world.database.text(owner).await, "pgcrypto baseline house");
 
     world.database.execute("DROP EXTENSION pgcrypto").await;
-    let later = follower.of("Report", targets, json!({})).await;
-    let later = later.of(&world.database.name);
+    let later = subscriber.run("Report", targets, json!({})).await;
+    let later = later.result_of(&world.database.name);
     assert_eq!(later["State"], "Drifted", "{later}");
     assert_eq!(
         extension(later, "pgcrypto")["Owners"],
@@ -216,16 +220,16 @@ async fn a_baseline_is_owned_by_its_name_and_holds_from_then_on() {
 #[tokio::test]
 async fn what_two_declare_differently_is_not_reported_as_repaired() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let versions = json!([{"Name": "pg_trgm", "Version": "1.5"}]);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": versions}))
         .await;
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": [{"Name": "pg_trgm", "Version": "1.6"}]});
-    let printed = follower.of("Repair", targets, baseline).await;
-    let failed = printed.of(&world.database.name);
+    let events = subscriber.run("Repair", targets, baseline).await;
+    let failed = events.result_of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(reason.contains("pg_trgm"), "{reason}");
@@ -234,8 +238,8 @@ async fn what_two_declare_differently_is_not_reported_as_repaired() {
 #[tokio::test]
 async fn two_that_declare_an_extension_in_different_schemas_are_reported() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     world
         .database
         .execute("CREATE SCHEMA a; CREATE SCHEMA b")
@@ -247,8 +251,8 @@ async fn two_that_declare_an_extension_in_different_schemas_are_reported() {
         .await;
     let targets = only(&world, &[&world.database.name]);
     let baseline = json!({"Extensions": [{"Name": "hstore", "Schema": "b"}]});
-    let printed = follower.of("Repair", targets, baseline).await;
-    let failed = printed.of(&world.database.name);
+    let events = subscriber.run("Repair", targets, baseline).await;
+    let failed = events.result_of(&world.database.name);
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::{only, worker};
 use crate::support::{
-    Action, Database, Follower, HttpProxy, Mode, PrivateServer, Worker, World, eventually,
+    Action, Database, HttpProxy, Mode, PrivateServer, ResultsSubscriber, Worker, World, eventually,
 };
 
 #[tokio::test]
 async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let server = PrivateServer::start(&world, Mode::Primary).await;
     let mut secret = world.credentials();
     secret["port"] = json!(server.port);
@@ -37,17 +37,17 @@ async fn all_databases_of_the_servers_that_a_prefix_finds_have_a_result() {
         .create(json!({"DBSecret": name, "Extensions": ["hstore"]}))
         .await;
 
-    let text = follower
-        .of("Report", json!([{"SecretPrefix": prefix}]), json!({}))
+    let events = subscriber
+        .run("Report", json!([{"SecretPrefix": prefix}]), json!({}))
         .await;
-    assert_eq!(text.states(), [(name.as_str(), "postgres", "InSync")],);
+    assert_eq!(events.states(), [(name.as_str(), "postgres", "InSync")],);
 }
 
 #[tokio::test]
 async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let missing = format!("{}-missing", world.name);
     let targets = json!([
         {"Secret": missing},
@@ -55,10 +55,10 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
         {"SecretPrefix": format!("{}-none/", world.name)},
         {"SecretTag": {"Key": world.name}},
     ]);
-    let text = follower.of("Report", targets, json!({})).await;
+    let events = subscriber.run("Report", targets, json!({})).await;
     let reason = |key: &str| {
-        let found = text.results.iter().find(|((of, _), _)| of == key);
-        let (_, result) = found.unwrap_or_else(|| panic!("{key}: {text:?}"));
+        let found = events.results.iter().find(|((of, _), _)| of == key);
+        let (_, result) = found.unwrap_or_else(|| panic!("{key}: {events:?}"));
         assert_eq!(result["State"], "Failed");
         result["Reason"].as_str().unwrap().to_owned()
     };
@@ -75,16 +75,16 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
         "{}",
         reason(&missing)
     );
-    assert_eq!(text.of(&world.database.name)["State"], "Unmanaged");
+    assert_eq!(events.result_of(&world.database.name)["State"], "Unmanaged");
 }
 
 #[tokio::test]
 async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_any() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
+    let subscriber = ResultsSubscriber::new(&world).await;
     let proxy = HttpProxy::start().await;
     let settings = [
-        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &proxy.endpoint()),
     ];
     let _worker = Worker::start(&world, &settings);
@@ -92,9 +92,9 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
     let targets = json!([{"SecretPrefix": world.name}]);
 
     proxy.decide(|_| Action::refuse(400, "AccessDeniedException"));
-    let text = follower.of("Report", targets.clone(), json!({})).await;
+    let events = subscriber.run("Report", targets.clone(), json!({})).await;
     assert_eq!(
-        text.results[&key]["Reason"],
+        events.results[&key]["Reason"],
         "the worker's task role may not list secrets (AccessDeniedException). Allow secretsmanager:ListSecrets."
     );
 
@@ -108,9 +108,9 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
         };
         Action::Answer(200, page.to_string())
     });
-    let text = follower.of("Report", targets, json!({})).await;
+    let events = subscriber.run("Report", targets, json!({})).await;
     assert_eq!(
-        text.results[&key]["Reason"],
+        events.results[&key]["Reason"],
         "no secret with a host is found by this: there is no server."
     );
 }
@@ -118,8 +118,8 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
 #[tokio::test]
 async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     let message =
         json!({"Type": "Resync", "ResyncId": "r", "Mode": "Fix", "Targets": [{"Instances": "*"}]});
     world.publish_text(&message.to_string()).await;
@@ -133,8 +133,8 @@ async fn a_message_that_is_not_valid_is_dead_and_names_the_field() {
 #[tokio::test]
 async fn a_database_that_two_targets_lead_to_has_a_result_for_each() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
-    let _worker = worker(&world, &follower);
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
     world
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
         .await;
@@ -145,19 +145,19 @@ async fn a_database_that_two_targets_lead_to_has_a_result_for_each() {
         {"Secret": world.secret, "Databases": databases},
         {"Secret": again, "Databases": databases},
     ]);
-    let text = follower.of("Repair", targets, json!({})).await;
-    let states: Vec<_> = text.states().into_iter().map(|state| state.2).collect();
+    let events = subscriber.run("Repair", targets, json!({})).await;
+    let states: Vec<_> = events.states().into_iter().map(|state| state.2).collect();
     assert_eq!(states, ["Repaired", "Repaired"]);
 }
 
 #[tokio::test]
 async fn servers_wait_for_a_place_and_leave_one_to_stacks() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
+    let subscriber = ResultsSubscriber::new(&world).await;
     let _worker = Worker::start(
         &world,
         &[
-            ("WORKER_RESULTS_TOPIC_ARN", &follower.topic_arn),
+            ("WORKER_RESULTS_TOPIC_ARN", &subscriber.topic_arn),
             ("WORKER_CONCURRENCY", "2"),
         ],
     );
@@ -184,5 +184,5 @@ async fn servers_wait_for_a_place_and_leave_one_to_stacks() {
         .await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     drop(lock);
-    assert_eq!(follower.hear().await.results.len(), 3);
+    assert_eq!(subscriber.receive().await.results.len(), 3);
 }

@@ -26,7 +26,7 @@ async fn a_server_that_asks_for_the_password_or_a_hash_of_it_gets_neither() {
             server.port
         );
         assert_eq!(message, expected);
-        assert_eq!(server.heard(), "");
+        assert_eq!(server.received(), "");
         // It is not tried again, but that the answer may be kept.
         assert!(server.connections() <= 2);
     }
@@ -46,7 +46,7 @@ async fn a_certificate_that_is_trusted_changes_nothing() {
         )
         .await;
         assert!(message.contains("WORKER_AUTH_METHODS"), "{message}");
-        assert_eq!(server.heard(), "");
+        assert_eq!(server.received(), "");
     }
 }
 
@@ -60,7 +60,7 @@ async fn an_operator_may_name_weaker_methods() {
         let secret = secret_of_server(&world, server.port).await;
         let properties = json!({"DBSecret": secret, "ServiceTimeout": 3, "Extensions": ["hstore"]});
         reason(&world, properties).await;
-        let heard = server.heard();
+        let heard = server.received();
         assert_eq!(heard.contains(MARKER), is_given, "{deed}");
         // A hash of it neither.
         assert_eq!(heard.is_empty(), !is_given, "{deed}: {heard}");
@@ -80,7 +80,7 @@ async fn a_proof_over_one_round_is_not_given() {
     .await;
     let expected = "the server asks for 1 rounds of SCRAM; 4096 to 600000 are accepted";
     assert!(message.contains(expected), "{message}");
-    assert_eq!(server.heard(), "");
+    assert_eq!(server.received(), "");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn the_proof_is_bound_to_the_servers_certificate_where_there_is_one() {
     let secret = secret_of_server(&world, server.port).await;
     let properties = json!({"DBSecret": secret, "ServiceTimeout": 3, "Extensions": ["hstore"]});
     reason(&world, properties).await;
-    let heard = server.heard();
+    let heard = server.received();
     assert!(heard.contains("SCRAM-SHA-256-PLUS"), "{heard}");
     assert!(heard.contains("p=tls-server-end-point"), "{heard}");
 }
@@ -118,7 +118,7 @@ async fn the_command_line_gives_no_more_unless_it_is_asked_to() {
         message.contains("WORKER_AUTH_METHODS (--auth-methods)"),
         "{message}"
     );
-    assert_eq!(server.heard(), "");
+    assert_eq!(server.received(), "");
     run(&["--auth-methods", "password"]);
-    assert!(server.heard().contains(MARKER));
+    assert!(server.received().contains(MARKER));
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::master::{RANKS, world_of};
-use crate::support::{Follower, Worker};
+use crate::support::{ResultsSubscriber, Worker};
 
 #[tokio::test]
 async fn an_extension_that_is_not_allowed_is_not_created_not_even_by_cascade() {
@@ -33,16 +33,16 @@ async fn an_extension_that_is_not_allowed_is_not_created_not_even_by_cascade() {
 async fn a_re_sync_creates_no_extension_that_is_not_allowed() {
     for rank in RANKS {
         let world = world_of(rank).await;
-        let follower = Follower::new(&world).await;
+        let subscriber = ResultsSubscriber::new(&world).await;
         let settings = [
             ("WORKER_EXTENSIONS", "hstore"),
-            ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+            ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         ];
         let _worker = Worker::start(&world, &settings);
         let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
         let baseline = json!({"Extensions": ["hstore", "dblink"]});
-        let text = follower.of("Repair", targets, baseline).await;
-        let result = text.of(&world.database.name);
+        let text = subscriber.run("Repair", targets, baseline).await;
+        let result = text.result_of(&world.database.name);
         assert_eq!(result["State"], "Failed", "{result}");
         let reason = result["Reason"].as_str().unwrap();
         assert!(reason.contains("WORKER_EXTENSIONS"), "{reason}");

@@ -1,4 +1,4 @@
-//! Nobody keeps others waiting who has a lot to ask. It is decided before a connection, so that the role's rank cannot
+//! A stack or account with many requests does not delay the others. It is decided before a connection, so that the role's rank cannot
 //! matter.
 
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ async fn a_server_that_was_never_reached_gives_its_place_back_soon() {
 }
 
 /// Here the server was reached, and each request waits for the lock of its ledger: for as long as
-/// `WORKER_PATIENCE_SECONDS` where nobody else is in want of a place.
+/// `WORKER_RETRY_BUDGET_SECONDS` where no other request waits.
 #[tokio::test]
 async fn a_stack_that_waits_for_a_lock_leaves_half_of_the_places_to_others() {
     let world = World::new().await;
@@ -82,7 +82,7 @@ async fn a_stack_that_waits_for_a_lock_leaves_half_of_the_places_to_others() {
         ("WORKER_CONCURRENCY", "4"),
         ("WORKER_SERVER_CONCURRENCY", "4"),
         ("WORKER_CONNECTIONS_PER_DATABASE", "8"),
-        ("WORKER_PATIENCE_SECONDS", "600"),
+        ("WORKER_RETRY_BUDGET_SECONDS", "600"),
     ];
     let mut worker = Worker::start(&world, &settings);
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});

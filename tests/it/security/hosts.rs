@@ -1,11 +1,13 @@
-//! Where a secret may be sent: whoever publishes a request names both the secret and the server. It is refused before a
+//! Where a secret may be sent: the publisher of a request names both the secret and the server. It is refused before a
 //! connection, so that the role's rank cannot matter; where a secret is sent after all, both are tried.
 
 use serde_json::{Value, json};
 
 use super::master::{RANKS, world_of};
 use super::{MARKER, reason, secret_of_another_team};
-use crate::support::{Action, Follower, HostileServer, HttpProxy, Rds, Worker, World, variable};
+use crate::support::{
+    Action, HostileServer, HttpProxy, Rds, ResultsSubscriber, Worker, World, variable,
+};
 
 fn port() -> u16 {
     variable("PGPORT").parse().unwrap()
@@ -56,10 +58,10 @@ async fn a_request_sends_no_secret_to_a_server_of_its_own_choice() {
 #[tokio::test]
 async fn a_resync_sends_no_secret_to_a_server_of_its_own_choice() {
     let world = World::new().await;
-    let follower = Follower::new(&world).await;
+    let subscriber = ResultsSubscriber::new(&world).await;
     let own = format!("127.0.0.1:{}", port());
     let settings = [
-        ("WORKER_RESULTS_TOPIC_ARN", follower.topic_arn.as_str()),
+        ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
         ("WORKER_HOSTS", own.as_str()),
         ("WORKER_AUTH_METHODS", "password"),
     ];
@@ -67,7 +69,7 @@ async fn a_resync_sends_no_secret_to_a_server_of_its_own_choice() {
     let server = HostileServer::start("password");
     let secret = secret_of_another_team(&world).await;
     let targets = json!([{"Secret": secret, "Host": "127.0.0.1", "Port": server.port}]);
-    let text = follower.of("Repair", targets, json!({})).await;
+    let text = subscriber.run("Repair", targets, json!({})).await;
     let result = text.results.values().next().unwrap();
     let why = result["Reason"].as_str().unwrap();
     assert!(

@@ -102,7 +102,7 @@ async fn a_schema_that_appears_since_the_look_is_not_taken_for_the_workers_own()
     for rank in RANKS {
         let scene = Scene::new(&world, rank).await;
         let attacker = scene.with_payload().await;
-        // Whoever gets a lock of a table sees what was committed meanwhile.
+        // A session that gets a lock of a table sees what was committed meanwhile.
         let wait = "CREATE TABLE public.gate (); CREATE FUNCTION public.wait() RETURNS event_trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
               IF current_setting('application_name') = 'extension-worker' THEN LOCK TABLE public.gate; END IF;
             END $$;

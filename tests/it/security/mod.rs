@@ -29,7 +29,7 @@ async fn secret_of_another_team(world: &World) -> String {
     world.secret_with(&json!({"password": MARKER})).await
 }
 
-/// A secret of a server that somebody else runs.
+/// A secret of a server that an attacker runs.
 async fn secret_of_server(world: &World, port: u16) -> String {
     let changes = json!({"port": port, "dbname": "postgres", "password": MARKER});
     world.secret_with(&changes).await

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 
 use super::markers::{MARKER, secrets};
-use crate::support::{Results, Worker, World, eventually, variable, worker_binary};
+use crate::support::{ResultsTopic, Worker, World, eventually, variable, worker_binary};
 
 fn free_address() -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,7 +64,7 @@ fn output(child: Child) -> (String, String, Option<i32>) {
     )
 }
 
-fn resync(world: &World, results: &Results<'_>) -> Command {
+fn resync(world: &World, results: &ResultsTopic<'_>) -> Command {
     let mut command = worker_binary();
     command
         // Where the test fails, the worker goes before it.
@@ -81,7 +81,7 @@ fn resync(world: &World, results: &Results<'_>) -> Command {
 #[tokio::test]
 async fn a_secret_is_in_no_report_no_page_and_no_metric() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
+    let results = ResultsTopic::new(&world).await;
     let address = free_address();
     let settings = [
         ("RUST_LOG", "trace"),

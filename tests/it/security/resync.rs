@@ -98,7 +98,7 @@ async fn a_message_between_workers_is_read_as_strictly_as_a_re_sync() {
 #[tokio::test]
 async fn a_message_between_workers_that_was_sent_too_often_ends() {
     let world = World::new().await;
-    let results = crate::support::Follower::new(&world).await;
+    let results = crate::support::ResultsSubscriber::new(&world).await;
     let settings = [
         ("WORKER_CONCURRENCY", "2"),
         ("WORKER_RESULTS_TOPIC_ARN", results.topic_arn.as_str()),

@@ -21,7 +21,7 @@ fn operator() -> String {
     )
 }
 
-/// An extension whose script uses PostgreSQL's operator and function in a way that others can stand in for. Whoever may
+/// An extension whose script uses PostgreSQL's operator and function in a way that others can replace. A role that may
 /// create objects in the database may create it: its script runs as a superuser.
 fn fixture(world: &World) -> Fixture {
     Fixture::install(

@@ -24,7 +24,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Opens a page from a file, as whoever is sent one does.
+    /// Opens a page from a file, as a reader does who was sent it.
     pub(crate) async fn open(page: &str) -> Self {
         let driver = Driver::start();
         let file = driver.directory.join("page.html");
@@ -81,14 +81,14 @@ impl Browser {
     /// A command of Chromium's own protocol.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let body = json!({"cmd": command, "params": parameters});
-        let asked = Asked("goog/cdp/execute", body);
-        self.client.issue_cmd(asked).await.unwrap()
+        let command = DevtoolsCommand("goog/cdp/execute", body);
+        self.client.issue_cmd(command).await.unwrap()
     }
 
     /// The addresses of all requests so far, the page's own among them.
     pub(crate) async fn requests(&self) -> Vec<String> {
-        let asked = Asked("se/log", json!({"type": "performance"}));
-        let entries = self.client.issue_cmd(asked).await.unwrap();
+        let command = DevtoolsCommand("se/log", json!({"type": "performance"}));
+        let entries = self.client.issue_cmd(command).await.unwrap();
         let events = entries.as_array().unwrap().iter().map(|entry| {
             let event = entry["message"].as_str().unwrap();
             serde_json::from_str::<Value>(event).unwrap()["message"].take()
@@ -115,9 +115,9 @@ impl Browser {
 
 /// A command that WebDriver does not have: its path below the session, and its body.
 #[derive(Debug)]
-struct Asked(&'static str, Value);
+struct DevtoolsCommand(&'static str, Value);
 
-impl WebDriverCompatibleCommand for Asked {
+impl WebDriverCompatibleCommand for DevtoolsCommand {
     fn endpoint(
         &self,
         base: &Url,

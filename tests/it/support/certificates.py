@@ -1,4 +1,4 @@
-"""Makes the certificates of a test in a directory: two authorities, each signed by a root that nobody gets, and what
+"""Makes the certificates of a test in a directory: two authorities, each signed by a root that no client has, and what
 the first of them signed for a server at a host. Arguments: the directory, the host."""
 
 import datetime

@@ -21,7 +21,7 @@ impl Certificates {
             .status()
             .unwrap();
         assert!(made.success());
-        PrivateServer::give(&directory.join("server.key")).await;
+        PrivateServer::chown_to_server(&directory.join("server.key")).await;
         fs::copy(directory.join("leaf.pem"), directory.join("presented.pem")).unwrap();
         Self(directory)
     }

@@ -1,4 +1,4 @@
-"""A server that speaks PostgreSQL's protocol to whoever connects, and means no good. Arguments: what it does, and where
+"""A server that speaks PostgreSQL's protocol to every client, and attacks it. Arguments: what it does, and where
 there is to be TLS its certificate and key. It writes its port to standard output, then a line for what happens."""
 
 import secrets
@@ -58,7 +58,7 @@ def heard(connection: socket.socket) -> bytes:
 
 
 def flood(connection: socket.socket, make) -> None:
-    """Sends for as long as anybody listens; says how much that was."""
+    """Sends until the client closes the connection; prints how much that was."""
     sent = 0
     try:
         while sent < FLOOD_BYTES:

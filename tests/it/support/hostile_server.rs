@@ -14,24 +14,24 @@ pub(crate) struct HostileServer {
 }
 
 impl HostileServer {
-    /// One without TLS, which does this.
-    pub(crate) fn start(deed: &str) -> Self {
-        Self::launch(Self::script(deed))
+    /// One without TLS, with a behavior of `hostile_server.py`.
+    pub(crate) fn start(behavior: &str) -> Self {
+        Self::launch(Self::script(behavior))
     }
 
     /// One with a certificate that the tests' bundle holds for.
-    pub(crate) fn start_with_tls(deed: &str, certificates: &Certificates) -> Self {
-        let mut script = Self::script(deed);
+    pub(crate) fn start_with_tls(behavior: &str, certificates: &Certificates) -> Self {
+        let mut script = Self::script(behavior);
         for file in ["leaf.pem", "server.key"] {
             script.arg(certificates.path(file));
         }
         Self::launch(script)
     }
 
-    fn script(deed: &str) -> Command {
+    fn script(behavior: &str) -> Command {
         let mut script = Command::new(variable("LOCALSTACK_PYTHON"));
         script
-            .args(["-c", include_str!("hostile_server.py"), deed])
+            .args(["-c", include_str!("hostile_server.py"), behavior])
             .stdout(Stdio::piped());
         script
     }
@@ -50,17 +50,17 @@ impl HostileServer {
         Self { port, child, said }
     }
 
-    /// How often somebody connected.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.lines_of("connected").len()
     }
 
-    /// What it was given after the startup packet, as Python writes bytes.
-    pub(crate) fn heard(&self) -> String {
+    /// What it received after the startup packet, as Python writes bytes.
+    pub(crate) fn received(&self) -> String {
         self.lines_of("heard").concat()
     }
 
-    /// How much it sent on its first connection, once nobody listened any longer.
+    /// How much it sent on its first connection until the client closed it.
     pub(crate) async fn sent_bytes(&self) -> u64 {
         eventually("the end of the flood", async || {
             let sent = self.lines_of("sent");

@@ -1,4 +1,4 @@
-//! A way to LocalStack that sees each request, and answers some itself.
+//! A proxy to LocalStack that sees each request, and answers some itself.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::variable;
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Forward,
@@ -26,7 +26,7 @@ pub(crate) enum Action {
     Answer(u16, String),
     /// The same after a while.
     AnswerAfter(Duration, u16, String),
-    /// It is taken, and never answered.
+    /// It is received, and never answered.
     Hang,
     /// The connection ends.
     Cut,
@@ -58,7 +58,7 @@ struct Shared {
 }
 
 impl HttpProxy {
-    /// In front of LocalStack, on a port of its own. It forwards everything until it is told otherwise.
+    /// In front of LocalStack, on a port of its own. It forwards everything until [`Self::decide`] is called.
     pub(crate) async fn start() -> Self {
         tls::install_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,7 +91,7 @@ impl HttpProxy {
         proxy
     }
 
-    /// What a client is told to use: `AWS_ENDPOINT_URL_SQS`, for one.
+    /// The endpoint for a client, as in `AWS_ENDPOINT_URL_SQS`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

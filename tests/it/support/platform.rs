@@ -53,7 +53,7 @@ pub(crate) struct Platform<'a> {
 }
 
 impl<'a> Platform<'a> {
-    /// In this network; `name` tells several apart.
+    /// In this network; `name` distinguishes several.
     pub(crate) async fn deploy(world: &'a World, network: &Network, name: &str) -> Self {
         let stack = world.template_stack(name);
         let parameters = [

@@ -18,7 +18,7 @@ pub(crate) enum Mode {
     Replica,
 }
 
-/// A server that everybody may log in to. It ends with the test.
+/// A server that every role may log in to without a password. It ends with the test.
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
     directory: PathBuf,
@@ -71,7 +71,7 @@ impl PrivateServer {
             directory,
             options,
         };
-        server.is_up().await;
+        server.wait_until_ready().await;
         server
     }
 
@@ -84,7 +84,7 @@ impl PrivateServer {
     pub(crate) async fn start_again(&mut self, mode: Mode) {
         set_mode(&self.directory, mode);
         self.child = launch(&self.directory, self.port, &self.options);
-        self.is_up().await;
+        self.wait_until_ready().await;
     }
 
     /// Starts it again in a recovery that waits for its archive, and returns at once: until [`Self::end_recovery`] the server
@@ -116,7 +116,7 @@ impl PrivateServer {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
-    async fn is_up(&self) {
+    async fn wait_until_ready(&self) {
         eventually("the private server's start", async || self.connect().await).await;
     }
 
@@ -146,7 +146,7 @@ impl PrivateServer {
     }
 
     /// Makes a file the server's to read, where that is another user.
-    pub(crate) async fn give(file: &Path) {
+    pub(crate) async fn chown_to_server(file: &Path) {
         let owner = fs::metadata(data_directory().await).unwrap();
         chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
@@ -158,7 +158,7 @@ impl PrivateServer {
         client.query_one(names, &[]).await.unwrap().get(0)
     }
 
-    /// The administrator's connection; none where the server lets nobody in.
+    /// The administrator's connection; none where the server accepts no connection.
     pub(crate) async fn connect(&self) -> Option<Client> {
         self.connect_to("postgres").await
     }

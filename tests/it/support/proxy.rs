@@ -1,4 +1,4 @@
-//! A way to a server that can be blocked, cut or slowed down while it is in use.
+//! A proxy to a server that can be blocked, cut or slowed down while it is in use.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tokio::sync::watch;
 
 use super::variable;
 
-/// What becomes of what is sent, in either direction.
+/// What happens to what is sent, in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Traffic {
     Forward,
     /// It arrives that much later.
     Delay(Duration),
     /// What the server says arrives byte by byte, with that much time between.
     Drip(Duration),
-    /// It is taken, and nothing comes of it: then, and later on the same connection. New connections are accepted.
-    Mute,
+    /// It is accepted and dropped, now and later on the same connection. New connections are accepted.
+    Blackhole,
     /// Connections end, new ones at once.
     Cut,
 }
@@ -26,7 +26,7 @@ pub(crate) enum Way {
 /// A proxy for TCP.
 pub(crate) struct Proxy {
     port: u16,
-    way: watch::Sender<Way>,
+    traffic: watch::Sender<Traffic>,
 }
 
 impl Proxy {
@@ -38,10 +38,10 @@ impl Proxy {
     /// In front of any server, on a port of its own.
     pub(crate) async fn to(host: String, port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (way, text) = watch::channel(Way::Forward);
+        let (traffic, text) = watch::channel(Traffic::Forward);
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
-            way,
+            traffic,
         };
         tokio::spawn(async move {
             loop {
@@ -58,17 +58,17 @@ impl Proxy {
     }
 
     /// From now on.
-    pub(crate) fn set(&self, way: Way) {
-        self.way.send_replace(way);
+    pub(crate) fn set(&self, traffic: Traffic) {
+        self.traffic.send_replace(traffic);
     }
 }
 
-async fn serve(client: TcpStream, server: (String, u16), way: watch::Receiver<Way>) {
-    let now = *way.borrow();
+async fn serve(client: TcpStream, server: (String, u16), traffic: watch::Receiver<Traffic>) {
+    let now = *traffic.borrow();
     match now {
-        Way::Cut => return,
-        Way::Mute => std::future::pending().await,
-        Way::Forward | Way::Delay(_) | Way::Drip(_) => {}
+        Traffic::Cut => return,
+        Traffic::Blackhole => std::future::pending().await,
+        Traffic::Forward | Traffic::Delay(_) | Traffic::Drip(_) => {}
     }
     // A server that is down is one that closes at once.
     let Ok(server) = TcpStream::connect(server).await else {
@@ -76,43 +76,43 @@ async fn serve(client: TcpStream, server: (String, u16), way: watch::Receiver<Wa
     };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut cut = way.clone();
+    let mut cut = traffic.clone();
     tokio::select! {
-        () = pass_on(from_client, to_server, way.clone(), false) => {}
-        () = pass_on(from_server, to_client, way, true) => {}
-        _ = cut.wait_for(|way| *way == Way::Cut) => {}
+        () = pass_on(from_client, to_server, traffic.clone(), false) => {}
+        () = pass_on(from_server, to_client, traffic, true) => {}
+        _ = cut.wait_for(|traffic| *traffic == Traffic::Cut) => {}
     }
 }
 
 async fn pass_on(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    way: watch::Receiver<Way>,
+    traffic: watch::Receiver<Traffic>,
     is_server: bool,
 ) {
     let mut buffer = vec![0; 65536];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let now = *way.borrow();
+        let now = *traffic.borrow();
         let mut at_once = count;
         match now {
-            Way::Mute => std::future::pending().await,
-            Way::Delay(time) => tokio::time::sleep(time).await,
-            Way::Drip(_) if is_server => at_once = 1,
-            Way::Forward | Way::Drip(_) | Way::Cut => {}
+            Traffic::Blackhole => std::future::pending().await,
+            Traffic::Delay(time) => tokio::time::sleep(time).await,
+            Traffic::Drip(_) if is_server => at_once = 1,
+            Traffic::Forward | Traffic::Drip(_) | Traffic::Cut => {}
         }
         for part in buffer[..count].chunks(at_once) {
-            // Who is gone hears nothing.
+            // The receiver closed its connection.
             if to.write_all(part).await.is_err() {
                 return;
             }
-            if let Way::Drip(time) = now {
+            if let Traffic::Drip(time) = now {
                 tokio::time::sleep(time).await;
             }
         }
     }
-    // Nor does anybody hear then who is gone.
-    let now = *way.borrow();
-    if now == Way::Mute {
+    // Nor is the end of the connection passed on.
+    let now = *traffic.borrow();
+    if now == Traffic::Blackhole {
         std::future::pending().await
     }
 }

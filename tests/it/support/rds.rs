@@ -1,5 +1,5 @@
 //! Instances and clusters of LocalStack's RDS, which are local servers: the shared one, or the one on the port that is
-//! given. None is deleted: one that is gone would end the listing of whoever is at it.
+//! given. None is deleted: a listing that is under way fails where one is gone.
 
 use aws_sdk_rds::operation::create_db_instance::builders::CreateDBInstanceFluentBuilder;
 use aws_sdk_rds::types::Tag;

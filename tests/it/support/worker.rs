@@ -54,7 +54,7 @@ impl Worker {
         worker
     }
 
-    /// Starts one whose standard output is somebody else's to read.
+    /// Starts one whose standard output is the caller's to read.
     pub(crate) fn start_writing_to(
         stdout: Stdio,
         world: &World,

@@ -101,4 +101,39 @@ mod tests {
             );
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_under_way_delays_no_other() {
+        let batches = Batcher::start(
+            Duration::from_millis(100),
+            |batch: Vec<Duration>| async move {
+                let longest = batch.iter().max().copied().unwrap();
+                tokio::time::sleep(longest).await;
+                vec![Ok(()); batch.len()]
+            },
+        );
+        let begun = Instant::now();
+        let slow = async {
+            batches.submit(Duration::from_secs(60)).await.unwrap();
+            begun.elapsed()
+        };
+        let quick = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            batches.submit(Duration::ZERO).await.unwrap();
+            begun.elapsed()
+        };
+        let linger = Duration::from_millis(100);
+        let expected = (
+            Duration::from_secs(60) + linger,
+            Duration::from_secs(1) + linger,
+        );
+        assert_eq!(tokio::join!(slow, quick), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_that_the_call_has_no_answer_for_has_failed() {
+        let batches = Batcher::start(Duration::ZERO, |_| std::future::ready(vec![]));
+        let error = batches.submit(()).await.unwrap_err();
+        assert_eq!(error.to_string(), EntryError::unanswered().to_string());
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::aws::sqs::Message;
 
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_is_delivered_twice_is_in_hand_once_with_its_newest_handle() {
+    fn a_message_that_is_delivered_twice_is_in_flight_once_with_its_newest_handle() {
         let permits = Arc::new(Semaphore::new(3));
         let in_flight = InFlight::default();
         let ends = Instant::now() + Duration::from_secs(120);

@@ -5,10 +5,11 @@
 //! suspects, since an outage of a database makes many of them.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::Instant;
 use tracing::warn;
 
 /// The receive from which on a message is suspect.

@@ -2,19 +2,16 @@
 
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use tracing::warn;
 
 use super::databases::ResolvedTarget;
 use super::error::AttemptError;
 use super::{AttemptOutcome, ExecutionRequest, Executor};
-use crate::credentials::login::Login;
-use crate::plan::{DatabaseOutcome, Policy};
+use crate::plan::DatabaseOutcome;
 use crate::postgres_error::Class;
-use crate::reconcile::transaction::{Goal, ReconcileResult, Reconciliation};
-use crate::reconcile::{reconcile, record_response};
-use crate::request::{OnUnreachableDelete, Properties};
+use crate::reconcile::transaction::ReconcileResult;
+use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, physical_resource_id, reason, unchanged_id};
-use crate::target::{Address, Target};
+use crate::target::Address;
 
 /// Databases of one request that are worked on at the same time: a server has other things to do.
 const DATABASES_AT_ONCE: usize = 4;
@@ -65,19 +62,17 @@ impl Executor {
             physical_resource_id: &id,
         });
         let is_all = others.is_empty() && moved_from.is_none() && resolved.skipped.is_empty();
-        let at_home =
-            self.reconcile_or_release(execution, login, home, success_template.filter(|_| is_all));
-        let mut outcomes = match at_home.await? {
+        let at_home = self.in_database(execution, login, home);
+        let ended = at_home.reconcile_or_release(success_template.filter(|_| is_all));
+        let mut outcomes = match ended.await? {
             ReconcileResult::Answered(response) => return Ok(AttemptOutcome::Answered(response)),
             ReconcileResult::Outcome(outcome) => vec![(home.clone(), outcome)],
         };
 
         let mut reconciliations = Vec::new();
         for database in others {
-            reconciliations.push(
-                self.reconcile_or_release(execution, login, database, None)
-                    .boxed(),
-            );
+            let database = self.in_database(execution, login, database);
+            reconciliations.push(database.reconcile_or_release(None).boxed());
         }
         let results = stream::iter(reconciliations)
             .buffered(DATABASES_AT_ONCE)
@@ -112,9 +107,7 @@ impl Executor {
         if execution.properties.dry_run && !execution.deleted {
             return Ok(AttemptOutcome::Answered(response));
         }
-        let recorded = self
-            .record_response(execution, login, home, &response)
-            .await?;
+        let recorded = at_home.record_response(&response).await?;
         Ok(AttemptOutcome::Answered(recorded))
     }
 
@@ -127,31 +120,14 @@ impl Executor {
         execution: &ExecutionRequest<'_>,
         response: &Response,
     ) -> Result<Response, AttemptError> {
-        let ResolvedTarget {
-            login, databases, ..
-        } = self.resolve_target(execution).await?;
-        match databases.first() {
+        let resolved = self.resolve_target(execution).await?;
+        match resolved.databases.first() {
             Some(home) => {
-                self.record_response(execution, &login, home, response)
-                    .await
+                let home = self.in_database(execution, &resolved.login, home);
+                home.record_response(response).await
             }
             None => Ok(response.clone()),
         }
-    }
-
-    pub(super) async fn record_response(
-        &self,
-        execution: &ExecutionRequest<'_>,
-        login: &Login,
-        home: &str,
-        response: &Response,
-    ) -> Result<Response, AttemptError> {
-        let target = login.target(home);
-        let id = physical_resource_id(&login.address, execution.request.resource);
-        let reconciliation =
-            execution.reconciliation(&self.policy, &target, login, &id, execution.deleted, None);
-        let recorded = record_response(&self.pools, &reconciliation, response).await;
-        recorded.map_err(|error| self.reconcile_error(error, &target, login))
     }
 
     /// What a success calls the resource.
@@ -168,113 +144,6 @@ impl Executor {
                 unchanged_id(header)
             }
             Some(_) | None => physical_resource_id(address, execution.request.resource),
-        }
-    }
-
-    pub(super) async fn reconcile_or_release(
-        &self,
-        execution: &ExecutionRequest<'_>,
-        login: &Login,
-        database: &str,
-        success_template: Option<SuccessTemplate<'_>>,
-    ) -> Result<ReconcileResult, AttemptError> {
-        if execution.deleted {
-            self.release(execution, login, database, success_template)
-                .await
-        } else {
-            self.reconcile(execution, login, database, false, success_template)
-                .await
-        }
-    }
-
-    /// A pass after which the resource is gone from the database; done where the database is gone itself, or takes no
-    /// connections and may be left as it is.
-    pub(super) async fn release(
-        &self,
-        execution: &ExecutionRequest<'_>,
-        login: &Login,
-        database: &str,
-        success_template: Option<SuccessTemplate<'_>>,
-    ) -> Result<ReconcileResult, AttemptError> {
-        let may_stay = execution.properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
-        let is_done = |error: &AttemptError| {
-            error.target_is_gone() || may_stay && error.class() == Class::ClosedDatabase
-        };
-        match self
-            .reconcile(execution, login, database, true, success_template)
-            .await
-        {
-            Err(error) if is_done(&error) => {
-                warn!(
-                    database,
-                    reason = error.full_reason(),
-                    "what the resource managed here is gone, or cannot be reached"
-                );
-                let outcome = DatabaseOutcome {
-                    notes: vec![format!(
-                        "left as it is ({})",
-                        error.reason().trim_end_matches('.')
-                    )],
-                    ..DatabaseOutcome::default()
-                };
-                Ok(match success_template {
-                    Some(success_template) => ReconcileResult::Answered(
-                        success_template.success(&[(database.to_owned(), outcome)]),
-                    ),
-                    None => ReconcileResult::Outcome(outcome),
-                })
-            }
-            other => other,
-        }
-    }
-
-    pub(super) async fn reconcile(
-        &self,
-        execution: &ExecutionRequest<'_>,
-        login: &Login,
-        database: &str,
-        deleted: bool,
-        success_template: Option<SuccessTemplate<'_>>,
-    ) -> Result<ReconcileResult, AttemptError> {
-        let target = login.target(database);
-        execution.state.set_waiting_for(target.to_string());
-        let id = physical_resource_id(&login.address, execution.request.resource);
-        let reconciliation =
-            execution.reconciliation(&self.policy, &target, login, &id, deleted, success_template);
-        let result = reconcile(&self.pools, &reconciliation).await;
-        result.map_err(|error| self.reconcile_error(error, &target, login))
-    }
-}
-
-impl<'a> ExecutionRequest<'a> {
-    /// The pass over one of the databases. `id` is the resource's on that server.
-    fn reconciliation(
-        &self,
-        policy: &'a Policy,
-        target: &'a Target,
-        login: &'a Login,
-        id: &'a str,
-        deleted: bool,
-        success_template: Option<SuccessTemplate<'a>>,
-    ) -> Reconciliation<'a> {
-        // Of what an Update leaves behind the ledger knows the id that this worker gave it.
-        let named = self.physical_resource_id.filter(|_| self.deleted);
-        Reconciliation {
-            request: self.request,
-            properties: self.properties,
-            target,
-            password: &login.password,
-            policy,
-            goal: if deleted {
-                Goal::Deleted {
-                    physical_resource_id: named.unwrap_or(id),
-                }
-            } else {
-                Goal::Live
-            },
-            physical_resource_id: id,
-            success_template,
-            until: self.until,
         }
     }
 }

@@ -62,7 +62,8 @@ impl Executor {
         let is_here = left.login.address == now.login.address;
         for database in &left.databases {
             info!(database, "no longer declared for this database");
-            match self.release(execution, &left.login, database, None).await {
+            let in_database = self.in_database(execution, &left.login, database);
+            match in_database.release(None).await {
                 Err(error) if can_be_left_unchanged(&error, is_here) => warn!(
                     database,
                     reason = error.full_reason(),

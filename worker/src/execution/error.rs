@@ -124,21 +124,12 @@ impl AttemptError {
 
     /// The Reason, with what a stack's author is not to learn: for the log and the worker's operators.
     pub fn full_reason(&self) -> String {
-        match self {
-            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
-                error.detail(target).unwrap_or_else(|| error.reason(target))
-            }
-            Self::AfterChanges { changes, error } => {
-                reason::with_changes(&error.full_reason(), changes)
-            }
-            Self::Login(_)
-            | Self::ServerLimit(_)
-            | Self::Timeout { .. }
-            | Self::NoDatabaseName(_)
-            | Self::NoDatabaseToListIn
-            | Self::NoDatabases
-            | Self::DryRunThatMoves => self.reason(),
+        if let Self::AfterChanges { changes, error } = self {
+            return reason::with_changes(&error.full_reason(), changes);
         }
+        self.failed_transaction()
+            .and_then(|(target, error)| error.detail(target))
+            .unwrap_or_else(|| self.reason())
     }
 
     /// Whether the secret, the host or the database does not exist: nothing of the resource is there.
@@ -180,19 +171,13 @@ impl AttemptError {
 
     /// Whether a statement of a plan was refused: there was something to do.
     pub fn is_in_step(&self) -> bool {
-        match self {
-            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
-                matches!(**error, ReconcileError::Database { step: Some(_), .. })
-            }
-            Self::AfterChanges { error, .. } => error.is_in_step(),
-            Self::Login(_)
-            | Self::ServerLimit(_)
-            | Self::Timeout { .. }
-            | Self::NoDatabaseName(_)
-            | Self::NoDatabaseToListIn
-            | Self::NoDatabases
-            | Self::DryRunThatMoves => false,
-        }
+        let failed = self.failed_transaction().map(|(_, error)| error);
+        matches!(failed, Some(ReconcileError::Database { step: Some(_), .. }))
+    }
+
+    /// The database that was being worked on; none where the attempt did not come so far.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.failed_transaction().map(|(target, _)| target)
     }
 
     /// The same, after changes in other databases, where there were any.
@@ -212,11 +197,16 @@ impl AttemptError {
     }
 
     fn database_error(&self) -> Option<&DatabaseError> {
+        let (_, error) = self.failed_transaction()?;
+        database_error(error)
+    }
+
+    fn failed_transaction(&self) -> Option<(&Target, &ReconcileError)> {
         match self {
-            Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
-                database_error(error)
+            Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
+                Some((target, error))
             }
-            Self::AfterChanges { error, .. } => error.database_error(),
+            Self::AfterChanges { error, .. } => error.failed_transaction(),
             Self::Login(_)
             | Self::ServerLimit(_)
             | Self::Timeout { .. }

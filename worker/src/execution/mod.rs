@@ -3,11 +3,13 @@
 
 mod attempt;
 mod databases;
+pub mod delivery;
 mod delivery_state;
 pub mod error;
 pub mod fair_share;
+mod request_database;
 pub mod response_cache;
-pub mod retry_loop;
+pub(crate) mod retry_loop;
 pub mod server_limit;
 
 use std::time::Instant;

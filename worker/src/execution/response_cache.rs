@@ -62,7 +62,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::response::Verdict;
 
     fn header(request: usize) -> RequestHeader {
         let message = json!({
@@ -78,9 +77,8 @@ mod tests {
     #[test]
     fn the_first_decision_counts_and_the_oldest_is_forgotten() {
         let cache = ResponseCache::default();
-        let response = |request: usize, reason: &str| {
-            Response::new(&header(request), "id", Verdict::Failed(reason.to_owned()))
-        };
+        let response =
+            |request: usize, reason: &str| Response::failed(&header(request), reason.to_owned());
         for request in 0..MAX_RESPONSES {
             cache.get_or_insert(&header(request), response(request, "first"));
         }

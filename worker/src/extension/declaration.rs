@@ -1,6 +1,5 @@
 //! What a stack declares of an extension.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ExtensionName, SchemaName, VersionRequest};
@@ -54,8 +53,8 @@ impl Declaration {
 }
 
 /// What becomes of an extension that a resource no longer declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum DeletionBehavior {
     /// It is dropped where this worker created it, no other resource declares it and nothing depends on it.
     #[default]

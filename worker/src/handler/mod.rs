@@ -1,38 +1,28 @@
 //! One message from start to end: the only place that knows the order. Open, check where the answer goes, read, carry
 //! out, answer; the caller acknowledges only then.
 
+mod answer;
 mod origin;
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
-use tracing::{Span, error, info, record_all, warn};
+use tracing::{Span, info, record_all};
 
-use crate::aws::put_response::{Responder, ResponderError};
+use crate::aws::put_response::Responder;
 use crate::aws::sqs::Message;
 use crate::execution::Executor;
+use crate::execution::delivery::Delivery;
 use crate::execution::fair_share::{OverShareError, Share, Shares};
 use crate::execution::response_cache::ResponseCache;
-use crate::execution::retry_loop::{Delivery, DeliveryOutcome, run_with_retries};
 use crate::metrics::{Metrics, Outcome};
 use crate::process::error_chain::with_causes;
-use crate::process::failpoint;
-use crate::process::retry::{POLICY, Retry, full_jitter, instant};
+use crate::process::retry::full_jitter;
 use crate::request::text::printable;
-use crate::request::{
-    Envelope, HeaderError, Origin, Request, RequestHeader, RequestType, ResponseUrl,
-    ResponseUrlError, Timing,
-};
-use crate::response::{Response, Verdict, unchanged_id};
+use crate::request::{Envelope, HeaderError, Origin, RequestHeader, ResponseUrl, ResponseUrlError};
 use crate::resync::{Resync, ResyncOutcome, is_of_resync};
 use crate::sns_signature::Signatures;
 use crate::verification::Verification;
 use crate::verification::topics::Topics;
-
-/// CloudFormation waits no longer for any answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Whose share of the places re-syncs have.
 const RESYNC: &str = "re-sync";
@@ -181,15 +171,15 @@ impl Handler {
             info!("given back: the places of its stack or account are taken");
             return return_to_queue(over_share_pause(message.receive_count));
         };
-        self.answer(
-            header,
-            &url,
-            envelope.message,
-            envelope.timestamp,
-            message.receive_count,
-            &share,
-        )
-        .await
+        let delivery = Delivery {
+            retry_budget: self.settings.retry_budget,
+            receive_count: message.receive_count,
+            is_final_receive: self.is_final_receive(message.receive_count),
+            share: &share,
+        };
+        let timestamp = envelope.timestamp;
+        self.answer(header, &url, envelope.message, timestamp, delivery)
+            .await
     }
 
     async fn acquire_share(
@@ -198,8 +188,12 @@ impl Handler {
         account: &str,
         receive_count: u32,
     ) -> Result<Share, OverShareError> {
-        let is_last = receive_count >= self.settings.max_receives;
+        let is_last = self.is_final_receive(receive_count);
         self.shares.acquire(stack, account, is_last).await
+    }
+
+    fn is_final_receive(&self, receive_count: u32) -> bool {
+        receive_count >= self.settings.max_receives
     }
 
     fn read_header(
@@ -214,127 +208,6 @@ impl Handler {
         let origin = self.settings.response_origin.as_ref();
         let url = ResponseUrl::check(&header, envelope.topic_arn.as_deref(), origin)?;
         Ok((header, url))
-    }
-
-    async fn answer(
-        &self,
-        header: RequestHeader,
-        url: &ResponseUrl,
-        message: Map<String, Value>,
-        timestamp: Option<DateTime<Utc>>,
-        receive_count: u32,
-        share: &Share,
-    ) -> HandlingResult {
-        let resource_properties = message
-            .get("ResourceProperties")
-            .cloned()
-            .unwrap_or(Value::Null);
-        let now = Utc::now();
-        let timing = Timing::of(&header, url, timestamp, now);
-        if timing.deadline <= now {
-            warn!(deadline = %timing.deadline, "the request is past its deadline: nothing is changed");
-            self.metrics.stale_requests.inc();
-            return (Disposition::Done, Outcome::Stale);
-        }
-        let is_final_receive = receive_count >= self.settings.max_receives;
-        let response = match Request::read(header.clone(), message, timing) {
-            Ok(request) => {
-                let mut decided = self.response_cache.get(&header);
-                if decided.is_none() {
-                    let checked = self.check_request(&header, receive_count, is_final_receive);
-                    decided = match checked.await {
-                        Ok(answer) => answer,
-                        Err(end) => return end,
-                    };
-                }
-                match decided {
-                    Some(response) => response,
-                    None => {
-                        let delivery = Delivery {
-                            retry_budget: self.settings.retry_budget,
-                            receive_count,
-                            is_final_receive,
-                            share,
-                        };
-                        let outcome = run_with_retries(
-                            &self.executor,
-                            &request,
-                            &resource_properties,
-                            delivery,
-                            &self.metrics,
-                        );
-                        match outcome.await {
-                            DeliveryOutcome::Answer(response) => response,
-                            DeliveryOutcome::ReturnToQueue(pause) => return return_to_queue(pause),
-                        }
-                    }
-                }
-            }
-            Err(unusable) => {
-                let verdict = match header.request_type {
-                    // What cannot be understood was never created.
-                    RequestType::Delete => Verdict::Success(BTreeMap::new()),
-                    RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
-                        Verdict::Failed(unusable.to_string())
-                    }
-                };
-                Response::new(&header, &unchanged_id(&header), verdict)
-            }
-        };
-        failpoint::at("before-answer");
-        let response = self.response_cache.get_or_insert(&header, response);
-        let retry_budget = if is_final_receive {
-            LONGEST_WAIT
-        } else {
-            self.settings.retry_budget
-        };
-        self.put(url, &response, timing.deadline, retry_budget)
-            .await
-    }
-
-    /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this. Before the
-    /// last receive the message may also come again.
-    async fn put(
-        &self,
-        url: &ResponseUrl,
-        response: &Response,
-        deadline: DateTime<Utc>,
-        retry_budget: Duration,
-    ) -> HandlingResult {
-        let (status, reason) = (response.status(), response.reason());
-        let now = Instant::now();
-        let until = instant(deadline)
-            .max(now + Duration::from_secs(5))
-            .min(now + retry_budget);
-        let mut pauses = Retry::new(POLICY, until);
-        loop {
-            let error = match self.responder.put(url, response.text()).await {
-                Ok(()) => {
-                    failpoint::at("after-answer");
-                    info!(
-                        status,
-                        reason,
-                        physical_resource_id = response.physical_resource_id(),
-                        "answered"
-                    );
-                    let outcome = if response.is_success() {
-                        Outcome::Succeeded
-                    } else {
-                        Outcome::Failed
-                    };
-                    return (Disposition::Done, outcome);
-                }
-                Err(error) => error,
-            };
-            if matches!(error, ResponderError::Refused(_)) {
-                error!(status, reason, %url, error = with_causes(&error), "the answer is lost");
-                return (Disposition::Done, Outcome::Unanswered);
-            }
-            warn!(%url, error = with_causes(&error), "not answered yet");
-            if !pauses.pause().await {
-                return return_to_queue(full_jitter(Duration::from_secs(30)));
-            }
-        }
     }
 }
 

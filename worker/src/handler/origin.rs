@@ -1,6 +1,5 @@
 //! Whether a message comes from where its kind may come from, and whether CloudFormation shows what it asks for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::warn;
@@ -11,7 +10,7 @@ use crate::metrics::Outcome;
 use crate::process::error_chain::with_causes;
 use crate::process::retry::full_jitter;
 use crate::request::{Envelope, RequestHeader, RequestType};
-use crate::response::{Response, Verdict, unchanged_id, was_never_created};
+use crate::response::{Response, reason, was_never_created};
 use crate::resync::{is_internal_message, is_of_resync};
 use crate::verification::topics::TopicKindError;
 use crate::verification::{RequestVerificationError, SenderVerificationError};
@@ -20,6 +19,16 @@ use crate::verification::{RequestVerificationError, SenderVerificationError};
 /// behind.
 const LAG_RECEIVES: u32 = 3;
 const LAG_PAUSE: Duration = Duration::from_secs(5);
+
+/// What CloudFormation shows of a request.
+pub(super) enum CheckedRequest {
+    /// Just the operation of the request; or it is not asked.
+    Confirmed,
+    /// It was not, or cannot be, asked: the request is answered with this.
+    Answered(Response),
+    /// Something else: what becomes of the message.
+    Refused(HandlingResult),
+}
 
 impl Handler {
     /// Whether the message comes from where its kind may come from.
@@ -62,7 +71,7 @@ impl Handler {
         checked.map_err(|error| dead_letter(&error))
     }
 
-    /// Whether CloudFormation shows what the request says. Otherwise what becomes of the message, or the answer.
+    /// Whether CloudFormation shows what the request says.
     ///
     /// An answer reaches CloudFormation with the signature alone that it made itself: a forged request fails nothing. It
     /// is given where nothing says that the request is forged; where CloudFormation contradicts it, there is no response.
@@ -71,39 +80,40 @@ impl Handler {
         header: &RequestHeader,
         receive_count: u32,
         is_final_receive: bool,
-    ) -> Result<Option<Response>, HandlingResult> {
+    ) -> CheckedRequest {
         let Err(error) = self.verification.check_request(header).await else {
-            return Ok(None);
+            return CheckedRequest::Confirmed;
         };
         self.metrics.unverified_requests.inc();
         warn!(error = with_causes(&error), "the request is not verified");
         let answer = |reason: String| {
             // What was refused when it was to be created left nothing behind.
-            let verdict = if was_never_created(header) && header.request_type == RequestType::Delete
-            {
-                Verdict::Success(BTreeMap::new())
+            let never_was = was_never_created(header) && header.request_type == RequestType::Delete;
+            CheckedRequest::Answered(if never_was {
+                Response::nothing_to_delete(header)
             } else {
-                Verdict::Failed(reason)
-            };
-            Ok(Some(Response::new(header, &unchanged_id(header), verdict)))
+                Response::failed(header, reason)
+            })
         };
         match &error {
             RequestVerificationError::Unavailable(_) | RequestVerificationError::NoIdentity(_) => {
                 if is_final_receive {
-                    return answer(format!("{error}. Nothing was changed."));
+                    return answer(reason::of_unverified(&error));
                 }
-                Err(return_to_queue(unverified_pause(receive_count)))
+                CheckedRequest::Refused(return_to_queue(unverified_pause(receive_count)))
             }
-            RequestVerificationError::Unverifiable(_) => {
-                answer(format!("{error}. Nothing was changed."))
-            }
+            RequestVerificationError::Unverifiable(_) => answer(reason::of_unverified(&error)),
             RequestVerificationError::Over(_) | RequestVerificationError::Contradicted(_)
                 if receive_count < LAG_RECEIVES && !is_final_receive =>
             {
-                Err(return_to_queue(LAG_PAUSE))
+                CheckedRequest::Refused(return_to_queue(LAG_PAUSE))
             }
-            RequestVerificationError::Over(_) => Err((Disposition::Done, Outcome::Stale)),
-            RequestVerificationError::Contradicted(_) => Err(dead_letter(&error)),
+            RequestVerificationError::Over(_) => {
+                CheckedRequest::Refused((Disposition::Done, Outcome::Stale))
+            }
+            RequestVerificationError::Contradicted(_) => {
+                CheckedRequest::Refused(dead_letter(&error))
+            }
         }
     }
 }

@@ -57,7 +57,19 @@ pub struct Plan {
     /// Extensions that stay, each with why.
     pub retained: Vec<Retained>,
     /// What PostgreSQL itself is silent about.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
+}
+
+/// What PostgreSQL lets pass without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// The extension does not work until its library is in `shared_preload_libraries`.
+    NotPreloaded {
+        /// The extension.
+        name: String,
+    },
+    /// `DeletionBehavior: DropCascade` of a resource that is there already, where the operator does not allow it.
+    NoDropCascade,
 }
 
 /// Plans one database.

@@ -1,6 +1,6 @@
 //! What PostgreSQL lets pass, or refuses only half-way: said before any DDL.
 
-use super::PlanError;
+use super::{PlanError, Warning};
 use crate::extension::Observed;
 
 /// Extensions that can be created without their library in `shared_preload_libraries`, and then do not work.
@@ -10,7 +10,7 @@ const USELESS_WITHOUT_PRELOAD: [&str; 2] = ["pg_stat_statements", "pgaudit"];
 ///
 /// # Errors
 /// [`PlanError`], where the extension cannot be in this database.
-pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<String>, PlanError> {
+pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<Warning>, PlanError> {
     if let Some(cron_database) = &observed.cron_database
         && name == "pg_cron"
         && *cron_database != observed.database
@@ -23,10 +23,7 @@ pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<String>, P
     // A role of no rank cannot read the setting: then nothing is known, and nothing said.
     let warns = USELESS_WITHOUT_PRELOAD.contains(&name)
         && observed.preloaded.as_deref().is_some_and(is_missing);
-    Ok(warns.then(|| {
-        format!(
-            "warning: {name} does nothing until it is in shared_preload_libraries of the DB parameter group and the \
-             instance is rebooted"
-        )
+    Ok(warns.then(|| Warning::NotPreloaded {
+        name: name.to_owned(),
     }))
 }

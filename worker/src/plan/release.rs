@@ -1,9 +1,8 @@
 //! What is dropped, what is retained although it is no longer declared, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::{DropMode, Intent, PlanError, order};
+use super::{DropMode, Intent, PlanError, Warning, order};
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Observed};
 use crate::ledger::{Ledger, Origin, ResourceKey, ResourceState};
 
@@ -25,22 +24,10 @@ pub enum RetainedBecause {
     OwnedBy(ResourceKey),
     /// `DeletionBehavior: Retain`.
     Retained,
+    /// An extension of another resource requires it.
+    RequiredElsewhere,
     /// Something uses it: PostgreSQL's DETAIL.
     InUse(String),
-}
-
-impl fmt::Display for Retained {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, because } = self;
-        match because {
-            RetainedBecause::Adopted => write!(formatter, "kept {name} (was there before)"),
-            RetainedBecause::OwnedBy(other) => {
-                write!(formatter, "kept {name} (also declared by {other})")
-            }
-            RetainedBecause::Retained => write!(formatter, "kept {name} (DeletionBehavior Retain)"),
-            RetainedBecause::InUse(detail) => write!(formatter, "kept {name} (in use: {detail})"),
-        }
-    }
 }
 
 /// `DropCascade` where the operator does not allow it: refused for a new resource. One that is there already may have it
@@ -49,7 +36,7 @@ impl fmt::Display for Retained {
 pub(super) fn check_behavior(
     intent: &Intent<'_>,
     ledger: &Ledger,
-) -> Result<Option<String>, PlanError> {
+) -> Result<Option<Warning>, PlanError> {
     let is_forbidden = intent.deletion_behavior == DeletionBehavior::DropCascade
         && !intent.policy.allow_drop_cascade
         && !intent.declarations.is_empty();
@@ -61,9 +48,7 @@ pub(super) fn check_behavior(
         .as_ref()
         .is_some_and(|resource| resource.state == ResourceState::Live);
     if is_known {
-        let warning = "warning: DeletionBehavior DropCascade is not allowed by the worker's WORKER_ALLOW_DROP_CASCADE: \
-                       nothing is dropped so";
-        Ok(Some(warning.to_owned()))
+        Ok(Some(Warning::NoDropCascade))
     } else {
         Err(PlanError::NoDropCascade { extension: None })
     }
@@ -83,7 +68,8 @@ pub(super) fn check_drops(
     }
 }
 
-/// `Ensure: absent`: what is declared so goes, whoever created it, unless another resource owns it or what requires it.
+/// `Ensure: absent`: what is declared so is dropped, even if it was there before, unless another resource owns it or what
+/// requires it.
 pub(super) fn removals(
     intent: &Intent<'_>,
     absent: &[&Declaration],
@@ -172,9 +158,7 @@ pub(super) fn release(
         } else if managed.origin == Origin::Adopted {
             Err(RetainedBecause::Adopted)
         } else if needed_elsewhere.contains(name) {
-            Err(RetainedBecause::InUse(
-                "an extension of another resource requires it".to_owned(),
-            ))
+            Err(RetainedBecause::RequiredElsewhere)
         } else {
             mode
         };

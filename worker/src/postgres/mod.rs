@@ -17,6 +17,7 @@ mod resolve;
 mod schema_objects;
 mod server_facts;
 mod session;
+mod session_settings;
 mod session_start;
 mod transaction;
 
@@ -25,4 +26,4 @@ pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
-pub use session::{Applied, DatabaseNames, Session};
+pub use session::{Applied, DatabaseNames, Session, Tried};

@@ -11,6 +11,7 @@ use super::library_settings;
 use super::preparation::{PLANS, Preparation};
 use super::prepared::Query;
 use super::server_facts::ServerFacts;
+use super::session_settings::set_all;
 use crate::ledger;
 
 /// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
@@ -22,31 +23,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an ordinary session's statements are resolved by where nothing else is set.
 const ORDINARY_PATH: &str = "\"$user\", public";
-
-/// The role first: an owner of the database may have set another for its sessions, under which a schema of that owner's
-/// would pass for the worker's own, and out of which code of that owner's could step with SET ROLE NONE.
-///
-/// The rest is what an owner of a database may set that changes what a statement of the worker's does or sends. A worker
-/// that is cut off, or stopped, keeps the lock for no longer than another waits for it: the server, too, looks whether its
-/// peer is there, and a transaction in which nothing happens ends.
-const FIXED: &[(&str, &str)] = &[
-    ("search_path", "pg_catalog, pg_temp"),
-    ("client_min_messages", "warning"),
-    ("standard_conforming_strings", "on"),
-    ("default_tablespace", ""),
-    ("default_table_access_method", "heap"),
-    ("default_text_search_config", "pg_catalog.simple"),
-    ("datestyle", "ISO, MDY"),
-    ("timezone", "UTC"),
-    ("lc_monetary", "C"),
-    ("lc_numeric", "C"),
-    ("lc_time", "C"),
-    // No statement here is worth compiling.
-    ("jit", "off"),
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
-];
 
 /// What is known of a session from its start, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
@@ -189,7 +165,7 @@ impl SessionStart {
             "BEGIN ISOLATION LEVEL READ COMMITTED{access}, NOT DEFERRABLE; SET LOCAL SESSION AUTHORIZATION DEFAULT; \
              SET LOCAL ROLE {role}; {PIN}; "
         );
-        let settings = self.settings();
+        let settings = set_all(&self.overridden, &self.server);
         let query = Query {
             name: BEGIN,
             parameters: 2,
@@ -204,32 +180,6 @@ impl SessionStart {
             sql.push_str(&format!("; {libraries}"));
         }
         sql
-    }
-
-    /// `$1` the longest time of a statement in milliseconds, `$2` that of a wait for a lock.
-    fn settings(&self) -> String {
-        let overridden = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let set = |name: &str, value: &str| {
-            format!(
-                "pg_catalog.set_config({}, {value}, true)",
-                escape_literal(name)
-            )
-        };
-        let mut settings: Vec<String> = overridden
-            .chain(FIXED.iter().copied())
-            .map(|(name, value)| set(name, &escape_literal(value)))
-            .collect();
-        let timeouts = self.server.timeouts.iter();
-        settings.extend(timeouts.map(|name| set(name, timeout(name))));
-        if self.server.checks_connection {
-            // A backend whose worker was killed holds its locks until it notices.
-            settings.push(set("client_connection_check_interval", "'2000'"));
-        }
-        format!("SELECT {}", settings.join(", "))
     }
 
     /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
@@ -309,31 +259,5 @@ impl SessionStart {
             "SET LOCAL {PLANS} = {plans}; SELECT pg_catalog.set_config('search_path', {}, true)",
             escape_literal(path)
         )
-    }
-
-    fn is_fixed(&self, name: &str) -> bool {
-        FIXED
-            .iter()
-            .any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
-            || self.server.timeouts.iter().any(|timeout| timeout == name)
-            || matches!(
-                name.to_ascii_lowercase().as_str(),
-                PLANS
-                    | "role"
-                    | "session_authorization"
-                    | "client_connection_check_interval"
-                    | "client_encoding"
-            )
-    }
-}
-
-/// The value of a timeout, in milliseconds. Zero: none. Shorter for a lock than for the statement, so that a wait for a lock
-/// ends as one.
-fn timeout(name: &str) -> &'static str {
-    match name {
-        "statement_timeout" => "$1",
-        "lock_timeout" => "$2",
-        "idle_in_transaction_session_timeout" | "tcp_user_timeout" => "'20000'",
-        _ => "'0'",
     }
 }

@@ -2,7 +2,8 @@
 //! errors.
 
 mod pooler;
-pub mod reference;
+#[cfg(test)]
+pub(crate) mod reference;
 mod sqlstate;
 mod statement;
 
@@ -76,7 +77,7 @@ pub enum DatabaseError {
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
-    /// Somebody of lower rank can change what is in the ledger's schema, or how it behaves. The text says what was found.
+    /// A role of lower rank can change what is in the ledger's schema, or how it behaves. The text says what was found.
     #[error(
         "the ledger in schema extension_worker is not used, as statements on it could run what another role wrote: {0}. \
          \\dn+ extension_worker and \\dp extension_worker.* show it; COPY (SELECT ...) TO STDOUT exports its rows; DROP \

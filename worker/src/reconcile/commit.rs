@@ -6,7 +6,7 @@ use chrono::Utc;
 use tracing::info;
 
 use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
-use super::{outcome, remaining_statement_time, unreadable};
+use super::{outcome, unreadable};
 use crate::extension::Observed;
 use crate::ledger::{Entry, Ledger, Managed, ResourceState};
 use crate::plan::DatabaseOutcome;
@@ -98,7 +98,7 @@ pub async fn record_response(
         .session(reconciliation.target, reconciliation.password)
         .await?;
     let seen = session
-        .begin(&[], remaining_statement_time(reconciliation.until))
+        .begin(&[], reconciliation.statement_time().timeout())
         .await?;
     if seen.in_recovery {
         return Err(ReconcileError::ReadOnly);

@@ -2,36 +2,38 @@
 //!
 //! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
 
+mod apply;
 mod commit;
 mod idempotency;
 mod offer;
 mod outcome;
+mod planning;
 mod script_check;
 mod server_decides;
 pub mod transaction;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
-use self::outcome::{outcome, versions};
+use self::outcome::{notes, outcome, versions};
+use self::planning::make_plan;
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::Observed;
 use crate::ledger::{Ledger, Managed, newest_version};
-use crate::plan::{
-    DatabaseOutcome, Intent, Retained, RetainedBecause, Step, offer_parts_of,
-    offer_parts_of_newest, plan, update_ownership,
-};
-use crate::postgres::{Applied, Freshness, Pools};
+use crate::plan::{DatabaseOutcome, Intent, Step, offer_parts_of_newest, plan, update_ownership};
+use crate::postgres::{Freshness, Pools, Session};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
-use crate::response::reason;
+use crate::target::Target;
 
+pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
+pub(crate) use self::planning::unread;
 pub(crate) use self::script_check::check_scripts;
 pub(crate) use self::server_decides::{
     Question, ServerAnswer, is_control_file_error, try_on_server,
@@ -68,36 +70,12 @@ async fn transact(
         .await?;
     failpoint::at("before-transaction");
     failpoint::at_resource(&reconciliation.request.resource.logical_resource_id);
-    let statement_timeout = remaining_statement_time(reconciliation.until);
     let began = Instant::now();
-    let (mut before, read_along) = session
-        .begin_and_read(
-            reconciliation.declarations(),
-            statement_timeout,
-            reconciliation.request.resource,
-            reconciliation.request.request_id,
-            &offer_parts_of_newest(reconciliation.declarations()),
-        )
-        .await?;
-    // What is there is read in its newest form only.
-    let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
-    if has_ledger && !before.in_recovery {
-        session.migrate_ledger(before.ledger_version).await?;
-    }
-    let is_readable =
-        has_ledger && (!before.in_recovery || before.ledger_version == Some(newest_version()));
-    let ledger = match read_along {
-        Some(ledger) => ledger,
-        None if is_readable => {
-            session
-                .read_ledger(
-                    reconciliation.request.resource,
-                    reconciliation.request.request_id,
-                )
-                .await?
-        }
-        None => Ledger::default(),
-    };
+    let Begun {
+        observed: mut before,
+        ledger,
+        has_ledger,
+    } = begin(&mut session, reconciliation).await?;
     if let Some(end) = recorded_result(&ledger)? {
         info!(
             database = reconciliation.target.database,
@@ -136,72 +114,21 @@ async fn transact(
         policy: reconciliation.policy,
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    let mut unread = unread(offer.complete(&mut session, &mut before).await)?;
-    let question = Question {
-        declarations: reconciliation.declarations(),
-        policy: reconciliation.policy,
-        may_try: !reconciliation.properties.dry_run,
-    };
-    let mut asked = 0..=reconciliation.declarations().len();
-    let mut plan = loop {
-        let plan_error = match plan(&intent, &before, &ledger) {
-            Ok(plan) => break plan,
-            Err(plan_error) => plan_error,
-        };
-        if unread.is_none() {
-            let read = offer.read_afresh(&mut session, &mut before).await;
-            match read {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => unread = self::unread(Err(error))?,
-            }
-        }
-        let statement_timeout = remaining_statement_time(reconciliation.until);
-        let server_answer = match asked.next() {
-            Some(_) => {
-                try_on_server(
-                    &mut session,
-                    question,
-                    &plan_error,
-                    &mut before,
-                    statement_timeout,
-                )
-                .await?
-            }
-            None => ServerAnswer::Agreed,
-        };
-        match (server_answer, unread.take()) {
-            (ServerAnswer::Overruled, why) => unread = why,
-            (ServerAnswer::NotAsked, Some(error)) if !plan_error.sqlstates().is_empty() => {
-                return Err(error.into());
-            }
-            (ServerAnswer::Agreed | ServerAnswer::NotAsked, _) => {
-                return Err(ReconcileError::Plan {
-                    plan_error: Box::new(plan_error),
-                    server_version: before.server_version.clone(),
-                });
-            }
-        }
-    };
-    let parts = offer_parts_of(&plan);
-    if unread.is_none() && !parts.is_empty() {
-        unread = self::unread(offer.add(parts, &mut session, &mut before).await)?;
-    }
-    plan.warnings
-        .extend(unread.map(|error| reason::of_unread_list(&error)));
-    let warnings = check_scripts(&session, plan.steps.iter(), &before).await?;
-    plan.warnings.extend(warnings);
+    let (plan, warnings) = make_plan(
+        &mut session,
+        reconciliation,
+        &intent,
+        &mut before,
+        &ledger,
+        &mut offer,
+    )
+    .await?;
     // A Delete is carried out all the same: nothing else would ever undo what was done before.
     if reconciliation.properties.dry_run && reconciliation.goal == Goal::Live {
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
-            notes: plan
-                .retained
-                .iter()
-                .map(Retained::to_string)
-                .chain(plan.warnings)
-                .collect(),
+            notes: notes(&plan.retained, warnings),
             ..outcome(reconciliation, &before, &before)
         }));
     }
@@ -216,47 +143,21 @@ async fn transact(
     if !has_ledger {
         session.migrate_ledger(before.ledger_version).await?;
     }
-    let mut changes = Vec::new();
-    let mut retained = plan.retained;
-    for step in &plan.steps {
-        let failed = |error| {
-            *was_outdated = offer.is_older() && is_control_file_error(&error);
-            ReconcileError::Database {
-                error,
-                step: Some(Box::new(step.clone())),
-            }
-        };
-        let statement_timeout = remaining_statement_time(reconciliation.until);
-        match session
-            .apply(step, statement_timeout)
-            .await
-            .map_err(failed)?
-        {
-            Applied::Done => {
-                info!(
-                    database = reconciliation.target.database,
-                    sql = step.sql(),
-                    "{step}"
-                );
-                changes.push(step.to_string());
-            }
-            Applied::InUse(detail) => {
-                retained.push(Retained {
-                    name: step.extension().to_owned(),
-                    because: RetainedBecause::InUse(detail),
-                });
-            }
-        }
-    }
-    let after = if plan.steps.is_empty() {
-        before.clone()
-    } else {
-        let after = session
-            .observe(reconciliation.declarations(), &before)
-            .await?;
-        check_scripts(&session, plan.steps.iter(), &after).await?;
-        after
+    let context = ApplyContext {
+        database: &reconciliation.target.database,
+        declarations: reconciliation.declarations(),
+        refusals: Refusals::End,
+        statement_time: reconciliation.statement_time(),
     };
+    let applied = apply(&mut session, plan.steps.clone(), &before, context).await;
+    let AppliedSteps {
+        done,
+        retained,
+        after,
+        ..
+    } = applied.inspect_err(|error| {
+        *was_outdated = offer.is_older() && error.is_of_control_file_in_step();
+    })?;
     let managed = update_ownership(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed, &ledger)?;
     if !plan.steps.is_empty() {
@@ -268,12 +169,8 @@ async fn transact(
     }
 
     let outcome = DatabaseOutcome {
-        changes,
-        notes: retained
-            .iter()
-            .map(Retained::to_string)
-            .chain(plan.warnings)
-            .collect(),
+        changes: done.iter().map(Step::to_string).collect(),
+        notes: notes(plan.retained.iter().chain(&retained), warnings),
         ..outcome(reconciliation, &before, &after)
     };
     if !outcome.notes.is_empty() {
@@ -284,28 +181,61 @@ async fn transact(
         );
     }
     let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
-    // A library that a session has loaded stays loaded: after an update no old session may go on.
-    if plan
-        .steps
-        .iter()
-        .any(|step| matches!(step, Step::Update { .. }))
-    {
-        pools.discard_idle(reconciliation.target);
-    }
+    discard_outdated_sessions(pools, reconciliation.target, &done);
     Ok(end)
 }
 
-/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
-pub(crate) fn unread(
-    read: Result<(), DatabaseError>,
-) -> Result<Option<DatabaseError>, DatabaseError> {
-    match read {
-        Ok(()) => Ok(None),
-        Err(error) if is_control_file_error(&error) => {
-            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
-            Ok(Some(error))
+/// A transaction that has begun.
+struct Begun {
+    observed: Observed,
+    ledger: Ledger,
+    /// Whether the database has a ledger; it is of the newest form then, but for a replica's.
+    has_ledger: bool,
+}
+
+/// Begins the transaction, and reads the database and its ledger.
+async fn begin(
+    session: &mut Session,
+    reconciliation: &Reconciliation<'_>,
+) -> Result<Begun, ReconcileError> {
+    let request = reconciliation.request;
+    let (observed, read_along) = session
+        .begin_and_read(
+            reconciliation.declarations(),
+            reconciliation.statement_time().timeout(),
+            request.resource,
+            request.request_id,
+            &offer_parts_of_newest(reconciliation.declarations()),
+        )
+        .await?;
+    // What is there is read in its newest form only.
+    let has_ledger = observed.ledger_version.is_some_and(|version| version > 0);
+    if has_ledger && !observed.in_recovery {
+        session.migrate_ledger(observed.ledger_version).await?;
+    }
+    let is_readable =
+        has_ledger && (!observed.in_recovery || observed.ledger_version == Some(newest_version()));
+    let ledger = match read_along {
+        Some(ledger) => ledger,
+        None if is_readable => {
+            session
+                .read_ledger(request.resource, request.request_id)
+                .await?
         }
-        Err(error) => Err(error),
+        None => Ledger::default(),
+    };
+    Ok(Begun {
+        observed,
+        ledger,
+        has_ledger,
+    })
+}
+
+/// A library that a session has loaded stays loaded: after an update no session from before it may go on.
+pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[Step]) {
+    let is_update = |step: &Step| matches!(step, Step::Update { .. });
+    if done.iter().any(is_update) {
+        pools.discard_idle(target);
     }
 }
 
@@ -332,10 +262,4 @@ fn verify(
 
 fn unreadable(error: serde_json::Error) -> ReconcileError {
     DatabaseError::Unreadable(error.to_string()).into()
-}
-
-/// PostgreSQL ends a statement in time to say which one it was, and to be answered about.
-fn remaining_statement_time(until: Instant) -> Duration {
-    let left = until.saturating_duration_since(Instant::now());
-    left.saturating_sub(Duration::from_secs(1)).max(left / 2)
 }

@@ -2,7 +2,8 @@
 
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
-use crate::plan::DatabaseOutcome;
+use crate::plan::{DatabaseOutcome, Retained};
+use crate::response::reason;
 
 /// What was there before and is there now. The caller adds what was done.
 pub(super) fn outcome(
@@ -36,6 +37,15 @@ pub(super) fn outcome(
         changes: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+/// What is to be known beside the changes.
+pub(super) fn notes<'a>(
+    retained: impl IntoIterator<Item = &'a Retained>,
+    warnings: Vec<String>,
+) -> Vec<String> {
+    let retained = retained.into_iter().map(reason::of_retained);
+    retained.chain(warnings).collect()
 }
 
 /// The installed extensions with their versions, for the log.

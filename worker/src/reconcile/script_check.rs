@@ -31,10 +31,9 @@ pub(crate) async fn check_scripts<'a>(
     if !found.shadowing.is_empty() {
         match session.schema_check() {
             SchemaCheck::Refuse => return Err(ReconcileError::UntrustedObjects(found.shadowing)),
-            SchemaCheck::Warn => warnings.push(format!(
-                "warning: the script of an extension sees {}",
-                found.shadowing.join(", ")
-            )),
+            SchemaCheck::Warn => {
+                warnings.push(reason::of_seen_objects(&found.shadowing));
+            }
         }
     }
     if !found.open.is_empty() {

@@ -12,7 +12,7 @@ use crate::extension::{
     UpdatePath, Version, VersionRequest,
 };
 use crate::plan::{PlanError, Policy, Step};
-use crate::postgres::Session;
+use crate::postgres::{Session, Tried};
 use crate::postgres_error::DatabaseError;
 
 /// What may be asked.
@@ -58,8 +58,8 @@ pub(crate) async fn try_on_server(
     };
     check_scripts(session, std::iter::once(&step), observed).await?;
     match session.try_apply(&step, statement_timeout).await? {
-        Ok(()) => {}
-        Err(error) => {
+        Tried::Applied(_) => {}
+        Tried::Refused(error) => {
             let is_the_same = error
                 .sql()
                 .is_some_and(|refused| plan_error.sqlstates().contains(&refused.sqlstate.as_str()));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use super::{StatementTime, is_control_file_error};
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
 use crate::ledger::ResourceRequest;
@@ -42,6 +43,10 @@ impl Reconciliation<'_> {
             Goal::Live => &self.properties.declarations,
             Goal::Deleted { .. } => &[],
         }
+    }
+
+    pub(super) fn statement_time(&self) -> StatementTime {
+        StatementTime::Until(self.until)
     }
 }
 
@@ -115,6 +120,11 @@ impl ReconcileError {
             Self::NotConverged(_) => Class::Race,
             Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
         }
+    }
+
+    /// Whether a step failed for a control file.
+    pub(super) fn is_of_control_file_in_step(&self) -> bool {
+        matches!(self, Self::Database { error, step: Some(_) } if is_control_file_error(error))
     }
 
     /// The SQLSTATE, or a word where there is none.

@@ -14,7 +14,8 @@ pub(crate) mod partition;
 pub(crate) mod properties;
 mod property_types;
 pub(crate) mod property_values;
-pub mod reference;
+#[cfg(test)]
+pub(crate) mod reference;
 mod response_url;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,9 @@
 //!
 //! What stands behind `///` here is what `docs/properties.md` and the JSON Schema say of a property, see [`super::reference`].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -17,7 +15,8 @@ use super::{Authentication, OnUnreachableDelete};
 use crate::extension::DeletionBehavior;
 
 /// Properties of a Custom::PostgresExtensions or Custom::ExecuteSQL.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ResourceProperties {
     /// ARN of the worker's topic in the region of the stack.
@@ -74,7 +73,8 @@ pub struct ResourceProperties {
 }
 
 /// One element of Extensions.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ExtensionObject {
     /// Name of the extension, in any letter case: `PostGIS` is `postgis`.
@@ -110,21 +110,6 @@ pub struct ExtensionProperties(pub ExtensionObject);
 impl<'de> Deserialize<'de> for ExtensionProperties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NameOrObject).map(Self)
-    }
-}
-
-impl JsonSchema for ExtensionProperties {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "ExtensionProperties".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = generator.subschema_for::<ExtensionObject>();
-        json_schema!({"anyOf": [{"type": "string"}, object]})
     }
 }
 

@@ -1,16 +1,15 @@
 //! The values that several properties have. CloudFormation hands every scalar over as text.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, SeqAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use crate::extension::Ensure;
 
 /// A text; a number or a boolean is taken as it would be written. Empty means that it is not given.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct Text(pub String);
 
 impl Text {
@@ -28,22 +27,9 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-impl JsonSchema for Text {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Text".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "number", "boolean"]})
-    }
-}
-
 /// A truth value: `true`, `"true"`, `false` or `"false"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct Flag<const DEFAULT: bool>(pub bool);
 
 impl<const DEFAULT: bool> Default for Flag<DEFAULT> {
@@ -67,22 +53,9 @@ impl<'de, const DEFAULT: bool> Deserialize<'de> for Flag<DEFAULT> {
     }
 }
 
-impl<const DEFAULT: bool> JsonSchema for Flag<DEFAULT> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Flag".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": [true, false, "true", "false"]})
-    }
-}
-
 /// A TCP port, 1 to 65535; none where it is not given.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct Port(pub Option<u16>);
 
 impl<'de> Deserialize<'de> for Port {
@@ -100,41 +73,14 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
-impl JsonSchema for Port {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Port".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]*$"})
-    }
-}
-
 /// `Databases`: a list of names, or one text; empty where it is not given.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct DatabaseList(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for DatabaseList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ListVisitor)
-    }
-}
-
-impl JsonSchema for DatabaseList {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "DatabaseList".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
     }
 }
 
@@ -169,15 +115,6 @@ impl<'de> Visitor<'de> for ListVisitor {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct EnsureText(pub Ensure);
 
-impl Serialize for EnsureText {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self.0 {
-            Ensure::Present => "present",
-            Ensure::Absent => "absent",
-        })
-    }
-}
-
 impl<'de> Deserialize<'de> for EnsureText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = deserializer.deserialize_any(ScalarVisitor("present or absent"))?;
@@ -189,20 +126,6 @@ impl<'de> Deserialize<'de> for EnsureText {
                 &"present or absent",
             )),
         }
-    }
-}
-
-impl JsonSchema for EnsureText {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Ensure".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": ["present", "absent"]})
     }
 }
 

@@ -18,15 +18,6 @@ use crate::request::{Properties, RequestHeader, RequestType};
 /// CloudFormation's bound of the body, in bytes after JSON escaping.
 pub const MAX_BODY_BYTES: usize = 4096;
 
-/// What a request came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was carried out; the texts are what `Fn::GetAtt` finds.
-    Success(BTreeMap<String, String>),
-    /// It was not; the text is the Reason.
-    Failed(String),
-}
-
 /// An answer. Its text is what is put, and what the ledger keeps, so that it is the same however often it is put.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
@@ -81,31 +72,26 @@ impl SuccessTemplate<'_> {
 }
 
 impl Response {
+    /// The response to a request that failed: the resource keeps the id that it has.
+    pub fn failed(header: &RequestHeader, reason: String) -> Self {
+        let id = unchanged_id(header);
+        Self::write(header, &id, Status::Failed, reason, BTreeMap::new())
+    }
+
+    /// The response to a Delete of what was never created.
+    pub fn nothing_to_delete(header: &RequestHeader) -> Self {
+        let id = unchanged_id(header);
+        Self::write(header, &id, Status::Success, String::new(), BTreeMap::new())
+    }
+
+    /// The response to a Delete that is carried out although something stays: the Reason says what and why.
+    pub fn deleted_with_reason(header: &RequestHeader, why: String) -> Self {
+        let id = unchanged_id(header);
+        Self::write(header, &id, Status::Success, why, BTreeMap::new())
+    }
+
     /// Writes the answer. What is too long is cut: the Reason at its end; of the Data the longest value first, so that
     /// every key that a template names is still there.
-    pub fn new(header: &RequestHeader, physical_resource_id: &str, verdict: Verdict) -> Self {
-        let (status, reason, data) = match verdict {
-            Verdict::Success(data) => (Status::Success, String::new(), data),
-            Verdict::Failed(reason) => (Status::Failed, reason, BTreeMap::new()),
-        };
-        Self::write(header, physical_resource_id, status, reason, data)
-    }
-
-    /// The answer to a Delete that is carried out although something stays: the Reason says what and why.
-    pub fn deleted_with_reason(
-        header: &RequestHeader,
-        physical_resource_id: &str,
-        why: String,
-    ) -> Self {
-        Self::write(
-            header,
-            physical_resource_id,
-            Status::Success,
-            why,
-            BTreeMap::new(),
-        )
-    }
-
     fn write(
         header: &RequestHeader,
         physical_resource_id: &str,
@@ -218,15 +204,19 @@ mod tests {
         RequestHeader::read(message.as_object().unwrap()).unwrap()
     }
 
-    fn text(verdict: Verdict) -> String {
-        Response::new(&header(), "id", verdict).text
+    fn failed(reason: String) -> Response {
+        Response::write(&header(), "id", Status::Failed, reason, BTreeMap::new())
+    }
+
+    fn succeeded(data: BTreeMap<String, String>) -> Response {
+        Response::write(&header(), "id", Status::Success, String::new(), data)
     }
 
     #[test]
     fn an_answer_holds_what_cloudformation_needs_and_no_nulls() {
-        insta::assert_snapshot!(text(Verdict::Failed("no".to_owned())), @r#"{"Status":"FAILED","Reason":"no","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins"}"#);
+        insta::assert_snapshot!(failed("no".to_owned()).text, @r#"{"Status":"FAILED","Reason":"no","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins"}"#);
         let data = BTreeMap::from([("Extensions".to_owned(), "pgcrypto=1.3".to_owned())]);
-        insta::assert_snapshot!(text(Verdict::Success(data)), @r#"{"Status":"SUCCESS","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins","Data":{"Extensions":"pgcrypto=1.3"}}"#);
+        insta::assert_snapshot!(succeeded(data).text, @r#"{"Status":"SUCCESS","PhysicalResourceId":"id","StackId":"arn:aws:cloudformation:us-east-1:123456789012:stack/app-db/5b918d10","RequestId":"7f6f9b2e","LogicalResourceId":"InstallPlugins","Data":{"Extensions":"pgcrypto=1.3"}}"#);
     }
 
     #[test]
@@ -238,7 +228,7 @@ mod tests {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-        let answer: Value = serde_json::from_str(&text(Verdict::Success(data.clone()))).unwrap();
+        let answer: Value = serde_json::from_str(&succeeded(data.clone()).text).unwrap();
         let keys: Vec<&String> = answer["Data"].as_object().unwrap().keys().collect();
         assert_eq!(keys, data.keys().collect::<Vec<_>>());
         assert_eq!(answer["Data"]["x"], "1.0");
@@ -247,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_is_larger_than_cloudformation_takes(reason in "\\PC{0,5000}|[\"\\\\\u{0}\u{1f600}]{0,5000}") {
-            let body = text(Verdict::Failed(reason.clone()));
+            let body = failed(reason.clone()).text;
             prop_assert!(body.len() <= MAX_BODY_BYTES);
             let answer: Value = serde_json::from_str(&body).unwrap();
             let printed = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
@@ -256,14 +246,13 @@ mod tests {
 
         #[test]
         fn no_data_makes_it_larger(data in proptest::collection::btree_map("[a-z\"]{0,40}", "\\PC{0,600}", 0..40)) {
-            let body = text(Verdict::Success(data));
+            let body = succeeded(data).text;
             prop_assert!(body.len() <= MAX_BODY_BYTES);
         }
 
         #[test]
         fn what_was_kept_is_put_as_it_was(data in proptest::collection::btree_map("[a-z]{0,9}", "\\PC{0,60}", 0..4), reason in "\\PC{0,60}") {
-            for verdict in [Verdict::Success(data.clone()), Verdict::Failed(reason.clone())] {
-                let response = Response::new(&header(), "id", verdict);
+            for response in [succeeded(data.clone()), failed(reason.clone())] {
                 prop_assert_eq!(&Response::from_text(response.text().to_owned()).unwrap(), &response);
             }
         }

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use super::assessment::Findings;
 use super::database::STATEMENT_TIME;
 use super::task::ResyncTask;
-use crate::extension::Observed;
+use crate::extension::{Declaration, Observed};
 use crate::ledger::Ledger;
-use crate::plan::{Declarer, Drift, Step, UnmetDeclaration, drift};
+use crate::plan::{Declarer, Drift, UnmetDeclaration, drift};
 use crate::postgres::Session;
-use crate::postgres_error::{Class, DatabaseError, classify};
+use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
-use crate::reconcile::{Question, ServerAnswer, try_on_server};
+use crate::reconcile::{Question, Refusals, ServerAnswer, try_on_server};
 use crate::response::reason;
 use crate::target::Target;
 
@@ -21,10 +21,11 @@ pub(super) struct Asking<'a, 'o> {
     pub(super) session: &'a mut Session,
     pub(super) task: &'a ResyncTask<'o>,
     pub(super) target: &'a Target,
+    /// What all declarers declare.
+    pub(super) declarations: &'a [Declaration],
     /// Why the server's list of extensions is not read, where it is not.
     pub(super) unread: Option<&'a DatabaseError>,
-    /// Whether what PostgreSQL refuses is a part of the result.
-    pub(super) last: bool,
+    pub(super) refusals: Refusals,
 }
 
 impl Asking<'_, '_> {
@@ -63,7 +64,7 @@ impl Asking<'_, '_> {
                 question,
                 &unmet.plan_error,
                 observed,
-                STATEMENT_TIME,
+                STATEMENT_TIME.timeout(),
             );
             match server_answer.await {
                 Ok(ServerAnswer::NotAsked) if !unmet.plan_error.sqlstates().is_empty() => {
@@ -73,7 +74,7 @@ impl Asking<'_, '_> {
                 Err(ReconcileError::Database {
                     error,
                     step: Some(step),
-                }) if self.last || !may_pass(&error, &step) => {
+                }) if self.refusals.leaves_out(&error, &step) => {
                     let reason = reason::of_database(&error, Some(&step), self.target);
                     findings.add_fault(&unmet.extension, reason);
                     refused.insert(unmet.extension.clone());
@@ -101,12 +102,4 @@ impl Asking<'_, '_> {
             !is_unknown
         });
     }
-}
-
-/// Whether a refused step may work the next time.
-pub(super) fn may_pass(error: &DatabaseError, step: &Step) -> bool {
-    !matches!(
-        classify(error, step.statement()),
-        Class::Permanent | Class::Prerequisite(_)
-    )
 }

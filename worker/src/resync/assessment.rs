@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::extension::{Declaration, Ensure, Observed};
 use crate::plan::{Declarer, Step, compare_naturally};
 use crate::request::text::printable;
+use crate::response::reason;
 use crate::resync_protocol::event::{ExtensionResult, ExtensionState, State};
 
 /// Extensions that PostgreSQL's next major version is not gone to with while they are older than the server's default.
@@ -67,13 +68,9 @@ impl Findings {
 
     /// Why it is not as declared, and what is to be known beside; none where there is nothing to say.
     pub(super) fn reason(&self) -> Option<String> {
-        let faults = self.faults.iter().map(|(_, reason)| reason.clone());
-        let unwanted = self.unwanted.iter().map(|name| {
-            format!("{name} is declared absent and is there: a re-sync drops nothing.")
-        });
-        let warnings = self.warnings.iter().map(|warning| format!("{warning}."));
-        let reasons: Vec<String> = faults.chain(unwanted).chain(warnings).collect();
-        (!reasons.is_empty()).then(|| printable(&reasons.join(" "), MAX_REASON_CHARACTERS))
+        let faults = self.faults.iter().map(|(_, reason)| reason.as_str());
+        let reason = reason::resync::of_findings(faults, &self.unwanted, &self.warnings)?;
+        Some(printable(&reason, MAX_REASON_CHARACTERS))
     }
 
     /// The statements that were carried out, or would be.

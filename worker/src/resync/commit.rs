@@ -37,7 +37,7 @@ pub(super) async fn commit(
     let stored = serde_json::to_value(result)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;
     let entry = ResyncEntry {
-        resync_id: task.resync_id,
+        resync_id: task.server.resync_id,
         result: (!findings.done.is_empty()).then_some(&stored),
         baseline: baseline.map(|baseline| (&baseline.declarer.key, &baseline.declared)),
         managed_before: &whole.managed,

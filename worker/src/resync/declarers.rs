@@ -6,6 +6,7 @@ use crate::extension::Declaration;
 use crate::ledger::LiveResource;
 use crate::plan::Declarer;
 use crate::request::Properties;
+use crate::response::reason;
 
 /// What the ledger's resources declare, and the baseline in the place of an earlier one of its name.
 pub(super) fn declarers(
@@ -24,7 +25,7 @@ pub(super) fn declarers(
                 declarations: properties.declarations,
             }),
             Err(fault) => {
-                let reason = format!("{}: {fault}.", resource.key);
+                let reason = reason::resync::of_unreadable_declaration(&resource.key, &fault);
                 findings.add_fault("", reason);
             }
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::is_internal_message;
+use super::task::ServerOfResync;
 use crate::aws::rds::Marker;
 use crate::request::PropertiesError;
 use crate::resync_protocol::event::Mode;
@@ -88,6 +89,16 @@ impl Server {
             "Extensions": self.extensions, "Baseline": self.baseline,
         });
         ResyncMessage::parse(&message).map(drop)
+    }
+
+    /// What every result of it says.
+    pub(super) fn of_resync(&self) -> ServerOfResync<'_> {
+        ServerOfResync {
+            resync_id: &self.resync_id,
+            mode: self.mode,
+            key: &self.key,
+            target: &self.target,
+        }
     }
 
     /// The host that stands in the place of the secret's.

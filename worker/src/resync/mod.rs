@@ -11,6 +11,7 @@ mod declarers;
 mod expand;
 mod internal_message;
 mod publisher;
+mod repair;
 mod server;
 mod task;
 
@@ -31,6 +32,7 @@ use crate::execution::Executor;
 use crate::metrics::Metrics;
 use crate::process::retry::full_jitter;
 use crate::request::PropertiesError;
+use crate::response::reason;
 use crate::resync_protocol::ResyncMessage;
 
 /// How long at the most a message stays hidden that could not be worked on now.
@@ -173,8 +175,7 @@ impl Resync {
     /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
     async fn later(&self, server: Box<Server>) -> ResyncOutcome {
         if server.hops >= MAX_HOPS {
-            let reason =
-                format!("no worker had room for the server, and it was sent {MAX_HOPS} times.");
+            let reason = reason::resync::of_no_room(MAX_HOPS);
             warn!(server = server.key, resync = server.resync_id, "{reason}");
             return match server::publish_failure(&server, reason, &self.results).await {
                 Ok(()) => ResyncOutcome::Done,

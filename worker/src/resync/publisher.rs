@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::task::ServerOfResync;
 use crate::aws::sns::{MAX_BATCH, MAX_BYTES, Topic, TopicError};
 use crate::metrics::{Metrics, ResyncState};
 use crate::process::retry::{POLICY, Retry};
@@ -42,6 +43,18 @@ impl ResultPublisher {
             reason = result.reason,
             "re-synced"
         );
+    }
+
+    /// Counts and logs a server, or a target, that was not worked on. Returns its one result, and its end.
+    pub(super) fn note_failure(
+        &self,
+        server: ServerOfResync<'_>,
+        reason: String,
+        since: Instant,
+    ) -> [Event; 2] {
+        let failed = server.failed(None, reason, since);
+        self.note(&failed);
+        [Event::ResyncResult(failed), server.end(1)]
     }
 
     /// Publishes events, in as few calls as they fit in.

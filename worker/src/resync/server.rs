@@ -11,17 +11,17 @@ use super::internal_message::Server;
 use super::publisher::ResultPublisher;
 use super::task::{Baseline, ResyncTask};
 use crate::aws::sns::{MAX_BATCH, TopicError};
-use crate::credentials::login::Login;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
-use crate::execution::retry_loop::{Attempts, Next};
+use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, Stopped, run_with_retries};
 use crate::ledger::ResourceKey;
-use crate::plan::{Declarer, Policy};
+use crate::plan::Declarer;
 use crate::postgres::DatabaseNames;
-use crate::process::retry::{POLICY, Retry};
+use crate::reconcile::Refusals;
 use crate::request::{Authentication, Databases, Properties};
 use crate::response::reason;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, State};
+use crate::resync_protocol::event::{DatabaseResult, Event, State};
+use crate::target::Address;
 
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
@@ -46,13 +46,7 @@ pub(super) async fn resync_server(
     let working = async move { resync_databases(executor, server, &sender).await };
     let (count, received) = tokio::join!(working, publish_results(results, received));
     received?;
-    let end = Event::ResyncServer(ServerEnd {
-        resync_id: server.resync_id.clone(),
-        mode: server.mode,
-        key: server.key.clone(),
-        results: count,
-    });
-    results.publish(&[end]).await
+    results.publish(&[server.of_resync().end(count)]).await
 }
 
 /// Publishes the one result of a server that was not worked on.
@@ -64,26 +58,7 @@ pub(super) async fn publish_failure(
     reason: String,
     results: &ResultPublisher,
 ) -> Result<(), TopicError> {
-    let task = ResyncTask {
-        resync_id: &server.resync_id,
-        mode: server.mode,
-        key: &server.key,
-        target: &server.target,
-        baseline: None,
-        since: Instant::now(),
-        // Nothing is planned.
-        policy: &Policy::unrestricted(),
-        is_named: false,
-    };
-    let failed = task.failed(None, reason, Instant::now());
-    results.note(&failed);
-    let end = ServerEnd {
-        resync_id: server.resync_id.clone(),
-        mode: server.mode,
-        key: server.key.clone(),
-        results: 1,
-    };
-    let events = [Event::ResyncResult(failed), Event::ResyncServer(end)];
+    let events = results.note_failure(server.of_resync(), reason, Instant::now());
     results.publish(&events).await
 }
 
@@ -113,21 +88,25 @@ async fn resync_databases(
     let properties = properties(executor, server).await;
     let baseline = baseline(server);
     let task = ResyncTask {
-        resync_id: &server.resync_id,
-        mode: server.mode,
-        key: &server.key,
-        target: &server.target,
+        server: server.of_resync(),
         baseline: baseline.as_ref(),
         since,
         policy: &executor.policy,
         is_named: !server.databases.is_empty(),
     };
-    let (databases, at) = match databases(executor, &properties).await {
-        Ok(found) => found,
-        Err(error) => {
+    let listing = Listing {
+        executor,
+        properties: &properties,
+    };
+    let limits = RetryLimits::until(Instant::now() + RETRY_BUDGET);
+    let mut attempts = Attempts::default();
+    let (databases, address) = match run_with_retries(&listing, limits, &mut attempts).await {
+        Ok(listed) => listed,
+        Err(_) => {
+            let error = attempts.into_error(None);
             let failed = DatabaseResult {
-                server: error.1,
-                ..task.failed(None, error.0.full_reason(), since)
+                server: error.target().map(|target| target.address.to_string()),
+                ..task.server.failed(None, error.full_reason(), since)
             };
             // A closed channel means that publishing failed: then the message comes again.
             drop(sender.send(failed).await);
@@ -138,10 +117,10 @@ async fn resync_databases(
     let count = usable.len() + not_utf8.len();
     for database in not_utf8 {
         let skipped = DatabaseResult {
-            server: at.clone(),
+            server: Some(address.to_string()),
             reason: Some(reason::of_skipped(&database)),
             database: Some(database),
-            ..task.result(State::Unmanaged, since)
+            ..task.server.result(State::Unmanaged, since)
         };
         drop(sender.send(skipped).await);
     }
@@ -149,113 +128,121 @@ async fn resync_databases(
     // A task that waits for its result to be published has no transaction open, and delays no other database.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
-            let result =
-                resync_with_retries(executor, &properties, &task, database, &failing).await;
-            drop(sender.send(result).await);
+            let one = OneDatabase {
+                executor,
+                properties: &properties,
+                task: &task,
+                database: &database,
+            };
+            drop(sender.send(resync_database(one, &failing).await).await);
         })
         .await;
     count
 }
 
-/// The databases of a server, or the trouble, with the server.
-async fn databases(
-    executor: &Executor,
-    properties: &Properties,
-) -> Result<(DatabaseNames, Option<String>), (AttemptError, Option<String>)> {
-    let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, Instant::now() + RETRY_BUDGET);
-    loop {
-        let mut at = None;
-        let listed = async {
-            let login = executor.logins.log_in(properties).await?;
-            at = Some(login.address.to_string());
-            let databases = executor.databases(properties, &login).await?;
-            executor.pools.remove(&login.target("postgres"));
-            Ok::<_, AttemptError>(databases)
-        };
-        match listed.await {
-            Ok(databases) => return Ok((databases, at)),
-            Err(error) => {
-                if attempts.record(error, None) == Next::Never || !pauses.pause().await {
-                    return Err((attempts.into_error(None), at));
+/// The list of a server's databases.
+struct Listing<'a> {
+    executor: &'a Executor,
+    properties: &'a Properties,
+}
+
+impl Retryable for Listing<'_> {
+    type Outcome = (DatabaseNames, Address);
+
+    async fn attempt(&self) -> Result<Self::Outcome, AttemptError> {
+        let login = self.executor.logins.log_in(self.properties).await?;
+        let databases = self.executor.databases(self.properties, &login).await?;
+        self.executor.pools.remove(&login.target("postgres"));
+        Ok((databases, login.address))
+    }
+}
+
+/// One database of a server.
+struct OneDatabase<'a> {
+    executor: &'a Executor,
+    properties: &'a Properties,
+    task: &'a ResyncTask<'a>,
+    database: &'a str,
+}
+
+impl Retryable for OneDatabase<'_> {
+    type Outcome = DatabaseResult;
+
+    async fn attempt(&self) -> Result<DatabaseResult, AttemptError> {
+        self.attempt_with(Refusals::LeaveOutPermanent).await
+    }
+}
+
+impl OneDatabase<'_> {
+    async fn attempt_with(&self, refusals: Refusals) -> Result<DatabaseResult, AttemptError> {
+        let executor = self.executor;
+        let login = executor.logins.log_in(self.properties).await?;
+        let permit = executor.server_limits.acquire(&login.address, true).await;
+        let target = login.target(self.database);
+        let result = resync(
+            &executor.pools,
+            self.task,
+            &target,
+            &login.password,
+            refusals,
+        )
+        .await;
+        drop(permit);
+        // A fleet has more databases than a server has connections.
+        executor.pools.remove(&target);
+        result.map_err(|error| executor.reconcile_error(error, &target, &login))
+    }
+
+    /// Attempts while trying again may help, and then a last time. One step that never works keeps no other from being
+    /// carried out. At a server that does not answer only the last attempt is made.
+    async fn resync(
+        &self,
+        since: Instant,
+        is_server_failing: bool,
+    ) -> Result<DatabaseResult, AttemptError> {
+        if !is_server_failing {
+            let limits = RetryLimits::until(since + RETRY_BUDGET);
+            let mut attempts = Attempts::default();
+            let stopped = match run_with_retries(self, limits, &mut attempts).await {
+                Ok(result) => return Ok(result),
+                Err(stopped) => stopped,
+            };
+            let error = attempts.into_error(None);
+            if stopped == Stopped::Never && !error.is_in_step() {
+                return Err(error);
+            }
+        }
+        self.attempt_with(Refusals::LeaveOut).await
+    }
+}
+
+/// One database, and its result. Once the server does not answer, the next are tried once each, and then one of many: a
+/// server that is gone, with thousands of databases, is not waited for as often.
+async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> DatabaseResult {
+    let since = Instant::now();
+    let failures = failing.load(Relaxed);
+    let failed =
+        if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
+            let reason = reason::resync::of_unanswering_server();
+            one.task.server.failed(None, reason, since)
+        } else {
+            match one.resync(since, failures > 0).await {
+                Ok(result) => {
+                    failing.store(0, Relaxed);
+                    return result;
+                }
+                Err(error) => {
+                    failing.fetch_add(usize::from(error.is_server_failure()), Relaxed);
+                    one.task
+                        .server
+                        .failed(error.target(), error.full_reason(), since)
                 }
             }
-        }
-    }
-}
-
-/// One database, tried again where that may help. Once the server does not answer, the next are tried once each, and then
-/// one of many: a server that is gone, with thousands of databases, is not waited for as often.
-async fn resync_with_retries(
-    executor: &Executor,
-    properties: &Properties,
-    task: &ResyncTask<'_>,
-    database: String,
-    failing: &AtomicUsize,
-) -> DatabaseResult {
-    let since = Instant::now();
-    let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, since + RETRY_BUDGET);
-    let failures = failing.load(Relaxed);
-    if failures >= ENOUGH_FAILURES && !failing.fetch_add(1, Relaxed).is_multiple_of(PROBE) {
-        let reason = "the server does not answer, and was not asked for this database.";
-        return DatabaseResult {
-            database: Some(database),
-            ..task.failed(None, reason.to_owned(), since)
         };
+    DatabaseResult {
+        database: Some(one.database.to_owned()),
+        ..failed
     }
-    let mut last = failures > 0;
-    loop {
-        let (error, login) = match attempt(executor, properties, task, &database, last).await {
-            Ok(result) => {
-                failing.store(0, Relaxed);
-                return result;
-            }
-            Err(failed) => failed,
-        };
-        let (is_in_step, is_server_failure) = (error.is_in_step(), error.is_server_failure());
-        let reason = error.full_reason();
-        if !last {
-            if attempts.record(error, None) == Next::Again {
-                last = !pauses.pause().await;
-                continue;
-            }
-            // One step that never works keeps no other from being carried out.
-            if is_in_step {
-                last = true;
-                continue;
-            }
-        }
-        failing.fetch_add(usize::from(is_server_failure), Relaxed);
-        let target = login.map(|login| login.target(&database));
-        return DatabaseResult {
-            database: Some(database),
-            ..task.failed(target.as_ref(), reason, since)
-        };
-    }
-}
-
-async fn attempt(
-    executor: &Executor,
-    properties: &Properties,
-    task: &ResyncTask<'_>,
-    database: &str,
-    last: bool,
-) -> Result<DatabaseResult, (AttemptError, Option<Login>)> {
-    let logged_in = executor.logins.log_in(properties).await;
-    let login = logged_in.map_err(|error| (error.into(), None))?;
-    let permit = executor.server_limits.acquire(&login.address, true).await;
-    let target = login.target(database);
-    let result = resync(&executor.pools, task, &target, &login.password, last).await;
-    drop(permit);
-    // A fleet has more databases than a server has connections.
-    executor.pools.remove(&target);
-    result.map_err(|error| {
-        (
-            executor.reconcile_error(error, &target, &login),
-            Some(login),
-        )
-    })
 }
 
 /// A role whose secret has no password authenticates with IAM.

@@ -5,18 +5,24 @@ use std::time::Instant;
 use chrono::Utc;
 
 use crate::plan::{Declarer, Policy};
-use crate::resync_protocol::event::{DatabaseResult, Mode, State};
+use crate::resync_protocol::event::{DatabaseResult, Event, Mode, ServerEnd, State};
 use crate::target::Target;
 
-/// What a re-sync is to do in each database of a server.
+/// A server of a re-sync, or a target that leads to none: what every result of it says.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ResyncTask<'a> {
+pub(super) struct ServerOfResync<'a> {
     pub(super) resync_id: &'a str,
     pub(super) mode: Mode,
     /// The server's key in the re-sync.
     pub(super) key: &'a str,
     /// The secret or instance, as it was given.
     pub(super) target: &'a str,
+}
+
+/// What a re-sync is to do in each database of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ResyncTask<'a> {
+    pub(super) server: ServerOfResync<'a>,
     pub(super) baseline: Option<&'a Baseline>,
     /// What the operator allows.
     pub(super) policy: &'a Policy,
@@ -36,9 +42,11 @@ pub(super) struct Baseline {
 
 impl ResyncTask<'_> {
     pub(super) fn is_repair(&self) -> bool {
-        self.mode == Mode::Repair
+        self.server.mode == Mode::Repair
     }
+}
 
+impl ServerOfResync<'_> {
     /// The result of what could not be looked at.
     pub(super) fn failed(
         &self,
@@ -70,5 +78,15 @@ impl ResyncTask<'_> {
             at: Utc::now(),
             milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// The event that ends it.
+    pub(super) fn end(&self, results: usize) -> Event {
+        Event::ResyncServer(ServerEnd {
+            resync_id: self.resync_id.to_owned(),
+            mode: self.mode,
+            key: self.key.to_owned(),
+            results,
+        })
     }
 }

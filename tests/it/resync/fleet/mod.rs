@@ -1,4 +1,4 @@
-//! Many databases of one server, a few of them broken, and one command that makes them whole.
+//! Many databases of one server, a few of them damaged, and one command that makes them whole.
 
 mod scene;
 
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use self::scene::{Fleet, Way};
-use crate::support::{Action, HttpProxy, Told, World, eventually};
+use self::scene::{Damage, Fleet};
+use crate::support::{Action, HttpProxy, ResyncEvents, World, eventually};
 
 /// Less than PostgreSQL leaves a transaction alone in which nothing happens, and more than a worker thinks.
 const LONG: Duration = Duration::from_secs(5);
 
 /// What the report is to say, whatever happened to workers: each database once, what can be repaired is, and the exit
 /// code is that of the worst.
-async fn is_as_it_should_be(fleet: &Fleet<'_>, code: Option<i32>, report: &Value) {
+async fn assert_report(fleet: &Fleet<'_>, code: Option<i32>, report: &Value) {
     assert_eq!(code, Some(4));
     assert_eq!(report["Complete"], true);
     let results = report["Results"].as_array().unwrap();
@@ -27,28 +27,28 @@ async fn is_as_it_should_be(fleet: &Fleet<'_>, code: Option<i32>, report: &Value
         result
     };
     assert_eq!(of("postgres")["State"], "Unmanaged");
-    let broken = fleet.broken();
+    let damaged = fleet.damaged();
     for database in &fleet.databases {
         let result = of(database);
-        let way = broken.iter().find(|(name, _)| name == database);
-        let (state, changes) = match way {
+        let damage = damaged.iter().find(|(name, _)| name == database);
+        let (state, changes) = match damage {
             None => ("InSync", 0),
-            Some((_, way)) if way.can_be_repaired() => ("Repaired", 1),
+            Some((_, damage)) if damage.can_be_repaired() => ("Repaired", 1),
             Some(_) => ("Failed", 0),
         };
-        assert_eq!(result["State"], state, "{way:?}: {result}");
-        let text = result["Changes"].as_array().map_or(0, Vec::len);
-        assert_eq!((text, fleet.ddl(database)), (changes, changes), "{result}");
+        assert_eq!(result["State"], state, "{damage:?}: {result}");
+        let count = result["Changes"].as_array().map_or(0, Vec::len);
+        assert_eq!((count, fleet.ddl(database)), (changes, changes), "{result}");
     }
-    for (database, way) in broken {
+    for (database, damage) in damaged {
         let reason = of(database)["Reason"].as_str();
-        match way {
-            Way::Foreign => assert!(reason.unwrap().contains("stranger"), "{reason:?}"),
-            Way::Gone => assert!(reason.unwrap().contains("_gone"), "{reason:?}"),
-            Way::Dropped | Way::Outdated | Way::Moved => assert_eq!(reason, None),
+        match damage {
+            Damage::Foreign => assert!(reason.unwrap().contains("stranger"), "{reason:?}"),
+            Damage::Gone => assert!(reason.unwrap().contains("_gone"), "{reason:?}"),
+            Damage::Dropped | Damage::Outdated | Damage::Moved => assert_eq!(reason, None),
         }
-        let is_whole = way != Way::Gone;
-        assert_eq!(fleet.is_whole(database).await, is_whole, "{way:?}");
+        let is_whole = damage != Damage::Gone;
+        assert_eq!(fleet.is_whole(database).await, is_whole, "{damage:?}");
     }
 }
 
@@ -58,7 +58,7 @@ async fn one_command_repairs_what_can_be_and_reports_every_database() {
     let fleet = Fleet::new(&world).await;
     let _worker = fleet.worker();
     let (ended, report) = fleet.repair().await;
-    is_as_it_should_be(&fleet, ended.code(), &report).await;
+    assert_report(&fleet, ended.code(), &report).await;
 }
 
 #[tokio::test]
@@ -68,23 +68,23 @@ async fn a_worker_that_is_killed_half_way_changes_nothing_of_the_end() {
     let mut first = fleet.worker();
     let locks = fleet.stop_half_way().await;
     let half = fleet.databases.len() / 2;
-    let mut text = Told::default();
+    let mut events = ResyncEvents::default();
     let killed = async {
         fleet.is_half_way().await;
-        let is_half = |text: &Told| text.count >= half;
-        fleet.follower.hear_until(&mut text, is_half).await;
+        let is_half = |events: &ResyncEvents| events.count >= half;
+        fleet.subscriber.receive_until(&mut events, is_half).await;
         first.signal("KILL");
         first.exit().await;
         drop(locks);
         fleet.worker()
     };
     let ((ended, report), _second) = tokio::join!(fleet.repair(), killed);
-    is_as_it_should_be(&fleet, ended.code(), &report).await;
-    // The second began with the server's first database again, and nobody could tell.
-    let all = text.count + fleet.databases.len() + 1;
-    let is_all = |text: &Told| text.is_complete() && text.count >= all;
-    fleet.follower.hear_until(&mut text, is_all).await;
-    assert!(text.differently.is_empty(), "{:?}", text.differently);
+    assert_report(&fleet, ended.code(), &report).await;
+    // The second worker began with the server's first database again, and the report is the same.
+    let all = events.count + fleet.databases.len() + 1;
+    let is_all = |events: &ResyncEvents| events.is_complete() && events.count >= all;
+    fleet.subscriber.receive_until(&mut events, is_all).await;
+    assert!(events.differing.is_empty(), "{:?}", events.differing);
 }
 
 #[tokio::test]
@@ -101,8 +101,8 @@ async fn no_session_is_open_while_sns_takes_no_results() {
         "Type": "Resync", "ResyncId": "r", "Mode": "Report", "Targets": [{"SecretPrefix": fleet.prefix}],
     });
     world.publish_text(&message.to_string()).await;
-    let text = || (sns.count("ResyncResult") > 0).then_some(());
-    eventually("the first results", async || text()).await;
+    let any = || (sns.count("ResyncResult") > 0).then_some(());
+    eventually("the first results", async || any()).await;
     let since = Instant::now();
     let idle = format!(
         "now() - state_change > '{} s' AND state LIKE 'idle%'",

@@ -1,4 +1,4 @@
-//! Databases of one server that one stack made alike, a few of them broken since.
+//! Databases of one server that one stack made alike, a few of them damaged since.
 
 use std::process::{ExitStatus, Stdio};
 
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::support::{
-    Fixture, Follower, LOCK, Mode, PrivateServer, Worker, World, eventually, worker_binary,
+    Fixture, LOCK, Mode, PrivateServer, ResultsSubscriber, Worker, World, eventually, worker_binary,
 };
 
 /// In `make test`; `make fleet` says how many it wants with `FLEET_DATABASES`.
 const DATABASES: usize = 100;
-/// Of a hundred databases one is broken, and each way of it is seen.
+/// Of a hundred databases one is damaged, and each damage of it is seen.
 const SHARE: usize = 100;
 /// As many as a worker does at a time.
 const AT_ONCE: usize = 4;
 
-/// How a database was broken.
+/// How a database was damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Damage {
     /// An extension was dropped by hand.
     Dropped,
     /// One is of an older version than is declared.
@@ -27,19 +27,19 @@ pub(super) enum Way {
     Moved,
     /// One was dropped, and the server has it no more.
     Gone,
-    /// Its ledger belongs to somebody of no standing.
+    /// Its ledger belongs to a role that is not trusted.
     Foreign,
 }
 
-const WAYS: [Way; 5] = [
-    Way::Dropped,
-    Way::Outdated,
-    Way::Moved,
-    Way::Gone,
-    Way::Foreign,
+const DAMAGES: [Damage; 5] = [
+    Damage::Dropped,
+    Damage::Outdated,
+    Damage::Moved,
+    Damage::Gone,
+    Damage::Foreign,
 ];
 
-impl Way {
+impl Damage {
     pub(super) fn can_be_repaired(self) -> bool {
         !matches!(self, Self::Gone | Self::Foreign)
     }
@@ -48,7 +48,7 @@ impl Way {
 /// The server, and what was done to it.
 pub(super) struct Fleet<'a> {
     world: &'a World,
-    pub(super) follower: Follower<'a>,
+    pub(super) subscriber: ResultsSubscriber<'a>,
     server: PrivateServer,
     pub(super) databases: Vec<String>,
     versioned: Fixture,
@@ -63,7 +63,7 @@ impl<'a> Fleet<'a> {
     pub(super) async fn new(world: &'a World) -> Self {
         #[allow(
             clippy::disallowed_methods,
-            reason = "how long a test runs is told by make"
+            reason = "make sets the number of databases"
         )]
         let requested = std::env::var("FLEET_DATABASES").ok();
         let count = requested.map_or(DATABASES, |count| count.parse().unwrap());
@@ -82,7 +82,7 @@ impl<'a> Fleet<'a> {
         };
         let mut fleet = Self {
             world,
-            follower: Follower::new(world).await,
+            subscriber: ResultsSubscriber::new(world).await,
             server: PrivateServer::start_with(world, Mode::Primary, &settings).await,
             databases: (0..count).map(|number| format!("d{number:04}")).collect(),
             versioned: fixture("versioned", &[("1", "SELECT 1;"), ("1--2", "SELECT 2;")]),
@@ -91,7 +91,7 @@ impl<'a> Fleet<'a> {
             begun: 0,
         };
         fleet.fill().await;
-        fleet.break_some().await;
+        fleet.damage_some().await;
         fleet.begun = fleet.server.log().len();
         fleet
     }
@@ -116,7 +116,7 @@ impl<'a> Fleet<'a> {
             .create(json!({"DBSecret": name, "Extensions": extensions}))
             .await;
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        // Nobody may be connected to what is copied, and nobody gets the request again, to handle it amid the re-sync.
+        // PostgreSQL copies no database with connections, and the request must not be delivered again during the re-sync.
         worker.signal("TERM");
         assert!(worker.exit().await.success());
         for database in &self.databases[1..] {
@@ -125,20 +125,20 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    async fn break_some(&self) {
+    async fn damage_some(&self) {
         self.server.execute("CREATE ROLE stranger").await;
         let (versioned, gone) = (&self.versioned.name, &self.gone.name);
-        for (database, way) in self.broken() {
-            let sql = match way {
-                Way::Dropped => "DROP EXTENSION hstore",
-                Way::Outdated => {
+        for (database, damage) in self.damaged() {
+            let sql = match damage {
+                Damage::Dropped => "DROP EXTENSION hstore",
+                Damage::Outdated => {
                     &format!("DROP EXTENSION {versioned}; CREATE EXTENSION {versioned} VERSION '1'")
                 }
-                Way::Moved => {
+                Damage::Moved => {
                     "CREATE SCHEMA elsewhere; ALTER EXTENSION citext SET SCHEMA elsewhere"
                 }
-                Way::Gone => &format!("DROP EXTENSION {gone}"),
-                Way::Foreign => "ALTER SCHEMA extension_worker OWNER TO stranger",
+                Damage::Gone => &format!("DROP EXTENSION {gone}"),
+                Damage::Foreign => "ALTER SCHEMA extension_worker OWNER TO stranger",
             };
             self.connect(database)
                 .await
@@ -149,12 +149,13 @@ impl<'a> Fleet<'a> {
         self.gone.remove_control();
     }
 
-    /// The databases that are broken, from one end of the fleet to the other, and how.
-    pub(super) fn broken(&self) -> Vec<(&str, Way)> {
-        let count = (self.databases.len() / SHARE).max(WAYS.len());
+    /// The databases that are damaged, from one end of the fleet to the other, and how.
+    pub(super) fn damaged(&self) -> Vec<(&str, Damage)> {
+        let count = (self.databases.len() / SHARE).max(DAMAGES.len());
         let apart = self.databases.len() / count;
-        let ways = WAYS.into_iter().cycle().take(count).enumerate();
-        ways.map(|(number, way)| (self.databases[number * apart + apart / 2].as_str(), way))
+        let damages = DAMAGES.into_iter().cycle().take(count).enumerate();
+        damages
+            .map(|(number, damage)| (self.databases[number * apart + apart / 2].as_str(), damage))
             .collect()
     }
 
@@ -164,7 +165,10 @@ impl<'a> Fleet<'a> {
     }
 
     pub(super) fn worker_with(&self, setting: (&str, &str)) -> Worker {
-        let topic = ("WORKER_RESULTS_TOPIC_ARN", self.follower.topic_arn.as_str());
+        let topic = (
+            "WORKER_RESULTS_TOPIC_ARN",
+            self.subscriber.topic_arn.as_str(),
+        );
         Worker::start(self.world, &[topic, setting])
     }
 
@@ -174,7 +178,7 @@ impl<'a> Fleet<'a> {
             .args(["resync", "--repair", "--wait", "--json"])
             .args(["--timeout-seconds", "900", "--prefix", &self.prefix])
             .env("WORKER_TOPIC_ARN", &self.world.topic_arn)
-            .env("WORKER_RESULTS_TOPIC_ARN", &self.follower.topic_arn)
+            .env("WORKER_RESULTS_TOPIC_ARN", &self.subscriber.topic_arn)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

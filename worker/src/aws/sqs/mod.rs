@@ -11,15 +11,17 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Config;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
+    SendMessageBatchRequestEntry,
 };
+use futures_util::TryFutureExt;
 
 use self::batch_error::answers;
 use self::message::message;
-use crate::metrics::{Metrics, SqsCall};
+use crate::metrics::{Label, Metrics, SqsCall};
 use crate::process::failpoint;
 use crate::request::TRACEPARENT;
 
@@ -46,6 +48,18 @@ pub struct QueueError {
     /// SQS's error code, empty where there was no answer.
     pub code: String,
     text: String,
+}
+
+#[cfg(test)]
+impl QueueError {
+    /// A receive that SQS answered with an error code.
+    pub(crate) fn with_code(code: &str) -> Self {
+        Self {
+            call: "ReceiveMessage",
+            code: code.to_owned(),
+            text: code.to_owned(),
+        }
+    }
 }
 
 /// The queue and its dead-letter queue.
@@ -118,32 +132,21 @@ impl Queue {
 
     /// Acknowledges up to ten messages, by their receipt handles; the answer to each, in their order.
     pub async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
-        self.metrics.sqs_calls.inc(SqsCall::DeleteMessageBatch);
-        let count = receipt_handles.len();
-        let entries = receipt_handles
-            .into_iter()
-            .enumerate()
-            .map(|(index, handle)| {
-                DeleteMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .receipt_handle(handle)
-                    .build()
-            });
-        let call = "DeleteMessageBatch";
-        let sent = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => self
-                .client
-                .delete_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-                .map(|output| output.failed)
-                .map_err(|error| call_error(call, &error)),
-            Err(error) => Err(malformed(call, &error)),
+        let entry = |id, handle| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(id)
+                .receipt_handle(handle)
+                .build()
         };
+        let send = |entries| {
+            let call = self.client.delete_message_batch().queue_url(&self.url);
+            let sent = call.set_entries(Some(entries)).send();
+            sent.map_ok(|output| output.failed)
+        };
+        let call = SqsCall::DeleteMessageBatch;
+        let answers = self.call_batch(call, receipt_handles, entry, send).await;
         failpoint::at("after-deletion");
-        answers(count, sent)
+        answers
     }
 
     /// Hides up to ten messages from others for another while each, or gives them back at once: receipt handles with
@@ -152,63 +155,62 @@ impl Queue {
         &self,
         changes: Vec<(String, Duration)>,
     ) -> Vec<Result<(), EntryError>> {
-        self.metrics
-            .sqs_calls
-            .inc(SqsCall::ChangeMessageVisibilityBatch);
-        let count = changes.len();
-        let entries = changes
-            .into_iter()
-            .enumerate()
-            .map(|(index, (handle, visibility))| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .receipt_handle(handle)
-                    .visibility_timeout(whole_seconds(visibility))
-                    .build()
-            });
-        let call = "ChangeMessageVisibilityBatch";
-        let sent = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => self
-                .client
-                .change_message_visibility_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-                .map(|output| output.failed)
-                .map_err(|error| call_error(call, &error)),
-            Err(error) => Err(malformed(call, &error)),
+        let entry = |id, (handle, visibility)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(id)
+                .receipt_handle(handle)
+                .visibility_timeout(whole_seconds(visibility))
+                .build()
         };
-        answers(count, sent)
+        let send = |entries| {
+            let call = self.client.change_message_visibility_batch();
+            let call = call.queue_url(&self.url).set_entries(Some(entries));
+            call.send().map_ok(|output| output.failed)
+        };
+        let call = SqsCall::ChangeMessageVisibilityBatch;
+        self.call_batch(call, changes, entry, send).await
     }
 
     /// Sends up to ten messages, each to be received after a delay of up to 15 minutes; the answer to each, in their
     /// order.
     pub async fn send(&self, bodies: Vec<(String, Duration)>) -> Vec<Result<(), EntryError>> {
-        self.metrics.sqs_calls.inc(SqsCall::SendMessageBatch);
-        let count = bodies.len();
-        let entries = bodies
-            .into_iter()
-            .enumerate()
-            .map(|(index, (body, delay))| {
-                SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(body)
-                    .delay_seconds(whole_seconds(delay))
-                    .build()
-            });
-        let call = "SendMessageBatch";
+        let entry = |id, (body, delay)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(id)
+                .message_body(body)
+                .delay_seconds(whole_seconds(delay))
+                .build()
+        };
+        let send = |entries| {
+            let call = self.client.send_message_batch().queue_url(&self.url);
+            let sent = call.set_entries(Some(entries)).send();
+            sent.map_ok(|output| output.failed)
+        };
+        let call = SqsCall::SendMessageBatch;
+        self.call_batch(call, bodies, entry, send).await
+    }
+
+    /// Makes an entry of each item, with its index for an id, and one call of all; the answer to each, in their order.
+    async fn call_batch<T, Entry, Sent, E>(
+        &self,
+        call: SqsCall,
+        items: Vec<T>,
+        entry: impl Fn(String, T) -> Result<Entry, BuildError>,
+        send: impl FnOnce(Vec<Entry>) -> Sent,
+    ) -> Vec<Result<(), EntryError>>
+    where
+        Sent: Future<Output = Result<Vec<BatchResultErrorEntry>, E>>,
+        E: ProvideErrorMetadata + std::error::Error,
+    {
+        self.metrics.sqs_calls.inc(call);
+        let count = items.len();
+        let entries = items.into_iter().enumerate();
+        let entries = entries.map(|(index, item)| entry(index.to_string(), item));
         let sent = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => self
-                .client
-                .send_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
+            Ok(entries) => send(entries)
                 .await
-                .map(|output| output.failed)
-                .map_err(|error| call_error(call, &error)),
-            Err(error) => Err(malformed(call, &error)),
+                .map_err(|error| call_error(call.as_str(), &error)),
+            Err(error) => Err(malformed(call.as_str(), &error)),
         };
         answers(count, sent)
     }
@@ -245,14 +247,10 @@ fn attribute(text: &str) -> Result<MessageAttributeValue, QueueError> {
         .data_type("String")
         .string_value(text)
         .build()
-        .map_err(|error| QueueError {
-            call: "SendMessage",
-            code: String::new(),
-            text: error.to_string(),
-        })
+        .map_err(|error| malformed("SendMessage", &error))
 }
 
-fn malformed(call: &'static str, error: &dyn std::error::Error) -> QueueError {
+fn malformed(call: &'static str, error: &BuildError) -> QueueError {
     QueueError {
         call,
         code: String::new(),

@@ -13,12 +13,11 @@ use self::output::{as_json, as_text};
 use super::input;
 use crate::config::{Credentials, DatabaseUrl, LocalSettings};
 use crate::execution::error::AttemptError;
-use crate::execution::retry_loop::{Attempts, Next, RACE_PAUSE};
+use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
 use crate::execution::{AttemptOutcome, DeliveryState, ExecutionRequest, Executor};
 use crate::ledger::{ResourceKey, ResourceRequest};
-use crate::postgres_error::Class;
-use crate::process::retry::{POLICY, Retry, full_jitter};
 use crate::request::{Properties, read_with_numbers_as_text};
+use crate::response::reason;
 
 /// Stands where a stack's ARN stands for a stack.
 const STACK: &str = "command-line";
@@ -109,7 +108,7 @@ impl LocalCommand {
         };
         let declared = Value::Object(fields);
         let properties = Properties::parse(&declared)
-            .map_err(|invalid| LocalError::Reason(invalid.to_string()))?;
+            .map_err(|invalid| LocalError::Reason(reason::of_properties_error(&invalid)))?;
         let credentials = match credentials.is_empty() {
             true => format!("secret \"{}\" (DBSecret of the file)", properties.db_secret),
             false => credentials,
@@ -179,12 +178,30 @@ pub async fn run(
         header: None,
         state: &state,
     };
-    let end = run_with_retries(executor, &request, settings.url.is_some())
-        .await
-        .map_err(|error| LocalError::Failed {
-            reason: error.full_reason(),
-            credentials: command.credentials.clone(),
-        })?;
+    let work = LocalRequest {
+        executor,
+        execution: &request,
+    };
+    let started = Instant::now();
+    let limits = RetryLimits {
+        attempt_until: Some(request.until),
+        // A password of the command line's own stays as it is, and one of a secret may be in the middle of its rotation.
+        refused_until: Some(match settings.url {
+            Some(_) => started,
+            None => started + ROTATION_TIME,
+        }),
+        ..RetryLimits::until(request.until)
+    };
+    let mut attempts = Attempts::default();
+    let end = match run_with_retries(&work, limits, &mut attempts).await {
+        Ok(end) => end,
+        Err(_) => {
+            return Err(LocalError::Failed {
+                reason: attempts.into_error(state.waiting_for()).full_reason(),
+                credentials: command.credentials.clone(),
+            });
+        }
+    };
     let text = match &end {
         AttemptOutcome::Done(address, outcomes) if settings.json => {
             as_json(address, outcomes, &command.credentials)
@@ -202,38 +219,24 @@ pub async fn run(
         .map_err(LocalError::Output)
 }
 
-/// Attempts until one succeeds, fails for good, or time is up: what may pass is waited for as in a worker. A password of
-/// the command line's own stays as it is, and one of a secret may be in the middle of its rotation.
-async fn run_with_retries(
-    executor: &Executor,
-    request: &ExecutionRequest<'_>,
-    has_own_password: bool,
-) -> Result<AttemptOutcome, AttemptError> {
-    let started = Instant::now();
-    let mut attempts = Attempts::default();
-    let mut pauses = Retry::new(POLICY, request.until);
-    loop {
-        let attempt =
-            tokio::time::timeout_at(request.until.into(), executor.attempt(request)).await;
-        let Ok(attempt) = attempt else {
-            return Err(attempts.into_error(request.state.waiting_for()));
-        };
-        let error = match attempt {
-            Ok(end) => return Ok(end),
-            Err(error) => error,
-        };
-        let is_refused = error.class() == Class::Credentials
-            && (has_own_password || started.elapsed() >= ROTATION_TIME);
-        let reason = error.reason();
-        let may_help = attempts.record(error, None) == Next::Again && !is_refused;
-        let is_overtaken = may_help && attempts.is_in_a_race();
-        if is_overtaken {
-            tokio::time::sleep(full_jitter(RACE_PAUSE)).await;
-        }
-        if !may_help || !is_overtaken && !pauses.pause().await {
-            return Err(attempts.into_error(None));
-        }
-        warn!(reason, "the attempt failed, and is made again");
+/// The request of the command line.
+struct LocalRequest<'a> {
+    executor: &'a Executor,
+    execution: &'a ExecutionRequest<'a>,
+}
+
+impl Retryable for LocalRequest<'_> {
+    type Outcome = AttemptOutcome;
+
+    async fn attempt(&self) -> Result<AttemptOutcome, AttemptError> {
+        self.executor.attempt(self.execution).await
+    }
+
+    fn note_retry(&self, last: &AttemptError) {
+        warn!(
+            reason = last.reason(),
+            "the attempt failed, and is made again"
+        );
     }
 }
 

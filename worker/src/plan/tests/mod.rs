@@ -11,7 +11,7 @@ use crate::extension::{
     AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
     VersionRequest,
 };
-use crate::response::reason::of_plan_error;
+use crate::response::reason::{self, of_plan_error};
 use crate::target::{Address, Host, Target};
 
 fn version(text: &str) -> Version {
@@ -111,10 +111,10 @@ fn planned_as(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Stri
     match plan(intent, observed, ledger) {
         Ok(plan) => {
             let steps = plan.steps.iter().map(Step::sql);
-            let retained = plan.retained.iter().map(Retained::to_string);
+            let retained = plan.retained.iter().map(reason::of_retained);
             steps
                 .chain(retained)
-                .chain(plan.warnings)
+                .chain(plan.warnings.iter().map(reason::of_warning))
                 .collect::<Vec<_>>()
                 .join("\n")
         }

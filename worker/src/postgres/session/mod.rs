@@ -10,7 +10,7 @@ mod offer;
 mod steps;
 
 pub use listing::DatabaseNames;
-pub use steps::Applied;
+pub use steps::{Applied, Tried};
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

@@ -18,6 +18,15 @@ pub enum Applied {
     InUse(String),
 }
 
+/// What a step came to that may be refused.
+#[derive(Debug)]
+pub enum Tried {
+    /// It was carried out.
+    Applied(Applied),
+    /// PostgreSQL refused it, and the transaction goes on without it.
+    Refused(DatabaseError),
+}
+
 impl Session {
     /// Carries a step out, which may take as long as `connection_limit`.
     ///
@@ -87,8 +96,8 @@ impl Session {
         }
     }
 
-    /// Carries a step out as [`Self::apply`] does; where PostgreSQL refuses it, the transaction goes on without it: the
-    /// inner error.
+    /// Carries a step out as [`Self::apply`] does, behind a savepoint: where PostgreSQL refuses it, the transaction goes on
+    /// without it.
     ///
     /// # Errors
     /// [`DatabaseError`], after which nothing goes on.
@@ -96,7 +105,7 @@ impl Session {
         &mut self,
         step: &Step,
         statement_timeout: Duration,
-    ) -> Result<Result<(), DatabaseError>, DatabaseError> {
+    ) -> Result<Tried, DatabaseError> {
         promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
         // The server ends a statement in time, unless it says nothing more at all.
         let applied = tokio::time::timeout(
@@ -111,11 +120,11 @@ impl Session {
             Err(DatabaseError::Lost(silence, None))
         });
         match applied {
-            Ok(_) => Ok(Ok(())),
+            Ok(applied) => Ok(Tried::Applied(applied)),
             Err(error) if error.sql().is_some() => {
                 let back = "ROLLBACK TO SAVEPOINT before_step";
                 promptly(self.client()?.batch_execute(back)).await?;
-                Ok(Err(error))
+                Ok(Tried::Refused(error))
             }
             Err(error) => Err(error),
         }

@@ -2,7 +2,6 @@
 
 mod checks;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,8 +78,8 @@ pub enum Databases {
 }
 
 /// How the role proves that it is itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum Authentication {
     /// With the secret's password.
     #[default]
@@ -91,8 +90,8 @@ pub enum Authentication {
 }
 
 /// How a Delete is answered when the server cannot be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum OnUnreachableDelete {
     /// A stack whose database is gone can be deleted.
     #[default]

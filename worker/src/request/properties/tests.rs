@@ -82,7 +82,7 @@ fn null_is_absent_in_every_property() {
 
 /// Every property, and every field of an element of Extensions: from the types, so that a new one is looked at too.
 fn every_property(value: &Value) -> Vec<Value> {
-    let schema = crate::request::reference::json_schema();
+    let schema = crate::request::reference::schema();
     let names = |schema: &Value| -> Vec<String> {
         let fields = schema["properties"].as_object().unwrap();
         fields.keys().cloned().collect()

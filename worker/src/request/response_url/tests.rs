@@ -159,7 +159,7 @@ fn hostile_urls_are_not_called() {
                 key.replace("app", "app/../other")
             ),
             format!("https://{host}/{SIGNED}"),
-            // Nobody signed it.
+            // It has no signature.
             format!("https://{host}/{key}"),
             format!("https://{host}/{key}?X-Amz-Signature="),
             format!("https://{host}/{key}?AWSAccessKeyId=A&Signature=s"),
@@ -180,7 +180,7 @@ fn hostile_urls_are_not_called() {
     }
 }
 
-/// What looks like a region to a host name, and serves buckets that anybody may have made.
+/// What looks like a region to a host name, and serves buckets of any account.
 #[test]
 fn a_stack_in_no_region_is_answered_nowhere() {
     for (partition, region) in [

@@ -1,6 +1,6 @@
 //! Reasons of what goes wrong before and around a transaction: the login, the databases, time.
 
-use super::of_host;
+use crate::credentials::HostError;
 use crate::credentials::login::LoginError;
 use crate::plan::Step;
 use crate::target::{Address, Target};
@@ -20,6 +20,21 @@ pub fn of_login(error: &LoginError) -> String {
             "Authentication IAM: the worker has no AWS credentials.".to_owned()
         }
         LoginError::Token(error) => format!("{error}."),
+    }
+}
+
+/// Why a secret is not sent to a server.
+fn of_host(error: &HostError, secret: &str) -> String {
+    match error {
+        HostError::Refused(address) => format!(
+            "DBHost, DBPort: secret \"{secret}\" may not be sent to {address}. A secret is sent to the host and port that it \
+             names itself, to an endpoint that RDS reports for the instance or cluster whose MasterUserSecret it is, and \
+             to hosts that WORKER_HOSTS of the worker names."
+        ),
+        HostError::Unknown(error) => format!(
+            "DBHost: the endpoints of RDS could not be listed ({}), of which it may be one.",
+            error.call
+        ),
     }
 }
 

@@ -2,8 +2,9 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::extension::{ExtensionName, SchemaName, Version};
-use crate::postgres_error::SqlError;
-use crate::target::{Address, Host};
+use crate::plan::Step;
+use crate::postgres_error::{DatabaseError, SqlError};
+use crate::target::{Address, Host, Target};
 
 fn sql(sqlstate: &str, message: &str, detail: Option<&str>, hint: Option<&str>) -> DatabaseError {
     DatabaseError::Sql(Box::new(SqlError {

@@ -15,13 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
-use super::task::ResyncTask;
+use super::task::ServerOfResync;
 use crate::aws::rds::Instances;
 use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
-use crate::plan::Policy;
-use crate::resync_protocol::event::{DatabaseResult, Event, ServerEnd, TargetsPage};
+use crate::response::reason;
+use crate::resync_protocol::event::{Event, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
@@ -39,7 +39,7 @@ pub(super) struct ExpandError(String);
 struct Found {
     servers: Vec<Server>,
     /// What cannot be worked on, with why.
-    lost: Vec<(String, String)>,
+    lost: Vec<LostTarget>,
     /// Where the same target goes on.
     from: Option<Cursor>,
     /// How many targets are done with it.
@@ -48,6 +48,13 @@ struct Found {
     filter: Option<String>,
     /// Whether the message names each of them: then each is done, even where two are the same.
     is_named: bool,
+}
+
+/// A target, or a server, that cannot be worked on: it has a result that says so.
+#[derive(Debug)]
+struct LostTarget {
+    key: String,
+    reason: String,
 }
 
 impl Found {
@@ -80,13 +87,15 @@ pub(super) async fn expand(
         && !has_found
         && found.from.is_none()
     {
-        let reason = "no secret with a host is found by this: there is no server.";
-        found.lost.push((what, reason.to_owned()));
+        found.lost.push(LostTarget {
+            key: what,
+            reason: reason::resync::of_no_secret_found(),
+        });
     }
     let is_last = found.targets >= message.targets.len();
 
     let keys = found.servers.iter().map(|server| server.key.clone());
-    let lost = found.lost.iter().map(|(key, _)| key.clone());
+    let lost = found.lost.iter().map(|lost| lost.key.clone());
     let mut events = vec![Event::ResyncTargets(TargetsPage {
         resync_id: message.id.clone(),
         mode: message.mode,
@@ -94,16 +103,14 @@ pub(super) async fn expand(
         last: is_last,
         servers: keys.chain(lost).collect(),
     })];
-    for (key, reason) in found.lost {
-        let result = lost_result(message, &key, reason, since);
-        context.results.note(&result);
-        events.push(Event::ResyncResult(result));
-        events.push(Event::ResyncServer(ServerEnd {
-            resync_id: message.id.clone(),
+    for LostTarget { key, reason } in found.lost {
+        let server = ServerOfResync {
+            resync_id: &message.id,
             mode: message.mode,
-            key,
-            results: 1,
-        }));
+            key: &key,
+            target: &key,
+        };
+        events.extend(context.results.note_failure(server, reason, since));
     }
     let published = context.results.publish(&events).await;
     published.map_err(|error| ExpandError(error.to_string()))?;
@@ -170,26 +177,6 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
         answer.map_err(|error| ExpandError(error.to_string()))?;
     }
     Ok(())
-}
-
-fn lost_result(
-    message: &ResyncMessage,
-    key: &str,
-    reason: String,
-    since: Instant,
-) -> DatabaseResult {
-    let task = ResyncTask {
-        resync_id: &message.id,
-        mode: message.mode,
-        key,
-        target: key,
-        baseline: None,
-        // Nothing is planned.
-        policy: &Policy::unrestricted(),
-        is_named: false,
-        since,
-    };
-    task.failed(None, reason, since)
 }
 
 /// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is

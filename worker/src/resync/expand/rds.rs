@@ -1,7 +1,8 @@
 //! The servers of the account's instances and clusters.
 
-use super::{ExpandError, Found, server};
+use super::{ExpandError, Found, LostTarget, server};
 use crate::aws::rds::{Instance, Instances, ListError, Marker};
+use crate::response::reason;
 use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::ResyncMessage;
 
@@ -32,17 +33,15 @@ pub(super) async fn find(
             found.targets = usize::from(next.is_none());
             found.from = next.map(Cursor::Instances);
             if !page.has_found && !found.has_any() && found.from.is_none() {
-                let reason = "no PostgreSQL instance or cluster is found by this.";
-                found.lost.push((what, reason.to_owned()));
+                found.lost.push(LostTarget {
+                    key: what,
+                    reason: reason::resync::of_no_instance_found(),
+                });
             }
         }
         Err(error) if error.code.contains("AccessDenied") => {
-            let reason = format!(
-                "the worker's task role may not list instances and clusters ({}: {}). \
-                 Allow rds:DescribeDBInstances and rds:DescribeDBClusters.",
-                error.call, error.code
-            );
-            found.lost.push((what, reason));
+            let reason = reason::resync::of_forbidden_instance_list(error.call, &error.code);
+            found.lost.push(LostTarget { key: what, reason });
             found.targets = 1;
         }
         Err(error) => return Err(ExpandError(error.to_string())),
@@ -72,20 +71,22 @@ async fn list(
     }
 }
 
-/// The server, or what is lost and why.
-fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, (String, String)> {
+/// The server of an instance or cluster, where one can be connected to.
+fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, LostTarget> {
     let Instance {
         id,
         endpoint,
         secret,
     } = instance;
+    let lost = |reason| LostTarget {
+        key: key(&id),
+        reason,
+    };
     let Some((host, port)) = endpoint else {
-        return Err((key(&id), "it has no endpoint yet.".to_owned()));
+        return Err(lost(reason::resync::of_no_endpoint()));
     };
     let Some(secret) = secret else {
-        let reason =
-            "RDS manages no secret of its master user: name its own secret as a target (--secret).";
-        return Err((key(&id), reason.to_owned()));
+        return Err(lost(reason::resync::of_no_managed_secret()));
     };
     Ok(Server {
         host: Some(host),

@@ -1,8 +1,9 @@
 //! The servers of secrets: those that are named, and those that a filter finds.
 
-use super::{ExpandError, Found, server};
+use super::{ExpandError, Found, LostTarget, server};
 use crate::credentials::secrets::{SecretFilter, Secrets};
 use crate::request::Databases;
+use crate::response::reason;
 use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
@@ -79,7 +80,10 @@ pub(super) async fn find(
         Some(Cursor::Instances(_)) | None => None,
     };
     let published = |reason: String| Found {
-        lost: vec![(what.clone(), reason)],
+        lost: vec![LostTarget {
+            key: what.clone(),
+            reason,
+        }],
         targets: 1,
         ..Found::default()
     };
@@ -94,11 +98,10 @@ pub(super) async fn find(
             filter: Some(what),
             ..Found::default()
         }),
-        Err(error) if error.code.contains("AccessDenied") => Ok(published(format!(
-            "the worker's task role may not list secrets ({}). Allow secretsmanager:ListSecrets.",
-            error.code
-        ))),
-        Err(error) if error.is_permanent() => Ok(published(format!("{error}."))),
+        Err(error) if error.code.contains("AccessDenied") => Ok(published(
+            reason::resync::of_forbidden_secret_list(&error.code),
+        )),
+        Err(error) if error.is_permanent() => Ok(published(reason::resync::of_secret_list(&error))),
         Err(error) => Err(ExpandError(error.to_string())),
     }
 }

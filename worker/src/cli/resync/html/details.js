@@ -1,6 +1,6 @@
 // One database in full, in a dialog beside the table.
 
-/** `onClosed(index)` is told where the reader was; `rowAt(index)` gives the row, or nothing beyond the ends. */
+/** `onClosed(index)` gets the index of the row that was shown; `rowAt(index)` gives the row, or nothing beyond the ends. */
 function details(rowAt, onClosed) {
   const dialog = document.getElementById("details");
   const body = document.getElementById("details-body");
@@ -59,7 +59,7 @@ function extensionsOf(row) {
   const extensions = [...row.extensions.values()].sort(
     (a, b) => look(b.State).severity - look(a.State).severity || collator.compare(text(a.Name), text(b.Name)),
   );
-  // A physical id begins with the server, which is told above.
+  // A physical id begins with the server, which is shown above.
   const owner = (id) => (row.server && text(id).startsWith(`${row.server}/`) ? text(id).slice(row.server.length + 1) : text(id));
   const lines = extensions.map((extension) => {
     const cell = (value) => element("td", {}, text(value) || "–");

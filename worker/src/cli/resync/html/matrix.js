@@ -3,7 +3,7 @@
 
 const OVERSCAN = 16;
 
-/** `onSort(column)` and `onOpen(index)` are told what is chosen in the table. */
+/** `onSort(column)` and `onOpen(index)` are called with what is chosen in the table. */
 function matrix(model, onSort, onOpen) {
   const scroller = document.getElementById("matrix");
   const table = scroller.querySelector("table");
@@ -111,7 +111,7 @@ function matrix(model, onSort, onOpen) {
   }
 
   body.addEventListener("click", ({ target }) => {
-    // Whoever selects a text wants to copy it.
+    // A reader who selects a text wants to copy it.
     if (indexOf(target) >= 0 && getSelection().isCollapsed) onOpen(indexOf(target));
   });
   body.addEventListener("keydown", (event) => {
@@ -128,7 +128,7 @@ function matrix(model, onSort, onOpen) {
   return { show, sorted, focus };
 }
 
-/** A column's heading: a button that sorts, and below it how many need somebody. */
+/** A column's heading: a button that sorts, and below it how many need a person. */
 function heading(column, rows, onSort) {
   const button = element("button", { type: "button", title: column.label }, element("span", {}, column.label));
   button.addEventListener("click", () => onSort(column));

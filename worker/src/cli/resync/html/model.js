@@ -2,7 +2,7 @@
 // What the report says, in the form in which the page asks for it. Knows nothing of the document, but for `element`,
 // the only way in which texts get there.
 
-// What needs somebody comes first: the higher, the more urgent.
+// What needs a person comes first: the higher, the more urgent.
 const STATES = new Map([
   ["Failed", { style: "failed", sign: "✕", word: "failed", severity: 6 }],
   ["Drifted", { style: "drifted", sign: "≠", word: "drifted", severity: 5 }],
@@ -79,7 +79,7 @@ function causeOf({ result, reason, server }) {
     .reduce((cause, name) => cause.replaceAll(name, "…"), reason);
 }
 
-/** What all servers' names end with from a dot on, like the domain and the port: it would tell nothing in a row. */
+/** What all servers' names end with from a dot on, like the domain and the port: it would say nothing in a row. */
 function commonEnding(servers) {
   if (servers.length < 2) return "";
   const parts = servers.map((server) => server.split(/(?=\.)/));

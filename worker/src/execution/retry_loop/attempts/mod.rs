@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::RetryLimits;
 use crate::execution::error::AttemptError;
 use crate::postgres_error::Class;
 
@@ -10,10 +11,10 @@ use crate::postgres_error::Class;
 const MAX_RACES: u32 = 30;
 const MIN_RACE_TIME: Duration = Duration::from_secs(15);
 
-/// The attempts at one delivery of a request.
+/// What the attempts at one piece of work came to so far.
 #[derive(Debug, Default)]
-pub struct Attempts {
-    pub(super) last: Option<AttemptError>,
+pub(crate) struct Attempts {
+    last: Option<AttemptError>,
     /// Failures of the last one's class without another between them, and when the first of these was.
     in_a_row: u32,
     since: Option<Instant>,
@@ -21,7 +22,7 @@ pub struct Attempts {
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// Try again.
     Again,
     /// Trying again never helps.
@@ -29,9 +30,9 @@ pub enum Next {
 }
 
 impl Attempts {
-    /// Notes a failure, and says what is next. A server that no connection could be made to until `unreachable_until` is
-    /// taken for gone.
-    pub fn record(&mut self, error: AttemptError, unreachable_until: Option<Instant>) -> Next {
+    /// Notes a failure, and says what is next.
+    pub(super) fn record(&mut self, error: AttemptError, limits: &RetryLimits) -> Next {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
         let same = self
             .last
             .as_ref()
@@ -40,10 +41,10 @@ impl Attempts {
         let since = self.since.filter(|_| same).unwrap_or_else(Instant::now);
         self.since = Some(since);
         let next = match error.class() {
-            Class::Transient if error.is_unreachable() => match unreachable_until {
-                Some(until) if Instant::now() >= until => Next::Never,
-                Some(_) | None => Next::Again,
-            },
+            Class::Transient if error.is_unreachable() && is_over(limits.unreachable_until) => {
+                Next::Never
+            }
+            Class::Credentials if is_over(limits.refused_until) => Next::Never,
             Class::Transient | Class::Credentials => Next::Again,
             Class::Race if self.in_a_row < MAX_RACES || since.elapsed() < MIN_RACE_TIME => {
                 Next::Again
@@ -61,14 +62,19 @@ impl Attempts {
     }
 
     /// Whether another session was faster just now.
-    pub fn is_in_a_race(&self) -> bool {
+    pub(super) fn is_in_a_race(&self) -> bool {
         self.last
             .as_ref()
             .is_some_and(|last| last.class() == Class::Race)
     }
 
+    /// Why the last attempt failed; none where none did.
+    pub(super) fn last(&self) -> Option<&AttemptError> {
+        self.last.as_ref()
+    }
+
     /// What went wrong last; an attempt that time ended knows less of it than the one before.
-    pub fn into_error(self, waiting: Option<String>) -> AttemptError {
+    pub(crate) fn into_error(self, waiting: Option<String>) -> AttemptError {
         self.last.unwrap_or(AttemptError::Timeout {
             waiting_for: waiting,
         })

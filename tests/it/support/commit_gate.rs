@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that can be closed just when a transaction was committed and nobody knows yet.
+//! A proxy to PostgreSQL that can hold the answer to a COMMIT: the transaction is committed, and the worker does not know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::{eventually, variable};
 
 /// A proxy in front of the test server.
-pub(crate) struct Gate {
+pub(crate) struct CommitGate {
     port: u16,
     state: Arc<State>,
 }
@@ -23,7 +23,7 @@ struct State {
     cut: Notify,
 }
 
-impl Gate {
+impl CommitGate {
     /// Listens on a port of its own. The first answer to a COMMIT is kept back for ever.
     pub(crate) async fn closed() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! A results topic with a queue that hears all of it, for the tests of the workers.
+//! A results topic with a queue that is subscribed to it, for the tests of the workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -8,30 +8,30 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::world::queue_arn;
-use super::{PATIENCE, World};
+use super::{TIMEOUT, World};
 
-/// What a re-sync tells.
-pub(crate) struct Follower<'a> {
+/// A subscription to the results of re-syncs.
+pub(crate) struct ResultsSubscriber<'a> {
     world: &'a World,
     pub(crate) topic_arn: String,
     queue_url: String,
 }
 
-/// All that was told of one re-sync, to its end.
+/// The events of one re-sync, repeated ones included.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct ResyncEvents {
     /// Each database's first result, by target and database; an empty name where none was reached.
     pub(crate) results: BTreeMap<(String, String), Value>,
     /// How many results came, repeated ones too.
     pub(crate) count: usize,
-    /// Databases of which one result says something else than another.
-    pub(crate) differently: BTreeSet<String>,
+    /// Databases with results that differ.
+    pub(crate) differing: BTreeSet<String>,
     pages: BTreeMap<u64, bool>,
     keys: BTreeSet<String>,
     ends: BTreeMap<String, u64>,
 }
 
-impl Told {
+impl ResyncEvents {
     fn note(&mut self, event: Value) {
         match event["Type"].as_str().unwrap() {
             "ResyncTargets" => {
@@ -52,28 +52,26 @@ impl Told {
                 let first = self.results.entry(database.clone());
                 let first = first.or_insert_with(|| event.clone());
                 if ["State", "Changes"].iter().any(|of| first[of] != event[of]) {
-                    self.differently.insert(database.1);
+                    self.differing.insert(database.1);
                 }
             }
             other => panic!("{other}"),
         }
     }
 
-    /// Whether there is nothing more to come but what is told again.
+    /// Whether every event was received at least once.
     pub(crate) fn is_complete(&self) -> bool {
         let last = self.pages.iter().find(|(_, last)| **last);
         let has_all_pages = last.is_some_and(|(page, _)| self.pages.len() as u64 == page + 1);
-        let is_told = |key: &String| {
-            let printed = self.results.keys().filter(|(of, _)| of == key).count() as u64;
-            self.ends
-                .get(key)
-                .is_some_and(|results| printed >= *results)
+        let has_all_results = |key: &String| {
+            let events = self.results.keys().filter(|(of, _)| of == key).count() as u64;
+            self.ends.get(key).is_some_and(|results| events >= *results)
         };
-        has_all_pages && self.keys.iter().all(is_told)
+        has_all_pages && self.keys.iter().all(has_all_results)
     }
 
     /// The result of a database.
-    pub(crate) fn of(&self, database: &str) -> &Value {
+    pub(crate) fn result_of(&self, database: &str) -> &Value {
         let found = self.results.iter().find(|((_, name), _)| name == database);
         found.unwrap_or_else(|| panic!("{database}: {self:?}")).1
     }
@@ -90,10 +88,10 @@ impl Told {
     }
 }
 
-impl<'a> Follower<'a> {
+impl<'a> ResultsSubscriber<'a> {
     /// Makes the topic and the queue.
     pub(crate) async fn new(world: &'a World) -> Self {
-        let name = format!("{}-follower", world.name);
+        let name = format!("{}-subscriber", world.name);
         let aws = &world.aws;
         let topic = aws.sns.create_topic().name(&name).send().await.unwrap();
         let topic_arn = topic.topic_arn.unwrap();
@@ -115,52 +113,64 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Publishes a re-sync with a new id, and hears it to its end.
-    pub(crate) async fn of(&self, mode: &str, targets: Value, more: Value) -> Told {
+    /// Publishes a re-sync with a new id, and receives its events to the last one.
+    pub(crate) async fn run(&self, mode: &str, targets: Value, more: Value) -> ResyncEvents {
         let id = Uuid::new_v4().to_string();
-        self.of_id(&id, mode, targets, more).await
+        self.run_with_id(&id, mode, targets, more).await
     }
 
-    /// Publishes a re-sync, and hears it to its end.
-    pub(crate) async fn of_id(&self, id: &str, mode: &str, targets: Value, more: Value) -> Told {
+    /// Publishes a re-sync, and receives its events to the last one.
+    pub(crate) async fn run_with_id(
+        &self,
+        id: &str,
+        mode: &str,
+        targets: Value,
+        more: Value,
+    ) -> ResyncEvents {
         let mut message =
             json!({"Type": "Resync", "ResyncId": id, "Mode": mode, "Targets": targets});
         for (name, value) in more.as_object().unwrap() {
             message[name] = value.clone();
         }
         self.world.publish_text(&message.to_string()).await;
-        self.hear().await
+        self.receive().await
     }
 
-    /// Hears a re-sync to its end.
-    pub(crate) async fn hear(&self) -> Told {
-        let mut printed = Told::default();
-        self.hear_until(&mut printed, Told::is_complete).await;
-        printed
+    /// Receives the events of a re-sync to the last one.
+    pub(crate) async fn receive(&self) -> ResyncEvents {
+        let mut events = ResyncEvents::default();
+        self.receive_until(&mut events, ResyncEvents::is_complete)
+            .await;
+        events
     }
 
-    /// Publishes a report of all instances and clusters, other tests' too, and hears it until these keys have a result.
-    pub(crate) async fn of_all_instances(&self, keys: &[&str]) -> Told {
+    /// Publishes a report of all instances and clusters, other tests' too, and receives events until these keys have
+    /// a result.
+    pub(crate) async fn run_for_instances(&self, keys: &[&str]) -> ResyncEvents {
         let id = Uuid::new_v4().to_string();
         let message = json!({
             "Type": "Resync", "ResyncId": id, "Mode": "Report", "Targets": [{"Instances": "*"}],
         });
         self.world.publish_text(&message.to_string()).await;
         let has_result =
-            |printed: &Told, key: &str| printed.results.keys().any(|(of, _)| of == key);
-        let mut printed = Told::default();
-        self.hear_until(&mut printed, |printed| {
-            keys.iter().all(|key| has_result(printed, key))
+            |events: &ResyncEvents, key: &str| events.results.keys().any(|(of, _)| of == key);
+        let mut events = ResyncEvents::default();
+        self.receive_until(&mut events, |events| {
+            keys.iter().all(|key| has_result(events, key))
         })
         .await;
-        printed
+        events
     }
 
-    /// Hears more, until it is enough.
-    pub(crate) async fn hear_until(&self, printed: &mut Told, is_enough: impl Fn(&Told) -> bool) {
-        let until = Instant::now() + PATIENCE;
-        while !is_enough(printed) {
-            assert!(Instant::now() < until, "{printed:?}");
+    /// Receives further events, until there are enough.
+    pub(crate) async fn receive_until(
+        &self,
+        events: &mut ResyncEvents,
+        is_enough: impl Fn(&ResyncEvents) -> bool,
+    ) {
+        let until = Instant::now() + TIMEOUT;
+        while !is_enough(events) {
+            assert!(Instant::now() < until, "{events:?}");
             let sqs = &self.world.aws.sqs;
             let received = sqs
                 .receive_message()
@@ -170,18 +180,18 @@ impl<'a> Follower<'a> {
                 .send()
                 .await
                 .unwrap();
-            let mut heard = Vec::new();
+            let mut entries = Vec::new();
             for message in received.messages.unwrap_or_default() {
-                printed.note(serde_json::from_str(&message.body.unwrap()).unwrap());
+                events.note(serde_json::from_str(&message.body.unwrap()).unwrap());
                 let entry = DeleteMessageBatchRequestEntry::builder()
-                    .id(heard.len().to_string())
+                    .id(entries.len().to_string())
                     .receipt_handle(message.receipt_handle.unwrap());
-                heard.push(entry.build().unwrap());
+                entries.push(entry.build().unwrap());
             }
-            if !heard.is_empty() {
+            if !entries.is_empty() {
                 sqs.delete_message_batch()
                     .queue_url(&self.queue_url)
-                    .set_entries(Some(heard))
+                    .set_entries(Some(entries))
                     .send()
                     .await
                     .unwrap();

@@ -1,24 +1,14 @@
-//! Messages that are broken in every way: whoever can write to the queue can send them.
+//! What is changed in a message.
 
-use std::io::Write as _;
-
-use chrono::Utc;
-use extension_worker::handler::Disposition;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use crate::support::{
-    Answers, Asked, Worker, World, delivery, eventually, handler_settings, handler_with, secret,
-};
-
-const MESSAGES: u32 = 20_000;
-const STACK: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/mutations/1";
+use crate::support::CloudFormationRequest;
 
 /// One change to a body.
 #[derive(Debug, Clone)]
-enum Mutation {
+pub(super) enum Mutation {
     /// The n-th value of the document, the envelope's or the request's, becomes another.
     Replace(Index, Value),
     /// The n-th field goes.
@@ -69,7 +59,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn mutation() -> impl Strategy<Value = Mutation> {
+pub(super) fn mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![
         8 => (any::<Index>(), any_value()).prop_map(|(at, value)| Mutation::Replace(at, value)),
         3 => any::<Index>().prop_map(Mutation::Remove),
@@ -84,7 +74,11 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 /// Applies the changes to a request, those of the document before those of its text.
-fn mutate(request: &Asked, mutations: &[Mutation], elsewhere: &str) -> String {
+pub(super) fn mutate(
+    request: &CloudFormationRequest,
+    mutations: &[Mutation],
+    elsewhere: &str,
+) -> String {
     let mut message = request.message.clone();
     let mut envelope: Value = serde_json::from_str(&request.body()).unwrap();
     let mut unwrapped = false;
@@ -173,133 +167,4 @@ fn nth<'a>(document: &'a mut Value, at: &Index) -> &'a mut Value {
     let inner = value.as_object_mut().unwrap();
     let index = at.index(inner.len());
     inner.values_mut().nth(index).unwrap()
-}
-
-fn request(answers: &Answers, number: usize) -> Asked {
-    let properties = json!({
-        "DBSecret": "given",
-        "DBName": "postgres",
-        "Databases": ["a", "b"],
-        "PluginsMap": {"PostGIS": "3.0.3"},
-        "Extensions": ["hstore", {"Name": "pg_trgm", "Version": "1.*", "Schema": "public"}],
-        "ServiceTimeout": "600",
-    });
-    let kind = ["Create", "Update", "Delete"][number % 3];
-    let resource = (STACK, "Extensions");
-    let id = number.to_string();
-    let request = Asked::new(answers, resource, &id, kind, properties.clone(), Utc::now());
-    match kind {
-        "Create" => request,
-        _ => request.of("an-id").instead_of(properties),
-    }
-}
-
-#[test]
-fn no_message_makes_the_worker_panic_or_answer_elsewhere() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let (answers, elsewhere) =
-        runtime.block_on(async { (Answers::start().await, Answers::start().await) });
-    // What is understood fails at once, and is answered: there is no password.
-    let mut secret = secret();
-    secret.password = None;
-    let worker = runtime.block_on(async { handler_with(&answers, handler_settings(), secret) });
-    let config = Config {
-        cases: MESSAGES,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[5; 32]);
-    let strategy = (any::<u32>(), prop::collection::vec(mutation(), 1..4));
-    let tally = std::cell::RefCell::new([0_u32; 3]);
-    TestRunner::new_with_rng(config, rng)
-        .run(&strategy, |(number, mutations)| {
-            answers.clear();
-            let request = request(&answers, number as usize);
-            let body = mutate(
-                &request,
-                &mutations,
-                elsewhere.origin().trim_start_matches("http://"),
-            );
-            let disposition = runtime.block_on(worker.handle(&delivery(body)));
-            match disposition {
-                Disposition::Done => tally.borrow_mut()[0] += 1,
-                Disposition::DeadLetter(reason) => {
-                    prop_assert!(!reason.contains("X-Amz-Signature"), "{}", reason);
-                    prop_assert!(reason.len() < 2000, "{}", reason);
-                    tally.borrow_mut()[1] += 1;
-                }
-                Disposition::ReturnToQueue(_) => tally.borrow_mut()[2] += 1,
-            }
-            for (path, bodies) in answers.all() {
-                for body in bodies {
-                    prop_assert!(body.len() <= 4096);
-                    let answer: Value = serde_json::from_str(&body)
-                        .map_err(|error| TestCaseError::fail(error.to_string()))?;
-                    let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
-                    let key = format!(
-                        "{}|{}|{}",
-                        text("StackId"),
-                        text("LogicalResourceId"),
-                        text("RequestId")
-                    );
-                    prop_assert_eq!(&path, &key, "the key is another request's");
-                    prop_assert!(!text("PhysicalResourceId").is_empty());
-                }
-            }
-            prop_assert!(elsewhere.all().is_empty());
-            Ok(())
-        })
-        .unwrap_or_else(|fault| panic!("{fault}"));
-    let [done, dead, given_back] = *tally.borrow();
-    let mut output = std::io::stderr();
-    writeln!(
-        output,
-        "mutated messages: {MESSAGES}; {done} done with, {dead} dead letters, {given_back} given back"
-    )
-    .unwrap();
-    assert!(
-        done > MESSAGES / 10 && dead > MESSAGES / 10,
-        "too much of one kind"
-    );
-    assert_eq!(given_back, 0);
-}
-
-/// The same through the queue and the real process, whose memory is measured.
-#[tokio::test]
-async fn the_memory_of_a_worker_is_bounded_whatever_comes() {
-    let world = World::new().await;
-    let worker = Worker::start(&world, &[]);
-    worker.logged("receiving").await;
-    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
-    let good = world.create_request(properties).await;
-    for round in 0..20 {
-        let mut huge = good.message.clone();
-        for field in ["Extensions", "DBName", "Databases"] {
-            huge["ResourceProperties"][field] = match round % 4 {
-                0 => json!(vec!["x"; 20_000]),
-                1 => json!("x".repeat(200_000)),
-                2 => json!(vec![json!({"Name": "x"}); 5_000]),
-                _ => json!({"x": "[".repeat(100_000)}),
-            };
-            huge["RequestId"] = json!(format!("{round}-{field}"));
-            world.send_raw(&huge.to_string()).await;
-            huge["ResourceProperties"] = good.message["ResourceProperties"].clone();
-        }
-        world
-            .send_raw(&format!("{{\"Type\":{}", "[".repeat(200_000)))
-            .await;
-    }
-    eventually("the end of all of them", async || {
-        let (left, _) = world.depths().await;
-        (left == 0).then_some(())
-    })
-    .await;
-    world.publish(&good).await;
-    assert_eq!(world.answer(&good).await["Status"], "SUCCESS");
-    let peak = worker.peak_memory_kib();
-    assert!(peak < 60 * 1024, "{peak} KiB");
-    assert!(!worker.log().contains("panicked"));
 }

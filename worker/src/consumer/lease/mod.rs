@@ -1,12 +1,16 @@
 //! The lease of a message in flight: as long as it is extended, no other worker gets the message.
 
-use std::time::{Duration, Instant};
+#[cfg(test)]
+mod tests;
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tracing::warn;
 
+use super::ack_batchers::{VisibilityChange, is_gone};
 use super::batcher::Batcher;
 use super::in_flight::InFlightMessage;
-use super::{VisibilityChange, is_gone};
 
 /// With less than this left, the work is given up before another worker can hold the message.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
@@ -38,7 +42,7 @@ pub(super) async fn renew_loop(
             receipt_handle: receipt_handle.clone(),
             visibility,
         });
-        match tokio::time::timeout_at(last_moment.into(), extension).await {
+        match tokio::time::timeout_at(last_moment, extension).await {
             Ok(Ok(())) => {
                 failed = 0;
                 message.record_extension(&receipt_handle, asked + visibility);

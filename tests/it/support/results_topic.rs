@@ -1,4 +1,4 @@
-//! A topic that the results of re-syncs are told on, and whoever listens to it.
+//! A topic of the results of re-syncs, and its subscribers.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use super::World;
 use super::aws::Aws;
 
 /// One test's own topic of results.
-pub(crate) struct Results<'a> {
+pub(crate) struct ResultsTopic<'a> {
     aws: &'a Aws,
     pub(crate) topic_arn: String,
 }
 
-/// A queue that listens.
-pub(crate) struct Listener {
+/// A queue that a `resync` command made for its time.
+pub(crate) struct TemporaryQueue {
     pub(crate) policy: Value,
     pub(crate) retention_seconds: u32,
     pub(crate) tags: HashMap<String, String>,
 }
 
-impl<'a> Results<'a> {
+impl<'a> ResultsTopic<'a> {
     pub(crate) async fn new(world: &'a World) -> Self {
         let name = format!("{}-results", world.name);
         let made = world.aws.sns.create_topic().name(name).send().await;
@@ -74,7 +74,7 @@ impl<'a> Results<'a> {
     }
 
     /// The temporary queues of a re-sync.
-    pub(crate) async fn listeners(&self, id: &str) -> Vec<Listener> {
+    pub(crate) async fn temporary_queues(&self, id: &str) -> Vec<TemporaryQueue> {
         let sqs = &self.aws.sqs;
         let prefix = format!("extension-worker-resync-{id}");
         let listed = sqs.list_queues().queue_name_prefix(prefix).send().await;
@@ -89,7 +89,7 @@ impl<'a> Results<'a> {
                 .unwrap();
             let attributes = read.attributes.unwrap();
             let tags = sqs.list_queue_tags().queue_url(&url).send().await.unwrap();
-            listeners.push(Listener {
+            listeners.push(TemporaryQueue {
                 policy: serde_json::from_str(&attributes[&QueueAttributeName::Policy]).unwrap(),
                 retention_seconds: attributes[&QueueAttributeName::MessageRetentionPeriod]
                     .parse()

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that counts round trips.
+//! A proxy to PostgreSQL that counts round trips.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::variable;
 
 /// A proxy in front of the test server. A round trip is what the client sends after the server spoke.
-pub(crate) struct Counter {
+pub(crate) struct RoundTripCounter {
     port: u16,
     round_trips: Arc<AtomicUsize>,
 }
 
-impl Counter {
+impl RoundTripCounter {
     /// Listens on a port of its own.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

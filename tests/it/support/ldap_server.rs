@@ -11,12 +11,12 @@ const SUCCESS: u8 = 0;
 const INVALID_CREDENTIALS: u8 = 49;
 
 /// It ends with the test.
-pub(crate) struct Directory {
+pub(crate) struct LdapServer {
     port: u16,
     passwords: Arc<Mutex<Vec<String>>>,
 }
 
-impl Directory {
+impl LdapServer {
     /// One that takes the passwords for which `is_right` holds.
     pub(crate) async fn start(is_right: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

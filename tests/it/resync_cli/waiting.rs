@@ -1,15 +1,15 @@
-//! `resync`: the message that it publishes, and what it makes of the events that workers tell. The tests tell them in the
-//! workers' stead.
+//! `resync --wait`: results are received until the last, or until time is up.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use extension_worker::resync_protocol::ResyncMessage;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Results, World, eventually, variable, worker_binary};
+use crate::support::{ResultsTopic, World, eventually, variable};
+
+use super::{command, message, text};
 
 /// A command that waits for results.
 struct Waiting {
@@ -19,7 +19,7 @@ struct Waiting {
 
 impl Waiting {
     /// Starts it, and takes the message that it publishes.
-    async fn start(world: &World, results: &Results<'_>, arguments: &[&str]) -> Self {
+    async fn start(world: &World, results: &ResultsTopic<'_>, arguments: &[&str]) -> Self {
         let id = format!(
             "{}-{}",
             world.name,
@@ -33,7 +33,10 @@ impl Waiting {
             .spawn()
             .unwrap();
         let waiting = Self { child, id };
-        assert_eq!(message(&world.take().await)["ResyncId"], waiting.id);
+        assert_eq!(
+            message(&world.receive_and_delete().await)["ResyncId"],
+            waiting.id
+        );
         waiting
     }
 
@@ -43,12 +46,12 @@ impl Waiting {
         assert!(sent.status().unwrap().success());
     }
 
-    /// Its end, after which nobody listens any longer.
-    async fn end(mut self, results: &Results<'_>) -> Output {
+    /// Its end, after which its queue and its subscription are gone.
+    async fn end(mut self, results: &ResultsTopic<'_>) -> Output {
         let child = &mut self.child;
         let status = eventually("the command's end", async || child.try_wait().unwrap()).await;
         assert!(results.subscriptions().await.is_empty());
-        assert!(results.listeners(&self.id).await.is_empty());
+        assert!(results.temporary_queues(&self.id).await.is_empty());
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
         out.unwrap().read_to_end(&mut stdout).unwrap();
@@ -67,26 +70,6 @@ impl Drop for Waiting {
         drop(self.child.kill());
         self.child.wait().unwrap();
     }
-}
-
-fn command(world: &World, results: &Results<'_>) -> Command {
-    let mut command = worker_binary();
-    command
-        .arg("resync")
-        .env("WORKER_TOPIC_ARN", &world.topic_arn)
-        .env("WORKER_RESULTS_TOPIC_ARN", &results.topic_arn)
-        .stdin(Stdio::null());
-    command
-}
-
-/// The message in an envelope of SNS.
-fn message(envelope: &str) -> Value {
-    let envelope: Value = serde_json::from_str(envelope).unwrap();
-    serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn page(id: &str, page: u32, last: bool, servers: &[&str]) -> Value {
@@ -120,7 +103,7 @@ fn events_of(id: &str, states: &[(&str, &str)]) -> Vec<Value> {
 #[tokio::test]
 async fn results_are_gathered_whatever_their_order_and_once() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
+    let results = ResultsTopic::new(&world).await;
     let file = Path::new(&variable("RUN_DIR")).join(format!("{}.html", world.name));
     let html = file.to_str().unwrap();
     let command = Waiting::start(&world, &results, &["--json", "--html", html]).await;
@@ -133,7 +116,7 @@ async fn results_are_gathered_whatever_their_order_and_once() {
     let filter: Value = serde_json::from_str(&subscription["FilterPolicy"]).unwrap();
     assert_eq!(filter, json!({"ResyncId": [id]}));
     assert_eq!(subscription["FilterPolicyScope"], "MessageBody");
-    let [listener] = &results.listeners(&id).await[..] else {
+    let [listener] = &results.temporary_queues(&id).await[..] else {
         panic!("one queue")
     };
     let [statement] = &listener.policy["Statement"].as_array().unwrap()[..] else {
@@ -201,7 +184,7 @@ async fn results_are_gathered_whatever_their_order_and_once() {
 #[tokio::test]
 async fn the_worst_state_is_the_exit_code() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
+    let results = ResultsTopic::new(&world).await;
     for (states, code, form, printed) in [
         (&[][..], 0, None, "No databases.\n"),
         (
@@ -238,7 +221,7 @@ async fn the_worst_state_is_the_exit_code() {
 #[tokio::test]
 async fn when_time_is_up_it_prints_what_is_there_and_what_is_missing() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
+    let results = ResultsTopic::new(&world).await;
     let command = Waiting::start(&world, &results, &["--timeout-seconds", "3"]).await;
     results
         .publish(&page(&command.id, 0, false, &["s", "t"]))
@@ -264,137 +247,14 @@ async fn when_time_is_up_it_prints_what_is_there_and_what_is_missing() {
 #[tokio::test]
 async fn a_signal_ends_the_wait_and_leaves_nothing_behind() {
     let world = World::new().await;
-    let results = Results::new(&world).await;
+    let results = ResultsTopic::new(&world).await;
     for signal in ["INT", "TERM"] {
         let command = Waiting::start(&world, &results, &[]).await;
         results.publish(&page(&command.id, 0, true, &["s"])).await;
-        assert_eq!(results.listeners(&command.id).await.len(), 1);
+        assert_eq!(results.temporary_queues(&command.id).await.len(), 1);
         command.signal(signal);
         let output = command.end(&results).await;
         assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
         assert!(text(&output.stderr).contains("incomplete: interrupted"));
     }
-}
-
-#[tokio::test]
-async fn a_message_that_cannot_be_published_leaves_nothing_behind() {
-    let world = World::new().await;
-    let results = Results::new(&world).await;
-    let gone = format!("{}-gone", world.topic_arn);
-    let arguments = [
-        "--instances",
-        "--wait",
-        "--topic",
-        &gone,
-        "--id",
-        &world.name,
-    ];
-    let output = command(&world, &results).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let printed = text(&output.stderr);
-    assert!(
-        printed.starts_with("error: could not publish the re-sync"),
-        "{printed}"
-    );
-    assert!(printed.contains("NotFound"), "{printed}");
-    assert!(results.subscriptions().await.is_empty());
-    assert!(results.listeners(&world.name).await.is_empty());
-
-    let gone = format!("{}-gone", results.topic_arn);
-    let arguments = [
-        "--instances",
-        "--wait",
-        "--results-topic",
-        &gone,
-        "--id",
-        &world.name,
-    ];
-    let output = command(&world, &results).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let printed = text(&output.stderr);
-    assert!(
-        printed.starts_with("error: cannot listen for results"),
-        "{printed}"
-    );
-    assert!(results.listeners(&world.name).await.is_empty());
-    assert_eq!(world.depths().await, (0, 0), "nothing was asked for");
-}
-
-#[tokio::test]
-async fn without_wait_the_id_alone_is_printed() {
-    let world = World::new().await;
-    let results = Results::new(&world).await;
-    let arguments = "--repair --secret one --databases a,b --tag team=data --instances-tag env=prod \
-        --extension postgis=3.4.* --extension hstore --baseline fleet";
-    let output = command(&world, &results)
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let id = text(&output.stdout);
-    let id = id.strip_suffix('\n').unwrap();
-    let message = message(&world.take().await);
-    assert_eq!(
-        message,
-        json!({
-            "Type": "Resync", "ResyncId": id, "Mode": "Repair",
-            "Targets": [
-                {"Instances": {"Key": "env", "Value": "prod"}},
-                {"SecretTag": {"Key": "team", "Value": "data"}},
-                {"Secret": "one", "Databases": ["a", "b"]},
-            ],
-            "Extensions": [{"Name": "postgis", "Version": "3.4.*"}, "hstore"], "Baseline": "fleet",
-        })
-    );
-    ResyncMessage::parse(&message).unwrap();
-    assert!(results.subscriptions().await.is_empty());
-}
-
-#[tokio::test]
-async fn a_file_of_targets_may_begin_with_a_byte_order_mark() {
-    let world = World::new().await;
-    let results = Results::new(&world).await;
-    let file = Path::new(&variable("RUN_DIR")).join(format!("{}.json", world.name));
-    std::fs::write(&file, "\u{feff}[{\"SecretPrefix\": \"prod/\"}]").unwrap();
-    let arguments = ["--targets", file.to_str().unwrap()];
-    let output = command(&world, &results).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let targets = &message(&world.take().await)["Targets"];
-    assert_eq!(targets, &json!([{"SecretPrefix": "prod/"}]));
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_by_the_flag_before_anything_is_done() {
-    let world = World::new().await;
-    let results = Results::new(&world).await;
-    for (arguments, code, printed) in [
-        (&["--repair"][..], 2, "--instances|--instances-tag"),
-        (&["--instances", "--json"], 2, "--wait"),
-        (
-            &["--targets", "/no/such/file"],
-            1,
-            "error: --targets: cannot read /no/such/file",
-        ),
-        (
-            &["--targets", "-"],
-            1,
-            "error: --targets -: must be a JSON list of targets",
-        ),
-        (
-            &[
-                "--instances",
-                "--wait",
-                "--html",
-                "/no/such/directory/f.html",
-            ],
-            1,
-            "error: --html: cannot write /no/such/directory/f.html",
-        ),
-    ] {
-        let output = command(&world, &results).args(arguments).output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(printed), "{said}");
-    }
-    assert_eq!(world.depths().await, (0, 0));
 }

@@ -1,15 +1,18 @@
 //! Receives messages: as many as there are permits for, and no more.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::ConsumerSettings;
-use crate::aws::sqs::{MAX_BATCH, Message, Queue, QueueError};
+use crate::aws::sqs::{MAX_BATCH, Message, QueueError};
 use crate::execution::fair_share::waiting_room;
 use crate::process::health::Heartbeat;
 
@@ -29,10 +32,10 @@ const FULL_BATCHES: u32 = 3;
 type Permits = Vec<OwnedSemaphorePermit>;
 type Received = (Result<Vec<Message>, QueueError>, Permits);
 
-/// Receives.
-pub(super) struct Poller {
-    settings: ConsumerSettings,
-    queue: Queue,
+/// Receives with `R`, which is given the greatest number of messages to receive.
+pub(super) struct Poller<R> {
+    concurrency: usize,
+    receive: R,
     heartbeat: Heartbeat,
     stop: CancellationToken,
     stopped_at: Option<Instant>,
@@ -42,20 +45,22 @@ pub(super) struct Poller {
     pause: Duration,
 }
 
-impl Poller {
+impl<R, Receive> Poller<R>
+where
+    R: Fn(usize) -> Receive,
+    Receive: Future<Output = Result<Vec<Message>, QueueError>> + Send + 'static,
+{
     pub(super) fn new(
-        settings: ConsumerSettings,
-        queue: Queue,
+        concurrency: usize,
+        receive: R,
         heartbeat: Heartbeat,
         stop: CancellationToken,
     ) -> Self {
         Self {
             // Those that wait for a place are received too, so that it is known who waits.
-            room: Arc::new(Semaphore::new(
-                settings.concurrency + waiting_room(settings.concurrency),
-            )),
-            settings,
-            queue,
+            room: Arc::new(Semaphore::new(concurrency + waiting_room(concurrency))),
+            concurrency,
+            receive,
             heartbeat,
             stop,
             stopped_at: None,
@@ -83,7 +88,7 @@ impl Poller {
             }
             let may_ask = !stop.is_cancelled() && self.receives.len() < wanted;
             let room = Arc::clone(&self.room);
-            let batch = MAX_BATCH.min(self.settings.concurrency);
+            let batch = MAX_BATCH.min(self.concurrency);
             let is_idle = self.receives.is_empty();
             if !may_ask && is_idle {
                 return None;
@@ -102,13 +107,11 @@ impl Poller {
     }
 
     fn ask(&mut self, permits: Permits) {
-        let (queue, settings) = (self.queue.clone(), self.settings.clone());
+        let receive = (self.receive)(permits.len());
         let heartbeat = self.heartbeat.clone();
         self.receives.spawn(async move {
             heartbeat.polling();
-            let received = queue
-                .receive(permits.len(), settings.receive_wait, settings.visibility)
-                .await;
+            let received = receive.await;
             heartbeat.polled(received.is_ok());
             (received, permits)
         });
@@ -158,7 +161,7 @@ async fn permits(room: &Arc<Semaphore>, batch: usize) -> Permits {
     let mut permits = Vec::new();
     // A semaphore that is never closed always gives one in the end.
     permits.extend(Arc::clone(room).acquire_owned().await);
-    let until = tokio::time::Instant::now() + BATCH_FILL_TIMEOUT;
+    let until = Instant::now() + BATCH_FILL_TIMEOUT;
     while permits.len() < batch {
         let next = tokio::time::timeout_at(until, Arc::clone(room).acquire_owned()).await;
         let Ok(Ok(permit)) = next else { break };

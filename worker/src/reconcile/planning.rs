@@ -1,0 +1,87 @@
+//! Plans with what the server offers, and has PostgreSQL asked where its catalogue says that a declaration cannot be met.
+
+use tracing::warn;
+
+use super::transaction::{ReconcileError, Reconciliation};
+use super::{
+    OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
+};
+use crate::extension::Observed;
+use crate::ledger::Ledger;
+use crate::plan::{Intent, Plan, offer_parts_of, plan};
+use crate::postgres::Session;
+use crate::postgres_error::DatabaseError;
+use crate::response::reason;
+
+/// Plans, and checks the scripts of the steps. Returns all warnings with the plan. What was learnt of the offer is added to what was observed.
+///
+/// # Errors
+/// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
+pub(super) async fn make_plan(
+    session: &mut Session,
+    reconciliation: &Reconciliation<'_>,
+    intent: &Intent<'_>,
+    observed: &mut Observed,
+    ledger: &Ledger,
+    offer: &mut OfferReader<'_>,
+) -> Result<(Plan, Vec<String>), ReconcileError> {
+    let mut unread = unread(offer.complete(session, observed).await)?;
+    let question = Question {
+        declarations: reconciliation.declarations(),
+        policy: reconciliation.policy,
+        may_try: !reconciliation.properties.dry_run,
+    };
+    let mut asked = 0..=reconciliation.declarations().len();
+    let plan = loop {
+        let plan_error = match plan(intent, observed, ledger) {
+            Ok(plan) => break plan,
+            Err(plan_error) => plan_error,
+        };
+        if unread.is_none() {
+            match offer.read_afresh(session, observed).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => unread = self::unread(Err(error))?,
+            }
+        }
+        let timeout = reconciliation.statement_time().timeout();
+        let server_answer = match asked.next() {
+            Some(_) => try_on_server(session, question, &plan_error, observed, timeout).await?,
+            None => ServerAnswer::Agreed,
+        };
+        match (server_answer, unread.take()) {
+            (ServerAnswer::Overruled, why) => unread = why,
+            (ServerAnswer::NotAsked, Some(error)) if !plan_error.sqlstates().is_empty() => {
+                return Err(error.into());
+            }
+            (ServerAnswer::Agreed | ServerAnswer::NotAsked, _) => {
+                return Err(ReconcileError::Plan {
+                    plan_error: Box::new(plan_error),
+                    server_version: observed.server_version.clone(),
+                });
+            }
+        }
+    };
+    let parts = offer_parts_of(&plan);
+    if unread.is_none() && !parts.is_empty() {
+        unread = self::unread(offer.add(parts, session, observed).await)?;
+    }
+    let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
+    warnings.extend(unread.as_ref().map(reason::of_unread_list));
+    warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
+    Ok((plan, warnings))
+}
+
+/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
+pub(crate) fn unread(
+    read: Result<(), DatabaseError>,
+) -> Result<Option<DatabaseError>, DatabaseError> {
+    match read {
+        Ok(()) => Ok(None),
+        Err(error) if is_control_file_error(&error) => {
+            warn!(%error, "the server's list of extensions cannot be read: PostgreSQL is asked about each");
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}

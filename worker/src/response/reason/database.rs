@@ -1,0 +1,77 @@
+//! Why a database could not be worked on, once a connection was to be made.
+
+use super::refusal;
+use crate::plan::Step;
+use crate::postgres_error::{DatabaseError, Statement, classify};
+use crate::target::Target;
+
+/// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
+/// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
+pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
+    let address = &target.address;
+    match error {
+        DatabaseError::Sql(refused) => {
+            let statement = step.map_or(Statement::Own, Step::statement);
+            refusal::of_sql(refused, classify(error, statement), step, target)
+        }
+        DatabaseError::LogIn(refused) => {
+            refusal::of_sql(refused, classify(error, Statement::LogIn), None, target)
+        }
+        DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
+            format!(
+                "{address} could not be reached. Does its security group admit the worker's? The worker's log says more."
+            )
+        }
+        DatabaseError::ConfigurationRows(rows) => format!(
+            "Extension \"{}\" cannot be dropped on {target}: {rows}. Use DeletionBehavior DropUnused or Retain to leave it, and no \
+             Ensure: absent.",
+            step.map_or("", Step::extension)
+        ),
+        DatabaseError::NoSuchHost(_)
+        | DatabaseError::Authentication(..)
+        | DatabaseError::TooMuchReceived
+        | DatabaseError::LocalAddress => format!("{address}: {error}."),
+        DatabaseError::DatabaseLimit(_)
+        | DatabaseError::RoleLimit(_)
+        | DatabaseError::LedgerNotMade(_) => {
+            format!("{target}: {error}")
+        }
+        DatabaseError::Lost(..)
+        | DatabaseError::Busy
+        | DatabaseError::Exhausted(_)
+        | DatabaseError::Unreadable(_)
+        | DatabaseError::UntrustedLedger(_)
+        | DatabaseError::LedgerLocked(_)
+        | DatabaseError::LedgerAppeared
+        | DatabaseError::ReservedDatabase(_)
+        | DatabaseError::PublishedLedger(_)
+        | DatabaseError::NewerLedger(_)
+        | DatabaseError::OlderLedger(_) => {
+            format!("{target}: {error}.")
+        }
+    }
+}
+
+/// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
+pub fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
+    let address = &target.address;
+    if matches!(error, DatabaseError::Unreachable(..)) {
+        let hint = "Does its security group admit the worker's?";
+        return Some(format!("{address} could not be reached ({error}). {hint}"));
+    }
+    if matches!(error, DatabaseError::Tls(..)) {
+        let hint = "PGSSLMODE and PGSSLROOTCERT of the worker say what it trusts.";
+        return Some(format!("{address}: {error}. {hint}"));
+    }
+    None
+}
+
+/// Why the script of an extension is not run: it would see these objects under names that it uses.
+pub fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
+    format!(
+        "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
+         the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \
+         (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
+        objects.join(", ")
+    )
+}

@@ -1,0 +1,53 @@
+//! Makes a database as one of its declarers declares it, in the transaction that it was compared in.
+
+use super::asking::Asking;
+use super::assessment::Findings;
+use super::database::STATEMENT_TIME;
+use crate::extension::{DeletionBehavior, Observed};
+use crate::ledger::Ledger;
+use crate::plan::{Declarer, Intent, Step, update_ownership};
+use crate::reconcile::transaction::ReconcileError;
+use crate::reconcile::{ApplyContext, apply};
+
+impl Asking<'_, '_> {
+    /// Applies the steps that a declarer lacks, and notes what it owns then and which steps were refused.
+    ///
+    /// # Errors
+    /// [`ReconcileError`], where the transaction cannot go on.
+    pub(super) async fn repair(
+        &mut self,
+        declarer: &Declarer,
+        steps: Vec<Step>,
+        observed: &mut Observed,
+        ledger: &mut Ledger,
+        findings: &mut Findings,
+    ) -> Result<(), ReconcileError> {
+        let context = ApplyContext {
+            database: &self.target.database,
+            declarations: self.declarations,
+            refusals: self.refusals,
+            statement_time: STATEMENT_TIME,
+        };
+        let applied = apply(self.session, steps, observed, context).await?;
+        for (extension, error) in &applied.refused {
+            findings.add_fault(extension, error.reason(self.target));
+        }
+        let before = std::mem::replace(observed, applied.after);
+        let is_baseline = self
+            .task
+            .baseline
+            .is_some_and(|baseline| baseline.declarer.key == declarer.key);
+        if !applied.done.is_empty() || is_baseline {
+            let intent = Intent {
+                resource: &declarer.key,
+                declarations: &declarer.declarations,
+                // Nothing is dropped; what was created for it stays known, to be dropped with it.
+                deletion_behavior: DeletionBehavior::DropUnused,
+                policy: self.task.policy,
+            };
+            ledger.managed = update_ownership(&intent, &applied.done, &before, observed, ledger);
+        }
+        findings.done.extend(applied.done);
+        Ok(())
+    }
+}
