@@ -57,7 +57,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a session waits for the one before it to be over, and its connection to be free, rather than to make another. Of
 /// two transactions in a database one waits for the other's lock in any case, and most take a fraction of what a new
 /// connection costs.
-const TURN_TIMEOUT: Duration = Duration::from_millis(50);
+const TURN_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a session waits for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.

@@ -20,39 +20,43 @@ pub(super) enum Preparation {
     /// It cannot keep any: a pooler may give each transaction another session.
     #[default]
     Impossible,
-    /// Not before the next transaction, which begins with none: what ran in the session since may have put others in their
-    /// place.
-    Later,
+    /// This transaction is the session's first and may be its last: PostgreSQL takes longer to prepare a query and run it than
+    /// to run it alone.
+    First,
+    /// The next transaction begins with none: what ran in the session since may have put others in their place.
+    Next,
     /// Those with these names are prepared.
     Begun(BTreeSet<&'static str>),
 }
 
 impl Preparation {
-    /// Allows prepared statements.
+    /// Allows prepared statements in a new session.
     pub(super) fn allow(&mut self) {
-        *self = Self::Later;
+        *self = Self::First;
     }
 
     /// Others' code may have run in the session.
     pub(super) fn distrust(&mut self) {
         if let Self::Begun(_) = self {
-            *self = Self::Later;
+            *self = Self::Next;
         }
     }
 
     /// What a transaction begins with.
     pub(super) fn begin(&self) -> &'static str {
         match self {
-            Self::Impossible => "",
-            Self::Later => FORGET_AND_PLAN_ONCE,
+            Self::Impossible | Self::First => "",
+            Self::Next => FORGET_AND_PLAN_ONCE,
             Self::Begun(_) => PLAN_ONCE,
         }
     }
 
     /// Notes that a transaction began.
     pub(super) fn note_begun(&mut self) {
-        if let Self::Later = self {
-            *self = Self::Begun(BTreeSet::new());
+        match self {
+            Self::First => *self = Self::Next,
+            Self::Next => *self = Self::Begun(BTreeSet::new()),
+            Self::Impossible | Self::Begun(_) => {}
         }
     }
 
@@ -67,7 +71,7 @@ impl Preparation {
     pub(super) fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
         match self {
             Self::Begun(names) if names.contains(query.name) => query.execute(arguments),
-            Self::Begun(_) | Self::Later | Self::Impossible => query.plain(arguments),
+            Self::Begun(_) | Self::First | Self::Next | Self::Impossible => query.plain(arguments),
         }
     }
 
@@ -75,15 +79,15 @@ impl Preparation {
     pub(super) fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
         match self {
             Self::Begun(_) => self.run_from_begin(query, arguments),
-            Self::Later | Self::Impossible => query.plain(arguments),
+            Self::First | Self::Next | Self::Impossible => query.plain(arguments),
         }
     }
 
     /// The same together with [`Self::begin`], before which no code of others counts.
     pub(super) fn run_from_begin(&self, query: Query<'_>, arguments: &[&str]) -> String {
         let is_prepared = match self {
-            Self::Impossible => return query.plain(arguments),
-            Self::Later => false,
+            Self::Impossible | Self::First => return query.plain(arguments),
+            Self::Next => false,
             Self::Begun(names) => names.contains(query.name),
         };
         if is_prepared {
@@ -117,9 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_prepared_is_used_until_others_code_has_run() {
+    fn from_the_second_transaction_on_what_is_prepared_is_used_until_others_code_has_run() {
         let mut preparation = Preparation::default();
         preparation.allow();
+        assert_eq!(preparation.begin(), "");
+        assert_eq!(preparation.run_from_begin(QUERY, &[]), "SELECT 1");
+        preparation.note_begun();
+        preparation.note(&["test"]);
+        assert_eq!(preparation.run_and_prepare(QUERY, &[]), "SELECT 1");
         assert_eq!(preparation.begin(), FORGET_AND_PLAN_ONCE);
         assert_eq!(preparation.run_from_begin(QUERY, &[]), ANEW);
         preparation.note_begun();
