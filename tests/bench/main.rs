@@ -8,6 +8,7 @@
 
 mod fleet;
 mod peers;
+mod scale;
 mod worker;
 mod world;
 
@@ -46,7 +47,11 @@ async fn main() {
     } else if wanted("peers") {
         peers::compare(&peers::FULL).await;
     }
-    if asked.iter().all(|name| name.starts_with("peers")) && !asked.is_empty() {
+    if wanted("files") {
+        peers::many_files(&peers::QUICK).await;
+    }
+    let has_own_world = |name: &String| name.starts_with("peers") || name == "files";
+    if asked.iter().all(has_own_world) && !asked.is_empty() {
         return;
     }
     let world = World::new(DATABASES).await;
@@ -62,6 +67,11 @@ async fn main() {
     }
     if wanted("fleet") {
         fleet::fleet(&world).await;
+    } else if wanted("upgrade-check") {
+        fleet::upgrade_checks(&world).await;
+    }
+    if wanted("scale") {
+        scale::scale(&world).await;
     }
     if wanted("dead-server") {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

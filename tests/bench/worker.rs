@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     pub(crate) receives: f64,
     /// Results of re-syncs that say that a database is as declared.
     pub(crate) in_sync: f64,
+    /// Results of checks before an upgrade that say that nothing is to be done before.
+    pub(crate) ready: f64,
 }
 
 impl Counts {
@@ -49,6 +51,13 @@ impl Worker {
             .env("WORKER_RESPONSE_ORIGIN", world.answers_origin())
             .env("WORKER_HOSTS", "127.0.0.1,localhost")
             .env("WORKER_HEALTH_ADDR", format!("127.0.0.1:{port}"))
+            // Of an emulator of the bench's own, where the world is there.
+            .envs(
+                world
+                    .config
+                    .endpoint_url()
+                    .map(|url| ("AWS_ENDPOINT_URL", url)),
+            )
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(file("out"))
@@ -85,6 +94,7 @@ impl Worker {
             sqs_calls: sum("extension_worker_sqs_calls_total"),
             receives: sum("extension_worker_sqs_calls_total{operation=\"ReceiveMessage\"}"),
             in_sync: sum("extension_worker_resync_databases_total{state=\"in_sync\"}"),
+            ready: sum("extension_worker_resync_databases_total{state=\"ready\"}"),
         }
     }
 

@@ -1,19 +1,21 @@
 //! The re-sync of a thousand databases that are as declared, against the least that a look at each can cost, and against
 //! other ways to look. Times are of one run and of one machine: their ratios are the figures.
 
-mod others;
-mod resync;
+pub(crate) mod others;
+pub(crate) mod resync;
 
 use std::time::Duration;
 
-use self::others::{Server, ansible, bare, psql};
-use self::resync::Resyncs;
-use crate::world::{World, variable};
+use self::others::{Server, ansible, bare, psql, psql_for_each_check};
+use self::resync::{ONE_SERVER_AT_A_TIME, Resyncs};
+use crate::peers::postgres::Postgres;
+use crate::world::{World, another_server, variable};
 use crate::{line, line_at_least, note};
 
 const DATABASES: usize = 1_000;
-/// Of which the memory is compared.
+/// Of which the memory is compared, with that of all databases of each of the servers.
 const FEW: usize = 100;
+const SERVERS: usize = 5;
 /// What takes its time is done to so many: a hundred tasks.
 const FEWER: usize = FEW / resync::EXTENSIONS.len();
 /// As many as the worker does at a time.
@@ -34,14 +36,15 @@ pub(crate) async fn fleet(world: &World) {
     bare(&server, &databases).await;
     let (mut reports, mut repairs) = (Vec::new(), Vec::new());
     let (mut silents, mut bares) = (Vec::new(), Vec::new());
-    let (mut cpu, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
+    let postgres = Postgres::connect().await;
+    let (mut cpu, mut bare_cpu) = ([Duration::ZERO; 2], [Duration::ZERO; 2]);
     for _ in 0..ROUNDS {
-        let before = resyncs.worker.cpu();
+        let before = [resyncs.worker.cpu(), postgres.cpu()];
         reports.push(resyncs.time("Report", &databases).await);
-        cpu += resyncs.worker.cpu() - before;
-        let before = own_cpu();
+        add(&mut cpu, [resyncs.worker.cpu(), postgres.cpu()], before);
+        let before = [own_cpu(), postgres.cpu()];
         bares.push(bare(&server, &databases).await);
-        bare_cpu += own_cpu() - before;
+        add(&mut bare_cpu, [own_cpu(), postgres.cpu()], before);
         silents.push(silent.time("Report", &databases).await);
         repairs.push(resyncs.time("Repair", &databases).await);
     }
@@ -57,15 +60,23 @@ pub(crate) async fn fleet(world: &World) {
     note("milliseconds each, bare loop", each(least), "ms");
     let rounds = ROUNDS as f64;
     let of = |time: Duration| each(time.as_secs_f64() * 1e3 / rounds);
-    note("of these CPU of the worker", of(cpu), "ms");
-    note("of these CPU of the bare loop", of(bare_cpu), "ms");
+    note("CPU of the worker for each", of(cpu[0]), "ms");
+    note("CPU of the bare loop for each", of(bare_cpu[0]), "ms");
+    note("CPU of PostgreSQL for each, Report", of(cpu[1]), "ms");
+    note(
+        "CPU of PostgreSQL for each, bare loop",
+        of(bare_cpu[1]),
+        "ms",
+    );
     if let Some(time) = psql(&server, &databases).await {
-        note(
+        line(
             "re-sync, Report, to psql under xargs -P4",
             report / time,
             "",
+            0.5,
         );
     }
+    upgrade_check(&resyncs, &server, &databases).await;
     if let Some(time) = ansible(&server, few).await {
         // It is a task for each extension of a database.
         let each_ansible = time / few.len() as f64;
@@ -76,21 +87,55 @@ pub(crate) async fn fleet(world: &World) {
     }
 }
 
-/// The peaks of two workers that each did nothing else.
+/// The check before an upgrade alone.
+pub(crate) async fn upgrade_checks(world: &World) {
+    let server = Server::new();
+    let databases = copies(world, &server).await;
+    note("databases of the fleet", databases.len() as f64, "");
+    let resyncs = Resyncs::start(world).await;
+    // The first connection to a database costs more.
+    bare(&server, &databases).await;
+    upgrade_check(&resyncs, &server, &databases).await;
+}
+
+/// A check before an upgrade, against a psql for each check of each database.
+async fn upgrade_check(resyncs: &Resyncs<'_>, server: &Server, databases: &[String]) {
+    let mut checks = Vec::new();
+    for _ in 0..ROUNDS {
+        checks.push(resyncs.time_upgrade_check(databases).await);
+    }
+    let each = median(checks) / databases.len() as f64;
+    note("milliseconds each, upgrade-check", each, "ms");
+    let few = &databases[..databases.len().min(FEW)];
+    if let Some(time) = psql_for_each_check(server, few).await {
+        let each_psql = time / few.len() as f64;
+        let what = "psql for each check of a database to upgrade-check";
+        line_at_least(what, each_psql / each, "times", 20.0);
+    }
+}
+
+/// The peaks of two workers that each did nothing else. To a worker, ports that lead to the one server are servers.
 async fn memory(world: &World, databases: &[String]) {
+    let mut ports = Vec::new();
+    for _ in 0..SERVERS {
+        ports.push(another_server().await);
+    }
     let mut peaks = Vec::new();
-    for databases in [&databases[..FEW], databases] {
-        let resyncs = Resyncs::start(world).await;
-        resyncs.time("Report", databases).await;
+    for databases in [&databases[..FEW / SERVERS], databases] {
+        let resyncs = Resyncs::start_silent_with(world, &[ONE_SERVER_AT_A_TIME]).await;
+        resyncs.time_on("Report", databases, &ports).await;
         peaks.push(resyncs.worker.peak_memory_mb());
     }
-    let what = "peak resident memory, a fleet to 100 databases";
-    line(what, peaks[1] / peaks[0], "", 1.1);
-    note("peak resident memory, a fleet", peaks[1], "MB");
+    let what = format!(
+        "peak memory, {} databases to {FEW}",
+        SERVERS * databases.len()
+    );
+    line(&what, peaks[1] / peaks[0], "", 1.1);
+    note("peak resident memory, the more databases", peaks[1], "MB");
 }
 
 /// Databases that one Create made alike, by their names.
-async fn copies(world: &World, server: &Server) -> Vec<String> {
+pub(crate) async fn copies(world: &World, server: &Server) -> Vec<String> {
     #[allow(
         clippy::disallowed_methods,
         reason = "make sets the number of databases"
@@ -110,6 +155,13 @@ async fn copies(world: &World, server: &Server) -> Vec<String> {
     }
     admin.batch_execute("CHECKPOINT").await.unwrap();
     names
+}
+
+/// Adds what two processes needed.
+fn add(sums: &mut [Duration; 2], after: [Duration; 2], before: [Duration; 2]) {
+    for (sum, (after, before)) in sums.iter_mut().zip(after.into_iter().zip(before)) {
+        *sum += after - before;
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

@@ -3,16 +3,20 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::worker::Worker;
+use crate::worker::{Counts, Worker};
 use crate::world::World;
 
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
+/// The version that a check is for: the newest that the worker's table knows.
+const UPGRADE_TO: &str = "18";
 /// How long a re-sync may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// A worker with this re-syncs one server after the other: several are then as one that has the databases of all.
+pub(crate) const ONE_SERVER_AT_A_TIME: (&str, &str) = ("WORKER_CONCURRENCY", "2");
 /// How exactly its end is seen. Who looks more often takes more from what is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -29,10 +33,15 @@ pub(crate) struct Resyncs<'a> {
 impl<'a> Resyncs<'a> {
     /// One without a topic of results.
     pub(crate) async fn start_silent(world: &'a World) -> Self {
+        Self::start_silent_with(world, &[]).await
+    }
+
+    /// The same with settings.
+    pub(crate) async fn start_silent_with(world: &'a World, settings: &[(&str, &str)]) -> Self {
         let queue = world.queue().await;
         Self {
             world,
-            worker: Worker::start(world, &queue, &[]).await,
+            worker: Worker::start(world, &queue, settings).await,
             queue,
             sqs: aws_sdk_sqs::Client::new(&world.config),
             listener: None,
@@ -71,29 +80,65 @@ impl<'a> Resyncs<'a> {
     /// From the publication of a re-sync to when SNS has taken the last of its results. They are not received meanwhile:
     /// that would be another's work on the same cores.
     pub(crate) async fn time(&self, mode: &str, databases: &[String]) -> Duration {
+        self.time_on(mode, databases, &[]).await
+    }
+
+    /// The same of a check before an upgrade, without a server to read the target's offer from.
+    pub(crate) async fn time_upgrade_check(&self, databases: &[String]) -> Duration {
+        let upgrade = json!({"To": UPGRADE_TO});
+        self.time_of("UpgradeCheck", upgrade, databases, &[]).await
+    }
+
+    /// The same for several servers, which have these databases each: ports of the host, or none for the one server.
+    pub(crate) async fn time_on(
+        &self,
+        mode: &str,
+        databases: &[String],
+        ports: &[u16],
+    ) -> Duration {
+        self.time_of(mode, Value::Null, databases, ports).await
+    }
+
+    async fn time_of(
+        &self,
+        mode: &str,
+        upgrade: Value,
+        databases: &[String],
+        ports: &[u16],
+    ) -> Duration {
+        let target = json!({"Secret": self.world.name, "Databases": databases});
+        let mut targets = vec![target.clone(); ports.len().max(1)];
+        for (target, port) in targets.iter_mut().zip(ports) {
+            target["Port"] = json!(port);
+        }
+        let servers = targets.len();
+        // A check has a result for the server, too.
+        let of_servers = if upgrade.is_null() { 0 } else { servers };
+        let results = servers * databases.len() + of_servers;
         let before = self.worker.counts().await;
         let published = self.messages_published().await;
         let id = Uuid::new_v4().to_string();
         let message = json!({
-            "Type": "Resync", "ResyncId": id, "Mode": mode,
-            "Targets": [{"Secret": self.world.name, "Databases": databases}],
+            "Type": "Resync", "ResyncId": id, "Mode": mode, "Targets": targets,
+            "Upgrade": upgrade,
         });
         let begun = Instant::now();
         self.world.send(&self.queue, &[(id, message)]).await;
         let end = loop {
             tokio::time::sleep(LOOK).await;
             let now = self.worker.counts().await;
-            // The re-sync's own message, and that of the server.
-            if now.handled - before.handled >= 2.0 {
+            // The re-sync's own message, and those of the servers.
+            if now.handled - before.handled >= (1 + servers) as f64 {
                 break now;
             }
             assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
-        assert_eq!(end.in_sync - before.in_sync, databases.len() as f64);
+        let found = |counts: &Counts| counts.in_sync + counts.ready;
+        assert_eq!(found(&end) - found(&before), results as f64);
         // The servers, the results and the end.
         while self.listener.is_some()
-            && self.messages_published().await < published + databases.len() + 2
+            && self.messages_published().await < published + results + servers + 1
         {
             assert!(begun.elapsed() < TIMEOUT, "not all results are there");
             tokio::time::sleep(LOOK).await;

@@ -1,4 +1,4 @@
-"""The comparison as a drawing, whose colours follow the reader's light or dark theme."""
+"""Bars in panels: a drawing whose colours follow the reader's light or dark theme; and that of the comparison."""
 
 from typing import Any
 from xml.sax.saxutils import escape
@@ -59,45 +59,65 @@ PANELS = (
 
 
 def chart(raw: dict[str, Any]) -> str:
-    """All panels, as SVG."""
+    """All panels of the comparison, as SVG."""
     figures = {figure["figure"]: figure["values"] for figure in raw["figures"]}
-    width = MARGIN * 2 + COLUMNS * PANEL_WIDTH
-    height = MARGIN * 2 + -(-len(PANELS) // COLUMNS) * PANEL_HEIGHT
+    names = [name.split(",")[0] for name in raw["contestants"]]
+    drawn = []
+    for place, (title, note, first, second, includes) in enumerate(PANELS):
+        x, y = MARGIN + place % COLUMNS * PANEL_WIDTH, MARGIN + place // COLUMNS * PANEL_HEIGHT
+        others = figures[second] if second else None
+        # The last one is the worker.
+        own = range(len(names) - 1, len(names))
+        drawn += panel(x, y, title, note, names, figures[first], others, includes=includes, own=own)
+    title = "The worker beside a bare loop, a Node consumer and a Python handler"
+    return drawing(title, COLUMNS, -(-len(PANELS) // COLUMNS), drawn)
+
+
+def drawing(title: str, columns: int, rows: int, drawn: list[str]) -> str:
+    """The whole, around its panels."""
+    width, height = MARGIN * 2 + columns * PANEL_WIDTH, MARGIN * 2 + rows * PANEL_HEIGHT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
-        "<title>The worker beside a bare loop, a Node consumer and a Python handler</title>",
+        f"<title>{escape(title)}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="back" width="{width}" height="{height}"/>',
     ]
-    for place, (title, note, first, second, includes) in enumerate(PANELS):
-        x = MARGIN + place % COLUMNS * PANEL_WIDTH
-        y = MARGIN + place // COLUMNS * PANEL_HEIGHT
-        values = figures[first]
-        others = figures[second] if second else [0.0] * len(values)
-        parts.append(f'<g transform="translate({x},{y})">')
-        parts.append(f'<text x="0" y="18"><tspan class="title">{title}</tspan> <tspan class="note">{note}</tspan></text>')
-        parts += bars(raw["contestants"], values, others, second is not None, includes)
-        parts.append("</g>")
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return "\n".join([*parts, *drawn, "</svg>"]) + "\n"
 
 
-def bars(names: list[str], values: list[float], others: list[float], two: bool, includes: bool) -> list[str]:
-    """A bar for each contestant; the last one is the worker's."""
-    ends = [max(pair) if includes else sum(pair) for pair in zip(values, others, strict=True)]
+def panel(
+    x: int,
+    y: int,
+    title: str,
+    note: str,
+    names: list[str],
+    values: list[float],
+    others: list[float] | None = None,
+    *,
+    includes: bool = False,
+    own: range,
+) -> list[str]:
+    """A bar for each name, in the worker's colour for those at the places `own`; `others` come on top of the values, or
+    are the more of both where they include them."""
+    seconds = others or [0.0] * len(values)
+    ends = [max(pair) if includes else sum(pair) for pair in zip(values, seconds, strict=True)]
     scale = (PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH - MARGIN) / max(ends)
-    drawn = []
-    for place, (name, value, other, end) in enumerate(zip(names, values, others, ends, strict=True)):
-        own = "own" if place == len(names) - 1 else "other"
-        strong = ' class="strong"' if own == "own" else ""
-        y = TOP + place * STEP - BAR
-        label = f"{short(value)}{', ' if includes else ' + '}{short(other)}" if two else short(value)
+    drawn = [
+        f'<g transform="translate({x},{y})">',
+        f'<text x="0" y="18"><tspan class="title">{title}</tspan> <tspan class="note">{note}</tspan></text>',
+    ]
+    for place, (name, value, second, end) in enumerate(zip(names, values, seconds, ends, strict=True)):
+        colour = "own" if place in own else "other"
+        strong = ' class="strong"' if place in own and len(own) < len(names) else ""
+        top = TOP + place * STEP - BAR
+        label = f"{short(value)}{', ' if includes else ' + '}{short(second)}" if others else short(value)
         drawn += [
-            f'<text{strong} x="0" y="{y + 12}">{escape(name.split(",")[0])}</text>',
-            f'<rect class="{own}2" x="{LABEL_WIDTH - 30}" y="{y}" width="{end * scale:.1f}" height="{BAR}" rx="2"/>',
-            f'<rect class="{own}" x="{LABEL_WIDTH - 30}" y="{y}" width="{max(value * scale, 1):.1f}" height="{BAR}" rx="2"/>',
-            f'<text{strong} x="{LABEL_WIDTH - 24 + end * scale:.1f}" y="{y + 12}">{label}</text>',
+            f'<text{strong} x="0" y="{top + 12}">{escape(name)}</text>',
+            f'<rect class="{colour}2" x="{LABEL_WIDTH - 30}" y="{top}" width="{end * scale:.1f}" height="{BAR}" rx="2"/>',
+            f'<rect class="{colour}" x="{LABEL_WIDTH - 30}" y="{top}" width="{max(value * scale, 1):.1f}" height="{BAR}" rx="2"/>',
+            f'<text{strong} x="{LABEL_WIDTH - 24 + end * scale:.1f}" y="{top + 12}">{label}</text>',
         ]
-    return drawn
+    return [*drawn, "</g>"]
 
 
 def short(value: float) -> str:

@@ -138,7 +138,7 @@ const FIGURES: [Figure; 14] = [
 ];
 
 impl Load {
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.requests as f64 / self.wall * 1e3
     }
 }
@@ -214,14 +214,14 @@ pub(crate) fn raw(samples: &Samples, figures: Value) -> Value {
     })
 }
 
-fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+pub(super) fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<f64> = samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
 /// Of all rounds' latencies together.
-fn percentile(samples: &[Sample], of: impl Fn(&Sample) -> &Vec<f64>, share: f64) -> f64 {
+pub(super) fn percentile(samples: &[Sample], of: impl Fn(&Sample) -> &Vec<f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = samples
         .iter()
         .flat_map(|sample| of(sample).clone())
@@ -232,11 +232,11 @@ fn percentile(samples: &[Sample], of: impl Fn(&Sample) -> &Vec<f64>, share: f64)
 }
 
 /// Of all rounds together: the kernel counts a process's time in hundredths of a second.
-fn cpu(samples: &[Sample], of: impl Fn(&Sample) -> &Load) -> f64 {
+pub(super) fn cpu(samples: &[Sample], of: impl Fn(&Sample) -> &Load) -> f64 {
     each(samples, |sample| (of(sample).cpu, of(sample).requests))
 }
 
-fn postgres_cpu(samples: &[Sample], of: impl Fn(&Sample) -> &Load) -> f64 {
+pub(super) fn postgres_cpu(samples: &[Sample], of: impl Fn(&Sample) -> &Load) -> f64 {
     each(samples, |sample| {
         (of(sample).postgres_cpu, of(sample).requests)
     })

@@ -1,18 +1,22 @@
 //! The worker beside what people would write instead, in turn and in the same run: the same requests on the same server,
 //! eight in flight. Each round starts each contestant anew, and the next round goes through them again.
 
-mod contestant;
+pub(crate) mod contestant;
 mod figures;
-mod postgres;
+mod files;
+pub(crate) mod postgres;
 mod requests;
 
 use std::time::{Duration, Instant};
 
 use self::contestant::{Contestant, Installed, Running, optional};
 use self::postgres::Postgres;
-use self::requests::{EXTENSIONS, Resources, create};
+use self::requests::EXTENSIONS;
 use crate::world::World;
 use crate::{DATABASES, Requests, SETTLING};
+
+pub(crate) use self::files::many_files;
+pub(crate) use self::requests::{Resources, create};
 
 /// How much is asked of each contestant in a round.
 pub(crate) struct Size {
@@ -98,7 +102,7 @@ pub(crate) async fn compare(size: &Size) {
 
 /// Resources that the worker has created. They are enough for no two Updates of one to be in flight at the same time, as
 /// CloudFormation sees to: the worker refuses an Update that a newer one has overtaken.
-async fn resources(world: &World, installed: &Installed) -> Resources {
+pub(crate) async fn resources(world: &World, installed: &Installed) -> Resources {
     let queue = world.queue().await;
     let _worker = Running::start(Contestant::Worker, installed, world, &queue);
     let databases = world.databases.iter().cycle().take(RESOURCES);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes docs/benchmarks.json's comparison into docs/benchmarks.md, as a table, and into docs/benchmarks.svg.
+"""Writes docs/benchmarks.json's comparison into docs/benchmarks.md, as a table, and into docs/benchmarks.svg; and in the same
+way what docs/benchmarks-scale.json has.
 
 The program of `make bench` writes the raw data; this adds what the machine is.
 """
@@ -14,24 +15,35 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import scale  # noqa: E402
 from chart import chart  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 RAW, PAGE, CHART = DOCS / "benchmarks.json", DOCS / "benchmarks.md", DOCS / "benchmarks.svg"
+SCALE_RAW, SCALE_CHART = DOCS / "benchmarks-scale.json", DOCS / "benchmarks-scale.svg"
 BEGIN, END = "<!-- comparison -->\n", "<!-- end of the comparison -->\n"
+SCALE_BEGIN, SCALE_END = "<!-- scale -->\n", "<!-- end of the scale -->\n"
 
 
 def main() -> None:
-    """Add the machine and the day to the raw data, and write the page and the chart."""
-    raw = json.loads(RAW.read_text())
+    """Add the machine and the day to the raw data, and write the page and the charts."""
+    raw = with_machine(RAW)
+    scaled = with_machine(SCALE_RAW) if SCALE_RAW.exists() else None
+    PAGE.write_text(page(PAGE.read_text(), raw, scaled))
+    CHART.write_text(chart(raw))
+    if scaled:
+        SCALE_CHART.write_text(scale.chart(scaled))
+
+
+def with_machine(file: Path) -> dict[str, Any]:
+    """The raw data, with what it was measured on where it was just measured."""
+    raw: dict[str, Any] = json.loads(file.read_text())
     if "machine" not in raw:
-        # As the raw data was just measured.
         raw["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
         raw["machine"] = machine()
-        RAW.write_text(lines(raw))
-        raw = json.loads(RAW.read_text())
-    PAGE.write_text(page(PAGE.read_text(), raw))
-    CHART.write_text(chart(raw))
+        file.write_text(lines(raw))
+        raw = json.loads(file.read_text())
+    return raw
 
 
 def machine() -> dict[str, Any]:
@@ -76,11 +88,17 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def page(text: str, raw: dict[str, Any]) -> str:
-    """The page with the comparison of the data in the place of the one that it has."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + comparison(raw) + END + after
+def page(text: str, raw: dict[str, Any], scaled: dict[str, Any] | None) -> str:
+    """The page with what the data says in the places of what it has."""
+    text = replaced(text, BEGIN, comparison(raw), END)
+    return replaced(text, SCALE_BEGIN, scale.section(scaled), SCALE_END) if scaled else text
+
+
+def replaced(text: str, begin: str, between: str, end: str) -> str:
+    """The text with another part between two marks."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + between + end + after
 
 
 def comparison(raw: dict[str, Any]) -> str:

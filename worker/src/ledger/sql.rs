@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::encoding::keep_all;
+use super::model::RESYNC;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
@@ -30,9 +31,6 @@ SELECT json_build_object(
     FROM extension_worker.ledger e WHERE e.kind = 'extension')
 )::text";
 
-/// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
-const RESYNC: &str = "resync";
-
 /// `$1` the re-sync's id → one JSON document, [`super::WholeLedger`].
 pub(crate) const READ_WHOLE: &str = "
 SELECT json_build_object(
@@ -47,7 +45,11 @@ SELECT json_build_object(
        FROM extension_worker.ledger r WHERE r.kind = 'resource' AND r.owns ? e.name))), '{}')
     FROM extension_worker.ledger e WHERE e.kind = 'extension'),
   'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
-             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
+             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1),
+  'server_version', (SELECT data -> 'server_version' FROM extension_worker.ledger
+                     WHERE kind = 'resource' AND data ? 'server_version' ORDER BY data ->> 'changed_at' DESC LIMIT 1),
+  'progress', (SELECT nullif(data -> 'progress', 'null') FROM extension_worker.ledger
+               WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
@@ -75,8 +77,8 @@ VALUES ('resource', $1, $2, '', $3::timestamptz, $4::jsonb, $5::jsonb)
 ON CONFLICT (kind, stack_id, logical_resource_id, name)
   DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data";
 
-/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the row's document; with the end of
-/// older rows. They are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
+/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the document of the row, which stages
+/// may have written before; with the end of older rows. They are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
 /// queue's four before it.
 const WRITE_REQUEST: &str = "\
 WITH old AS (
@@ -84,7 +86,8 @@ WITH old AS (
   AND requested_at < now() - interval '18 days'
 )
 INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
-VALUES ('request', $1, $2, $3, $4::timestamptz, $5::jsonb)";
+VALUES ('request', $1, $2, $3, $4::timestamptz, $5::jsonb)
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data";
 
 /// `$1` extension, `$2` `created` or `adopted`.
 const WRITE_EXTENSION: &str = "\
@@ -99,6 +102,10 @@ DELETE FROM extension_worker.ledger WHERE kind = 'extension' AND stack_id = '' A
 /// `$1` what it owns, `$2` stack, `$3` logical resource id.
 const WRITE_OWNED: &str = "\
 UPDATE extension_worker.ledger SET owns = $1::jsonb WHERE kind = 'resource' AND stack_id = $2 AND logical_resource_id = $3";
+
+/// `$1` a document that the rows of all resources take up.
+const WRITE_SEEN: &str =
+    "UPDATE extension_worker.ledger SET data = data || $1::jsonb WHERE kind = 'resource'";
 
 /// What one carried-out request writes.
 #[derive(Debug)]
@@ -119,6 +126,8 @@ pub struct Entry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl Entry<'_> {
@@ -133,6 +142,7 @@ impl Entry<'_> {
             "request_type": request.request_type,
             "request_id": request.request_id,
             "changed_at": self.changed_at,
+            "server_version": self.server_version,
         });
         let mut writes = vec![
             write_resource(request.resource, &requested_at, self.managed_after, &data),
@@ -166,6 +176,8 @@ pub struct ResyncEntry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl ResyncEntry<'_> {
@@ -208,12 +220,18 @@ impl ResyncEntry<'_> {
             }
         }
         write_extensions(&mut writes, self.managed_before, self.managed_after);
+        // What is compared with the next version that is seen.
+        writes.push(Write {
+            name: None,
+            sql: WRITE_SEEN,
+            arguments: vec![keep_all(&json!({"server_version": self.server_version})).to_string()],
+        });
         writes
     }
 }
 
 /// PostgreSQL's name for the time at which the transaction began.
-const NOW: &str = "now";
+pub(super) const NOW: &str = "now";
 
 fn write_resource(
     key: &ResourceKey,
@@ -234,7 +252,7 @@ fn write_resource(
     }
 }
 
-fn write_request(
+pub(super) fn write_request(
     (stack_id, logical_resource_id, request_id): (&str, &str, &str),
     requested_at: &str,
     data: &serde_json::Value,

@@ -13,6 +13,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::config::SslNegotiation;
 
 use super::PoolSettings;
+use super::first_statement::FirstStatement;
 use super::guard::BackendPid;
 use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
@@ -28,9 +29,10 @@ use crate::process::error_chain::with_causes;
 use crate::process::tls::SslMode;
 use crate::target::Target;
 
-/// For how long a connection that was used is not asked whether it lives: under load that question would be a round trip
-/// for each request. One that died all the same costs an attempt, and is tried again.
-const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(1);
+/// For how long a connection that was used is not asked whether it lives: that question is a round trip before the request's
+/// own. What the server closed meanwhile is known without it; one that died silently meanwhile costs an attempt, which takes
+/// [`SILENCE_TIMEOUT`], and is tried again.
+const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(3);
 /// How long a connection may take to be made: TCP and TLS, authentication included.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP alone may take.
@@ -59,6 +61,10 @@ pub(super) enum ConnectError {
     Postgres(#[from] tokio_postgres::Error),
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
+    #[error("the first statement: {0}")]
+    First(#[source] tokio_postgres::Error),
+    #[error("the first statement was not answered in time")]
+    FirstTimedOut,
 }
 
 /// A connection, and the right to it: both end together.
@@ -89,6 +95,8 @@ pub(super) struct Connections {
     connection_limit: ConnectionLimit,
     open: Gauge,
     close_idle: Box<dyn Fn() + Send + Sync>,
+    /// What a session begins with instead of a look at it.
+    first: Option<FirstStatement>,
 }
 
 impl Connections {
@@ -100,6 +108,7 @@ impl Connections {
         servers: Arc<Servers>,
         connection_limit: ConnectionLimit,
         close_idle: Box<dyn Fn() + Send + Sync>,
+        first: Option<FirstStatement>,
     ) -> Self {
         let policy = AuthPolicy {
             methods: settings.auth_methods.clone(),
@@ -107,7 +116,7 @@ impl Connections {
             is_verified: settings.ssl_mode == SslMode::VerifyFull,
         };
         Self {
-            config: postgres_config(target, password),
+            config: postgres_config(target, password, first.as_ref()),
             target: target.clone(),
             servers,
             resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
@@ -115,6 +124,7 @@ impl Connections {
             connection_limit,
             open: settings.open.clone(),
             close_idle,
+            first,
         }
     }
 
@@ -191,6 +201,9 @@ impl deadpool::managed::Manager for Connections {
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
             let (client, backend_pid) = self.connect().await?;
+            if let Some(first) = &self.first {
+                return Ok((client, first.start.clone()));
+            }
             let mut start = self.begin_session(&client).await?;
             start.note_connected_to(backend_pid.get());
             Ok((client, start))
@@ -198,6 +211,12 @@ impl deadpool::managed::Manager for Connections {
         let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))?;
+        if let Some(first) = &self.first {
+            let timeout = first.timeout + SILENCE_TIMEOUT;
+            let done = tokio::time::timeout(timeout, client.batch_execute(&first.message)).await;
+            done.map_err(|_| ConnectError::FirstTimedOut)?
+                .map_err(ConnectError::First)?;
+        }
         Ok(Connection {
             client,
             start,
@@ -243,8 +262,15 @@ async fn ask<T: DeserializeOwned>(
         .map_err(|error| ConnectError::Unreadable(error.to_string()))
 }
 
-fn postgres_config(target: &Target, password: &Password) -> tokio_postgres::Config {
+fn postgres_config(
+    target: &Target,
+    password: &Password,
+    first: Option<&FirstStatement>,
+) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
+    if let Some(first) = first {
+        config.options(&first.options);
+    }
     config
         .port(target.address.port)
         .dbname(&target.database)

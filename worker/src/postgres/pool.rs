@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use deadpool_postgres::Runtime;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Session;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use super::first_statement::FirstStatement;
 use super::limit::ConnectionLimit;
 use super::offer::Offers;
 use super::reached::Reached;
@@ -175,9 +176,39 @@ impl Pools {
         let (pool, turn) = self.pool(target, password)?;
         let turn = tokio::time::timeout(TURN_TIMEOUT, turn.acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok);
+        self.session_of(&pool, turn, target, password).await
+    }
+
+    /// A new connection, in whose transaction the statement was run before anything else.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], where none could be made or the statement was refused: nothing was changed then.
+    pub async fn session_after(
+        &self,
+        first: FirstStatement,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
+        let pool = self.new_pool(target, password, Some(first))?;
+        let mut session = self.session_of(&pool, None, target, password).await?;
+        session.note_begun();
+        Ok(session)
+    }
+
+    async fn session_of(
+        &self,
+        pool: &Pool<Connections>,
+        turn: Option<OwnedSemaphorePermit>,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
         let got = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
+            PoolError::Backend(ConnectError::First(error)) => error.into(),
+            PoolError::Backend(ConnectError::FirstTimedOut) => {
+                DatabaseError::Lost("no answer in time".to_owned(), None)
+            }
             PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
             PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
             PoolError::Backend(ConnectError::TimedOut)
@@ -236,6 +267,24 @@ impl Pools {
             entry.used_at = Instant::now();
             return Ok((entry.pool.clone(), Arc::clone(&entry.turn)));
         }
+        let pool = self.new_pool(target, password, None)?;
+        let turn = Arc::new(Semaphore::new(1));
+        let entry = Entry {
+            pool: pool.clone(),
+            turn: Arc::clone(&turn),
+            password: password.clone(),
+            used_at: Instant::now(),
+        };
+        pools.insert(target.clone(), entry);
+        Ok((pool, turn))
+    }
+
+    fn new_pool(
+        &self,
+        target: &Target,
+        password: &Password,
+        first: Option<FirstStatement>,
+    ) -> Result<Pool<Connections>, DatabaseError> {
         let map = Arc::downgrade(&self.pools);
         let connections = Connections::new(
             &self.settings,
@@ -248,8 +297,9 @@ impl Pools {
                     map.close_idle();
                 }
             }),
+            first,
         );
-        let pool = Pool::builder(connections)
+        Pool::builder(connections)
             .runtime(Runtime::Tokio1)
             .max_size(self.settings.per_database)
             .wait_timeout(Some(WAIT_TIMEOUT))
@@ -257,15 +307,6 @@ impl Pools {
             .build()
             .map_err(|error| {
                 DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
-            })?;
-        let turn = Arc::new(Semaphore::new(1));
-        let entry = Entry {
-            pool: pool.clone(),
-            turn: Arc::clone(&turn),
-            password: password.clone(),
-            used_at: Instant::now(),
-        };
-        pools.insert(target.clone(), entry);
-        Ok((pool, turn))
+            })
     }
 }

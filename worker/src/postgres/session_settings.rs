@@ -56,6 +56,32 @@ pub(super) fn set_all(overridden: &BTreeMap<String, String>, server: &ServerFact
     format!("SELECT {}", settings.join(", "))
 }
 
+/// The same for a session from its start, but for the path, which is the caller's to choose: with the longest time of a statement
+/// and that of a wait for a lock.
+pub(super) fn of_session<'a>(
+    overridden: &'a BTreeMap<String, String>,
+    server: &'a ServerFacts,
+    [statement, lock]: &'a [String; 2],
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let overridden = overridden
+        .iter()
+        .filter(|(name, _)| !is_fixed(name, server) || name.eq_ignore_ascii_case(PLANS))
+        .map(|(name, value)| (name.clone(), value.clone()));
+    let fixed = FIXED
+        .iter()
+        .filter(|(name, _)| *name != "search_path")
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let timeouts = server.timeouts.iter().map(move |name| {
+        let value = match timeout(name) {
+            "$1" => statement.as_str(),
+            "$2" => lock.as_str(),
+            value => value.trim_matches('\''),
+        };
+        (name.clone(), value.to_owned())
+    });
+    overridden.chain(fixed).chain(timeouts)
+}
+
 fn is_fixed(name: &str, server: &ServerFacts) -> bool {
     FIXED
         .iter()

@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made.
-    async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
+    pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
         let start = &self.connection()?.start;
         let mut sql = format!("{PIN}; ");
         let mut names = Vec::new();

@@ -12,8 +12,10 @@ use crate::plan::OfferParts;
 use crate::postgres::offer::{Freshness, Offer, query};
 use crate::postgres_error::DatabaseError;
 
-/// How long a session waits for another's reading of the same server.
-const WAIT: Duration = Duration::from_secs(2);
+/// How long a session waits for another's reading of the same server: the versions take PostgreSQL seconds where the server
+/// has thousands of files of extensions, and each session that reads them too takes as many. A transaction in which nothing
+/// happens ends after 20 s.
+const WAIT: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Keeps what was read together with the beginning of the transaction. What PostgreSQL refused is read again, and
