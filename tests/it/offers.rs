@@ -112,3 +112,34 @@ async fn a_server_that_was_started_anew_is_asked_anew_what_it_offers() {
     server.restart(Mode::Primary).await;
     assert_eq!(create(server.port, "third").await, second);
 }
+
+/// What the worker knows of a server's settings is that server's until it is restarted.
+#[tokio::test]
+async fn a_library_that_a_restart_has_loaded_is_known_in_the_next_database() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let mut server = PrivateServer::start_with(&world, Mode::Primary, &[] as &[&str]).await;
+    let library = "pg_stat_statements";
+    let mut changes = Vec::new();
+    for database in ["first", "second", "third"] {
+        if database == "third" {
+            let set = format!("ALTER SYSTEM SET shared_preload_libraries = '{library}'");
+            server.execute(&set).await;
+            server.restart(Mode::Primary).await;
+        }
+        server.execute(&format!("CREATE DATABASE {database}")).await;
+        let secret = json!({"port": server.port, "dbname": database});
+        let secret = world.secret_with(&secret).await;
+        let answer = world.create(declare(&secret, &json!(library))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        changes.push(answer["Data"]["Changes"].to_string());
+    }
+    let warns = changes
+        .iter()
+        .map(|changes| changes.contains("does nothing until it is in shared_preload_libraries"));
+    assert_eq!(
+        warns.collect::<Vec<_>>(),
+        [true, true, false],
+        "{changes:?}"
+    );
+}

@@ -1,5 +1,6 @@
 //! Attacks by less privileged roles and people, each carried out as the attacker would; all of them succeeded once.
 
+mod as_made;
 mod auth;
 mod extensions;
 mod fairness;

@@ -110,6 +110,18 @@ async fn whatever_a_script_may_find_in_the_place_of_postgresqls_own_is_named() {
                 .to_owned(),
             "cast from character varying to shared.mine of role",
         ),
+        (
+            "CREATE SCHEMA own;
+             DO $$ BEGIN
+               IF pg_catalog.current_setting('server_version_num')::int >= 140000 THEN
+                 CREATE TYPE own.range AS RANGE (SUBTYPE = int4, MULTIRANGE_TYPE_NAME = shared.varchar);
+               ELSE
+                 CREATE TYPE shared.varchar AS ENUM ('x');
+               END IF;
+             END $$"
+                .to_owned(),
+            "type shared.\"varchar\" of role",
+        ),
     ] {
         let scene = scene(&world, Rank::RdsMaster).await;
         let attacker = scene.attacker().await;

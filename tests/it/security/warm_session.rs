@@ -9,7 +9,7 @@ use crate::support::{Worker, World};
 const BACKEND: &str = "SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
                        WHERE datname = current_database() AND application_name = 'extension-worker'";
 
-/// The second request looks at all of the ledger, the third compares its mark.
+/// The first request makes the ledger, the next compare it with what was made.
 async fn warm(world: &World, scene: &Scene) -> String {
     for _ in 0..3 {
         let answer = world.create(scene.declare(&json!(["hstore"]))).await;
@@ -94,8 +94,11 @@ async fn a_statement_that_was_prepared_inside_ddl_is_not_executed_afterwards() {
     let statements: String = [
         "begin (text, text)",
         "look (text)",
+        "as_made (text)",
         "unchanged (text)",
         "read (text, text, text)",
+        "write_resource (text, text, text, text, text)",
+        "write_request (text, text, text, text, text)",
     ]
     .map(|name| format!("EXECUTE 'PREPARE extension_worker_{name} AS SELECT evil.payload()';"))
     .concat();

@@ -39,8 +39,6 @@ WHERE e.kind OPERATOR(pg_catalog.=) 'extension';
 COMMENT ON VIEW extension_worker.managed_extensions IS
   'One row for each extension and resource that owns it. Members of the owner see which resource it is. installed_version is NULL where the extension was dropped by hand.';
 
-REVOKE ALL ON SCHEMA extension_worker FROM PUBLIC;
-REVOKE ALL ON extension_worker.ledger FROM PUBLIC;
-REVOKE ALL ON extension_worker.managed_extensions FROM PUBLIC;
+-- What default privileges add is taken away where there is any: see migrations.rs.
 GRANT USAGE ON SCHEMA extension_worker TO PUBLIC;
 GRANT SELECT ON extension_worker.managed_extensions TO PUBLIC;

@@ -19,8 +19,25 @@ pub(crate) fn check_publications() -> String {
     )
 }
 
+/// How many rights [`migration`] left that it did not give: default privileges gave them, or the schema had them. In most
+/// databases none.
+pub(crate) const HAS_FOREIGN_GRANTS: &str = "\
+SELECT count(*) FROM (
+  SELECT nspowner, nspacl, 'USAGE' FROM pg_namespace WHERE nspname = 'extension_worker'
+  UNION ALL
+  SELECT relowner, relacl, CASE relkind WHEN 'v' THEN 'SELECT' END FROM pg_class
+  WHERE oid IN ('extension_worker.ledger'::regclass, 'extension_worker.managed_extensions'::regclass)
+) AS made (owner, acl, of_public) CROSS JOIN LATERAL aclexplode(acl) a
+WHERE a.grantee <> owner AND (a.grantee <> 0 OR a.privilege_type IS DISTINCT FROM of_public)";
+
+/// The rights of everybody.
+pub(crate) const RIGHTS_OF_PUBLIC: &str = "\
+REVOKE ALL ON SCHEMA extension_worker FROM PUBLIC;
+REVOKE ALL ON extension_worker.ledger, extension_worker.managed_extensions FROM PUBLIC;
+GRANT USAGE ON SCHEMA extension_worker TO PUBLIC;
+GRANT SELECT ON extension_worker.managed_extensions TO PUBLIC; ";
+
 /// The roles that default privileges gave a right on what [`migration`] made: each row is a statement that takes it away.
-/// None in a database without such privileges.
 pub(crate) const FOREIGN_GRANTS: &str = "\
 SELECT DISTINCT format('REVOKE ALL ON SCHEMA extension_worker FROM %I', g.rolname)
 FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a JOIN pg_roles g ON g.oid = a.grantee

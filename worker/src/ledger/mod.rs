@@ -22,6 +22,8 @@ pub use sql::{Entry, ResyncEntry};
 pub use migrations::newest_version;
 
 pub(crate) use encoding::{keep, kept, read};
-pub(crate) use migrations::{FOREIGN_GRANTS, PUBLISHED, check_publications, migration};
-pub(crate) use sql::{READ, READ_WHOLE, RECORD_RESPONSE};
-pub(crate) use trust::{ABSENT, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};
+pub(crate) use migrations::{
+    FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications, migration,
+};
+pub(crate) use sql::{READ, READ_WHOLE, RECORD_RESPONSE, Write};
+pub(crate) use trust::{ABSENT, AS_MADE, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};

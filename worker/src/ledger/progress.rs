@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use postgres_protocol::escape::escape_literal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::ResourceKey;
-use super::encoding::keep_all;
-use super::sql::write_request;
+use super::sql::{NOW, Write, write_request};
 use crate::extension::{ExtensionName, Version};
 
 /// What was committed so far.
@@ -47,20 +45,17 @@ pub struct ProgressEntry<'a> {
 }
 
 impl ProgressEntry<'_> {
-    /// The statements, each with its semicolon. The request is not decided by them.
-    pub(crate) fn sql(&self) -> String {
-        let requested_at = self.published_at.map_or_else(
-            || "now()".to_owned(),
-            |published_at| escape_literal(&published_at.to_rfc3339()),
-        );
-        write_request(
+    /// The statements. The request is not decided by them.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        let published_at = self.published_at.as_ref().map(DateTime::to_rfc3339);
+        vec![write_request(
             (
                 &self.resource.stack_id,
                 &self.resource.logical_resource_id,
                 self.request_id,
             ),
-            &requested_at,
-            &keep_all(&json!({"outcome": null, "response": null, "progress": self.progress})),
-        )
+            published_at.as_deref().unwrap_or(NOW),
+            &json!({"outcome": null, "response": null, "progress": self.progress}),
+        )]
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
 use super::encoding::keep_all;
@@ -53,10 +52,6 @@ SELECT json_build_object(
                WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
-/// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
-/// queue's four before it.
-const OUTCOME_DAYS: u32 = 18;
-
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
 /// counts: the first that was kept.
 pub(crate) const RECORD_RESPONSE: &str = "
@@ -65,6 +60,52 @@ VALUES ('request', $1, $2, $3, $4::timestamptz, jsonb_build_object('outcome', NU
 ON CONFLICT (kind, stack_id, logical_resource_id, name)
   DO UPDATE SET data = r.data || jsonb_build_object('response', coalesce(r.data ->> 'response', $5::text))
 RETURNING data ->> 'response'";
+
+/// A statement that writes, with its arguments, each of type text. One that requests write time and again has a name, under which
+/// it can be prepared.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) name: Option<&'static str>,
+    pub(crate) sql: &'static str,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// `$1` stack, `$2` logical resource id, `$3` the time of the request, `$4` what it owns, `$5` the row's document.
+const WRITE_RESOURCE: &str = "\
+INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
+VALUES ('resource', $1, $2, '', $3::timestamptz, $4::jsonb, $5::jsonb)
+ON CONFLICT (kind, stack_id, logical_resource_id, name)
+  DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data";
+
+/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the document of the row, which stages
+/// may have written before; with the end of older rows. They are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
+/// queue's four before it.
+const WRITE_REQUEST: &str = "\
+WITH old AS (
+  DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = $1 AND logical_resource_id = $2
+  AND requested_at < now() - interval '18 days'
+)
+INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
+VALUES ('request', $1, $2, $3, $4::timestamptz, $5::jsonb)
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data";
+
+/// `$1` extension, `$2` `created` or `adopted`.
+const WRITE_EXTENSION: &str = "\
+INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
+VALUES ('extension', '', '', $1, now(), jsonb_build_object('origin', $2))
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data";
+
+/// `$1` extension.
+const DELETE_EXTENSION: &str = "\
+DELETE FROM extension_worker.ledger WHERE kind = 'extension' AND stack_id = '' AND logical_resource_id = '' AND name = $1";
+
+/// `$1` what it owns, `$2` stack, `$3` logical resource id.
+const WRITE_OWNED: &str = "\
+UPDATE extension_worker.ledger SET owns = $1::jsonb WHERE kind = 'resource' AND stack_id = $2 AND logical_resource_id = $3";
+
+/// `$1` a document that the rows of all resources take up.
+const WRITE_SEEN: &str =
+    "UPDATE extension_worker.ledger SET data = data || $1::jsonb WHERE kind = 'resource'";
 
 /// What one carried-out request writes.
 #[derive(Debug)]
@@ -90,10 +131,10 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The statements, each with its semicolon.
-    pub(crate) fn sql(&self) -> String {
+    /// The statements.
+    pub(crate) fn writes(&self) -> Vec<Write> {
         let request = self.request;
-        let requested_at = escape_literal(&request.published_at.to_rfc3339());
+        let requested_at = request.published_at.to_rfc3339();
         let data = json!({
             "physical_resource_id": self.physical_resource_id,
             "state": self.state,
@@ -103,23 +144,20 @@ impl Entry<'_> {
             "changed_at": self.changed_at,
             "server_version": self.server_version,
         });
-        let mut sql = write_resource(
-            request.resource,
-            &requested_at,
-            self.managed_after,
-            &keep_all(&data),
-        );
-        sql.push_str(&write_request(
-            (
-                &request.resource.stack_id,
-                &request.resource.logical_resource_id,
-                request.request_id,
+        let mut writes = vec![
+            write_resource(request.resource, &requested_at, self.managed_after, &data),
+            write_request(
+                (
+                    &request.resource.stack_id,
+                    &request.resource.logical_resource_id,
+                    request.request_id,
+                ),
+                &requested_at,
+                &json!({"outcome": self.outcome, "response": self.response}),
             ),
-            &requested_at,
-            &keep_all(&json!({"outcome": self.outcome, "response": self.response})),
-        ));
-        write_extensions(&mut sql, self.managed_before, self.managed_after);
-        sql
+        ];
+        write_extensions(&mut writes, self.managed_before, self.managed_after);
+        writes
     }
 }
 
@@ -143,9 +181,9 @@ pub struct ResyncEntry<'a> {
 }
 
 impl ResyncEntry<'_> {
-    /// The statements, each with its semicolon.
-    pub(crate) fn sql(&self) -> String {
-        let mut sql = String::new();
+    /// The statements.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
         if let Some((key, declared)) = self.baseline {
             let data = json!({
                 "physical_resource_id": key.logical_resource_id,
@@ -155,14 +193,13 @@ impl ResyncEntry<'_> {
                 "request_id": self.resync_id,
                 "changed_at": self.changed_at,
             });
-            let data = keep_all(&data);
-            sql.push_str(&write_resource(key, "now()", self.managed_after, &data));
+            writes.push(write_resource(key, NOW, self.managed_after, &data));
         }
         if let Some(result) = self.result {
-            sql.push_str(&write_request(
+            writes.push(write_request(
                 (RESYNC, RESYNC, self.resync_id),
-                "now()",
-                &keep_all(&json!({"outcome": result, "response": null})),
+                NOW,
+                &json!({"outcome": result, "response": null}),
             ));
         }
         for key in owners(self.managed_before).union(&owners(self.managed_after)) {
@@ -171,83 +208,80 @@ impl ResyncEntry<'_> {
                 owned_by(key, self.managed_after),
             );
             if before != after {
-                sql.push_str(&format!(
-                    "UPDATE extension_worker.ledger SET owns = {} WHERE kind = 'resource' AND stack_id = {} \
-                     AND logical_resource_id = {};\n",
-                    escape_literal(&json!(after).to_string()),
-                    escape_literal(&key.stack_id),
-                    escape_literal(&key.logical_resource_id),
-                ));
+                writes.push(Write {
+                    name: None,
+                    sql: WRITE_OWNED,
+                    arguments: vec![
+                        json!(after).to_string(),
+                        key.stack_id.clone(),
+                        key.logical_resource_id.clone(),
+                    ],
+                });
             }
         }
-        write_extensions(&mut sql, self.managed_before, self.managed_after);
+        write_extensions(&mut writes, self.managed_before, self.managed_after);
         // What is compared with the next version that is seen.
-        let seen = keep_all(&json!({"server_version": self.server_version}));
-        let seen = escape_literal(&seen.to_string());
-        sql.push_str(&format!(
-            "UPDATE extension_worker.ledger SET data = data || {seen}::jsonb WHERE kind = 'resource';\n"
-        ));
-        sql
+        writes.push(Write {
+            name: None,
+            sql: WRITE_SEEN,
+            arguments: vec![keep_all(&json!({"server_version": self.server_version})).to_string()],
+        });
+        writes
     }
 }
 
-/// `requested_at` is an SQL expression.
+/// PostgreSQL's name for the time at which the transaction began.
+pub(super) const NOW: &str = "now";
+
 fn write_resource(
     key: &ResourceKey,
     requested_at: &str,
     managed: &BTreeMap<String, Managed>,
     data: &serde_json::Value,
-) -> String {
-    format!(
-        "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
-VALUES ('resource', {}, {}, '', {requested_at}, {}, {})
-ON CONFLICT (kind, stack_id, logical_resource_id, name)
-  DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data;
-",
-        escape_literal(&key.stack_id),
-        escape_literal(&key.logical_resource_id),
-        escape_literal(&json!(owned_by(key, managed)).to_string()),
-        escape_literal(&data.to_string()),
-    )
+) -> Write {
+    Write {
+        name: Some("write_resource"),
+        sql: WRITE_RESOURCE,
+        arguments: vec![
+            key.stack_id.clone(),
+            key.logical_resource_id.clone(),
+            requested_at.to_owned(),
+            json!(owned_by(key, managed)).to_string(),
+            keep_all(data).to_string(),
+        ],
+    }
 }
 
-/// The request's row, which stages may have written before, and the end of those that no message can come again for.
-/// `requested_at` is an SQL expression.
 pub(super) fn write_request(
     (stack_id, logical_resource_id, request_id): (&str, &str, &str),
     requested_at: &str,
     data: &serde_json::Value,
-) -> String {
-    let stack = escape_literal(stack_id);
-    let logical = escape_literal(logical_resource_id);
-    format!(
-        "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
-VALUES ('request', {stack}, {logical}, {}, {requested_at}, {})
-ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data;
-DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = {stack} AND logical_resource_id = {logical}
-  AND requested_at < now() - interval '{OUTCOME_DAYS} days';
-",
-        escape_literal(request_id),
-        escape_literal(&data.to_string()),
-    )
+) -> Write {
+    let arguments = [stack_id, logical_resource_id, request_id, requested_at].map(str::to_owned);
+    Write {
+        name: Some("write_request"),
+        sql: WRITE_REQUEST,
+        arguments: arguments
+            .into_iter()
+            .chain([keep_all(data).to_string()])
+            .collect(),
+    }
 }
 
 /// Only what differs, so that a request that changes nothing writes nothing here.
 fn write_extensions(
-    sql: &mut String,
+    writes: &mut Vec<Write>,
     managed_before: &BTreeMap<String, Managed>,
     managed_after: &BTreeMap<String, Managed>,
 ) {
-    for name in managed_before
+    let gone = managed_before
         .keys()
-        .filter(|name| !managed_after.contains_key(*name))
-    {
-        sql.push_str(&format!(
-            "DELETE FROM extension_worker.ledger WHERE kind = 'extension' AND stack_id = '' \
-             AND logical_resource_id = '' AND name = {};\n",
-            escape_literal(name)
-        ));
-    }
+        .filter(|name| !managed_after.contains_key(*name));
+    writes.extend(gone.map(|name| Write {
+        name: None,
+        sql: DELETE_EXTENSION,
+        arguments: vec![name.clone()],
+    }));
     for (name, managed) in managed_after {
         let origin_before = managed_before.get(name).map(|before| before.origin);
         if origin_before == Some(managed.origin) {
@@ -257,13 +291,11 @@ fn write_extensions(
             Origin::Created => "created",
             Origin::Adopted => "adopted",
         };
-        sql.push_str(&format!(
-            "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
-VALUES ('extension', '', '', {}, now(), '{{\"origin\": \"{origin}\"}}')
-ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data;
-",
-            escape_literal(name)
-        ));
+        writes.push(Write {
+            name: None,
+            sql: WRITE_EXTENSION,
+            arguments: vec![name.clone(), origin.to_owned()],
+        });
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use futures_util::future::join;
+use serde::de::DeserializeOwned;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::config::SslNegotiation;
 
@@ -16,7 +18,8 @@ use super::guard::BackendPid;
 use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
-use super::session_start::{SESSION_BEGIN, session_start};
+use super::server_facts::Servers;
+use super::session_start::{SESSION_BEGIN, SHORT_START, ShortStart, session_start};
 use super::transaction::SessionStart;
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
@@ -85,6 +88,8 @@ impl Deref for Connection {
 /// Makes the connections of one pool: the driver's own way, within the budget.
 pub(super) struct Connections {
     config: tokio_postgres::Config,
+    target: Target,
+    servers: Arc<Servers>,
     resolver: Resolver,
     streams: Streams,
     connection_limit: ConnectionLimit,
@@ -100,6 +105,7 @@ impl Connections {
         settings: &PoolSettings,
         target: &Target,
         password: &Password,
+        servers: Arc<Servers>,
         connection_limit: ConnectionLimit,
         close_idle: Box<dyn Fn() + Send + Sync>,
         first: Option<FirstStatement>,
@@ -111,6 +117,8 @@ impl Connections {
         };
         Self {
             config: postgres_config(target, password, first.as_ref()),
+            target: target.clone(),
+            servers,
             resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
             streams: Streams::new(settings.tls.clone(), settings.ssl_mode, policy),
             connection_limit,
@@ -147,6 +155,22 @@ impl Connections {
         });
         Ok((ClientWrapper::new(client, task), backend_pid))
     }
+
+    /// What is to be known of the session: one round trip, or two where more than usual is to be known of it.
+    async fn begin_session(
+        &self,
+        client: &tokio_postgres::Client,
+    ) -> Result<SessionStart, ConnectError> {
+        if let Some(server) = self.servers.get(&self.target) {
+            let short: ShortStart = ask(client, SHORT_START).await?;
+            if let Some(start) = short.with(server) {
+                return Ok(start);
+            }
+        }
+        let start: SessionStart = ask(client, &session_start()).await?;
+        self.servers.keep(&self.target, &start.server);
+        Ok(start)
+    }
 }
 
 /// The answer to a statement that takes no time but to wait for a lock. After a failure the connection is used up.
@@ -180,7 +204,7 @@ impl deadpool::managed::Manager for Connections {
             if let Some(first) = &self.first {
                 return Ok((client, first.start.clone()));
             }
-            let mut start = begin_session(&client).await?;
+            let mut start = self.begin_session(&client).await?;
             start.note_connected_to(backend_pid.get());
             Ok((client, start))
         };
@@ -218,10 +242,13 @@ impl deadpool::managed::Manager for Connections {
     }
 }
 
-async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, ConnectError> {
+/// What a new session answers, in a transaction that ends with it.
+async fn ask<T: DeserializeOwned>(
+    client: &tokio_postgres::Client,
+    question: &str,
+) -> Result<T, ConnectError> {
     let begin = client.batch_execute(SESSION_BEGIN);
-    let start = session_start();
-    let (begun, messages) = join(begin, client.simple_query(&start)).await;
+    let (begun, messages) = join(begin, client.simple_query(question)).await;
     begun?;
     let messages = messages?;
     let document = messages.iter().find_map(|message| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::session_start::ServerFacts;
+use super::server_facts::ServerFacts;
 use crate::extension::{Catalog, Declaration, InstalledExtension, Observed, SchemaName};
 use crate::ledger::newest_version;
 use crate::postgres_error::DatabaseError;

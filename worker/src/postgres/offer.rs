@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::Mutex as AsyncMutex;
 
 #[cfg(doc)]
-use super::session_start::ServerFacts;
+use super::server_facts::ServerFacts;
 use crate::extension::{
     AvailableExtension, AvailableVersion, Catalog, Declaration, Observed, UpdatePath,
 };

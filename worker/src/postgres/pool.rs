@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use deadpool_postgres::Runtime;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Session;
 use super::connection::{ConnectError, Connections};
@@ -15,6 +16,7 @@ use super::first_statement::FirstStatement;
 use super::limit::ConnectionLimit;
 use super::offer::Offers;
 use super::reached::Reached;
+use super::server_facts::Servers;
 use crate::credentials::secrets::Password;
 use crate::credentials::{AuthMethod, HostPatterns};
 use crate::metrics::Gauge;
@@ -53,6 +55,10 @@ const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
 /// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
 /// one costs some milliseconds.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a session waits for the one before it to be over, and its connection to be free, rather than to make another. Of
+/// two transactions in a database one waits for the other's lock in any case, and most take a fraction of what a new
+/// connection costs.
+const TURN_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a session waits for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to prove that it lives.
@@ -66,6 +72,7 @@ pub struct Pools {
     pools: Arc<PoolMap>,
     reached: Reached,
     offers: Arc<Offers>,
+    servers: Arc<Servers>,
 }
 
 /// Pools by what they lead to.
@@ -76,6 +83,7 @@ struct PoolMap(Mutex<HashMap<Target, Entry>>);
 #[derive(Debug, Clone)]
 struct Entry {
     pool: Pool<Connections>,
+    turn: Arc<Semaphore>,
     password: Password,
     used_at: Instant,
 }
@@ -126,6 +134,7 @@ impl Pools {
             pools,
             reached: Reached::default(),
             offers: Arc::default(),
+            servers: Arc::default(),
         }
     }
 
@@ -164,8 +173,10 @@ impl Pools {
         target: &Target,
         password: &Password,
     ) -> Result<Session, DatabaseError> {
-        let pool = self.pool(target, password)?;
-        self.session_of(&pool, target, password).await
+        let (pool, turn) = self.pool(target, password)?;
+        let turn = tokio::time::timeout(TURN_TIMEOUT, turn.acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok);
+        self.session_of(&pool, turn, target, password).await
     }
 
     /// A new connection, in whose transaction the statement was run before anything else.
@@ -179,7 +190,7 @@ impl Pools {
         password: &Password,
     ) -> Result<Session, DatabaseError> {
         let pool = self.new_pool(target, password, Some(first))?;
-        let mut session = self.session_of(&pool, target, password).await?;
+        let mut session = self.session_of(&pool, None, target, password).await?;
         session.note_begun();
         Ok(session)
     }
@@ -187,6 +198,7 @@ impl Pools {
     async fn session_of(
         &self,
         pool: &Pool<Connections>,
+        turn: Option<OwnedSemaphorePermit>,
         target: &Target,
         password: &Password,
     ) -> Result<Session, DatabaseError> {
@@ -224,6 +236,7 @@ impl Pools {
             &self.settings,
             target.address.clone(),
             Arc::clone(&self.offers),
+            turn,
         ))
     }
 
@@ -245,23 +258,25 @@ impl Pools {
         &self,
         target: &Target,
         password: &Password,
-    ) -> Result<Pool<Connections>, DatabaseError> {
+    ) -> Result<(Pool<Connections>, Arc<Semaphore>), DatabaseError> {
         let mut pools = self.pools.pools();
         if let Some(entry) = pools
             .get_mut(target)
             .filter(|entry| entry.password == *password)
         {
             entry.used_at = Instant::now();
-            return Ok(entry.pool.clone());
+            return Ok((entry.pool.clone(), Arc::clone(&entry.turn)));
         }
         let pool = self.new_pool(target, password, None)?;
+        let turn = Arc::new(Semaphore::new(1));
         let entry = Entry {
             pool: pool.clone(),
+            turn: Arc::clone(&turn),
             password: password.clone(),
             used_at: Instant::now(),
         };
         pools.insert(target.clone(), entry);
-        Ok(pool)
+        Ok((pool, turn))
     }
 
     fn new_pool(
@@ -275,6 +290,7 @@ impl Pools {
             &self.settings,
             target,
             password,
+            Arc::clone(&self.servers),
             self.connection_limit.clone(),
             Box::new(move || {
                 if let Some(map) = map.upgrade() {

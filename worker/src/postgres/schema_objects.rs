@@ -4,6 +4,8 @@
 //! says so, under a `search_path` that holds the extension's schema and those of what it requires. PostgreSQL's own objects
 //! come first there, but a function or an operator with a better fitting signature is taken all the same.
 
+use std::collections::BTreeMap;
+
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
@@ -13,7 +15,7 @@ use crate::extension::SchemaName;
 const NAMED: usize = 10;
 
 /// What was found in the schemas that scripts see.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SchemaObjects {
     /// Functions, operators, casts and types of roles of lower rank, with a name that PostgreSQL or the extension uses.
     pub shadowing: Vec<String>,
@@ -21,16 +23,85 @@ pub struct SchemaObjects {
     pub open: Vec<String>,
 }
 
-/// The query: one JSON document, [`SchemaObjects`]. `extensions` are those whose own names count too; `acts_as` is the role
-/// that a rotated clone of it works as.
-pub(super) fn query<'a>(
+/// What [`short_query`] finds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(super) struct ShortAnswer {
+    /// Whether [`query`] may find anything.
+    pub(super) may_shadow: bool,
+    /// The schemas in which a role of lower rank may create objects, each with that role; none for every role.
+    open: Vec<(String, Option<String>)>,
+}
+
+impl ShortAnswer {
+    /// As [`SchemaObjects`] has them.
+    pub(super) fn open(&self) -> Vec<String> {
+        let mut schemas: BTreeMap<&str, Vec<Option<&str>>> = BTreeMap::new();
+        for (schema, role) in &self.open {
+            schemas.entry(schema).or_default().push(role.as_deref());
+        }
+        let named = schemas.into_iter().map(|(schema, mut roles)| {
+            roles.sort_unstable_by_key(|role| (role.is_none(), *role));
+            let roles: Vec<String> = roles
+                .into_iter()
+                .map(|role| {
+                    role.map_or_else(
+                        || "every role".to_owned(),
+                        |role| format!("role \"{role}\""),
+                    )
+                })
+                .collect();
+            format!("schema \"{schema}\" ({})", roles.join(", "))
+        });
+        named.collect()
+    }
+}
+
+/// The query: one JSON document, [`ShortAnswer`]. It takes PostgreSQL a third of the time of [`query`], as it looks at owners
+/// alone, and in most databases finds no object of a role of lower rank in the schemas.
+///
+/// What a schema holds is found by `pg_depend`, which has an index for it, and a row for each function, operator and type that
+/// is not PostgreSQL's own: those of a table's or an array's follow it. A range's multirange may be in another schema than the
+/// range; both, and casts, are looked at in all schemas, but for those that `initdb` made.
+pub(super) fn short_query<'a>(
     schemas: impl Iterator<Item = &'a SchemaName>,
-    extensions: impl Iterator<Item = &'a str>,
     acts_as: Option<&str>,
 ) -> String {
-    let array = |texts: Vec<String>| format!("ARRAY[{}]::text[]", texts.join(","));
-    let schemas = array(schemas.map(|name| escape_literal(name.as_str())).collect());
-    let extensions = array(extensions.map(escape_literal).collect());
+    format!(
+        "{}
+SELECT json_build_object(
+  'may_shadow', EXISTS (
+    SELECT FROM seen s JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = s.oid
+    WHERE CASE d.classid WHEN 'pg_proc'::regclass THEN (SELECT proowner FROM pg_proc WHERE oid = d.objid)
+                         WHEN 'pg_operator'::regclass THEN (SELECT oprowner FROM pg_operator WHERE oid = d.objid)
+                         WHEN 'pg_type'::regclass THEN (SELECT typowner FROM pg_type WHERE oid = d.objid)
+          END <> ALL (ARRAY(SELECT oid FROM trusted)))
+  OR EXISTS (
+    SELECT FROM pg_cast c WHERE c.oid >= {FIRST_OID} AND c.castcontext <> 'e'
+    AND EXISTS (SELECT FROM pg_type t WHERE t.oid IN (c.castsource, c.casttarget)
+                AND t.typowner <> ALL (ARRAY(SELECT oid FROM trusted))))
+  OR EXISTS (
+    SELECT FROM pg_range r JOIN pg_type t ON t.oid = r.rngtypid
+    WHERE r.rngtypid >= {FIRST_OID} AND t.typowner <> ALL (ARRAY(SELECT oid FROM trusted))),
+  'open', (SELECT coalesce(json_agg(json_build_array(s.nspname, g.name)), '[]') FROM seen s CROSS JOIN LATERAL (
+    SELECT pg_get_userbyid(o.oid)::text
+    FROM (SELECT CASE WHEN pg_get_userbyid(s.nspowner) = 'pg_database_owner'
+                 THEN (SELECT datdba FROM pg_database WHERE datname = current_database()) ELSE s.nspowner END) AS o (oid)
+    WHERE o.oid <> ALL (ARRAY(SELECT oid FROM trusted))
+    UNION
+    SELECT CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END FROM aclexplode(s.nspacl) a
+    WHERE a.privilege_type = 'CREATE' AND a.grantee <> s.nspowner AND a.grantee <> ALL (ARRAY(SELECT oid FROM trusted))
+  ) AS g (name))
+)::text",
+        seen(schemas, acts_as)
+    )
+}
+
+/// The lowest OID that PostgreSQL gives to what was made after `initdb`.
+const FIRST_OID: u32 = 16384;
+
+/// `trusted`, the roles that are not of lower rank, and `seen`, the schemas.
+fn seen<'a>(schemas: impl Iterator<Item = &'a SchemaName>, acts_as: Option<&str>) -> String {
+    let schemas = array(schemas.map(SchemaName::as_str));
     let first = acts_as.map_or_else(|| "NULL".to_owned(), escape_literal);
     format!(
         "WITH trusted AS (
@@ -38,7 +109,25 @@ pub(super) fn query<'a>(
 ), seen AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
   WHERE nspname = ANY ({schemas}) AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
-), member AS (
+)"
+    )
+}
+
+fn array<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let literals: Vec<String> = texts.map(escape_literal).collect();
+    format!("ARRAY[{}]::text[]", literals.join(","))
+}
+
+/// The query: the names of the objects, as a JSON array. `extensions` are those whose own names count too; `acts_as` is the role
+/// that a rotated clone of it works as.
+pub(super) fn query<'a>(
+    schemas: impl Iterator<Item = &'a SchemaName>,
+    extensions: impl Iterator<Item = &'a str>,
+    acts_as: Option<&str>,
+) -> String {
+    let extensions = array(extensions);
+    format!(
+        "{seen}, member AS (
   SELECT classid, objid, refobjid IN (SELECT oid FROM pg_extension WHERE extname = ANY ({extensions})) AS is_own
   FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 ), known_function AS (
@@ -77,23 +166,29 @@ pub(super) fn query<'a>(
   FROM pg_cast c JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget) JOIN seen s ON s.oid = t.typnamespace
   WHERE c.castcontext <> 'e' AND t.typowner NOT IN (SELECT oid FROM trusted)
     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_cast'::regclass AND m.objid = c.oid)
-), open (schema, grantee) AS (
-  SELECT s.nspname, r.rolname FROM seen s
-  JOIN pg_roles r ON r.oid = CASE WHEN pg_get_userbyid(s.nspowner) = 'pg_database_owner'
-      THEN (SELECT datdba FROM pg_database WHERE datname = current_database()) ELSE s.nspowner END
-  WHERE r.oid NOT IN (SELECT oid FROM trusted)
-  UNION
-  SELECT s.nspname, CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END
-  FROM seen s CROSS JOIN LATERAL aclexplode(s.nspacl) a
-  WHERE a.privilege_type = 'CREATE' AND a.grantee <> s.nspowner AND a.grantee NOT IN (SELECT oid FROM trusted)
 )
-SELECT json_build_object(
-  'shadowing', (SELECT coalesce(json_agg(object), '[]')
-                FROM (SELECT DISTINCT object FROM shadowing ORDER BY object LIMIT {NAMED}) named),
-  'open', (SELECT coalesce(json_agg(named), '[]') FROM (
-             SELECT format('schema \"%s\" (%s)', schema, string_agg(
-               CASE WHEN grantee IS NULL THEN 'every role' ELSE format('role \"%s\"', grantee) END, ', ' ORDER BY grantee))
-             FROM open GROUP BY schema ORDER BY schema) AS open_schemas (named))
-)::text"
+SELECT coalesce(json_agg(object), '[]')::text
+FROM (SELECT DISTINCT object FROM shadowing ORDER BY object LIMIT {NAMED}) named",
+        seen = seen(schemas, acts_as)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_schemas_are_named_with_the_roles_that_may_create_there() {
+        let answer: ShortAnswer = serde_json::from_str(
+            r#"{"may_shadow": false, "open": [["b", null], ["b", "y"], ["a", "x"], ["b", "w"]]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            answer.open(),
+            [
+                r#"schema "a" (role "x")"#,
+                r#"schema "b" (role "w", role "y", every role)"#
+            ]
+        );
+    }
 }

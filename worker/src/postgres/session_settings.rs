@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use postgres_protocol::escape::escape_literal;
-use serde::Deserialize;
+
+use super::preparation::PLANS;
+use super::server_facts::ServerFacts;
 
 /// The role first: an owner of the database may have set another for its sessions, under which a schema of that owner's
 /// would pass for the worker's own, and out of which code of that owner's could step with SET ROLE NONE.
@@ -30,82 +32,69 @@ const FIXED: &[(&str, &str)] = &[
     ("tcp_keepalives_count", "3"),
 ];
 
-/// What the start of a session found of its settings.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct SettingsFound {
-    /// Every setting of the server that ends a statement, a transaction or a session after some time.
-    timeouts: Vec<String>,
-    /// Settings of the database or the role, with PostgreSQL's own values.
-    overridden: BTreeMap<String, String>,
-    /// The server has `client_connection_check_interval`.
-    checks_connection: bool,
+/// The query that sets all of them, LOCAL to the transaction: `$1` the longest time of a statement in milliseconds, `$2` that of
+/// a wait for a lock. `overridden` are settings of the database or the role, with PostgreSQL's own values.
+pub(super) fn set_all(overridden: &BTreeMap<String, String>, server: &ServerFacts) -> String {
+    let set = |name: &str, value: &str| {
+        format!(
+            "pg_catalog.set_config({}, {value}, true)",
+            escape_literal(name)
+        )
+    };
+    let mut settings: Vec<String> = overridden
+        .iter()
+        .filter(|(name, _)| !is_fixed(name, server))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain(FIXED.iter().copied())
+        .map(|(name, value)| set(name, &escape_literal(value)))
+        .collect();
+    settings.extend(server.timeouts.iter().map(|name| set(name, timeout(name))));
+    if server.checks_connection {
+        // A backend whose worker was killed holds its locks until it notices.
+        settings.push(set("client_connection_check_interval", "'2000'"));
+    }
+    format!("SELECT {}", settings.join(", "))
 }
 
-impl SettingsFound {
-    /// The query that sets all of them, LOCAL to the transaction: `$1` the longest time of a statement in milliseconds, `$2`
-    /// that of a wait for a lock.
-    pub(super) fn set_all(&self) -> String {
-        let overridden = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let set = |name: &str, value: &str| {
-            format!(
-                "pg_catalog.set_config({}, {value}, true)",
-                escape_literal(name)
-            )
+/// The same for a session from its start, but for the path, which is the caller's to choose: with the longest time of a statement
+/// and that of a wait for a lock.
+pub(super) fn of_session<'a>(
+    overridden: &'a BTreeMap<String, String>,
+    server: &'a ServerFacts,
+    [statement, lock]: &'a [String; 2],
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let overridden = overridden
+        .iter()
+        .filter(|(name, _)| !is_fixed(name, server) || name.eq_ignore_ascii_case(PLANS))
+        .map(|(name, value)| (name.clone(), value.clone()));
+    let fixed = FIXED
+        .iter()
+        .filter(|(name, _)| *name != "search_path")
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let timeouts = server.timeouts.iter().map(move |name| {
+        let value = match timeout(name) {
+            "$1" => statement.as_str(),
+            "$2" => lock.as_str(),
+            value => value.trim_matches('\''),
         };
-        let mut settings: Vec<String> = overridden
-            .chain(FIXED.iter().copied())
-            .map(|(name, value)| set(name, &escape_literal(value)))
-            .collect();
-        settings.extend(self.timeouts.iter().map(|name| set(name, timeout(name))));
-        if self.checks_connection {
-            // A backend whose worker was killed holds its locks until it notices.
-            settings.push(set("client_connection_check_interval", "'2000'"));
-        }
-        format!("SELECT {}", settings.join(", "))
-    }
+        (name.clone(), value.to_owned())
+    });
+    overridden.chain(fixed).chain(timeouts)
+}
 
-    /// The same for a session from its start, but for the path, which is the caller's to choose.
-    pub(super) fn of_session<'a>(
-        &'a self,
-        [statement, lock]: &'a [String; 2],
-    ) -> impl Iterator<Item = (String, String)> + 'a {
-        let overridden = self
-            .overridden
-            .iter()
-            .filter(|(name, _)| !self.is_fixed(name))
-            .map(|(name, value)| (name.clone(), value.clone()));
-        let fixed = FIXED
-            .iter()
-            .filter(|(name, _)| *name != "search_path")
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let timeouts = self.timeouts.iter().map(move |name| {
-            let value = match timeout(name) {
-                "$1" => statement.as_str(),
-                "$2" => lock.as_str(),
-                value => value.trim_matches('\''),
-            };
-            (name.clone(), value.to_owned())
-        });
-        overridden.chain(fixed).chain(timeouts)
-    }
-
-    fn is_fixed(&self, name: &str) -> bool {
-        FIXED
-            .iter()
-            .any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
-            || self.timeouts.iter().any(|timeout| timeout == name)
-            || matches!(
-                name.to_ascii_lowercase().as_str(),
-                "role"
-                    | "session_authorization"
-                    | "client_connection_check_interval"
-                    | "client_encoding"
-            )
-    }
+fn is_fixed(name: &str, server: &ServerFacts) -> bool {
+    FIXED
+        .iter()
+        .any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
+        || server.timeouts.iter().any(|timeout| timeout == name)
+        || matches!(
+            name.to_ascii_lowercase().as_str(),
+            PLANS
+                | "role"
+                | "session_authorization"
+                | "client_connection_check_interval"
+                | "client_encoding"
+        )
 }
 
 /// The value of a timeout, in milliseconds. Zero: none. Shorter for a lock than for the statement, so that a wait for a lock

@@ -1,8 +1,13 @@
 //! What a new session is asked, once: the server's facts, and what the database and the role set for it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::library_settings;
+use super::preparation::Preparation;
+use super::server_facts::ServerFacts;
+use super::transaction::{SessionStart, Trust};
 
 /// What makes the answer to [`session_start`] the server's own, in a message of its own: the time that a statement may take is
 /// that which held at the beginning of its message.
@@ -29,13 +34,13 @@ SELECT json_build_object(
     'version', split_part(current_setting('server_version'), ' ', 1),
     'started_at', extract(epoch FROM pg_postmaster_start_time())::text,
     'preloaded', (SELECT s.setting FROM s WHERE s.name = 'shared_preload_libraries'),
-    'cron_database', (SELECT s.setting FROM s WHERE s.name = 'cron.database_name')),
-  'timeouts', (SELECT json_agg(s.name) FROM s
-               WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
+    'cron_database', (SELECT s.setting FROM s WHERE s.name = 'cron.database_name'),
+    'timeouts', (SELECT json_agg(s.name) FROM s
+                 WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
+    'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval')),
   'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{{}}') FROM s
                  WHERE s.source IN ('database', 'user', 'database user') AND s.context = 'user' AND s.boot_val IS NOT NULL),
   'of_libraries', {of_libraries},
-  'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval'),
   'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path' AND (
              EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
                      WHERE d.datname = current_database() AND (r.rolsuper OR r.rolname = session_user))
@@ -57,26 +62,57 @@ ROLLBACK",
     )
 }
 
-/// What is the same in every session of a server until it is restarted.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct ServerFacts {
-    /// `server_version`, without the packager's addition: `15.18`.
-    pub(super) version: String,
-    /// Seconds since 1970.
-    pub(super) started_at: String,
-    /// `shared_preload_libraries`, where the role may read it.
-    pub(super) preloaded: Option<String>,
-    /// `cron.database_name`, where the server has that setting.
-    pub(super) cron_database: Option<String>,
+/// What most sessions have to be asked of a server whose facts are known, in a quarter of the time that [`session_start`] takes.
+///
+/// Whether the database or the role set something is seen in the settings that the session has, not in `pg_db_role_setting`,
+/// where it may have been reset since; of libraries that are not loaded it is there alone.
+pub(super) const SHORT_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
+SELECT json_build_object(
+  'backend_pid', pg_backend_pid(),
+  'in_recovery', pg_is_in_recovery(),
+  'has_schema', to_regnamespace('extension_worker') IS NOT NULL,
+  'has_ledger', to_regclass('extension_worker.ledger') IS NOT NULL,
+  'version', split_part(current_setting('server_version'), ' ', 1),
+  'started_at', extract(epoch FROM pg_postmaster_start_time())::text,
+  'is_ordinary', s.is_ordinary AND session_user NOT LIKE '%\\_clone' AND NOT EXISTS (
+     SELECT FROM pg_db_role_setting WHERE setrole IN (0::oid, quote_ident(session_user)::regrole::oid)
+     AND setconfig::text LIKE '%.%'),
+  'path', s.path)::text
+FROM (SELECT bool_and(context <> 'user' OR source NOT IN ('database', 'user', 'database user')) AS is_ordinary,
+             max(reset_val) FILTER (WHERE name = 'search_path') AS path FROM pg_settings) AS s;
+ROLLBACK";
+
+/// The answer to [`SHORT_START`].
+#[derive(Debug, Deserialize)]
+pub(super) struct ShortStart {
+    backend_pid: i32,
+    in_recovery: bool,
+    has_schema: bool,
+    has_ledger: bool,
+    version: String,
+    started_at: String,
+    /// Neither the database nor the role sets anything for its sessions, and the role is no rotated clone.
+    is_ordinary: bool,
+    path: Option<String>,
 }
 
-/// The longest identity, in characters: what a server sends may be of any length.
-const MAX_IDENTITY: usize = 100;
-
-impl ServerFacts {
-    /// Differs between two servers, and between a server before and after a restart.
-    pub(super) fn identity(&self) -> String {
-        let both = [self.version.as_str(), self.started_at.as_str()].join(" ");
-        both.chars().take(MAX_IDENTITY).collect()
+impl ShortStart {
+    /// What [`session_start`] would answer; none where that has to be asked: this is another server, or the session is not an
+    /// ordinary one.
+    pub(super) fn with(self, server: ServerFacts) -> Option<SessionStart> {
+        let is_known = server.are_of(&self.version, &self.started_at) && self.is_ordinary;
+        is_known.then(|| SessionStart {
+            backend_pid: self.backend_pid,
+            in_recovery: self.in_recovery,
+            has_schema: self.has_schema,
+            has_ledger: self.has_ledger,
+            server,
+            overridden: BTreeMap::new(),
+            of_libraries: Vec::new(),
+            path: self.path,
+            acts_as: None,
+            trust: Trust::default(),
+            preparation: Preparation::default(),
+        })
     }
 }

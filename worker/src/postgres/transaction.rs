@@ -1,6 +1,7 @@
 //! How a transaction begins: as the session's own role and with fixed settings, whatever the owner of the database has set
 //! for it. All of it is LOCAL, so that nothing stays behind in a session that a pooler hands to its next client.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -8,9 +9,10 @@ use serde::Deserialize;
 
 use super::first_statement::{FirstStatement, options};
 use super::library_settings;
-use super::prepared::{self, Preparation, Query};
-use super::session_settings::SettingsFound;
-use super::session_start::ServerFacts;
+use super::preparation::{PLANS, Preparation};
+use super::prepared::Query;
+use super::server_facts::ServerFacts;
+use super::session_settings::{of_session, set_all};
 use crate::ledger;
 
 /// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
@@ -26,26 +28,40 @@ const ORDINARY_PATH: &str = "\"$user\", public";
 /// What is known of a session from its start, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SessionStart {
-    backend_pid: i32,
-    in_recovery: bool,
+    pub(super) backend_pid: i32,
+    pub(super) in_recovery: bool,
     /// The database has a schema of the ledger's name.
-    has_schema: bool,
+    pub(super) has_schema: bool,
     /// The database has a ledger of the newest version.
-    has_ledger: bool,
+    pub(super) has_ledger: bool,
     pub(super) server: ServerFacts,
-    #[serde(flatten)]
-    settings: SettingsFound,
+    /// Settings of the database or the role, with PostgreSQL's own values.
+    pub(super) overridden: BTreeMap<String, String>,
     /// Those of libraries that are not loaded, or were not at the start.
-    of_libraries: Vec<String>,
-    path: Option<String>,
+    pub(super) of_libraries: Vec<String>,
+    pub(super) path: Option<String>,
     /// The role whose rotated clone the session's role is.
-    acts_as: Option<String>,
-    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    pub(super) acts_as: Option<String>,
     #[serde(skip)]
-    mark: Option<String>,
+    pub(super) trust: Trust,
     #[serde(skip)]
-    preparation: Preparation,
+    pub(super) preparation: Preparation,
 }
+
+/// What is known of the ledger's trustworthiness in this session, where the database has a ledger of the newest version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It is expected to be as it was made.
+    #[default]
+    AsMade,
+    /// It is not.
+    Altered,
+    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    Mark(String),
+}
+
+/// The name of the query that begins a transaction.
+const BEGIN: &str = "begin";
 
 const LOOK: Query<'static> = Query {
     name: "look",
@@ -62,6 +78,11 @@ const UNCHANGED: Query<'static> = Query {
     parameters: 1,
     sql: ledger::UNCHANGED,
 };
+const AS_MADE: Query<'static> = Query {
+    name: "as_made",
+    parameters: 1,
+    sql: ledger::AS_MADE,
+};
 
 impl SessionStart {
     /// The role whose rotated clone the session's role is, and as which it works.
@@ -76,23 +97,37 @@ impl SessionStart {
 
     /// Notes what was found.
     pub(super) fn note_ledger(&mut self, has_schema: bool, has_ledger: bool) {
+        if has_ledger != self.has_ledger {
+            self.trust = Trust::AsMade;
+        }
         self.has_schema = has_schema;
         self.has_ledger = has_ledger;
-        self.mark = None;
         // What is prepared depends on it.
         self.distrust_prepared();
     }
 
+    /// Notes that the ledger is not what it was expected to be: all of it is to be looked at.
+    pub(super) fn note_altered(&mut self) {
+        if self.has_ledger {
+            self.trust = Trust::Altered;
+        }
+    }
+
     /// Keeps the mark of a ledger that may be used.
     pub(super) fn note_mark(&mut self, mark: &str) {
-        self.mark = Some(mark.to_owned());
+        self.trust = Trust::Mark(mark.to_owned());
+    }
+
+    /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was made.
+    pub(super) fn expects_as_made(&self) -> bool {
+        self.has_ledger && self.trust == Trust::AsMade
     }
 
     /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
     /// between where it is not.
     pub(super) fn note_connected_to(&mut self, pid: i32) {
         if pid == self.backend_pid {
-            self.preparation = Preparation::Later;
+            self.preparation.allow();
         }
     }
 
@@ -102,8 +137,20 @@ impl SessionStart {
     }
 
     /// Notes that [`Self::begin`] succeeded, and [`Self::look`], which ran the queries with these names.
+    pub(super) fn note_begun(&mut self, names: &[&'static str]) {
+        self.preparation.note_begun();
+        self.preparation.note(&[BEGIN]);
+        self.preparation.note(names);
+    }
+
+    /// Notes that the queries of these names, of [`Self::run_and_prepare`], succeeded.
     pub(super) fn note_prepared(&mut self, names: &[&'static str]) {
         self.preparation.note(names);
+    }
+
+    /// Runs a query, and prepares it where it may be.
+    pub(super) fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
+        self.preparation.run_and_prepare(query, arguments)
     }
 
     /// Begins a transaction whose statements run for no longer than `statement_timeout`.
@@ -119,19 +166,15 @@ impl SessionStart {
             "BEGIN ISOLATION LEVEL READ COMMITTED{access}, NOT DEFERRABLE; SET LOCAL SESSION AUTHORIZATION DEFAULT; \
              SET LOCAL ROLE {role}; {PIN}; "
         );
-        let settings = self.settings.set_all();
+        let settings = set_all(&self.overridden, &self.server);
         let query = Query {
-            name: prepared::BEGIN,
+            name: BEGIN,
             parameters: 2,
             sql: &settings,
         };
         let [statement, lock] = timeouts(statement_timeout);
-        sql.push_str(self.preparation.forget());
-        sql.push_str(
-            &self
-                .preparation
-                .run_and_prepare(query, &[&statement, &lock]),
-        );
+        sql.push_str(self.preparation.begin());
+        sql.push_str(&self.preparation.run_from_begin(query, &[&statement, &lock]));
         if let Some(libraries) = library_settings::set_back(&self.of_libraries) {
             sql.push_str(&format!("; {libraries}"));
         }
@@ -151,7 +194,7 @@ impl SessionStart {
         let timeouts = timeouts(statement_timeout);
         let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let of_session = library_settings::values(&self.of_libraries)
-            .chain(self.settings.of_session(&timeouts))
+            .chain(of_session(&self.overridden, &self.server, &timeouts))
             .chain([
                 named("default_transaction_isolation", "read committed"),
                 named("default_transaction_read_only", "off"),
@@ -180,19 +223,19 @@ impl SessionStart {
             sql.push_str(&format!("{}; ", ledger::LOCK));
         }
         let mut names = vec![LOOK.name];
-        let check = if let Some(mark) = &self.mark {
-            names.push(UNCHANGED.name);
-            self.preparation.run_and_prepare(UNCHANGED, &[mark])
+        let check = if let Some((query, argument)) = self.short_check() {
+            names.push(query.name);
+            self.preparation.run_from_begin(query, &[argument])
         } else {
             self.check_once_more()
         };
-        let look = self.preparation.run_and_prepare(LOOK, &[schemas]);
+        let look = self.preparation.run_from_begin(LOOK, &[schemas]);
         sql.push_str(&format!("{check}; {look}"));
         if let Some(arguments) = read.filter(|_| self.has_ledger) {
             names.push(READ.name);
             sql.push_str(&format!(
                 "; {}",
-                self.preparation.run_and_prepare(READ, &arguments)
+                self.preparation.run_from_begin(READ, &arguments)
             ));
         }
         (sql, names)
@@ -208,21 +251,39 @@ impl SessionStart {
         ledger::check(self.acts_as.as_deref())
     }
 
-    /// The same, where it was decided before: whether that still holds. One row, or none.
+    /// The same at the end of a transaction, as short as it may be. One row, or none.
+    ///
+    /// A ledger that was made in this transaction, and one that is expected to be as it was made, is compared with that form:
+    /// see [`Self::expects_as_made`].
     pub(super) fn check_once_more(&self) -> String {
-        match &self.mark {
-            Some(mark) => self.preparation.run(UNCHANGED, &[mark]),
+        match self.short_check() {
+            Some((query, argument)) => self.preparation.run(query, &[argument]),
             None if !self.has_schema => ledger::ABSENT.to_owned(),
             None => self.check(),
         }
     }
 
+    /// The query that does with what is known of the ledger, and its argument.
+    fn short_check(&self) -> Option<(Query<'static>, &str)> {
+        match &self.trust {
+            Trust::Mark(mark) => Some((UNCHANGED, mark)),
+            Trust::AsMade if self.has_ledger => {
+                Some((AS_MADE, self.acts_as.as_deref().unwrap_or_default()))
+            }
+            Trust::AsMade | Trust::Altered => None,
+        }
+    }
+
     /// Sets what a statement of a plan runs by: the path of an ordinary session of the role, for what else runs inside it,
-    /// as event triggers do.
+    /// as event triggers do, and how that is planned.
     pub(super) fn ordinary_path(&self) -> String {
         let path = self.path.as_deref().unwrap_or(ORDINARY_PATH);
+        let plans = match self.overridden.get(PLANS) {
+            Some(value) => escape_literal(value),
+            None => "DEFAULT".to_owned(),
+        };
         format!(
-            "SELECT pg_catalog.set_config('search_path', {}, true)",
+            "SET LOCAL {PLANS} = {plans}; SELECT pg_catalog.set_config('search_path', {}, true)",
             escape_literal(path)
         )
     }

@@ -120,7 +120,7 @@ impl Session {
                             start.note_mark(mark);
                         }
                         let ledger = next()?.map(ledger::document).transpose()?;
-                        start.note_prepared(&names);
+                        start.note_begun(&names);
                         if let Some(offered) = offered {
                             self.keep_offer(parts, offered, read_at).await?;
                         }
@@ -128,7 +128,13 @@ impl Session {
                     }
                     (observed.ledger_version.is_some(), !start.has_ledger())
                 }
-                Err(error) => self.why_not_begun(error.into(), statement_timeout).await?,
+                Err(error) => {
+                    let error = DatabaseError::from(error);
+                    if has_changed(&error) {
+                        self.connection_mut()?.start.note_altered();
+                    }
+                    self.why_not_begun(error, statement_timeout).await?
+                }
             };
             promptly(self.client()?.batch_execute("ROLLBACK")).await?;
             self.connection_mut()?.start.note_ledger(found.0, found.1);

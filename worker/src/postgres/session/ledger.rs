@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
 use super::Session;
-use super::answer::{last_row, untrusted};
-use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger};
+use super::answer::{has_changed, last_row, rows, untrusted};
+use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger, Write};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
+use crate::postgres::prepared::Query;
 use crate::postgres::transaction::PIN;
 use crate::postgres_error::DatabaseError;
 
@@ -71,30 +71,30 @@ impl Session {
         } else {
             ledger::check_publications()
         };
-        let sql = format!("{publications}{lock}{migration}{}", ledger::FOREIGN_GRANTS);
+        let sql = format!(
+            "{publications}{lock}{migration}{}",
+            ledger::HAS_FOREIGN_GRANTS
+        );
         let done = promptly(self.client()?.simple_query(&sql)).await;
         let messages = match done.map_err(untrusted) {
             Ok(messages) => messages,
             Err(error) => return Err(self.why_not_made(error).await?),
         };
-        // Of the last statement alone: those before it answer with rows too.
-        let revocations: Vec<&str> = messages
-            .iter()
-            .rev()
-            .skip(1)
-            .map_while(|message| {
-                if let SimpleQueryMessage::Row(row) = message {
-                    row.try_get(0).ok().flatten()
-                } else {
-                    None
-                }
-            })
-            .collect();
-        if !revocations.is_empty() {
-            promptly(self.client()?.batch_execute(&revocations.join("; "))).await?;
+        if last_row(&messages)? != Some("0") {
+            self.revoke_foreign_grants().await?;
         }
         self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
+    }
+
+    /// Takes away what default privileges gave.
+    async fn revoke_foreign_grants(&self) -> Result<(), DatabaseError> {
+        let sql = [ledger::RIGHTS_OF_PUBLIC, ledger::FOREIGN_GRANTS].concat();
+        let messages = promptly(self.client()?.simple_query(&sql)).await?;
+        let revocations = rows(&messages)
+            .filter_map(Result::transpose)
+            .collect::<Result<Vec<_>, _>>()?;
+        promptly(self.client()?.batch_execute(&revocations.join("; "))).await
     }
 
     /// Another session may have made the schema since, or hold its name in a transaction that goes on.
@@ -121,12 +121,55 @@ impl Session {
         Ok(self.connection()?.start.check())
     }
 
-    /// Writes and commits, where the ledger may be used still: one round trip.
-    pub(super) async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
-        let check = self.connection()?.start.check_once_more();
-        let sql = format!("{PIN}; {sql}{check}; COMMIT");
-        let done = promptly(self.client()?.batch_execute(&sql)).await;
-        done.map_err(untrusted)?;
+    /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made.
+    pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
+        let start = &self.connection()?.start;
+        let mut sql = format!("{PIN}; ");
+        let mut names = Vec::new();
+        for Write {
+            name,
+            sql: write,
+            arguments,
+        } in writes
+        {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let query = Query {
+                name: name.unwrap_or_default(),
+                parameters: arguments.len(),
+                sql: write,
+            };
+            let write = match name {
+                Some(name) => {
+                    names.push(*name);
+                    start.run_and_prepare(query, &arguments)
+                }
+                None => query.plain(&arguments),
+            };
+            sql.push_str(&format!("{write}; "));
+        }
+        let may_be_altered = start.expects_as_made();
+        if may_be_altered {
+            sql.push_str("SAVEPOINT before_check; ");
+        }
+        sql.push_str(&format!("{}; COMMIT", start.check_once_more()));
+        let done = promptly(self.client()?.simple_query(&sql)).await;
+        let done = match done {
+            Err(error) if may_be_altered && has_changed(&error) => {
+                self.connection_mut()?.start.note_altered();
+                let sql = format!(
+                    "ROLLBACK TO SAVEPOINT before_check; {PIN}; {}; COMMIT",
+                    self.check()?
+                );
+                promptly(self.client()?.simple_query(&sql)).await
+            }
+            done => done,
+        };
+        let messages = done.map_err(untrusted)?;
+        let start = &mut self.connection_mut()?.start;
+        if let Some(mark) = last_row(&messages)? {
+            start.note_mark(mark);
+        }
+        start.note_prepared(&names);
         self.is_busy = false;
         Ok(())
     }
@@ -136,7 +179,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next attempt reads that in the ledger.
     pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
-        self.write_and_commit(&entry.sql()).await
+        self.write_and_commit(&entry.writes()).await
     }
 
     /// Writes what a re-sync came to, and commits: one round trip.
@@ -144,7 +187,7 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
-        self.write_and_commit(&entry.sql()).await
+        self.write_and_commit(&entry.writes()).await
     }
 
     /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
@@ -172,7 +215,7 @@ impl Session {
         ))
         .await?;
         let kept: String = row.try_get(0)?;
-        self.write_and_commit("").await?;
+        self.write_and_commit(&[]).await?;
         Ok(ledger::kept(&kept).into_owned())
     }
 }

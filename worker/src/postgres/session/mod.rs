@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::Object;
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use self::answer::{alone, document, last_row, no_row};
@@ -30,7 +32,7 @@ use super::connection::{Connection, Connections, promptly};
 use super::guarded_stream::Streams;
 use super::limit::ConnectionLimit;
 use super::offer::Offers;
-use super::schema_objects::{self, SchemaObjects};
+use super::schema_objects::{self, SchemaObjects, ShortAnswer};
 use super::transaction::PIN;
 use crate::extension::{SchemaName, TleFunction};
 use crate::plan::SchemaCheck;
@@ -53,6 +55,8 @@ pub struct Session {
     publish_ledger: bool,
     address: Address,
     offers: Arc<Offers>,
+    /// The database's turn, given back behind the connection.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Session {
@@ -63,8 +67,10 @@ impl Session {
         settings: &PoolSettings,
         address: Address,
         offers: Arc<Offers>,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Self {
         Self {
+            _turn: turn,
             address,
             offers,
             client: Some(client),
@@ -77,7 +83,7 @@ impl Session {
     }
 
     /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
-    /// more of it there: one round trip.
+    /// more of it there: one round trip, or two where they have anything there.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -87,7 +93,23 @@ impl Session {
         extensions: &BTreeSet<&str>,
     ) -> Result<SchemaObjects, DatabaseError> {
         let acts_as = self.connection()?.start.acts_as();
-        let query = schema_objects::query(schemas.iter(), extensions.iter().copied(), acts_as);
+        let short = schema_objects::short_query(schemas.iter(), acts_as);
+        let short: ShortAnswer = self.read_document(&short).await?;
+        let shadowing = if short.may_shadow {
+            let extensions = extensions.iter().copied();
+            let query = schema_objects::query(schemas.iter(), extensions, acts_as);
+            self.read_document(&query).await?
+        } else {
+            Vec::new()
+        };
+        Ok(SchemaObjects {
+            shadowing,
+            open: short.open(),
+        })
+    }
+
+    /// The document that a query answers with.
+    async fn read_document<T: DeserializeOwned>(&self, query: &str) -> Result<T, DatabaseError> {
         let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
         document(last_row(&messages)?.unwrap_or_default())
     }

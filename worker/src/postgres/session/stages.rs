@@ -51,7 +51,7 @@ impl Session {
     ) -> Result<FirstStatement, DatabaseError> {
         let start = &self.connection()?.start;
         let first = start.first_statement(&step.sql(), statement_timeout);
-        self.write_and_commit("").await?;
+        self.write_and_commit(&[]).await?;
         Ok(first)
     }
 
@@ -60,6 +60,6 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next look shows it.
     pub async fn commit_stage(self, entry: &ProgressEntry<'_>) -> Result<(), DatabaseError> {
-        self.write_and_commit(&entry.sql()).await
+        self.write_and_commit(&entry.writes()).await
     }
 }

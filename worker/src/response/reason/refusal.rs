@@ -48,7 +48,8 @@ pub(super) fn of_sql(
                 ended(&error.message)
             )
         }
-        (_, Statement::Own, "22P05") => format!(
+        // Where all that is declared is ASCII, it is the script's.
+        (_, _, "22P05") if step.is_none_or(|step| !step.sql().is_ascii()) => format!(
             "{subject}: a name or version that is declared has a character that the encoding of the database lacks ({}). [{state}]",
             bare(&error.message)
         ),

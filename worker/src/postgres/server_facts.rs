@@ -1,0 +1,135 @@
+//! What is the same in every session of a server until it is restarted, kept for each server and role: `pg_settings`, which most
+//! of it comes from, takes PostgreSQL longer to list than anything else that a session begins with.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use crate::target::{Address, Target};
+
+/// How long they are kept: which settings a role may read can be changed on a running server.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// How many servers and roles are kept.
+const MAX_KEPT: usize = 64;
+/// The most that is kept of one, in bytes: what a server sends may be of any length.
+const MAX_BYTES: usize = 4096;
+/// The longest identity, in characters.
+const MAX_IDENTITY: usize = 100;
+
+/// What is the same in every session of a role on a server until it is restarted.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ServerFacts {
+    /// `server_version`, without the packager's addition: `15.18`.
+    pub(super) version: String,
+    /// Seconds since 1970.
+    pub(super) started_at: String,
+    /// `shared_preload_libraries`, where the role may read it.
+    pub(super) preloaded: Option<String>,
+    /// `cron.database_name`, where the server has that setting.
+    pub(super) cron_database: Option<String>,
+    /// Every setting that ends a statement, a transaction or a session after some time.
+    pub(super) timeouts: Vec<String>,
+    /// Whether there is `client_connection_check_interval`.
+    pub(super) checks_connection: bool,
+}
+
+impl ServerFacts {
+    /// Differs between two servers, and between a server before and after a restart.
+    pub(super) fn identity(&self) -> String {
+        let both = [self.version.as_str(), self.started_at.as_str()].join(" ");
+        both.chars().take(MAX_IDENTITY).collect()
+    }
+
+    /// Whether they are those of the server that says this of itself.
+    pub(super) fn are_of(&self, version: &str, started_at: &str) -> bool {
+        self.version == version && self.started_at == started_at
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.version, &self.started_at].into_iter();
+        let optional = self.preloaded.iter().chain(&self.cron_database);
+        let all = texts.chain(optional).chain(&self.timeouts);
+        all.map(String::len).sum()
+    }
+}
+
+/// The facts of servers, by their addresses and the roles that asked. Behind an address there may be another server after a
+/// failover: see [`ServerFacts::are_of`].
+#[derive(Debug, Default)]
+pub(super) struct Servers(Mutex<HashMap<(Address, String), (Instant, ServerFacts)>>);
+
+impl Servers {
+    /// What is known.
+    pub(super) fn get(&self, target: &Target) -> Option<ServerFacts> {
+        let kept = self.0.lock();
+        let (read_at, facts) = kept.get(&key(target))?;
+        (read_at.elapsed() < MAX_AGE).then(|| facts.clone())
+    }
+
+    /// Keeps what was read.
+    pub(super) fn keep(&self, target: &Target, facts: &ServerFacts) {
+        let mut kept = self.0.lock();
+        if facts.bytes() > MAX_BYTES {
+            kept.remove(&key(target));
+            return;
+        }
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        kept.insert(key(target), (Instant::now(), facts.clone()));
+    }
+}
+
+fn key(target: &Target) -> (Address, String) {
+    (target.address.clone(), target.username.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(username: &str) -> Target {
+        let host = crate::target::Host::parse("db.example").unwrap();
+        Target {
+            address: Address { host, port: 5432 },
+            database: "app".to_owned(),
+            username: username.to_owned(),
+        }
+    }
+
+    fn facts(preloaded: &str) -> ServerFacts {
+        ServerFacts {
+            version: "15.18".to_owned(),
+            started_at: "1.5".to_owned(),
+            preloaded: Some(preloaded.to_owned()),
+            cron_database: None,
+            timeouts: Vec::new(),
+            checks_connection: true,
+        }
+    }
+
+    #[test]
+    fn what_one_role_may_read_is_not_taken_for_anothers() {
+        let servers = Servers::default();
+        servers.keep(&target("one"), &facts("pg_cron"));
+        assert_eq!(
+            servers.get(&target("one")).unwrap().preloaded.as_deref(),
+            Some("pg_cron")
+        );
+        assert!(servers.get(&target("other")).is_none());
+    }
+
+    #[test]
+    fn what_a_server_sends_without_end_is_not_kept() {
+        let servers = Servers::default();
+        servers.keep(&target("one"), &facts("a"));
+        servers.keep(&target("one"), &facts(&"a".repeat(MAX_BYTES)));
+        assert!(servers.get(&target("one")).is_none());
+        for number in 0..1000 {
+            servers.keep(&target(&number.to_string()), &facts("a"));
+        }
+        assert!(servers.0.lock().len() <= MAX_KEPT);
+    }
+}
