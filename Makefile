@@ -2,6 +2,7 @@
 
 SERVICES = python3 localstack/services.py
 DEMO = demo
+UPGRADE_STORY = POSTGRES_FROM=debian-15 $(SERVICES) -- sh -c '"$$LOCALSTACK_PYTHON" -B localstack/demo_upgrade.py'
 RELEASE = target/release/extension-worker
 DEBUG = $(CURDIR)/target/debug/extension-worker
 # The worker, and the same with points at which a test has it die: worker/src/process/failpoint.rs.
@@ -11,10 +12,14 @@ BUILD_FAILPOINTS = cargo build --locked --workspace --features extension-worker/
 TEST_IT = cargo test --locked --workspace --test it --
 # Most of the time a test waits: these are twice the cores of the machine that CI has.
 AT_ONCE = --test-threads=4
+# What is left out where the server comes from npm: what needs other extensions, and what is the same with any server.
+CONTRIB_ALONE = --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page:: --skip upgrade_check::oracle
 # Services that keep running between runs of `make it`.
 IT = it
 IT_ENV = $${TMPDIR:-/tmp}/extension-worker-$(IT)/env
 IMAGE = extension-worker
+# What `make test-on` takes.
+POSTGRES = npm-17
 DENY_VERSION = 0.20.2
 DENY = .local/tools/bin/cargo-deny
 GUARD_VERSION = 3.2.1
@@ -25,7 +30,7 @@ PYTHON = $$(python3 localstack/install.py) -B
 CFN_LINT = $$(dirname $$(python3 localstack/install.py))/cfn-lint --append-rules templates/cfn-lint
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-stop test it it-stop histories chaos fleet bench instructions pure check check-regions reference image image-contents rds-bundle
+.PHONY: demo demo-upgrade demo-stop test test-on it it-stop histories chaos fleet bench instructions pure check check-regions reference image image-contents rds-bundle
 
 ## The main job, to watch: the templates, deployed, changed, restored and deleted. KEEP=1 leaves all of it running.
 demo:
@@ -33,14 +38,20 @@ demo:
 	KEEP=$(KEEP) WORKER_BINARY=$(CURDIR)/$(RELEASE) $(SERVICES) --name $(DEMO) $(if $(KEEP),--keep) -- \
 	  sh -c '"$$LOCALSTACK_PYTHON" localstack/demo.py'
 
+## An upgrade of the engine, to watch: 20 databases on PostgreSQL 15 are checked, upgraded to 17 by pg_upgrade behind the same
+## port, and repaired by the event of RDS that says so. PAGES=directory keeps the report pages.
+demo-upgrade:
+	cargo build --release --locked --package extension-worker
+	PAGES=$(PAGES) WORKER_BINARY=$(CURDIR)/$(RELEASE) $(UPGRADE_STORY)
+
 ## Stops what `make demo KEEP=1` left running.
 demo-stop:
 	$(SERVICES) --stop $(DEMO)
 
 ## Unit tests; the integration tests against a real LocalStack and a real PostgreSQL, with PostGIS and what else RDS has, and
-## whether the task role allows just what the worker called in them; the same against PostgreSQL 17, which comes from npm
-## with contrib alone; the commands of the manual; and the tests of the LocalStack plug-in. The report page is tested in
-## Chromium.
+## whether the task role allows just what the worker called in them; the same against PostgreSQL 18, which comes from npm
+## with contrib alone (`make test-on` takes 13 and 17); the commands of the manual; the tests of the LocalStack plug-in; and
+## the story of an upgrade. The report page is tested in Chromium.
 test:
 	cargo build --locked --workspace --bins --tests
 	$(BUILD_FAILPOINTS)
@@ -48,12 +59,19 @@ test:
 	cargo test --locked --workspace --doc
 	$(BINARIES) $(SERVICES) -- \
 	  sh -c '$(TEST_IT) $(AT_ONCE) && "$$LOCALSTACK_PYTHON" -B tests/task_role.py'
-	$(BINARIES) POSTGRES_FROM=npm $(SERVICES) -- \
-	  $(TEST_IT) $(AT_ONCE) --skip rds:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
+	$(BINARIES) POSTGRES_FROM=npm-18 $(SERVICES) -- $(TEST_IT) $(AT_ONCE) $(CONTRIB_ALONE)
 	WORKER_BINARY=$(DEBUG) $(SERVICES) -- \
 	  sh -c '"$$LOCALSTACK_PYTHON" -B tests/documentation.py'
 	$(SERVICES) -- \
 	  sh -c 'cd localstack/custom_resources && "$$LOCALSTACK_PYTHON" -B -m unittest'
+	WORKER_BINARY=$(DEBUG) $(UPGRADE_STORY)
+
+## The integration tests against another PostgreSQL: debian-13, debian-17, npm-17 and what else POSTGRES_FROM takes. `make test`
+## has the one that Debian's current release brings and the newest: what lies between them differs least.
+test-on:
+	cargo build --locked --workspace --bins --tests
+	$(BUILD_FAILPOINTS)
+	$(BINARIES) POSTGRES_FROM=$(POSTGRES) $(SERVICES) -- $(TEST_IT) $(AT_ONCE) $(CONTRIB_ALONE)
 
 ## Integration tests whose names contain T, on services that keep running until `make it-stop`: make it T=faults::leases.
 ## Several names, and flags of the test runner, go into T too.
@@ -145,6 +163,7 @@ check: $(DENY) $(GUARD)
 	cd templates/rules && $$(python3 ../../localstack/install.py) -B -m unittest
 	cd tests && $$(python3 ../localstack/install.py) -B -m unittest
 	cd worker/image && $$(python3 ../../localstack/install.py) -B -m unittest
+	$(MAKE) instructions
 
 # Both are built from their sources, once: no other form of them can be had everywhere.
 $(DENY):

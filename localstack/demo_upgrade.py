@@ -168,7 +168,7 @@ def check(outputs: Parameters, like: str, page: str, *, expect: int = EXIT_STEPS
     arguments = ["upgrade-check", "--to", VERSION, "--like", like, "--instances", "--wait", "--timeout-seconds", "120"]
     say(f"extension-worker {' '.join(arguments)}")
     results = command(outputs, [*arguments, "--json", "--html", str(PAGES / page)], expect)
-    found = [finding | {"Database": result.get("Database")} for result in results for finding in result["Findings"]]
+    found = [finding | {"Database": result.get("Database")} for result in results for finding in result.get("Findings", [])]
     kinds = Counter((finding["Severity"], finding["Code"], finding["Object"]) for finding in found)
     for (severity, code, about), number in sorted(kinds.items()):
         say(f"{severity:<10} {code:<20} {about}{f', in {number} databases' if number > 1 else ''}")
@@ -182,7 +182,7 @@ def mend(server: Databases, found: list[dict[str, Any]]) -> None:
     for finding in found:
         database = finding["Database"] or "postgres"
         say(f"{database}: {finding['Remedy']}")
-        server.execute(database, finding["Remedy"])
+        server.mend(database, finding["Remedy"])
 
 
 def heal(server: Databases, instance: Instance) -> float:

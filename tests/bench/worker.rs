@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     pub(crate) receives: f64,
     /// Results of re-syncs that say that a database is as declared.
     pub(crate) in_sync: f64,
+    /// Results of checks before an upgrade that say that nothing is to be done before.
+    pub(crate) ready: f64,
 }
 
 impl Counts {
@@ -92,6 +94,7 @@ impl Worker {
             sqs_calls: sum("extension_worker_sqs_calls_total"),
             receives: sum("extension_worker_sqs_calls_total{operation=\"ReceiveMessage\"}"),
             in_sync: sum("extension_worker_resync_databases_total{state=\"in_sync\"}"),
+            ready: sum("extension_worker_resync_databases_total{state=\"ready\"}"),
         }
     }
 

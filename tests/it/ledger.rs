@@ -1,4 +1,4 @@
-//! The ledger, as those see it who share the database with it.
+//! The ledger as other roles of the database see it.
 
 use serde_json::json;
 

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bad_input;
+mod blue_green;
 mod by_hand;
 mod cdk;
 mod edge_cases;
@@ -33,3 +34,5 @@ mod sqlstates;
 mod stacks;
 mod support;
 mod templates;
+mod updates;
+mod upgrade_check;

@@ -1,4 +1,4 @@
-//! What a stack's deletion leaves alone.
+//! What the deletion of a stack does not drop.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Others who change the same extensions at the same time.
+//! Other sessions that change the same extensions at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What RDS has beside contrib: PostGIS, pg_cron, and a master user that is no superuser but may create what a list
-//! allows.
+//! What RDS has beside contrib: PostGIS, pg_cron, and a master user that is no superuser but may create the extensions of
+//! a list.
 
 use serde_json::json;
 

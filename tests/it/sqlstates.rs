@@ -1,4 +1,4 @@
-//! Each row of the SQLSTATE table that a server can be brought to, through the real driver.
+//! Each row of the SQLSTATE table that a server can be made to report, through the real driver.
 
 use extension_worker::postgres_error::{Class, DatabaseError, Statement, classify};
 

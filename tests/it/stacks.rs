@@ -21,6 +21,8 @@ async fn a_stack_creates_updates_and_drops_its_extensions() {
     let world = World::new().await;
     let _worker = Worker::start(&world, VERIFYING);
     let stack = world.stack("app");
+    // 1.3 up to PostgreSQL 17.
+    let pgcrypto = world.database.default_version("pgcrypto").await;
     let properties =
         |extensions: Value| json!({"DBSecret": world.secret, "Extensions": extensions});
 
@@ -31,16 +33,19 @@ async fn a_stack_creates_updates_and_drops_its_extensions() {
         )
         .await;
     assert_eq!(created.status, "CREATE_COMPLETE", "{created:?}");
-    assert_eq!(created.outputs["Extensions"], "pg_trgm=1.5,pgcrypto=1.3");
+    assert_eq!(
+        created.outputs["Extensions"],
+        format!("pg_trgm=1.5,pgcrypto={pgcrypto}")
+    );
     assert_eq!(created.outputs["Before"], "plpgsql=1.0");
     assert_eq!(
         created.outputs["Changes"],
-        "created pgcrypto 1.3; created pg_trgm 1.5"
+        format!("created pgcrypto {pgcrypto}; created pg_trgm 1.5")
     );
     assert_eq!(created.outputs["pgtrgm"], "1.5");
     assert_eq!(
         world.database.extensions().await,
-        installed(&[("pg_trgm", "1.5"), ("pgcrypto", "1.3")])
+        installed(&[("pg_trgm", "1.5"), ("pgcrypto", &pgcrypto)])
     );
 
     let updated = stack
@@ -52,7 +57,7 @@ async fn a_stack_creates_updates_and_drops_its_extensions() {
     assert_eq!(updated.status, "UPDATE_COMPLETE", "{updated:?}");
     assert_eq!(
         updated.outputs["Changes"],
-        "dropped pgcrypto 1.3; updated pg_trgm 1.5 to 1.6; created hstore 1.8"
+        format!("dropped pgcrypto {pgcrypto}; updated pg_trgm 1.5 to 1.6; created hstore 1.8")
     );
     assert_eq!(
         updated.outputs["Id"], created.outputs["Id"],
@@ -91,6 +96,7 @@ async fn a_failed_create_leaves_nothing_behind() {
     let world = World::new().await;
     let _worker = Worker::start(&world, VERIFYING);
     let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore", {"Name": "pgcrypto", "Version": "9.9"}]});
+    let available = world.database.available_versions("pgcrypto").await;
     let failed = world.stack("app").create(&properties, &[]).await;
     assert_eq!(failed.status, "CREATE_FAILED");
     assert!(
@@ -100,9 +106,9 @@ async fn a_failed_create_leaves_nothing_behind() {
         "{failed:?}"
     );
     assert!(
-        failed
-            .reason
-            .contains("Available: 1.3. Ask for one of these, or \"1.*\". [22023]"),
+        failed.reason.contains(&format!(
+            "Available: {available}. Ask for one of these, or \"1.*\". [22023]"
+        )),
         "{failed:?}"
     );
     assert_eq!(world.database.extensions().await, installed(&[]));

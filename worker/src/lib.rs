@@ -20,6 +20,7 @@
 //! | [`credentials`] | A secret or an IAM token, and to which hosts it may be sent |
 //! | [`aws`] | Calls to SQS, SNS, RDS, CloudFormation and STS; the PUT to the ResponseURL |
 //! | [`plan`] (P) | Declared + observed + ledger → steps, drift, ownership afterwards |
+//! | [`upgrade`] (P) | Facts of a server and its databases + what the target offers → what an upgrade would meet |
 //! | [`ledger`] (P) | Which resource owns which extension: the model, its SQL, its migrations, whether it may be trusted |
 //! | [`resync_protocol`] (P) | What a client and the workers send each other for a re-sync |
 //! | [`request`] (P) | The body of an SQS message → a request |
@@ -38,7 +39,8 @@
 //! - Nothing is changed in a database for a request that [`verification`] does not confirm, where it is enabled.
 //! - A connection never goes back to its pool with a transaction open or a statement under way.
 //! - A secret is never used again after PostgreSQL refused it, where Secrets Manager has a newer one.
-//! - Nothing is undone: an attempt that failed left nothing behind, and the next one observes afresh.
+//! - Nothing is undone: an attempt that failed left nothing behind but committed stages of updates, and the next one
+//!   observes afresh.
 //! - No message is acknowledged before its response was accepted; except one that CloudFormation no longer waits for, and
 //!   one whose response CloudFormation refuses.
 //! - `resync` never leaves its temporary queue or subscription behind, unless it is killed.
@@ -87,6 +89,7 @@ pub mod request;
 pub mod response;
 pub mod resync_protocol;
 pub mod target;
+pub mod upgrade;
 
 // The process.
 pub mod metrics;

@@ -10,9 +10,10 @@ use extension_worker::aws::put_response::Responder;
 use extension_worker::aws::rds::Instances;
 use extension_worker::aws::sns::Topic;
 use extension_worker::aws::sqs::Queue;
+use extension_worker::cli::resync::Asked;
 use extension_worker::config::{
-    CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, LocalSettings, ResyncSettings,
-    RunSettings, SslSettings, TrustSettings,
+    CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, LocalSettings, RunSettings,
+    SslSettings, TrustSettings,
 };
 use extension_worker::consumer::task_protection::TaskProtection;
 use extension_worker::consumer::{self, ConsumerSettings};
@@ -31,6 +32,7 @@ use extension_worker::process::health::{self, Health, Heartbeat};
 use extension_worker::process::http::Http;
 use extension_worker::process::signals::stop_on_signals;
 use extension_worker::process::{logging, tls};
+use extension_worker::reconcile::BlueGreenDeployments;
 use extension_worker::resync::Resync;
 use extension_worker::sns_signature::Signatures;
 use extension_worker::verification::Verification;
@@ -51,7 +53,9 @@ pub(crate) async fn main() -> ExitCode {
         Command::Run(settings) => run(*settings).await,
         Command::Plan(settings) => return local(&settings, true).await,
         Command::Apply(settings) => return local(&settings, false).await,
-        Command::Resync(settings) => return resync(&settings).await,
+        Command::Resync(settings) => return resync(Asked::Resync(&settings)).await,
+        Command::UpgradeCheck(settings) => return resync(Asked::UpgradeCheck(&settings)).await,
+        Command::OfferQuery => cli::offer_query().map_err(Into::into),
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
     match result {
@@ -113,7 +117,11 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
     .with_policy(Policy {
         extensions: settings.extensions,
         allow_drop_cascade: settings.allow_drop_cascade,
-    });
+    })
+    .with_blue_green(BlueGreenDeployments::new(
+        Instances::new(&config),
+        settings.blue_green_check,
+    ));
     if let Some(origin) = &settings.response_origin {
         warn!(%origin, "answers may go to an origin that is not CloudFormation's (WORKER_RESPONSE_ORIGIN)");
     }
@@ -159,7 +167,7 @@ async fn run(settings: RunSettings) -> Result<(), Box<dyn std::error::Error + Se
             response_origin: settings.response_origin,
             max_receives: settings.max_receives,
             retry_budget,
-            places: usize::from(settings.concurrency),
+            concurrency: usize::from(settings.concurrency),
         },
         signatures,
         Verification::new(settings.verify_stacks, &config),
@@ -252,9 +260,9 @@ async fn local(settings: &LocalSettings, dry_run: bool) -> ExitCode {
     }
 }
 
-async fn resync(settings: &ResyncSettings) -> ExitCode {
+async fn resync(asked: Asked<'_>) -> ExitCode {
     // Until here a signal ends the process, as it does while standard input is read.
-    let command = match cli::resync::ResyncCommand::read(settings) {
+    let command = match cli::resync::ResyncCommand::read(asked) {
         Ok(command) => command,
         Err(error) => return print_error(&error),
     };

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{postgres_error, request};
+use crate::{plan, postgres_error, request};
 
 const BEGIN: &str = "<!-- made by `make reference` -->\n";
 const END: &str = "<!-- end of what is made -->\n";
@@ -19,6 +19,9 @@ fn the_schema_and_the_manual_say_what_the_code_says() {
     });
     hold("docs/sqlstates.md", |page| {
         between_the_marks(page, &postgres_error::reference::markdown())
+    });
+    hold("docs/update-recipes.md", |page| {
+        between_the_marks(page, &plan::recipes::markdown())
     });
 }
 

@@ -10,7 +10,7 @@ from localstack.aws.spec import load_service
 from localstack.services.moto import call_moto
 from localstack.services.plugins import Service
 
-from local_rds import databases, endpoints, master_secret, server
+from local_rds import databases, endpoints, master_secret, moto_patches, server
 
 NAME = "rds"
 
@@ -19,7 +19,7 @@ def create() -> Service:
     """The service, with the server that the environment names."""
     local = server.from_environment()
     made = databases.Databases(local)
-    databases.attach(made)
+    moto_patches.attach(made)
     master_secret.hold(made.credentials)
 
     def answer(context: RequestContext, _: ServiceRequest) -> ServiceResponse:

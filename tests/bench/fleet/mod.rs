@@ -6,7 +6,7 @@ pub(crate) mod resync;
 
 use std::time::Duration;
 
-use self::others::{Server, ansible, bare, psql};
+use self::others::{Server, ansible, bare, psql, psql_for_each_check};
 use self::resync::{ONE_SERVER_AT_A_TIME, Resyncs};
 use crate::peers::postgres::Postgres;
 use crate::world::{World, another_server, variable};
@@ -76,6 +76,7 @@ pub(crate) async fn fleet(world: &World) {
             0.5,
         );
     }
+    upgrade_check(&resyncs, &server, &databases).await;
     if let Some(time) = ansible(&server, few).await {
         // It is a task for each extension of a database.
         let each_ansible = time / few.len() as f64;
@@ -83,6 +84,33 @@ pub(crate) async fn fleet(world: &World) {
         line_at_least(what, each_ansible / each(report), "times", 60.0);
         let of_one = each_ansible / resync::EXTENSIONS.len() as f64;
         note("milliseconds of Ansible for one of these", of_one, "ms");
+    }
+}
+
+/// The check before an upgrade alone.
+pub(crate) async fn upgrade_checks(world: &World) {
+    let server = Server::new();
+    let databases = copies(world, &server).await;
+    note("databases of the fleet", databases.len() as f64, "");
+    let resyncs = Resyncs::start(world).await;
+    // The first connection to a database costs more.
+    bare(&server, &databases).await;
+    upgrade_check(&resyncs, &server, &databases).await;
+}
+
+/// A check before an upgrade, against a psql for each check of each database.
+async fn upgrade_check(resyncs: &Resyncs<'_>, server: &Server, databases: &[String]) {
+    let mut checks = Vec::new();
+    for _ in 0..ROUNDS {
+        checks.push(resyncs.time_upgrade_check(databases).await);
+    }
+    let each = median(checks) / databases.len() as f64;
+    note("milliseconds each, upgrade-check", each, "ms");
+    let few = &databases[..databases.len().min(FEW)];
+    if let Some(time) = psql_for_each_check(server, few).await {
+        let each_psql = time / few.len() as f64;
+        let what = "psql for each check of a database to upgrade-check";
+        line_at_least(what, each_psql / each, "times", 20.0);
     }
 }
 

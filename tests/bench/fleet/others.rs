@@ -59,6 +59,17 @@ impl Server {
 /// The smallest possible request.
 const QUERY: &str = "SELECT extname, extversion FROM pg_extension";
 
+/// What `upgrade-check` looks at in a database of PostgreSQL 15, each as one statement.
+const UPGRADE_CHECKS: [&str; 7] = [
+    QUERY,
+    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typname LIKE 'reg%'",
+    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typname = 'aclitem'",
+    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typtype = 'c' AND t.oid < 16384",
+    "SELECT count(*) FROM pg_proc WHERE oid >= 16384 AND probin IS NOT NULL",
+    "SELECT count(*) FROM pg_inherits",
+    "SELECT count(*) FROM pg_subscription_rel",
+];
+
 /// Connects to each, asks what is installed, and disconnects; how long that takes.
 pub(crate) async fn bare(server: &Server, databases: &[String]) -> Duration {
     let begun = Instant::now();
@@ -76,6 +87,25 @@ pub(crate) async fn bare(server: &Server, databases: &[String]) -> Duration {
 
 /// The same by psql, one for each database; in milliseconds, where there is a psql.
 pub(crate) async fn psql(server: &Server, databases: &[String]) -> Option<f64> {
+    psql_of(server, databases, QUERY, AT_ONCE).await
+}
+
+/// As scripts check a database before an upgrade: a psql for each check and database, one after the other. The checks are
+/// nothing here but the least query: what is compared is how it is asked.
+pub(crate) async fn psql_for_each_check(server: &Server, databases: &[String]) -> Option<f64> {
+    let mut time = 0.0;
+    for check in UPGRADE_CHECKS {
+        time += psql_of(server, databases, check, 1).await?;
+    }
+    Some(time)
+}
+
+async fn psql_of(
+    server: &Server,
+    databases: &[String],
+    query: &str,
+    at_once: usize,
+) -> Option<f64> {
     let beside = format!("{}/psql", variable("PG_BINDIR"));
     let psql = if Path::new(&beside).exists() {
         beside
@@ -83,15 +113,15 @@ pub(crate) async fn psql(server: &Server, databases: &[String]) -> Option<f64> {
         "psql".to_owned()
     };
     if !is_there(&psql) {
-        println!("  psql under xargs -P4: not measured: psql is not installed");
+        println!("  psql: not measured: it is not installed");
         return None;
     }
     let names = file("bench-fleet.names");
     fs::write(&names, databases.join("\n")).unwrap();
     let mut command = Command::new("xargs");
     command
-        .args(["-P", &AT_ONCE.to_string(), "-n", "1"])
-        .args([&psql, "-X", "-Atc", QUERY, "-d"])
+        .args(["-P", &at_once.to_string(), "-n", "1"])
+        .args([&psql, "-X", "-Atc", query, "-d"])
         .env("PGPASSWORD", &server.password)
         .stdin(File::open(&names).unwrap());
     Some(timed(command).await)

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::worker::Worker;
+use crate::worker::{Counts, Worker};
 use crate::world::World;
 
 /// What each database has, and a stack declares.
 pub(crate) const EXTENSIONS: [&str; 4] = ["hstore", "citext", "pg_trgm", "pgcrypto"];
+/// The version that a check is for: the newest that the worker's table knows.
+const UPGRADE_TO: &str = "18";
 /// How long a re-sync may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// A worker with this re-syncs one server after the other: several are then as one that has the databases of all.
@@ -81,10 +83,26 @@ impl<'a> Resyncs<'a> {
         self.time_on(mode, databases, &[]).await
     }
 
+    /// The same of a check before an upgrade, without a server to read the target's offer from.
+    pub(crate) async fn time_upgrade_check(&self, databases: &[String]) -> Duration {
+        let upgrade = json!({"To": UPGRADE_TO});
+        self.time_of("UpgradeCheck", upgrade, databases, &[]).await
+    }
+
     /// The same for several servers, which have these databases each: ports of the host, or none for the one server.
     pub(crate) async fn time_on(
         &self,
         mode: &str,
+        databases: &[String],
+        ports: &[u16],
+    ) -> Duration {
+        self.time_of(mode, Value::Null, databases, ports).await
+    }
+
+    async fn time_of(
+        &self,
+        mode: &str,
+        upgrade: Value,
         databases: &[String],
         ports: &[u16],
     ) -> Duration {
@@ -93,12 +111,16 @@ impl<'a> Resyncs<'a> {
         for (target, port) in targets.iter_mut().zip(ports) {
             target["Port"] = json!(port);
         }
-        let (servers, results) = (targets.len(), targets.len() * databases.len());
+        let servers = targets.len();
+        // A check has a result for the server, too.
+        let of_servers = if upgrade.is_null() { 0 } else { servers };
+        let results = servers * databases.len() + of_servers;
         let before = self.worker.counts().await;
         let published = self.messages_published().await;
         let id = Uuid::new_v4().to_string();
         let message = json!({
             "Type": "Resync", "ResyncId": id, "Mode": mode, "Targets": targets,
+            "Upgrade": upgrade,
         });
         let begun = Instant::now();
         self.world.send(&self.queue, &[(id, message)]).await;
@@ -113,7 +135,8 @@ impl<'a> Resyncs<'a> {
             assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
-        assert_eq!(end.in_sync - before.in_sync, results as f64);
+        let found = |counts: &Counts| counts.in_sync + counts.ready;
+        assert_eq!(found(&end) - found(&before), results as f64);
         // The servers, the results and the end.
         while self.listener.is_some()
             && self.messages_published().await < published + results + servers + 1

@@ -1,5 +1,5 @@
-//! The edges of the custom resource protocol, one test each: what CloudFormation, SNS and SQS may do, and what is right
-//! then. Where only the handler is concerned it is driven without the queue; the rest of these is in the other modules.
+//! Edge cases of the custom resource protocol, one test each: what CloudFormation, SNS and SQS may do, and the right
+//! response. Tests of the handler alone call it without the queue; the others are in the other modules.
 
 mod answers;
 mod creates;
@@ -89,7 +89,7 @@ impl Case {
     }
 }
 
-/// The settings of a worker that gives a message back after a second.
+/// The settings of a worker that returns a message to the queue after a second.
 fn with_short_retry_budget() -> HandlerSettings {
     HandlerSettings {
         retry_budget: Duration::from_secs(1),

@@ -1,4 +1,4 @@
-//! A ResponseURL that refuses, is busy, says nothing, or takes its time.
+//! A ResponseURL that refuses, is busy, does not answer, or is slow.
 
 use std::time::Duration;
 

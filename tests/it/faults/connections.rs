@@ -92,7 +92,7 @@ async fn there_are_never_more_connections_than_that() {
             })
             .await;
             assert!(pools.connection_limit().open() <= 3);
-            // What fails or is dropped in the middle gives its connection back as well.
+            // A session that fails or is dropped in the middle returns its connection as well.
             match number % 3 {
                 0 => drop(session.databases().await.unwrap()),
                 1 => drop(session.begin(&[], Duration::from_secs(5)).await.unwrap()),
@@ -143,7 +143,7 @@ async fn a_request_that_finds_all_connections_in_use_waits_and_is_answered_in_ti
         begun.elapsed()
     );
 
-    // The first that is given back is the one that is waited for.
+    // The first connection that is returned ends the wait.
     let begun = Instant::now();
     let gives_back = async {
         tokio::task::yield_now().await;

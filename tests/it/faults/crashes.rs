@@ -1,4 +1,4 @@
-//! A worker that dies with requests in hand, at a moment of the test's choice; another finds what it left.
+//! A worker that crashes with requests in flight, at a point that the test chooses; another continues.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -19,7 +19,7 @@ async fn crashed_at(point: &str) -> (Scene, [CloudFormationRequest; 1]) {
     (scene, requests)
 }
 
-async fn wait_for_abort(worker: &mut Worker) {
+pub(super) async fn wait_for_abort(worker: &mut Worker) {
     assert_eq!(worker.exit().await.signal(), Some(SIGABRT));
 }
 

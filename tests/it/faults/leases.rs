@@ -72,7 +72,7 @@ async fn a_message_that_comes_twice_in_one_batch_goes_twice_in_one_batch() {
     assert_eq!(scene.world.database.ddl().len(), 1);
 }
 
-/// A worker whose lease of a message is not extended gives up before another has the message.
+/// A worker whose lease of a message is not extended cancels its work before another receives the message.
 async fn assert_lease_lost(beat: &Action) {
     let scene = Scene::new().await;
     let extension = slow(&scene.world, 60);

@@ -1,4 +1,4 @@
-//! Messages that are no requests, that come too late, or that the handler panics over.
+//! Messages that are not requests, that come too late, or that make the handler panic.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
@@ -106,7 +106,7 @@ async fn a_request_that_the_handler_panics_over_comes_again_and_no_other_knows()
     let mut worker = scene.start_with_failpoints("before-commit=1*panic", &[]);
     scene.send(&requests).await;
     scene.waiting(2).await;
-    // A worker that stops gives back at once.
+    // A worker that stops returns messages at once.
     worker.signal("TERM");
     worker.logged("told to stop").await;
     drop(lock);

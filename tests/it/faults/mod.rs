@@ -1,16 +1,16 @@
-//! What fails around a worker, one thing at a time, and what comes of the requests that meet it. A module for each that
-//! fails. The end is the same everywhere: carried out once, answered, and nothing left in the queue or beside it.
+//! What fails around a worker, one thing at a time, a module for each. The result is the same everywhere: each request is
+//! carried out once and answered, and nothing is left in the queue or the dead-letter queue.
 //!
-//! The faults, and where each has its test, through the real binary; a test here bears their numbers.
+//! The faults, and the module with the test of each, through the real binary; the tests have their numbers.
 //!
-//! A worker dies (`crashes`):
+//! A worker crashes (`crashes`):
 //!  1. before the transaction;
 //!  2. in it;
 //!  3. after COMMIT and before the PUT; with a stack too, in `protocol`;
 //!  4. after the PUT and before the deletion;
 //!  5. during the deletion of a batch, before and after SQS has done it.
 //!
-//! Two have the same (`leases`):
+//! Two workers have the same message (`leases`):
 //!  6. one request, two workers;
 //!  7. one message twice in a receive, and in a deletion;
 //!  8. a lease that is lost in mid-work;
@@ -28,9 +28,9 @@
 //! 22. a dead-letter queue that takes nothing.
 //!
 //! A worker is stopped (`shutdown`):
-//! 16. with ten messages in hand and three that are not;
-//! 19. twice, at work; at rest in `process`;
-//! 20. and the ECS agent, which can keep that off, is down or slow (`protection`).
+//! 16. with ten messages in flight and three that wait;
+//! 19. twice, with a request under way; when idle in `process`;
+//! 20. and the ECS agent, which can prevent that, is down or slow (`protection`).
 //!
 //! A message (`messages`):
 //! 21. that is no request; in more forms in `bad_input`;
@@ -39,7 +39,7 @@
 //!
 //! PostgreSQL (`postgres`):
 //! 25. stops at once in CREATE EXTENSION;
-//! 26. falls silent;
+//! 26. does not answer;
 //! 27. fails over to a replica;
 //! 28. is full;
 //! 29. has its lock held by another session;
@@ -52,10 +52,11 @@
 //! The ResponseURL (`answers`):
 //! 33. refuses;
 //! 34. is busy four times;
-//! 35. says nothing, or drips.
+//! 35. does not answer, or byte by byte.
 //!
 //! 36. A server is certified by the wrong authority (`tls`).
 //! 37. Many requests, and workers that are killed (`chaos`).
+//! 38. A worker dies between two stages of an update, or in one (`stages`).
 
 mod answers;
 mod chaos;
@@ -69,6 +70,7 @@ mod queue;
 mod scene;
 mod secrets;
 mod shutdown;
+mod stages;
 mod tls;
 
 use serde_json::{Value, json};
@@ -94,7 +96,7 @@ fn failed_attempts(worker: &Worker) -> usize {
     worker.log().matches("\"the attempt failed\"").count()
 }
 
-/// Waits until so many have.
+/// Waits until this number of attempts has failed.
 async fn attempts_fail(worker: &Worker, number: usize) {
     eventually("the failed attempts", async || {
         (failed_attempts(worker) >= number).then_some(())

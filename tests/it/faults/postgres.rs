@@ -1,4 +1,4 @@
-//! A server that stops, falls silent, fails over or is full; a worker that leaves in the middle.
+//! A server that stops, does not answer, fails over or is full; a worker that is killed meanwhile.
 
 use std::time::{Duration, Instant};
 

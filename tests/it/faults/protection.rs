@@ -1,4 +1,4 @@
-//! The ECS agent, which is asked to protect a task that is long at work, and may be down.
+//! Task protection for long requests, and an ECS agent that is down.
 
 use std::time::{Duration, Instant};
 

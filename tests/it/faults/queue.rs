@@ -1,4 +1,4 @@
-//! SQS that is broken, throttled or refuses; acknowledgements that get lost; a worker that stops at a bad moment.
+//! SQS that fails, throttles or refuses; acknowledgements that are lost; a worker that stops meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

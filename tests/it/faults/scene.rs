@@ -1,4 +1,4 @@
-//! Requests for one database, every answer that they are given, and what is left of them in the end.
+//! Requests for one database, the responses to them, and what is left in the end.
 
 use std::collections::HashSet;
 

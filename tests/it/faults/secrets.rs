@@ -1,4 +1,4 @@
-//! Secrets Manager that is throttled, broken or silent; a password that changes.
+//! Secrets Manager that throttles, fails or does not answer; a password that changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,7 +8,7 @@ use super::slow;
 // 16
 #[tokio::test]
 async fn what_a_worker_has_in_hand_is_finished_and_what_it_has_not_is_anothers() {
-    /// As many as there are places, and half as many that wait for one: see `worker/src/execution/fair_share/mod.rs`.
+    /// As many as are processed at the same time, and half as many that wait: see `worker/src/execution/fair_share/mod.rs`.
     const IN_HAND: usize = 15;
     const PLACES: usize = 10;
     let scene = Scene::new().await;

@@ -1,4 +1,4 @@
-//! What a platform team does with its stacks after the first day: upgrades, moves, redrives, and creations that fail.
+//! Operation of the stacks: upgrades, moves, redrives, and creations that fail.
 
 mod moves;
 

@@ -1,4 +1,4 @@
-//! Database stacks that go over to another worker's stack: a ServiceToken cannot be modified.
+//! Database stacks that move to another worker's stack: a ServiceToken cannot be modified.
 
 use super::{EXISTING, stop};
 use crate::support::{DATABASE, Network, Platform, World};

@@ -57,13 +57,18 @@ async fn a_script_that_fails_half_way_leaves_nothing() {
         &format!("default_version = '1'\nrequires = '{a}'\n"),
         &[("1", "SELECT 1;")],
     );
-    for (name, expected) in [(&broken.name, "division by zero [22012]"), (&a, "[42P19]")] {
+    // From PostgreSQL 18 on the context of the statement stands between message and state.
+    for (name, message, state) in [
+        (&broken.name, "division by zero", "[22012]"),
+        (&a, "", "[42P19]"),
+    ] {
         let answer = world
             .create(extensions(&world, json!(["hstore", name])))
             .await;
         assert_eq!(answer["Status"], "FAILED", "{answer}");
+        let reason = answer["Reason"].as_str().unwrap();
         assert!(
-            answer["Reason"].as_str().unwrap().contains(expected),
+            reason.contains(message) && reason.contains(state),
             "{answer}"
         );
     }

@@ -1,4 +1,4 @@
-//! What a reader does with the page: filters, sorts, opens a row; with the mouse and with keys.
+//! The controls of the page: filters, sorting, opening a row; with the mouse and with keys.
 
 use fantoccini::key::Key;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Reports to show.
+//! Reports for the tests.
 
 use extension_worker::cli::resync::html::page;
 use serde_json::{Value, json};

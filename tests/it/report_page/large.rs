@@ -1,4 +1,4 @@
-//! The page of a large fleet: what is out of sight is not in the document, and is there when it is wanted.
+//! The page of a large fleet: rows out of sight are not in the document, and are added when scrolled to.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ mod controls;
 mod fleet;
 mod hostile;
 mod large;
+mod upgrade;
 
 use serde_json::{Value, json};
 

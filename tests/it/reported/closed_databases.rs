@@ -1,4 +1,4 @@
-//! Databases that are there and take no connections: nothing about that passes by itself.
+//! Databases that exist and accept no connections, which no retry can change.
 
 use serde_json::{Value, json};
 

@@ -1,12 +1,9 @@
-//! The command line waits for what passes, as a worker does.
+//! The command line waits for errors to pass, as a worker does.
 
-use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::json;
-
-use crate::support::{Mode, PrivateServer, World, eventually, worker_binary};
+use crate::support::{Mode, PrivateServer, World, eventually, start_plan};
 
 #[tokio::test]
 async fn a_server_that_starts_meanwhile_is_waited_for() {
@@ -14,17 +11,7 @@ async fn a_server_that_starts_meanwhile_is_waited_for() {
     let mut server = PrivateServer::start(&world, Mode::Primary).await;
     server.stop_immediately();
     let url = format!("postgres://postgres:x@127.0.0.1:{}/postgres", server.port);
-    let mut child = worker_binary()
-        .args(["plan", "--url", &url, "--timeout-seconds", "50", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut properties = child.stdin.take().unwrap();
-    let declared = json!({"Extensions": ["hstore"]}).to_string();
-    properties.write_all(declared.as_bytes()).unwrap();
-    drop(properties);
+    let mut child = start_plan(&url, 50, Stdio::piped());
     // Long enough for the first attempt to have failed.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(child.try_wait().unwrap().is_none(), "it gave up");
@@ -49,17 +36,7 @@ async fn a_server_that_says_that_it_is_starting_up_is_waited_for() {
     let url = format!("postgres://postgres:x@127.0.0.1:{}/postgres", server.port);
     let log = std::path::Path::new(&crate::support::variable("RUN_DIR"))
         .join(format!("{}-command-line.log", world.name));
-    let mut child = worker_binary()
-        .args(["plan", "--url", &url, "--timeout-seconds", "50", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut properties = child.stdin.take().unwrap();
-    let declared = json!({"Extensions": ["hstore"]}).to_string();
-    properties.write_all(declared.as_bytes()).unwrap();
-    drop(properties);
+    let mut child = start_plan(&url, 50, std::fs::File::create(&log).unwrap());
     // More often than what may be a fault of the moment is tried again.
     eventually("four failed tries", async || {
         let text = std::fs::read_to_string(&log).unwrap();
@@ -88,18 +65,7 @@ async fn a_password_of_the_command_line_that_is_refused_is_not_waited_for() {
         world.database.name
     );
     let started = std::time::Instant::now();
-    let mut child = worker_binary()
-        .args(["plan", "--url", &url, "--timeout-seconds", "30", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut properties = child.stdin.take().unwrap();
-    properties
-        .write_all(b"{\"Extensions\": [\"hstore\"]}")
-        .unwrap();
-    drop(properties);
+    let child = start_plan(&url, 30, Stdio::piped());
     let failed = child.wait_with_output().unwrap();
     let text = String::from_utf8(failed.stderr).unwrap();
     assert!(text.contains("[28P01]"), "{text}");

@@ -1,11 +1,10 @@
 //! 53300 has several meanings: a server that is full has room later; a role or database with a limit of zero never has.
 
-use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Worker, World, connect, connect_as, variable, worker_binary};
+use crate::support::{Database, Worker, World, connect, connect_as, start_plan, variable};
 
 /// A database that belongs to a role without rank: a superuser is bound by no limit.
 async fn owned(world: &World) -> (Database, String, String) {
@@ -76,18 +75,7 @@ async fn a_role_that_may_not_connect_is_refused_with_its_limit() {
         variable("PGPORT"),
         database.name
     );
-    let mut child = worker_binary()
-        .args(["plan", "--url", &url, "--timeout-seconds", "2", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut properties = child.stdin.take().unwrap();
-    properties
-        .write_all(b"{\"Extensions\": [\"hstore\"]}")
-        .unwrap();
-    drop(properties);
+    let child = start_plan(&url, 2, Stdio::piped());
     let text = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     let expected = format!(
         "too many connections for role \"{role}\". Its CONNECTION LIMIT is 0, or other sessions have all of it: raise it (ALTER \

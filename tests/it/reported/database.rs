@@ -1,4 +1,4 @@
-//! What else watches a database, or runs inside the worker's statements.
+//! Event triggers, publications and other things in a database that run with the worker's statements.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a Delete leaves, it says.
+//! A Delete reports what it leaves.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What people who do this job have reported, each as the first of its kind.
+//! Problems that operators have reported, each with a test of its own.
 
 mod closed_databases;
 mod command_line;

@@ -1,5 +1,5 @@
-//! A pooler before the server, as RDS Proxy is one: what the worker does works through it, and leaves nothing behind in
-//! the connections that others get next.
+//! A pooler in front of the server, as RDS Proxy is one: the worker works through it, and leaves nothing behind in the
+//! connections that other clients get next.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Reasons are of the statement that failed, and say where.
+//! A Reason names the statement that failed, and where.
 
 use serde_json::{Value, json};
 

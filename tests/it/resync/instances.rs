@@ -1,4 +1,4 @@
-//! The targets that RDS knows.
+//! Targets by instances and clusters of RDS.
 
 use serde_json::{Value, json};
 

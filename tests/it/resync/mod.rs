@@ -1,5 +1,6 @@
 //! The re-sync of a fleet: one message, and a result for each database.
 
+mod events;
 mod fleet;
 mod instances;
 mod offers;
@@ -7,7 +8,7 @@ mod targets;
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Fixture, ResultsSubscriber, Worker, World};
+use crate::support::{Database, Fixture, HttpProxy, ResultsSubscriber, Worker, World};
 
 /// The extension of that name in a result.
 fn extension<'a>(result: &'a Value, name: &str) -> &'a Value {
@@ -69,6 +70,25 @@ async fn a_report_says_how_each_database_stands_and_changes_nothing() {
     );
     let installed = world.database.extensions().await;
     assert!(!installed.contains_key("citext"));
+}
+
+/// By the group SQS knows whom messages are of, and hands out first those of others.
+#[tokio::test]
+async fn messages_between_workers_are_of_one_tenant_and_stacks_of_none() {
+    let world = World::new().await;
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let proxy = HttpProxy::start().await;
+    let settings = [
+        ("WORKER_RESULTS_TOPIC_ARN", subscriber.topic_arn.as_str()),
+        ("AWS_ENDPOINT_URL_SQS", &proxy.endpoint()),
+    ];
+    let _worker = Worker::start(&world, &settings);
+    let targets = only(&world, &[&world.database.name]);
+    subscriber.run("Report", targets, json!({})).await;
+    let sent = proxy.count("ResyncWork");
+    assert!(sent > 0);
+    // What is sent, and not what is received: requests alone pass through the proxy's list.
+    assert_eq!(proxy.count("\"MessageGroupId\":\"re-sync\""), sent);
 }
 
 #[tokio::test]

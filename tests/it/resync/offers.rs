@@ -1,4 +1,4 @@
-//! A re-sync knows no less of what a server offers than a request does.
+//! A re-sync learns as much of what a server offers as a request does.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Which servers the targets are.
+//! From targets to servers.
 
 use serde_json::json;
 

@@ -34,43 +34,30 @@ fn text(bytes: &[u8]) -> String {
 async fn a_message_that_cannot_be_published_leaves_nothing_behind() {
     let world = World::new().await;
     let results = ResultsTopic::new(&world).await;
-    let gone = format!("{}-gone", world.topic_arn);
-    let arguments = [
-        "--instances",
-        "--wait",
-        "--topic",
-        &gone,
-        "--id",
-        &world.name,
-    ];
-    let output = command(&world, &results).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let printed = text(&output.stderr);
-    assert!(
-        printed.starts_with("error: could not publish the re-sync"),
-        "{printed}"
-    );
-    assert!(printed.contains("NotFound"), "{printed}");
-    assert!(results.subscriptions().await.is_empty());
-    assert!(results.temporary_queues(&world.name).await.is_empty());
-
-    let gone = format!("{}-gone", results.topic_arn);
-    let arguments = [
-        "--instances",
-        "--wait",
-        "--results-topic",
-        &gone,
-        "--id",
-        &world.name,
-    ];
-    let output = command(&world, &results).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let printed = text(&output.stderr);
-    assert!(
-        printed.starts_with("error: cannot listen for results"),
-        "{printed}"
-    );
-    assert!(results.temporary_queues(&world.name).await.is_empty());
+    for (flag, topic, expected) in [
+        (
+            "--topic",
+            &world.topic_arn,
+            "error: could not publish the re-sync",
+        ),
+        (
+            "--results-topic",
+            &results.topic_arn,
+            "error: cannot listen for results",
+        ),
+    ] {
+        let gone = format!("{topic}-gone");
+        let output = command(&world, &results)
+            .args(["--instances", "--wait", "--id", &world.name, flag, &gone])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let printed = text(&output.stderr);
+        assert!(printed.starts_with(expected), "{printed}");
+        assert!(printed.contains("NotFound"), "{printed}");
+        assert!(results.subscriptions().await.is_empty());
+        assert!(results.temporary_queues(&world.name).await.is_empty());
+    }
     assert_eq!(world.depths().await, (0, 0), "nothing was asked for");
 }
 

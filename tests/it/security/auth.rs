@@ -1,5 +1,5 @@
-//! How a password goes out: a server that may have it is still given no more than it needs. It is refused before the role is
-//! logged in, so that its rank cannot matter.
+//! How a password is sent: an allowed server gets no more than it needs. It is refused before the role is logged in, so that
+//! its privileges do not matter.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! What the operator does not allow is not created, and not dropped with what depends on it.
+//! Extensions that the operator does not allow are not created, and not dropped with what depends on them.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! A stack or account with many requests does not delay the others. It is decided before a connection, so that the role's rank cannot
-//! matter.
+//! A stack or account with many requests does not delay the others. It is decided before a connection, so that
+//! the role's privileges do not matter.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ async fn many_requests_to_silent_servers_keep_no_other_stack_waiting() {
     worker.exit().await;
 }
 
-/// One stack alone may have all places. Takes as long as the first attempt at a server, 3 s.
+/// One stack alone may have the whole concurrency. Takes as long as the first attempt at a server, 3 s.
 #[tokio::test]
 async fn a_server_that_was_never_reached_gives_its_place_back_soon() {
     let world = World::new().await;
@@ -76,7 +76,7 @@ async fn a_server_that_was_never_reached_gives_its_place_back_soon() {
 /// Here the server was reached, and each request waits for the lock of its ledger: for as long as
 /// `WORKER_RETRY_BUDGET_SECONDS` where no other request waits.
 #[tokio::test]
-async fn a_stack_that_waits_for_a_lock_leaves_half_of_the_places_to_others() {
+async fn a_stack_that_waits_for_a_lock_leaves_half_of_the_concurrency_to_others() {
     let world = World::new().await;
     let settings = [
         ("WORKER_CONCURRENCY", "4"),

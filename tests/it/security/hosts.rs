@@ -1,5 +1,6 @@
 //! Where a secret may be sent: the publisher of a request names both the secret and the server. It is refused before a
-//! connection, so that the role's rank cannot matter; where a secret is sent after all, both are tried.
+//! connection, so that the role's privileges do not matter; tests in which a secret is sent run with a superuser and with a
+//! master user.
 
 use serde_json::{Value, json};
 
@@ -74,6 +75,17 @@ async fn a_resync_sends_no_secret_to_a_server_of_its_own_choice() {
     let why = result["Reason"].as_str().unwrap();
     assert!(
         why.starts_with(&refusal(&secret, "127.0.0.1", server.port)),
+        "{why}"
+    );
+    // Nor to one whose offer is to be read.
+    let targets = json!([{"Secret": world.secret}]);
+    let like = json!({"Secret": secret, "Host": "127.0.0.1", "Port": server.port});
+    let upgrade = json!({"Upgrade": {"To": "18", "Like": like}});
+    let text = subscriber.run("UpgradeCheck", targets, upgrade).await;
+    let result = text.results.values().next().unwrap();
+    let why = result["Reason"].as_str().unwrap();
+    assert!(
+        why.contains(&refusal(&secret, "127.0.0.1", server.port)),
         "{why}"
     );
     assert_eq!(server.connections(), 0);

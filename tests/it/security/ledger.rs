@@ -1,4 +1,4 @@
-//! The ledger in a database that its owner controls. The worker's rank cannot matter to who holds a lock, and not to the
+//! The ledger in a database that its owner controls. The worker's privileges do not matter to who holds a lock, nor to the
 //! names of databases that are refused before a connection.
 
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! No secret is printed: a marker goes through every property, every setting, the secret and the URL, each fails, and the
-//! marker is in no answer and no log. Of report, metrics, dead letters and the process list see `outputs`. A secret's form
-//! is looked at before a connection, so that the role's rank cannot matter.
+//! No secret is printed: a marker is put in every property, every setting, the secret and the URL; each fails, and the marker
+//! is in no response and no log. `outputs` tests report, metrics, dead letters and the process list. A secret's form is
+//! checked before a connection, so that the role's privileges do not matter.
 
 use std::process::{Output, Stdio};
 
@@ -37,7 +37,7 @@ async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
     let mut requests = Vec::new();
     for secret in secrets() {
         for name in schema["properties"].as_object().unwrap().keys() {
-            // SNS delivers by it; CloudFormation alone heeds the other.
+            // SNS delivers by the first; CloudFormation alone uses the second.
             if ["ServiceToken", "ServiceTimeout"].contains(&name.as_str()) {
                 continue;
             }

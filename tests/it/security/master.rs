@@ -1,5 +1,5 @@
-//! Who attacks, and whom: a database that its owner controls, and the role that the worker logs in as, once a superuser and
-//! once a master as RDS has it.
+//! Attacker and target: a database that its owner controls, and the role that the worker logs in as, once a superuser and
+//! once a master user as on RDS.
 
 use serde_json::{Value, json};
 use tokio_postgres::Client;

@@ -1,4 +1,4 @@
-//! Attacks by people of lower rank than the worker, each carried out as the attacker would: all of them succeeded once.
+//! Attacks by less privileged roles and people, each carried out as the attacker would; all of them succeeded once.
 
 mod auth;
 mod extensions;

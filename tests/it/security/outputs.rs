@@ -1,5 +1,5 @@
-//! A marker in what a worker reads is in nothing that it hands on: report, page, metrics, dead letters, process list. What
-//! is looked at does not depend on the role's rank.
+//! A marker in what a worker reads is in none of its outputs: report, page, metrics, dead letters, process list. None of
+//! them depends on the role's privileges.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! Who may start a re-sync, and who may speak as a worker. A message of a wrong form, and one for which there is no room, lead
-//! to no connection, so that the role's rank cannot matter to them.
+//! Who may start a re-sync, and who may send messages as a worker. A message of a wrong form, and one for which there is no
+//! room, lead to no connection, so that the role's privileges do not matter.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a server sends that the worker takes for PostgreSQL. What another program sends knows of no role.
+//! Hostile data from a server that the worker takes for PostgreSQL, before any role matters.
 
 use serde_json::json;
 

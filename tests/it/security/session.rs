@@ -1,4 +1,4 @@
-//! The session of the worker in a database whose owner, and whose role, set what they may.
+//! The worker's session in a database whose owner and whose role have set what they may.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! A request is carried out where CloudFormation itself shows its operation, and nowhere else. Where CloudFormation gives no
-//! answer there is no connection to the database, so that the role's rank cannot matter.
+//! A request is carried out only if CloudFormation reports its operation as under way. Without an answer of CloudFormation
+//! there is no connection to the database, so that the role's privileges do not matter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -77,7 +77,7 @@ async fn a_create_that_is_replayed_after_its_end_changes_nothing() {
     }
 }
 
-// Takes up to 20 s: a message that was given back comes again after up to 15 s.
+// Takes up to 20 s: a message that was returned is delivered again after up to 15 s.
 #[tokio::test]
 async fn a_request_comes_again_where_cloudformation_is_throttled() {
     let world = World::new().await;

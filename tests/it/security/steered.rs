@@ -1,4 +1,4 @@
-//! A ledger that the worker made, in which another role was given something afterwards.
+//! A ledger that the worker created, and on which another role was granted something afterwards.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What becomes of a ledger, or of a session, between two requests that the same session works on.
+//! Changes to a ledger or a session between two requests that the same session carries out.
 
 use serde_json::json;
 

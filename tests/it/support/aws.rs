@@ -27,6 +27,12 @@ impl Aws {
             sqs: aws_sdk_sqs::Client::new(&config),
         }
     }
+
+    /// Publishes a text to a topic.
+    pub(super) async fn publish(&self, topic_arn: &str, text: &str) {
+        let publish = self.sns.publish().topic_arn(topic_arn).message(text);
+        publish.send().await.unwrap();
+    }
 }
 
 fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {

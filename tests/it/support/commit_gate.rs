@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::{eventually, variable};
+use super::{eventually, listener, variable};
 
 /// A proxy in front of the test server.
 pub(crate) struct CommitGate {
@@ -26,17 +26,10 @@ struct State {
 impl CommitGate {
     /// Listens on a port of its own. The first answer to a COMMIT is kept back for ever.
     pub(crate) async fn closed() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
         state.closed.store(true, Ordering::SeqCst);
         let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(forward(client, Arc::clone(&shared)));
-            }
-        });
+        let port = listener::serve(move |client| forward(client, Arc::clone(&shared))).await;
         Self { port, state }
     }
 

@@ -9,12 +9,9 @@ use std::time::Duration;
 use extension_worker::process::tls;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 
-use super::variable;
+use super::{listener, variable};
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,34 +58,15 @@ impl HttpProxy {
     /// In front of LocalStack, on a port of its own. It forwards everything until [`Self::decide`] is called.
     pub(crate) async fn start() -> Self {
         tls::install_provider();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             upstream: variable("AWS_ENDPOINT_URL"),
             decide: Mutex::new(Box::new(|_| Action::Forward)),
             seen: Mutex::default(),
         });
-        let proxy = Self {
-            port,
-            shared: Arc::clone(&shared),
-        };
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let shared = Arc::clone(&shared);
-                let service = service_fn(move |request| serve(request, Arc::clone(&shared)));
-                tokio::spawn(async move {
-                    // A service that fails closes the connection: that is what is wanted of it.
-                    drop(
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await,
-                    );
-                });
-            }
-        });
-        proxy
+        let served = Arc::clone(&shared);
+        let port = listener::serve_http(move |request| serve(request, Arc::clone(&served))).await;
+        Self { port, shared }
     }
 
     /// The endpoint for a client, as in `AWS_ENDPOINT_URL_SQS`.

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use super::listener;
 
 /// LDAP's result codes.
 const SUCCESS: u8 = 0;
@@ -19,16 +21,11 @@ pub(crate) struct LdapServer {
 impl LdapServer {
     /// One that takes the passwords for which `is_right` holds.
     pub(crate) async fn start(is_right: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let passwords: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&passwords);
+        let received = Arc::clone(&passwords);
         let is_right = Arc::new(is_right);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&kept), Arc::clone(&is_right)));
-            }
-        });
+        let serve = move |stream| answer(stream, Arc::clone(&received), Arc::clone(&is_right));
+        let port = listener::serve(serve).await;
         Self { port, passwords }
     }
 

@@ -8,6 +8,7 @@ mod hostile_server;
 mod http_proxy;
 mod in_process;
 mod ldap_server;
+mod listener;
 mod platform;
 mod pooler;
 mod postgres;
@@ -44,7 +45,7 @@ pub(crate) use results_subscriber::{ResultsSubscriber, ResyncEvents};
 pub(crate) use results_topic::ResultsTopic;
 pub(crate) use round_trip_counter::RoundTripCounter;
 pub(crate) use stack::{Outcome, Stack, TemplateStack};
-pub(crate) use worker::{Worker, worker_binary};
+pub(crate) use worker::{Worker, start_plan, worker_binary};
 pub(crate) use world::{Request, World};
 
 /// How long anything may take. Nothing waits for it when all goes well.
@@ -62,6 +63,16 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
             "{what} did not happen within {TIMEOUT:?}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Prints a log beside a test's failure.
+fn print_log_of_failed_test(what: &str, log: impl FnOnce() -> String) {
+    if std::thread::panicking() {
+        #[allow(clippy::print_stderr, reason = "a failed test shows its logs")]
+        {
+            eprintln!("-- {what}:\n{}", log());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
 
-use super::{World, eventually, variable};
+use super::{World, eventually, print_log_of_failed_test, variable};
 
 /// How long a client keeps a server connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,15 +116,7 @@ impl Drop for Pooler {
     fn drop(&mut self) {
         drop(self.child.kill());
         self.child.wait().unwrap();
-        if std::thread::panicking() {
-            #[allow(
-                clippy::print_stderr,
-                reason = "a failed test shows what the pooler said"
-            )]
-            {
-                eprintln!("-- the pooler's log:\n{}", self.log());
-            }
-        }
+        print_log_of_failed_test("the pooler's log", || self.log());
         fs::remove_dir_all(&self.directory).unwrap();
     }
 }

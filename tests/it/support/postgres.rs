@@ -87,6 +87,15 @@ impl Database {
         .await
     }
 
+    /// The versions that the server can create, as a Reason lists them.
+    pub(crate) async fn available_versions(&self, extension: &str) -> String {
+        self.text(&format!(
+            "SELECT string_agg(version, ', ' ORDER BY version) FROM pg_available_extension_versions \
+             WHERE name = '{extension}'"
+        ))
+        .await
+    }
+
     /// Runs SQL as the administrator.
     pub(crate) async fn execute(&self, sql: &str) {
         connect(&self.name).await.batch_execute(sql).await.unwrap();
@@ -150,6 +159,11 @@ impl Fixture {
         }
         fixture.set_control(control);
         fixture
+    }
+
+    /// Replaces a script.
+    pub(crate) fn set_script(&self, version: &str, script: &str) {
+        std::fs::write(self.file(&format!("--{version}.sql")), script).unwrap();
     }
 
     /// Replaces the control file.

@@ -22,6 +22,7 @@ pub(crate) enum Mode {
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
     directory: PathBuf,
+    programs: PathBuf,
     options: Vec<String>,
     child: Child,
 }
@@ -38,13 +39,24 @@ impl PrivateServer {
         mode: Mode,
         settings: &[impl AsRef<str>],
     ) -> Self {
+        let programs = PathBuf::from(variable("PG_BINDIR"));
+        Self::start_of(world, &programs, mode, settings).await
+    }
+
+    /// Of another version, whose programs are in this directory.
+    pub(crate) async fn start_of(
+        world: &World,
+        programs: &Path,
+        mode: Mode,
+        settings: &[impl AsRef<str>],
+    ) -> Self {
         let name = format!("server-{}-{}", world.name, uuid::Uuid::new_v4().simple());
         let directory = PathBuf::from(variable("RUN_DIR")).join(name);
         fs::create_dir(&directory).unwrap();
         // PostgreSQL does not run as root: the shared server's user serves this one too.
         let owner = fs::metadata(data_directory().await).unwrap();
         chown(&directory, Some(owner.uid()), Some(owner.gid())).unwrap();
-        let made = program("initdb", &directory)
+        let made = program(&programs.join("initdb"), &directory)
             .args([
                 "--no-sync",
                 "--auth=trust",
@@ -52,6 +64,8 @@ impl PrivateServer {
                 "--pgdata",
             ])
             .arg(directory.join("data"))
+            // From 18 on there are some by default, which pg_upgrade wants to be the same on either side.
+            .args((major(programs) >= 18).then_some("--no-data-checksums"))
             .stdout(Stdio::null())
             .status()
             .unwrap();
@@ -67,8 +81,9 @@ impl PrivateServer {
             .collect();
         let server = Self {
             port,
-            child: launch(&directory, port, &options),
+            child: launch(programs, &directory, port, &options),
             directory,
+            programs: programs.to_owned(),
             options,
         };
         server.wait_until_ready().await;
@@ -83,7 +98,7 @@ impl PrivateServer {
     /// Starts it again, with the same data.
     pub(crate) async fn start_again(&mut self, mode: Mode) {
         set_mode(&self.directory, mode);
-        self.child = launch(&self.directory, self.port, &self.options);
+        self.child = launch(&self.programs, &self.directory, self.port, &self.options);
         self.wait_until_ready().await;
     }
 
@@ -97,7 +112,7 @@ impl PrivateServer {
             released.display()
         );
         let options = [self.options.as_slice(), &["-c".to_owned(), wait]].concat();
-        self.child = launch(&self.directory, self.port, &options);
+        self.child = launch(&self.programs, &self.directory, self.port, &options);
     }
 
     /// Lets the recovery find its archive empty.
@@ -109,6 +124,26 @@ impl PrivateServer {
     pub(crate) async fn restart(&mut self, mode: Mode) {
         self.stop("INT");
         self.start_again(mode).await;
+    }
+
+    /// Stops it in order; it stays.
+    pub(crate) fn stop_in_order(&mut self) {
+        self.stop("INT");
+    }
+
+    /// One of its programs, in its directory and as its user.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        program(&self.programs.join(name), &self.directory)
+    }
+
+    /// Where its programs are.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// Where its data is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     /// What it logged so far.
@@ -166,7 +201,7 @@ impl PrivateServer {
     /// The same, in a database.
     pub(crate) async fn connect_to(&self, database: &str) -> Option<Client> {
         let config = format!(
-            "host=127.0.0.1 port={} user=postgres dbname={database}",
+            "host=127.0.0.1 port={} user=postgres dbname='{database}'",
             self.port
         );
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await.ok()?;
@@ -194,13 +229,13 @@ fn set_mode(directory: &Path, mode: Mode) {
     }
 }
 
-fn launch(directory: &Path, port: u16, options: &[String]) -> Child {
+fn launch(programs: &Path, directory: &Path, port: u16, options: &[String]) -> Child {
     let log = fs::File::options()
         .create(true)
         .append(true)
         .open(directory.join("log"))
         .unwrap();
-    program("postgres", directory)
+    program(&programs.join("postgres"), directory)
         .arg("-D")
         .arg(directory.join("data"))
         .args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1", "-F"])
@@ -211,15 +246,25 @@ fn launch(directory: &Path, port: u16, options: &[String]) -> Child {
 }
 
 /// One of the server's programs, as the directory's owner.
-fn program(name: &str, directory: &Path) -> Command {
+fn program(path: &Path, directory: &Path) -> Command {
     let owner = fs::metadata(directory).unwrap();
-    let mut command = Command::new(Path::new(&variable("PG_BINDIR")).join(name));
+    let mut command = Command::new(path);
     command.current_dir(directory).env_remove("PGPASSWORD");
     let me = fs::metadata("/proc/self").unwrap();
     if me.uid() != owner.uid() {
         command.uid(owner.uid()).gid(owner.gid());
     }
     command
+}
+
+/// The major version of a server's programs.
+fn major(programs: &Path) -> u32 {
+    let version = Command::new(programs.join("postgres"))
+        .arg("--version")
+        .output();
+    let version = String::from_utf8(version.unwrap().stdout).unwrap();
+    let number = version.split(' ').nth(2).unwrap();
+    number.split('.').next().unwrap().trim().parse().unwrap()
 }
 
 async fn data_directory() -> String {

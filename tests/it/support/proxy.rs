@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::variable;
+use super::{listener, variable};
 
 /// What happens to what is sent, in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,19 +37,10 @@ impl Proxy {
 
     /// In front of any server, on a port of its own.
     pub(crate) async fn to(host: String, port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (traffic, text) = watch::channel(Traffic::Forward);
-        let proxy = Self {
-            port: listener.local_addr().unwrap().port(),
-            traffic,
-        };
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(client, (host.clone(), port), text.clone()));
-            }
-        });
-        proxy
+        let (traffic, current) = watch::channel(Traffic::Forward);
+        let forward = move |client| serve(client, (host.clone(), port), current.clone());
+        let port = listener::serve(forward).await;
+        Self { port, traffic }
     }
 
     /// Where it listens.

@@ -71,6 +71,30 @@ impl Rds<'_> {
         id
     }
 
+    /// A Blue/Green deployment of an instance, to another engine version; its id.
+    pub(crate) async fn blue_green(&self, instance: &str, version: &str) -> String {
+        let made = self.0.aws.rds.create_blue_green_deployment();
+        let made = made
+            .blue_green_deployment_name(&self.0.name)
+            .source(format!("arn:aws:rds:us-east-1:000000000000:db:{instance}"))
+            .target_engine_version(version)
+            .send()
+            .await
+            .unwrap();
+        let made = made.blue_green_deployment.unwrap();
+        made.blue_green_deployment_identifier.unwrap()
+    }
+
+    /// Ends it.
+    pub(crate) async fn delete_blue_green(&self, id: &str) {
+        let deleted = self.0.aws.rds.delete_blue_green_deployment();
+        deleted
+            .blue_green_deployment_identifier(id)
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// The class of an instance.
     pub(crate) async fn class(&self, id: &str) -> String {
         let described = self.0.aws.rds.describe_db_instances();

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+use super::listener;
 
 /// What happens to one PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,28 +47,10 @@ pub(crate) struct ResponseBucket {
 impl ResponseBucket {
     /// Listens on a port of its own.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let answers = Self {
-            port: listener.local_addr().unwrap().port(),
-            stored: Arc::default(),
-        };
-        let stored = Arc::clone(&answers.stored);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let stored = Arc::clone(&stored);
-                let service = service_fn(move |request| take(request, Arc::clone(&stored)));
-                tokio::spawn(async move {
-                    // A service that fails closes the connection: that is what is wanted of it.
-                    drop(
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await,
-                    );
-                });
-            }
-        });
-        answers
+        let stored: Arc<Mutex<Stored>> = Arc::default();
+        let served = Arc::clone(&stored);
+        let port = listener::serve_http(move |request| take(request, Arc::clone(&served))).await;
+        Self { port, stored }
     }
 
     /// Where it listens.

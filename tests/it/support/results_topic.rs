@@ -41,14 +41,7 @@ impl<'a> ResultsTopic<'a> {
 
     /// Publishes any text.
     pub(crate) async fn publish_text(&self, text: &str) {
-        self.aws
-            .sns
-            .publish()
-            .topic_arn(&self.topic_arn)
-            .message(text)
-            .send()
-            .await
-            .unwrap();
+        self.aws.publish(&self.topic_arn, text).await;
     }
 
     /// The attributes of each subscription of the topic.

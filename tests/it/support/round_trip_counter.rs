@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use super::variable;
+use super::{listener, variable};
 
 /// A proxy in front of the test server. A round trip is what the client sends after the server spoke.
 pub(crate) struct RoundTripCounter {
@@ -17,16 +17,9 @@ pub(crate) struct RoundTripCounter {
 impl RoundTripCounter {
     /// Listens on a port of its own.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let round_trips = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&round_trips);
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(forward(client, Arc::clone(&counted)));
-            }
-        });
+        let port = listener::serve(move |client| forward(client, Arc::clone(&counted))).await;
         Self { port, round_trips }
     }
 

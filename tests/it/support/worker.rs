@@ -1,10 +1,11 @@
 //! The real binary.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::{World, eventually, variable};
+use super::{World, eventually, print_log_of_failed_test, variable};
 
 /// Where the servers of the tests are.
 const HOSTS: &str = "127.0.0.1,localhost";
@@ -149,6 +150,21 @@ impl Worker {
     }
 }
 
+/// Starts `plan` of the extension `hstore` in the database that a URL names.
+pub(crate) fn start_plan(url: &str, timeout_seconds: u32, stderr: impl Into<Stdio>) -> Child {
+    let mut child = worker_binary()
+        .args(["plan", "--url", url, "--timeout-seconds"])
+        .args([&timeout_seconds.to_string(), "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
+    let properties = b"{\"Extensions\": [\"hstore\"]}";
+    child.stdin.take().unwrap().write_all(properties).unwrap();
+    child
+}
+
 fn run_file(kind: &str) -> PathBuf {
     PathBuf::from(variable("RUN_DIR")).join(format!("worker-{}.{kind}", uuid::Uuid::new_v4()))
 }
@@ -158,14 +174,6 @@ impl Drop for Worker {
         // One that has ended is no fault.
         drop(self.child.kill());
         self.child.wait().unwrap();
-        if std::thread::panicking() {
-            #[allow(
-                clippy::print_stderr,
-                reason = "a failed test shows what the worker said"
-            )]
-            {
-                eprintln!("-- the worker's log:\n{}", self.log());
-            }
-        }
+        print_log_of_failed_test("the worker's log", || self.log());
     }
 }

@@ -1,4 +1,4 @@
-//! AWS: what each module speaks to, and here the SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
+//! AWS: a module for each service, and here the SDK's configuration: its own environment variables and profiles, on the process's one TLS stack.
 
 pub(crate) mod batch;
 mod caller_identity;
@@ -19,7 +19,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 pub use caller_identity::{CallerIdentity, CallerIdentityError, Identities};
 pub use cloudformation::{CloudFormation, CloudFormationError, ResourceOfStack};
 
-/// The SDK sets no read timeout: a silent peer would block it for ever. A receive, which waits up to 20 s by itself, has
+/// The SDK sets no read timeout: a silent peer would block it without end. A receive, which waits up to 20 s by itself, has
 /// a longer one of its own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -23,7 +23,10 @@ use crate::process::tls::SslMode;
 pub use self::run::{CONNECTIONS, CONNECTIONS_PER_DATABASE, RunSettings};
 pub use self::url::{DatabaseUrl, UrlText};
 pub use local::{Credentials, Flags, LocalSettings};
-pub use resync::{Baseline, EXIT_CODES, ResyncSettings, Tag};
+pub use resync::{
+    Baseline, EXIT_CODES, FollowSettings, ResyncSettings, Tag, TargetSettings, UPGRADE_EXIT_CODES,
+    UpgradeCheckSettings,
+};
 
 /// Installs PostgreSQL extensions that CloudFormation stacks declare.
 #[derive(Debug, Parser)]
@@ -80,7 +83,12 @@ impl CommandLine {
             (None, Command::Run(_)) => "info",
             (
                 None,
-                Command::Plan(_) | Command::Apply(_) | Command::Resync(_) | Command::Health { .. },
+                Command::Plan(_)
+                | Command::Apply(_)
+                | Command::Resync(_)
+                | Command::UpgradeCheck(_)
+                | Command::OfferQuery
+                | Command::Health { .. },
             ) => "warn",
         }
     }
@@ -98,6 +106,11 @@ pub enum Command {
     /// Have the workers compare a fleet's databases with what is declared, or repair them, and print the results.
     #[command(after_help = EXIT_CODES)]
     Resync(Box<ResyncSettings>),
+    /// Have the workers say what an upgrade to another major version of PostgreSQL would meet, and change nothing.
+    #[command(after_help = UPGRADE_EXIT_CODES)]
+    UpgradeCheck(Box<UpgradeCheckSettings>),
+    /// Print the query that answers with what a server offers, for the file of --offer.
+    OfferQuery,
     /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
     Health {
         /// Where it listens.

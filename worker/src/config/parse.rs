@@ -1,4 +1,4 @@
-//! Values that several settings share: what each takes, and what is said of one that it does not.
+//! Values that several settings share: which are valid, and the message for those that are not.
 
 use std::time::Duration;
 

@@ -8,7 +8,8 @@ use clap::{ArgGroup, Args};
 use super::parse::{file, seconds, secret, topic_arn};
 use crate::extension::{ExtensionName, VersionRequest};
 use crate::request::text::is_name;
-use crate::resync_protocol::{DEFAULT_BASELINE, baseline, resync_id};
+use crate::resync_protocol::{DEFAULT_BASELINE, InstanceId, MajorVersion, baseline, resync_id};
+use crate::target::Host;
 
 /// What `resync --help` ends with.
 pub const EXIT_CODES: &str = "\
@@ -20,16 +21,29 @@ Exit codes, of which the highest that fits is taken but for 1 and 2:
   4  databases failed
   5  not all results are there: time was up, or it was interrupted";
 
-/// The settings of `resync`.
+/// What `upgrade-check --help` ends with.
+pub const UPGRADE_EXIT_CODES: &str = "\
+Exit codes, of which the highest that fits is taken but for 1 and 2:
+  0  nothing has to be done before the upgrade; without --wait: published
+  1  it could not be done
+  2  the command line is wrong
+  3  databases or servers block the upgrade, or need a step before it
+  4  databases could not be checked
+  5  not all results are there: time was up, or it was interrupted";
+
+/// Which databases a message to all workers means.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
-pub struct ResyncSettings {
+pub struct TargetSettings {
     /// All instances and clusters of RDS.
     #[arg(long, group = "what")]
     pub instances: bool,
     /// Instances and clusters of RDS with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub instances_tag: Vec<Tag>,
+    /// An instance or a cluster of RDS, by its identifier or ARN.
+    #[arg(long, group = "what", value_name = "NAME", value_parser = instance)]
+    pub instance: Vec<String>,
     /// The servers of the secrets with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub tag: Vec<Tag>,
@@ -45,18 +59,11 @@ pub struct ResyncSettings {
     /// Which databases of each --secret, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
     pub databases: Vec<String>,
-    /// Say how it stands, and change nothing; the default.
-    #[arg(long, conflicts_with = "repair")]
-    pub report: bool,
-    /// Make databases be as declared.
-    #[arg(long)]
-    pub repair: bool,
-    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
-    #[arg(long, value_name = "NAME[=VERSION]")]
-    pub extension: Vec<Baseline>,
-    /// Under which name the ledger remembers who declared the baseline.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
-    pub baseline: String,
+}
+
+/// How the workers are reached, and what becomes of their results.
+#[derive(Debug, Clone, Args)]
+pub struct FollowSettings {
     /// What the re-sync is called; unset: the time and a few letters.
     #[arg(long, value_parser = resync_id)]
     pub id: Option<String>,
@@ -69,7 +76,7 @@ pub struct ResyncSettings {
     /// Write the whole report as JSON.
     #[arg(long, requires = "wait")]
     pub json: bool,
-    /// Write one line for each database and extension, separated by commas.
+    /// Write lines of values, separated by commas.
     #[arg(long, requires = "wait", conflicts_with = "json")]
     pub csv: bool,
     /// Write the report as a page to this file, too.
@@ -81,6 +88,52 @@ pub struct ResyncSettings {
     /// ARN of the topic that the workers publish their results to.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub results_topic: Option<String>,
+}
+
+/// The settings of `resync`.
+#[derive(Debug, Clone, Args)]
+pub struct ResyncSettings {
+    /// Which databases.
+    #[command(flatten)]
+    pub targets: TargetSettings,
+    /// Say how it stands, and change nothing; the default.
+    #[arg(long, conflicts_with = "repair")]
+    pub report: bool,
+    /// Make databases be as declared.
+    #[arg(long)]
+    pub repair: bool,
+    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
+    #[arg(long, value_name = "NAME[=VERSION]")]
+    pub extension: Vec<Baseline>,
+    /// Under which name the ledger remembers who declared the baseline.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
+    pub baseline: String,
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub follow: FollowSettings,
+}
+
+/// The settings of `upgrade-check`.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeCheckSettings {
+    /// Which databases.
+    #[command(flatten)]
+    pub targets: TargetSettings,
+    /// The major version of PostgreSQL that the upgrade goes to.
+    #[arg(long, value_name = "VERSION", value_parser = MajorVersion::parse)]
+    pub to: MajorVersion,
+    /// The secret of a server that has that version, by its name or ARN: what it offers is read there.
+    #[arg(long, value_name = "NAME", value_parser = secret, conflicts_with = "offer")]
+    pub like: Option<String>,
+    /// The host of that server, in the place of the secret's.
+    #[arg(long, value_name = "HOST", value_parser = host, requires = "like")]
+    pub like_host: Option<Host>,
+    /// File of what such a server offers, as the message has it in Upgrade.Offer; "-" is standard input.
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub offer: Option<String>,
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub follow: FollowSettings,
 }
 
 /// A tag of AWS.
@@ -143,11 +196,19 @@ fn halves(text: &str) -> (&str, Option<&str>) {
         .map_or((text, None), |(left, right)| (left, Some(right)))
 }
 
+fn host(text: &str) -> Result<Host, String> {
+    Host::parse(text).map_err(|fault| fault.to_string())
+}
+
 fn database(text: &str) -> Result<String, String> {
     if !is_name(text) {
         return Err("must be the name of a database".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn instance(text: &str) -> Result<String, String> {
+    InstanceId::parse(text).map(|_| text.to_owned())
 }
 
 fn seconds_from_1_to_43200(text: &str) -> Result<Duration, String> {
@@ -183,6 +244,7 @@ mod tests {
         for flag in [
             "--instances",
             "--instances-tag",
+            "--instance",
             "--tag",
             "--prefix",
             "--secret",
@@ -196,6 +258,7 @@ mod tests {
     fn a_wrong_setting_is_named() {
         for (flag, value, right) in [
             ("--instances-tag", "=v", "key or key=value"),
+            ("--instance", "a b", "the identifier or the ARN"),
             ("--tag", "", "key or key=value"),
             ("--prefix", "", "the name or the ARN of a secret"),
             ("--secret", "", "the name or the ARN of a secret"),
@@ -242,5 +305,32 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(output_text.contains("--results-topic"), "{output_text}");
+    }
+
+    #[test]
+    fn a_check_says_where_the_upgrade_goes_and_from_where_the_offer_is_known() {
+        let fault = |arguments: &[&str]| {
+            let given = ["extension-worker", "upgrade-check", "--instances"]
+                .iter()
+                .chain(&TOPICS);
+            CommandLine::try_read_from(given.chain(arguments))
+                .unwrap_err()
+                .to_string()
+        };
+        for (arguments, named) in [
+            (&[][..], "--to"),
+            (
+                &["--to", "latest"],
+                "--to: must be a major version of PostgreSQL",
+            ),
+            (&["--to", "17.5.1"], "--to:"),
+            (&["--to", "18", "--like", "s", "--offer", "f"], "--offer"),
+            (&["--to", "18", "--like-host", "h"], "--like"),
+            (&["--to", "18", "--repair"], "--repair"),
+            (&["--to", "18", "--csv"], "--wait"),
+        ] {
+            let output_text = fault(arguments);
+            assert!(output_text.contains(named), "{arguments:?}: {output_text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::parse::{
 };
 use super::{SslSettings, TrustSettings};
 use crate::credentials::HostPattern;
-use crate::plan::ExtensionPattern;
+use crate::plan::{BlueGreenCheck, ExtensionPattern};
 use crate::request::Origin;
 use crate::sns_signature::SignatureCheck;
 use crate::verification::StackCheck;
@@ -117,6 +117,9 @@ pub struct RunSettings {
     /// Whether DeletionBehavior DropCascade is carried out.
     #[arg(long, env = "WORKER_ALLOW_DROP_CASCADE", value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
     pub allow_drop_cascade: bool,
+    /// What happens where a change would break a Blue/Green deployment of RDS: it is refused, or made with a warning.
+    #[arg(long, env = "WORKER_BLUE_GREEN_CHECK", value_enum, default_value_t = BlueGreenCheck::Refuse)]
+    pub blue_green_check: BlueGreenCheck,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,

@@ -213,6 +213,7 @@ fn rows(manual: &str) -> Vec<Vec<&str>> {
 fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
     let rows = rows(include_str!("../../../docs/settings.md"));
     let resync = include_str!("../../../docs/resync.md");
+    let upgrades = include_str!("../../../docs/upgrades.md");
     let mut unknown: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     let command = CommandLine::command();
     let globals = command.get_arguments().map(|argument| ("", argument));
@@ -230,8 +231,10 @@ fn the_manual_has_a_row_for_each_setting_with_its_flag_and_default() {
         let is_default =
             |cell: &str| defaults.is_empty() || cell.contains(&format!("`{}`", defaults.join(",")));
         let Some(variable) = argument.get_env() else {
-            if name == "resync" {
-                assert!(resync.contains(&format!("`--{long}")), "{name} {flag}");
+            let is_in = |page: &str| page.contains(&format!("`--{long}"));
+            if name == "resync" || name == "upgrade-check" {
+                let has_both = name == "upgrade-check" && is_in(upgrades);
+                assert!(is_in(resync) || has_both, "{name} {flag}");
                 continue;
             }
             let row = rows.iter().find(|row| row[0] == flag);

@@ -51,8 +51,8 @@ impl AckBatchers {
     }
 }
 
-/// About a third of the visibility timeout, or more, lies between a beat and the moment at which the work is given up. What
-/// the last beat waited, and what this one waits, must leave most of it to SQS.
+/// About a third of the visibility timeout, or more, lies between a renewal and the moment at which the work is cancelled.
+/// The linger of the last renewal and of this one must leave most of it to SQS.
 pub(super) fn extension_linger(visibility: Duration) -> Duration {
     EXTENSION_LINGER.min(visibility / 20)
 }

@@ -40,7 +40,7 @@ impl<T: Send + 'static> Batcher<T> {
                 // A slow call keeps no other waiting.
                 tokio::spawn(async move {
                     for (reply, answer) in replies.into_iter().zip(results.await) {
-                        // Who no longer waits need not know.
+                        // A caller that was cancelled no longer waits.
                         drop(reply.send(answer));
                     }
                 });
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Batcher<T> {
         Self { entries }
     }
 
-    /// Adds an entry, and waits for what becomes of it.
+    /// Adds an entry, and waits for the answer to it.
     ///
     /// # Errors
     /// [`EntryError`].

@@ -16,7 +16,7 @@ use tracing::warn;
 const SUSPECT_RECEIVE: u32 = 3;
 /// How long a suspect is alone at the most: what ends a process by its form alone does so at once.
 const ALONE: Duration = Duration::from_secs(4);
-/// How much time suspects may take in a row, and one second of so many afterwards: a stack's author can make suspects, with
+/// How much time suspects may take in a row, and one second out of this number afterwards: a stack's author can make suspects, with
 /// requests to a server that does not answer.
 const BURST: Duration = Duration::from_secs(12);
 const ONE_OF: u32 = 10;

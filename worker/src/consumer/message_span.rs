@@ -8,7 +8,7 @@ use crate::request::Traceparent;
 
 /// Opens the span of a message, from its receipt to its acknowledgement. The handler records the request's fields in it.
 ///
-/// Of the level of errors, so that it is there for whatever is logged at all.
+/// Of the level of errors, so that every line has it.
 pub(super) fn message_span(message: &Message) -> Span {
     let trace = message.trace.as_ref();
     error_span!(

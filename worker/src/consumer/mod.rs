@@ -1,6 +1,6 @@
 //! Takes messages from the queue as long as there is room for them, and processes each or returns it to the queue.
 //!
-//! Few messages are held that cannot be started at once: those that wait for their share of the places, see
+//! Few messages are held that cannot be started at once: those that wait for their share, see
 //! [`crate::execution::fair_share`]. The receive call is never cut short: a long poll that is
 //! cancelled can still be handed a message, which would then be hidden until its visibility ends.
 
@@ -84,7 +84,7 @@ pub async fn run(
         let ends = Instant::now() + settings.visibility;
         let mut permits = permits.into_iter();
         for message in received {
-            // SQS gives no more than it was asked for: a place for each.
+            // SQS returns no more than were asked for: a permit for each.
             let Some(permit) = permits.next() else { break };
             let span = message_span(&message);
             let Some(message) = in_flight.register(message, permit, ends) else {

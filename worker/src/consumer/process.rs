@@ -38,7 +38,7 @@ pub(super) struct MessageContext {
 }
 
 impl MessageContext {
-    /// Handles a message under its lease, then acknowledges it or gives it back.
+    /// Handles a message under its lease, then acknowledges it or returns it to the queue.
     pub(super) async fn process(self: Arc<Self>, mut message: InFlightMessage) {
         if self.stop.is_cancelled() {
             self.return_to_queue(&message, Duration::ZERO).await;
@@ -84,7 +84,7 @@ impl MessageContext {
         }
     }
 
-    /// Puts a copy in the dead-letter queue, and only then lets go of the original.
+    /// Sends a copy to the dead-letter queue, and only then acknowledges the original.
     async fn dead_letter(&self, message: &InFlightMessage, reason: &str) {
         match self.queue.dead_letter(&message.received, reason).await {
             Ok(true) => {

@@ -9,10 +9,10 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 
-/// How long cancelled handlers have for giving their messages back, and acknowledgements for going out.
+/// How long cancelled handlers have to return their messages to the queue, and acknowledgements to be sent.
 const CANCEL_GRACE: Duration = Duration::from_secs(20);
 
-/// Lets handlers finish until `until`, cancels those that do not, and lets these give their messages back.
+/// Lets handlers finish until `until`, cancels those that do not, and lets these return their messages to the queue.
 pub(super) async fn shut_down(
     until: Instant,
     handlers: &mut JoinSet<()>,
@@ -52,7 +52,7 @@ mod tests {
 
     const SHUTDOWN: Duration = Duration::from_secs(30);
 
-    /// Handlers, a token that they obey or not, and what becomes of them.
+    /// Handlers, the token that cancels them, and how each ended.
     struct Scene {
         began: Instant,
         handlers: JoinSet<()>,

@@ -46,7 +46,7 @@ impl TaskProtection {
         })
     }
 
-    /// Keeps the task protected while the oldest message has been in hand for long.
+    /// Keeps the task protected while the oldest message has been in flight for long.
     pub(crate) async fn renew_loop(self, oldest_age: impl Fn() -> Option<Duration> + Send) {
         let mut asked: Option<tokio::time::Instant> = None;
         loop {

@@ -41,7 +41,7 @@ pub enum AuthMethodError {
         "the server asks for an authentication method that this worker does not have (number {0})"
     )]
     Unknown(u32),
-    /// A proof over so few rounds gives the password away, and one over so many takes the worker's time.
+    /// A proof over too few rounds gives the password away, and one over too many takes the worker's time.
     #[error(
         "the server asks for {0} rounds of SCRAM; 4096 to 600000 are accepted (scram_iterations)"
     )]

@@ -57,7 +57,7 @@ pub struct Login {
     pub password: Password,
     /// The database that the secret names.
     pub dbname: Option<String>,
-    /// What the secret is called, and what it said.
+    /// The secret's name, and its content.
     read: (String, Arc<Secret>),
 }
 

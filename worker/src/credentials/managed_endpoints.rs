@@ -157,6 +157,10 @@ mod tests {
     fn reported(id: &str, secret: Option<&str>, cluster: Option<&str>, hosts: &[&str]) -> Reported {
         Reported {
             id: id.to_owned(),
+            arn: String::new(),
+            is_cluster: false,
+            engine: "postgres".to_owned(),
+            engine_version: "15.4".to_owned(),
             secret: secret.map(str::to_owned),
             cluster: cluster.map(str::to_owned),
             endpoints: hosts

@@ -1,4 +1,4 @@
-//! Where a request is to be worked on, and which places it is to leave.
+//! The databases that a request is for, and those that it is to leave.
 
 use tracing::{info, warn};
 
@@ -49,7 +49,7 @@ impl Executor {
 
     /// Takes the resource out of the databases that an Update no longer names, of the same server; or of all of another,
     /// where an Update that failed began to move the resource there. What it cannot know, or cannot work on, it leaves
-    /// alone: the way back from a place that cannot be worked on must not fail for it.
+    /// alone: the rollback from a target that cannot be changed must not fail for it.
     pub(super) async fn release_previous_target(
         &self,
         execution: &ExecutionRequest<'_>,
@@ -192,7 +192,7 @@ impl Executor {
     }
 }
 
-/// Whether a place may be left as it is. Of the server that the resource is on now, what may pass is waited for; of one
+/// Whether a target may be left as it is. Of the server that the resource is on now, what may pass is waited for; of one
 /// that a move failed to go to, nothing is.
 fn can_be_left_unchanged(error: &AttemptError, is_here: bool) -> bool {
     let cannot_be = matches!(

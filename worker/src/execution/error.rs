@@ -54,7 +54,7 @@ pub enum AttemptError {
     /// The server has no database but templates.
     #[error("the server has no databases")]
     NoDatabases,
-    /// A dry run cannot look at two places.
+    /// A dry run cannot look at two targets.
     #[error("a dry run of a move")]
     DryRunThatMoves,
     /// An attempt failed that had changed other databases: the changes stay until the rollback's own request undoes them.
@@ -172,7 +172,10 @@ impl AttemptError {
     /// Whether a statement of a plan was refused: there was something to do.
     pub fn is_in_step(&self) -> bool {
         let failed = self.failed_transaction().map(|(_, error)| error);
-        matches!(failed, Some(ReconcileError::Database { step: Some(_), .. }))
+        matches!(
+            failed.map(ReconcileError::cause),
+            Some(ReconcileError::Database { step: Some(_), .. })
+        )
     }
 
     /// The database that was being worked on; none where the attempt did not come so far.
@@ -243,7 +246,7 @@ fn class_of_login(error: &LoginError) -> Class {
 }
 
 fn database_error(error: &ReconcileError) -> Option<&DatabaseError> {
-    if let ReconcileError::Database { error, .. } = error {
+    if let ReconcileError::Database { error, .. } = error.cause() {
         Some(error)
     } else {
         None

@@ -23,6 +23,7 @@ use crate::ledger::ResourceRequest;
 use crate::plan::{DatabaseOutcome, Policy};
 use crate::postgres::Pools;
 use crate::postgres_error::Class;
+use crate::reconcile::BlueGreenDeployments;
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Properties, RequestHeader};
 use crate::response::Response;
@@ -35,6 +36,7 @@ pub struct Executor {
     pub(crate) pools: Pools,
     pub(crate) server_limits: ServerLimits,
     pub(crate) policy: Policy,
+    pub(crate) blue_green: Option<BlueGreenDeployments>,
 }
 
 /// What an attempt is to do.
@@ -75,12 +77,21 @@ impl Executor {
             pools,
             server_limits,
             policy: Policy::unrestricted(),
+            blue_green: None,
         }
     }
 
     /// The same, for requests that may do no more than the operator allows.
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same, where servers are looked up among the sides of Blue/Green deployments before they are changed.
+    pub fn with_blue_green(self, deployments: BlueGreenDeployments) -> Self {
+        Self {
+            blue_green: Some(deployments),
+            ..self
+        }
     }
 
     /// Whether this process has had a connection to the server.
@@ -102,10 +113,11 @@ impl Executor {
         }
     }
 
-    /// Has what led to a failure looked at anew the next time: credentials and connections.
+    /// Discards what may have led to a failure, so that the next attempt reads it again: credentials and connections.
     fn note_failure(&self, error: &ReconcileError, target: &Target, login: &Login) {
         let class = error.class();
-        if matches!(error, ReconcileError::Database { error, .. } if error.sql().is_some()) {
+        if matches!(error.cause(), ReconcileError::Database { error, .. } if error.sql().is_some())
+        {
             // It answered, if only to refuse.
             self.pools.reached().note(&target.address);
         }

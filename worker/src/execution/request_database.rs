@@ -132,6 +132,7 @@ impl RequestDatabase<'_> {
             target,
             password: &self.login.password,
             policy: &self.executor.policy,
+            blue_green: self.executor.blue_green.as_ref(),
             goal: if deleted {
                 Goal::Deleted {
                     physical_resource_id: named.unwrap_or(id),

@@ -30,6 +30,8 @@ pub struct Declaration {
     pub cascade: bool,
     /// Whether a version that lies before the installed one may be gone to.
     pub allow_downgrade: bool,
+    /// What becomes of it where no update leads to the version.
+    pub on_no_update_path: OnNoUpdatePath,
     /// Whether it shall be there.
     pub ensure: Ensure,
     /// Which version an updated resource declared before: from there the way back is asked for, as a rollback does.
@@ -46,10 +48,22 @@ impl Declaration {
             create_schema: false,
             cascade: true,
             allow_downgrade: false,
+            on_no_update_path: OnNoUpdatePath::Fail,
             ensure: Ensure::Present,
             before: VersionRequest::Unset,
         }
     }
+}
+
+/// What becomes of an installed extension of which no update leads to the declared version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub enum OnNoUpdatePath {
+    /// It stays, and the request fails.
+    #[default]
+    Fail,
+    /// It is dropped and created anew, unless something would be lost.
+    Recreate,
 }
 
 /// What becomes of an extension that a resource no longer declares.

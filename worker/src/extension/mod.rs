@@ -4,12 +4,14 @@
 //! escape what they hold.
 
 mod declaration;
+mod members;
 mod name;
 mod observed;
 mod tle;
 mod version;
 
-pub use declaration::{Declaration, DeletionBehavior, Ensure};
+pub use declaration::{Declaration, DeletionBehavior, Ensure, OnNoUpdatePath};
+pub use members::{Member, Members};
 pub use name::{ExtensionName, NameError, SchemaName};
 pub use observed::{
     AvailableExtension, AvailableVersion, Catalog, InstalledExtension, Observed, UpdatePath,

@@ -104,7 +104,7 @@ impl fmt::Display for VersionPattern {
 /// Which version a stack asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum VersionRequest {
-    /// The server's default version when the extension is created; afterwards whatever it is at.
+    /// The server's default version when the extension is created; afterwards the installed one.
     #[default]
     Unset,
     /// The server's default version, on every request.

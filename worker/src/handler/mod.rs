@@ -24,7 +24,7 @@ use crate::sns_signature::Signatures;
 use crate::verification::Verification;
 use crate::verification::topics::Topics;
 
-/// Whose share of the places re-syncs have.
+/// The stack and account whose share re-syncs have.
 const RESYNC: &str = "re-sync";
 
 /// Of the reason why a message is in the dead-letter queue.
@@ -48,7 +48,7 @@ pub struct HandlerSettings {
     /// the secret.
     pub retry_budget: Duration,
     /// Messages that are worked on at the same time; 0: any number.
-    pub places: usize,
+    pub concurrency: usize,
 }
 
 /// What becomes of a message.
@@ -92,9 +92,9 @@ impl Handler {
         responder: Responder,
         metrics: Metrics,
     ) -> Self {
-        let places = match settings.places {
+        let permits = match settings.concurrency {
             0 => usize::MAX,
-            places => places,
+            permits => permits,
         };
         let topics = Topics {
             stacks: settings.topics.clone(),
@@ -102,7 +102,7 @@ impl Handler {
         };
         Self {
             settings,
-            shares: Shares::new(places),
+            shares: Shares::new(permits),
             served_topics: topics.all(),
             topics,
             signatures,

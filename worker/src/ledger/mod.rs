@@ -7,6 +7,7 @@
 mod encoding;
 mod migrations;
 mod model;
+mod progress;
 mod sql;
 mod trust;
 
@@ -15,6 +16,7 @@ pub use model::{
     ResourceRequest, ResourceState, Role, WholeLedger,
 };
 
+pub use progress::{Progress, ProgressEntry, Stage};
 pub use sql::{Entry, ResyncEntry};
 
 pub use migrations::newest_version;

@@ -5,10 +5,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Progress;
 use crate::request::RequestHeader;
 
 /// Stands where a stack's ARN stands for a stack.
 const BASELINE: &str = "baseline";
+/// Stands where a stack's ARN and a logical id stand, for re-syncs.
+pub(super) const RESYNC: &str = "resync";
 
 /// A resource of a stack, or a baseline. All its requests are worked off one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +28,14 @@ impl ResourceKey {
         Self {
             stack_id: BASELINE.to_owned(),
             logical_resource_id: name.to_owned(),
+        }
+    }
+
+    /// Under which the ledger has re-syncs.
+    pub fn resync() -> Self {
+        Self {
+            stack_id: RESYNC.to_owned(),
+            logical_resource_id: RESYNC.to_owned(),
         }
     }
 
@@ -82,6 +93,12 @@ pub struct WholeLedger {
     pub managed: BTreeMap<String, Managed>,
     /// What the re-sync that asks came to in this database, if it was here before and changed something.
     pub resync: Option<serde_json::Value>,
+    /// PostgreSQL's version when the ledger was last written, where that is kept.
+    #[serde(default)]
+    pub server_version: Option<String>,
+    /// What it committed before its last transaction, where it is not over.
+    #[serde(default)]
+    pub progress: Option<Progress>,
 }
 
 /// A resource that is there.
@@ -101,6 +118,9 @@ pub struct RequestRecord {
     pub outcome: Option<serde_json::Value>,
     /// The answer to it, in the one database that keeps it.
     pub response: Option<String>,
+    /// What was committed before the last transaction, where that is still to come.
+    #[serde(default)]
+    pub progress: Option<Progress>,
 }
 
 /// What the ledger knows of a resource.

@@ -7,6 +7,7 @@ use postgres_protocol::escape::escape_literal;
 use serde_json::json;
 
 use super::encoding::keep_all;
+use super::model::RESYNC;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
 /// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
@@ -31,9 +32,6 @@ SELECT json_build_object(
     FROM extension_worker.ledger e WHERE e.kind = 'extension')
 )::text";
 
-/// The key under which the ledger keeps what a re-sync changed, in the place of a stack and a logical resource id.
-const RESYNC: &str = "resync";
-
 /// `$1` the re-sync's id → one JSON document, [`super::WholeLedger`].
 pub(crate) const READ_WHOLE: &str = "
 SELECT json_build_object(
@@ -48,7 +46,11 @@ SELECT json_build_object(
        FROM extension_worker.ledger r WHERE r.kind = 'resource' AND r.owns ? e.name))), '{}')
     FROM extension_worker.ledger e WHERE e.kind = 'extension'),
   'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
-             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
+             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1),
+  'server_version', (SELECT data -> 'server_version' FROM extension_worker.ledger
+                     WHERE kind = 'resource' AND data ? 'server_version' ORDER BY data ->> 'changed_at' DESC LIMIT 1),
+  'progress', (SELECT nullif(data -> 'progress', 'null') FROM extension_worker.ledger
+               WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
 /// Outcomes are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
@@ -83,6 +85,8 @@ pub struct Entry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl Entry<'_> {
@@ -97,6 +101,7 @@ impl Entry<'_> {
             "request_type": request.request_type,
             "request_id": request.request_id,
             "changed_at": self.changed_at,
+            "server_version": self.server_version,
         });
         let mut sql = write_resource(
             request.resource,
@@ -133,6 +138,8 @@ pub struct ResyncEntry<'a> {
     pub managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
     pub changed_at: DateTime<Utc>,
+    /// PostgreSQL's, at that time.
+    pub server_version: &'a str,
 }
 
 impl ResyncEntry<'_> {
@@ -174,6 +181,12 @@ impl ResyncEntry<'_> {
             }
         }
         write_extensions(&mut sql, self.managed_before, self.managed_after);
+        // What is compared with the next version that is seen.
+        let seen = keep_all(&json!({"server_version": self.server_version}));
+        let seen = escape_literal(&seen.to_string());
+        sql.push_str(&format!(
+            "UPDATE extension_worker.ledger SET data = data || {seen}::jsonb WHERE kind = 'resource';\n"
+        ));
         sql
     }
 }
@@ -198,8 +211,9 @@ ON CONFLICT (kind, stack_id, logical_resource_id, name)
     )
 }
 
-/// The request's row, and the end of those that no message can come again for. `requested_at` is an SQL expression.
-fn write_request(
+/// The request's row, which stages may have written before, and the end of those that no message can come again for.
+/// `requested_at` is an SQL expression.
+pub(super) fn write_request(
     (stack_id, logical_resource_id, request_id): (&str, &str, &str),
     requested_at: &str,
     data: &serde_json::Value,
@@ -208,7 +222,8 @@ fn write_request(
     let logical = escape_literal(logical_resource_id);
     format!(
         "INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
-VALUES ('request', {stack}, {logical}, {}, {requested_at}, {});
+VALUES ('request', {stack}, {logical}, {}, {requested_at}, {})
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data;
 DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = {stack} AND logical_resource_id = {logical}
   AND requested_at < now() - interval '{OUTCOME_DAYS} days';
 ",

@@ -125,7 +125,7 @@ fn count_of(before: Option<&Value>, label: &str) -> u64 {
     }
 }
 
-/// Each bucket's observations stand for their mean, so that the sum is right.
+/// Each bucket's observations are counted with their mean, so that the sum is right.
 fn distribution(now: &[Bucket], before: Option<&Value>) -> Option<Json> {
     let before = match before {
         Some(Value::Distribution(buckets)) => buckets.as_slice(),

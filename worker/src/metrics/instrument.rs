@@ -57,7 +57,7 @@ impl Counter {
         self.add(1);
     }
 
-    /// It happened so many times more.
+    /// Adds a number.
     pub fn add(&self, count: usize) {
         self.0
             .fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);

@@ -104,4 +104,10 @@ label! {
     Failed = "failed",
     /// Nothing is declared for it.
     Unmanaged = "unmanaged",
+    /// Nothing has to be done before an upgrade.
+    Ready = "ready",
+    /// Something has to be done before an upgrade.
+    NeedsSteps = "needs_steps",
+    /// An upgrade fails.
+    Blocked = "blocked",
 }

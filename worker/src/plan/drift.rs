@@ -29,7 +29,7 @@ pub struct Drift {
 pub struct UnmetDeclaration {
     /// The extension.
     pub extension: String,
-    /// What stands in the way.
+    /// Why it cannot be met.
     pub plan_error: PlanError,
 }
 

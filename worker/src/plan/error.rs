@@ -65,6 +65,8 @@ pub enum PlanError {
         asked: Version,
         /// The versions that it can be updated to.
         reachable: Vec<Version>,
+        /// Whether the server can create it, and it does not lie below the installed one.
+        can_create: bool,
     },
     /// The version lies below the installed one.
     Downgrade {

@@ -3,6 +3,7 @@
 //! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
 //! planned, once applied, plans to nothing.
 
+mod blue_green;
 mod drift;
 mod error;
 mod offer;
@@ -13,6 +14,7 @@ mod policy;
 mod preflight;
 #[cfg(test)]
 mod proptests;
+pub mod recipes;
 mod release;
 mod script;
 mod step;
@@ -20,19 +22,22 @@ mod step;
 mod tests;
 mod version;
 
+pub use blue_green::{BlueGreenCheck, Part, Side};
 pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
 pub use error::PlanError;
 pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_parts_of_newest};
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
 pub use policy::{ExtensionPattern, Policy};
+pub use recipes::{FollowUp, follow_ups, needs_fresh_session, packaged_object};
 pub use release::{Retained, RetainedBecause};
 pub use script::{SchemaCheck, script_schemas};
 pub use step::{DropMode, Step};
 pub use version::compare_naturally;
 
+use self::version::Way;
 use crate::extension::{
-    AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed, SchemaName,
+    AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed, SchemaName, Version,
 };
 use crate::ledger::{Ledger, ResourceKey};
 
@@ -155,13 +160,36 @@ fn install(
     let Some(installed) = observed.installed.get(name) else {
         return create(intent, declaration, offer, present, observed, plan);
     };
-    let target = version::to_update_to(declaration, offer, &installed.version, &observed.catalog)?;
-    if let Some(target) = target {
-        plan.steps.push(Step::Update {
+    let way = version::to_go_to(declaration, offer, &installed.version, &observed.catalog)?;
+    match way {
+        Some(Way::Update(to)) => plan.steps.push(Step::Update {
             name: offer.name.clone(),
             from: installed.version.clone(),
-            to: target,
-        });
+            to,
+        }),
+        Some(Way::Recreate(to)) => {
+            let script = to_run(intent, declaration, offer, &to, present, observed)?;
+            if let Some(fixed) = script
+                .schema
+                .clone()
+                .filter(|schema| *schema != installed.schema)
+            {
+                return Err(PlanError::FixedSchema {
+                    name: declaration.name.clone(),
+                    fixed,
+                    asked: installed.schema.clone(),
+                });
+            }
+            let schema = script.schema.is_none().then(|| installed.schema.clone());
+            plan.steps.push(Step::Recreate {
+                name: offer.name.clone(),
+                from: installed.version.clone(),
+                to,
+                schema,
+                cascade: script.brings_others,
+            });
+        }
+        None => {}
     }
     if let Some(schema) = declaration
         .schema
@@ -185,14 +213,23 @@ fn install(
     Ok(())
 }
 
-fn create(
+/// What is known of the script that creates a version.
+struct Script {
+    /// Whether extensions that it requires are created with it.
+    brings_others: bool,
+    /// The schema that the control file fixes.
+    schema: Option<SchemaName>,
+}
+
+/// Whether the extension may be created in this version.
+fn to_run(
     intent: &Intent<'_>,
     declaration: &Declaration,
     offer: &AvailableExtension,
+    version: &Version,
     present: &[(&Declaration, AvailableExtension)],
     observed: &Observed,
-    plan: &mut Plan,
-) -> Result<(), PlanError> {
+) -> Result<Script, PlanError> {
     if let Some(allowed) = observed
         .allowed_extensions
         .as_deref()
@@ -204,11 +241,10 @@ fn create(
             allowed: allowed.to_owned(),
         });
     }
-    let version = version::to_create(declaration, offer, &observed.catalog)?;
     let script = observed
         .catalog
         .versions_of(offer.name.as_str())
-        .find(|row| row.version == version);
+        .find(|row| row.version == *version);
     let undeclared: Vec<String> = script
         .and_then(|row| row.requires.clone())
         .unwrap_or_default()
@@ -238,8 +274,23 @@ fn create(
             patterns: intent.policy.patterns(),
         });
     }
-    let fixed = script.and_then(|row| row.schema.clone());
-    let schema = match (&declaration.schema, fixed) {
+    Ok(Script {
+        brings_others: !undeclared.is_empty(),
+        schema: script.and_then(|row| row.schema.clone()),
+    })
+}
+
+fn create(
+    intent: &Intent<'_>,
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    present: &[(&Declaration, AvailableExtension)],
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Result<(), PlanError> {
+    let version = version::to_create(declaration, offer, &observed.catalog)?;
+    let script = to_run(intent, declaration, offer, &version, present, observed)?;
+    let schema = match (&declaration.schema, script.schema) {
         (Some(asked), Some(fixed)) if *asked != fixed => {
             return Err(PlanError::FixedSchema {
                 name: declaration.name.clone(),
@@ -249,7 +300,7 @@ fn create(
         }
         // PostgreSQL ignores it for the extension itself and hands it down to what comes along, which would else go to
         // the first schema of the pinned search_path.
-        (_, Some(_)) if !undeclared.is_empty() => Some(SchemaName::public()),
+        (_, Some(_)) if script.brings_others => Some(SchemaName::public()),
         // PostgreSQL creates the schema of the control file where it is missing, unless the statement names it.
         (_, Some(_)) => None,
         (Some(asked), None) => {
@@ -262,7 +313,7 @@ fn create(
         name: offer.name.clone(),
         version: Some(version),
         schema,
-        cascade: !undeclared.is_empty(),
+        cascade: script.brings_others,
     });
     Ok(())
 }

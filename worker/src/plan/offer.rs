@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Plan, Step};
-use crate::extension::{Declaration, Ensure, Observed, VersionRequest};
+use crate::extension::{Declaration, Ensure, Observed, OnNoUpdatePath, VersionRequest};
 
 /// Parts of what a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +89,7 @@ pub fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferPa
             VersionRequest::Matching(_) => {
                 parts.extensions = true;
                 parts.paths.insert(name.clone());
+                parts.versions |= declaration.on_no_update_path == OnNoUpdatePath::Recreate;
                 false
             }
         };
@@ -107,7 +108,7 @@ pub fn offer_parts_of(plan: &Plan) -> OfferParts {
         versions: plan
             .steps
             .iter()
-            .any(|step| matches!(step, Step::Update { .. })),
+            .any(|step| matches!(step, Step::Update { .. } | Step::Recreate { .. })),
         ..OfferParts::default()
     }
 }

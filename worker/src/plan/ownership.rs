@@ -31,7 +31,7 @@ pub fn update_ownership(
     // What a step created, and what CASCADE brought along with it: not what another session created meanwhile.
     let stepped: BTreeSet<&str> = steps
         .iter()
-        .filter(|step| matches!(step, Step::Create { .. }))
+        .filter(|step| matches!(step, Step::Create { .. } | Step::Recreate { .. }))
         .map(Step::extension)
         .collect();
     let created: BTreeSet<&str> = order::needed_by(&stepped, after)

@@ -62,12 +62,12 @@ impl Policy {
     }
 }
 
-/// The name of an extension in which each `*` stands for any text. Letter case is not significant.
+/// The name of an extension in which each `*` matches any text. Letter case is not significant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtensionPattern(String);
 
 impl ExtensionPattern {
-    /// Whether the pattern stands for this name.
+    /// Whether the pattern matches this name.
     pub fn matches(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let mut parts = self.0.split('*');

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::extension::{
-    AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
-    VersionRequest,
+    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, UpdatePath,
+    Version, VersionRequest,
 };
 use crate::ledger::Origin;
 
@@ -140,6 +140,30 @@ fn apply(steps: &[Step], observed: &Observed) -> Option<Observed> {
                 );
                 after.installed.get_mut(name.as_str()).unwrap().version = to.clone();
             }
+            Step::Recreate {
+                name,
+                from,
+                to,
+                schema,
+                ..
+            } => {
+                assert!(
+                    !after.catalog.has_path(name.as_str(), from, to),
+                    "{name} has a path from {from} to {to}"
+                );
+                let mut others = after.installed.values();
+                if others.any(|other| other.requires.iter().any(|required| name.means(required))) {
+                    return None;
+                }
+                after.installed.remove(name.as_str());
+                install(
+                    &mut after,
+                    name.as_str(),
+                    to.clone(),
+                    schema.clone().unwrap(),
+                );
+            }
+            Step::Package { .. } => unreachable!("no plan has it"),
             Step::SetSchema { name, to, .. } => {
                 after.installed.get_mut(name.as_str()).unwrap().schema = to.clone()
             }
@@ -193,6 +217,11 @@ fn declarations() -> impl Strategy<Value = Vec<Declaration>> {
                     create_schema,
                     cascade,
                     allow_downgrade,
+                    on_no_update_path: if allow_downgrade == create_schema {
+                        OnNoUpdatePath::Recreate
+                    } else {
+                        OnNoUpdatePath::Fail
+                    },
                     before: if cascade {
                         VersionRequest::Unset
                     } else {
@@ -275,6 +304,12 @@ proptest! {
                     let entry = ledger.managed.get(name).expect("what is dropped is managed");
                     prop_assert_eq!(entry.origin, Origin::Created, "{} was there before", name);
                     prop_assert!(entry.owners.iter().all(|owner| owner.resource == key), "{} has other owners", name);
+                }
+                if let Step::Recreate { name, from, to, .. } = step {
+                    let declaration = declarations.iter().find(|declaration| declaration.name.means(name.as_str())).unwrap();
+                    prop_assert_eq!(declaration.on_no_update_path, OnNoUpdatePath::Recreate);
+                    let back = declaration.before == VersionRequest::Default;
+                    prop_assert!(to.as_str() > from.as_str() || declaration.allow_downgrade || back);
                 }
                 if let Step::Update { name, from, to } = step {
                     let declaration = declarations.iter().find(|declaration| declaration.name.means(name.as_str())).unwrap();

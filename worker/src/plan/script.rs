@@ -22,10 +22,12 @@ pub enum SchemaCheck {
 pub fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
     let mut schemas = BTreeSet::new();
     match step {
-        Step::Create { name, schema, .. } => {
+        Step::Create { name, schema, .. } | Step::Recreate { name, schema, .. } => {
             add(name.as_str(), schema.as_ref(), observed, &mut schemas);
         }
-        Step::Update { name, .. } => add(name.as_str(), None, observed, &mut schemas),
+        Step::Update { name, .. } | Step::Package { name, .. } => {
+            add(name.as_str(), None, observed, &mut schemas)
+        }
         Step::SetSchema { name, to, .. } => {
             schemas.insert(to.clone());
             add(name.as_str(), None, observed, &mut schemas);

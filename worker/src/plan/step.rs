@@ -5,6 +5,7 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 
 use crate::extension::{ExtensionName, SchemaName, Version};
+use crate::ledger::Stage;
 use crate::postgres_error::Statement;
 
 /// One statement.
@@ -31,6 +32,28 @@ pub enum Step {
         from: Version,
         /// The version afterwards, always explicit.
         to: Version,
+    },
+    /// `DROP EXTENSION` and `CREATE EXTENSION`, where no update leads on and nothing is lost.
+    Recreate {
+        /// The extension.
+        name: ExtensionName,
+        /// The installed version.
+        from: Version,
+        /// The version afterwards.
+        to: Version,
+        /// Its schema; none where the control file fixes it.
+        schema: Option<SchemaName>,
+        /// Whether what the version requires comes with it.
+        cascade: bool,
+    },
+    /// `CREATE EXTENSION … VERSION 'unpackaged'` and the update from there: objects that are there become the extension's.
+    Package {
+        /// The extension.
+        name: ExtensionName,
+        /// The version afterwards.
+        to: Version,
+        /// The schema that the objects are in.
+        schema: SchemaName,
     },
     /// `ALTER EXTENSION … SET SCHEMA`.
     SetSchema {
@@ -70,6 +93,8 @@ impl Step {
             Self::CreateSchema(schema) => schema.as_str(),
             Self::Create { name, .. }
             | Self::Update { name, .. }
+            | Self::Recreate { name, .. }
+            | Self::Package { name, .. }
             | Self::SetSchema { name, .. } => name.as_str(),
             Self::Drop { name, .. } => name,
         }
@@ -79,7 +104,7 @@ impl Step {
     pub fn statement(&self) -> Statement {
         match self {
             Self::CreateSchema(_) => Statement::CreateSchema,
-            Self::Create { .. } => Statement::Create,
+            Self::Create { .. } | Self::Recreate { .. } | Self::Package { .. } => Statement::Create,
             Self::Update { .. } => Statement::Update,
             Self::SetSchema { .. } => Statement::SetSchema,
             Self::Drop { .. } => Statement::Drop,
@@ -95,21 +120,18 @@ impl Step {
                 version,
                 schema,
                 cascade,
-            } => {
-                let mut sql = format!("CREATE EXTENSION {}", name.identifier());
-                if let Some(schema) = schema {
-                    sql.push_str(" SCHEMA ");
-                    sql.push_str(&schema.identifier());
-                }
-                if let Some(version) = version {
-                    sql.push_str(" VERSION ");
-                    sql.push_str(version.literal().trim_start());
-                }
-                if *cascade {
-                    sql.push_str(" CASCADE");
-                }
-                sql
-            }
+            } => create(name, version.as_ref(), schema.as_ref(), *cascade),
+            Self::Recreate {
+                name,
+                to,
+                schema,
+                cascade,
+                ..
+            } => format!(
+                "DROP EXTENSION {}; {}",
+                name.identifier(),
+                create(name, Some(to), schema.as_ref(), *cascade)
+            ),
             Self::Update { name, to, .. } => {
                 format!(
                     "ALTER EXTENSION {} UPDATE TO {}",
@@ -117,6 +139,12 @@ impl Step {
                     to.literal().trim_start()
                 )
             }
+            Self::Package { name, to, schema } => format!(
+                "CREATE EXTENSION {0} SCHEMA {1} VERSION 'unpackaged'; ALTER EXTENSION {0} UPDATE TO {2}",
+                name.identifier(),
+                schema.identifier(),
+                to.literal().trim_start()
+            ),
             Self::SetSchema { name, to, .. } => {
                 format!(
                     "ALTER EXTENSION {} SET SCHEMA {}",
@@ -135,6 +163,38 @@ impl Step {
     }
 }
 
+fn create(
+    name: &ExtensionName,
+    version: Option<&Version>,
+    schema: Option<&SchemaName>,
+    cascade: bool,
+) -> String {
+    let mut sql = format!("CREATE EXTENSION {}", name.identifier());
+    if let Some(schema) = schema {
+        sql.push_str(" SCHEMA ");
+        sql.push_str(&schema.identifier());
+    }
+    if let Some(version) = version {
+        sql.push_str(" VERSION ");
+        sql.push_str(version.literal().trim_start());
+    }
+    if cascade {
+        sql.push_str(" CASCADE");
+    }
+    sql
+}
+
+/// The step that a stage was.
+impl From<&Stage> for Step {
+    fn from(stage: &Stage) -> Self {
+        Self::Update {
+            name: stage.name.clone(),
+            from: stage.from.clone(),
+            to: stage.to.clone(),
+        }
+    }
+}
+
 /// What the step did, in the past tense, as the answer says it.
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,6 +207,10 @@ impl fmt::Display for Step {
             } => write!(formatter, "created {name} {version}"),
             Self::Create { name, .. } => write!(formatter, "created {name}"),
             Self::Update { name, from, to } => write!(formatter, "updated {name} {from} to {to}"),
+            Self::Recreate { name, from, to, .. } => {
+                write!(formatter, "recreated {name} {from} as {to}")
+            }
+            Self::Package { name, to, .. } => write!(formatter, "packaged {name} as {to}"),
             Self::SetSchema { name, from, to } => {
                 write!(formatter, "moved {name} from schema {from} to {to}")
             }

@@ -4,7 +4,9 @@
 use std::cmp::Ordering;
 
 use super::PlanError;
-use crate::extension::{AvailableExtension, Catalog, Declaration, Version, VersionRequest};
+use crate::extension::{
+    AvailableExtension, Catalog, Declaration, OnNoUpdatePath, Version, VersionRequest,
+};
 
 /// The version that `CREATE EXTENSION` is given.
 pub(super) fn to_create(
@@ -33,8 +35,49 @@ pub(super) fn to_create(
     }
 }
 
+/// The way from the installed version to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// An update leads there.
+    Update(Version),
+    /// None does: it is dropped, and created in this version.
+    Recreate(Version),
+}
+
+/// The version that an installed extension goes to, and how; none where it stays.
+pub(super) fn to_go_to(
+    declaration: &Declaration,
+    offer: &AvailableExtension,
+    installed: &Version,
+    catalog: &Catalog,
+) -> Result<Option<Way>, PlanError> {
+    let plan_error = match to_update_to(declaration, offer, installed, catalog) {
+        Ok(target) => return Ok(target.map(Way::Update)),
+        Err(plan_error) => plan_error,
+    };
+    let is_without_path = matches!(
+        plan_error,
+        PlanError::NoPath { .. } | PlanError::NoSuchVersion { .. }
+    );
+    if declaration.on_no_update_path == OnNoUpdatePath::Fail || !is_without_path {
+        return Err(plan_error);
+    }
+    let Ok(target) = to_create(declaration, offer, catalog) else {
+        return Err(plan_error);
+    };
+    let may_go_down = declaration.allow_downgrade || was_declared(declaration, offer, installed);
+    if !may_go_down && compare_naturally(target.as_str(), installed.as_str()) == Ordering::Less {
+        return Err(PlanError::Downgrade {
+            name: declaration.name.clone(),
+            installed: installed.clone(),
+            asked: target,
+        });
+    }
+    Ok(Some(Way::Recreate(target)))
+}
+
 /// The version that an installed extension is updated to; none where it stays.
-pub(super) fn to_update_to(
+fn to_update_to(
     declaration: &Declaration,
     offer: &AvailableExtension,
     installed: &Version,
@@ -123,6 +166,8 @@ fn unreachable(
         installed: installed.clone(),
         asked: target.clone(),
         reachable: catalog.targets(name, installed).cloned().collect(),
+        can_create: catalog.versions_of(name).any(|row| row.version == *target)
+            && compare_naturally(target.as_str(), installed.as_str()) == Ordering::Greater,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::config::SslNegotiation;
 
 use super::PoolSettings;
+use super::first_statement::FirstStatement;
 use super::guard::BackendPid;
 use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
@@ -57,6 +58,10 @@ pub(super) enum ConnectError {
     Postgres(#[from] tokio_postgres::Error),
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
+    #[error("the first statement: {0}")]
+    First(#[source] tokio_postgres::Error),
+    #[error("the first statement was not answered in time")]
+    FirstTimedOut,
 }
 
 /// A connection, and the right to it: both end together.
@@ -85,6 +90,8 @@ pub(super) struct Connections {
     connection_limit: ConnectionLimit,
     open: Gauge,
     close_idle: Box<dyn Fn() + Send + Sync>,
+    /// What a session begins with instead of a look at it.
+    first: Option<FirstStatement>,
 }
 
 impl Connections {
@@ -95,6 +102,7 @@ impl Connections {
         password: &Password,
         connection_limit: ConnectionLimit,
         close_idle: Box<dyn Fn() + Send + Sync>,
+        first: Option<FirstStatement>,
     ) -> Self {
         let policy = AuthPolicy {
             methods: settings.auth_methods.clone(),
@@ -102,12 +110,13 @@ impl Connections {
             is_verified: settings.ssl_mode == SslMode::VerifyFull,
         };
         Self {
-            config: postgres_config(target, password),
+            config: postgres_config(target, password, first.as_ref()),
             resolver: Resolver::new(target.address.clone(), settings.hosts.clone()),
             streams: Streams::new(settings.tls.clone(), settings.ssl_mode, policy),
             connection_limit,
             open: settings.open.clone(),
             close_idle,
+            first,
         }
     }
 
@@ -168,6 +177,9 @@ impl deadpool::managed::Manager for Connections {
         let permit = permit.ok_or(ConnectError::Exhausted)?;
         let made = async {
             let (client, backend_pid) = self.connect().await?;
+            if let Some(first) = &self.first {
+                return Ok((client, first.start.clone()));
+            }
             let mut start = begin_session(&client).await?;
             start.note_connected_to(backend_pid.get());
             Ok((client, start))
@@ -175,6 +187,12 @@ impl deadpool::managed::Manager for Connections {
         let (client, start) = tokio::time::timeout(CREATE_TIMEOUT, made)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))?;
+        if let Some(first) = &self.first {
+            let timeout = first.timeout + SILENCE_TIMEOUT;
+            let done = tokio::time::timeout(timeout, client.batch_execute(&first.message)).await;
+            done.map_err(|_| ConnectError::FirstTimedOut)?
+                .map_err(ConnectError::First)?;
+        }
         Ok(Connection {
             client,
             start,
@@ -217,8 +235,15 @@ async fn begin_session(client: &tokio_postgres::Client) -> Result<SessionStart, 
         .map_err(|error| ConnectError::Unreadable(error.to_string()))
 }
 
-fn postgres_config(target: &Target, password: &Password) -> tokio_postgres::Config {
+fn postgres_config(
+    target: &Target,
+    password: &Password,
+    first: Option<&FirstStatement>,
+) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
+    if let Some(first) = first {
+        config.options(&first.options);
+    }
     config
         .port(target.address.port)
         .dbname(&target.database)

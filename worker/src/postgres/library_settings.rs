@@ -27,6 +27,15 @@ const KNOWN: [(&str, &str); 4] = [
     ("plpgsql.print_strict_params", "off"),
 ];
 
+/// The value that each is set back to where its library is not loaded.
+pub(super) fn values(names: &[String]) -> impl Iterator<Item = (String, String)> {
+    names.iter().map(|name| {
+        let known = KNOWN.iter().find(|(known, _)| known == name);
+        let value = known.map_or("", |(_, value)| value);
+        (name.clone(), value.to_owned())
+    })
+}
+
 /// The statement that sets them back, LOCAL to the transaction; none where there are none. Its names are found in
 /// `pg_catalog` alone, to which the transaction's `search_path` is set.
 ///
@@ -34,13 +43,8 @@ const KNOWN: [(&str, &str); 4] = [
 /// left. Where it is not, a text becomes empty, with which a library does nothing; the database's number or flag, for which
 /// that is no value, counts all the same once the library is loaded.
 pub(super) fn set_back(names: &[String]) -> Option<String> {
-    let rows: Vec<String> = names
-        .iter()
-        .map(|name| {
-            let known = KNOWN.iter().find(|(known, _)| known == name);
-            let value = known.map_or("", |(_, value)| value);
-            format!("({}, {})", escape_literal(name), escape_literal(value))
-        })
+    let rows: Vec<String> = values(names)
+        .map(|(name, value)| format!("({}, {})", escape_literal(&name), escape_literal(&value)))
         .collect();
     if rows.is_empty() {
         return None;

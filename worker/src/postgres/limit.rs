@@ -22,7 +22,7 @@ pub struct ConnectionLimit {
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl ConnectionLimit {
-    /// So many, and none yet.
+    /// With this number of permits.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -31,7 +31,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Connections that are open or being made, those at rest included.
+    /// Connections that are open or being made, idle ones included.
     pub fn open(&self) -> usize {
         self.limit.saturating_sub(self.permits.available_permits())
     }
@@ -47,7 +47,7 @@ impl ConnectionLimit {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        // Before the look at what is at rest: what is given back after it is seen to be wanted.
+        // Before idle connections are closed: one that is returned afterwards is then closed too.
         let _waiting = Waiting::new(&self.waiting);
         close_idle();
         let permit = Arc::clone(&self.permits).acquire_owned();

@@ -3,6 +3,7 @@
 mod connection;
 mod connection_limit;
 mod error;
+mod first_statement;
 mod guard;
 mod guarded_stream;
 mod library_settings;
@@ -18,10 +19,13 @@ mod session;
 mod session_settings;
 mod session_start;
 mod transaction;
+mod upgrade;
 
+pub use first_statement::FirstStatement;
 pub use limit::ConnectionLimit;
 pub use offer::{Freshness, Offers};
 pub use pool::{PoolSettings, Pools};
 pub use reached::Reached;
 pub use schema_objects::SchemaObjects;
 pub use session::{Applied, DatabaseNames, Session, Tried};
+pub(crate) use upgrade::OFFER as OFFER_QUERY;

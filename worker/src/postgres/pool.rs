@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::Session;
 use super::connection::{ConnectError, Connections};
 use super::error::unreachable;
+use super::first_statement::FirstStatement;
 use super::limit::ConnectionLimit;
 use super::offer::Offers;
 use super::reached::Reached;
@@ -164,9 +165,38 @@ impl Pools {
         password: &Password,
     ) -> Result<Session, DatabaseError> {
         let pool = self.pool(target, password)?;
+        self.session_of(&pool, target, password).await
+    }
+
+    /// A new connection, in whose transaction the statement was run before anything else.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], where none could be made or the statement was refused: nothing was changed then.
+    pub async fn session_after(
+        &self,
+        first: FirstStatement,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
+        let pool = self.new_pool(target, password, Some(first))?;
+        let mut session = self.session_of(&pool, target, password).await?;
+        session.note_begun();
+        Ok(session)
+    }
+
+    async fn session_of(
+        &self,
+        pool: &Pool<Connections>,
+        target: &Target,
+        password: &Password,
+    ) -> Result<Session, DatabaseError> {
         let timed_out = || DatabaseError::Unreachable("connection timed out".to_owned(), None);
         let got = pool.get().await.map_err(|error| match error {
             PoolError::Backend(ConnectError::Postgres(error)) => unreachable(error),
+            PoolError::Backend(ConnectError::First(error)) => error.into(),
+            PoolError::Backend(ConnectError::FirstTimedOut) => {
+                DatabaseError::Lost("no answer in time".to_owned(), None)
+            }
             PoolError::Backend(ConnectError::Unreadable(text)) => DatabaseError::Unreadable(text),
             PoolError::Backend(ConnectError::Resolve(error)) => error.into(),
             PoolError::Backend(ConnectError::TimedOut)
@@ -224,6 +254,22 @@ impl Pools {
             entry.used_at = Instant::now();
             return Ok(entry.pool.clone());
         }
+        let pool = self.new_pool(target, password, None)?;
+        let entry = Entry {
+            pool: pool.clone(),
+            password: password.clone(),
+            used_at: Instant::now(),
+        };
+        pools.insert(target.clone(), entry);
+        Ok(pool)
+    }
+
+    fn new_pool(
+        &self,
+        target: &Target,
+        password: &Password,
+        first: Option<FirstStatement>,
+    ) -> Result<Pool<Connections>, DatabaseError> {
         let map = Arc::downgrade(&self.pools);
         let connections = Connections::new(
             &self.settings,
@@ -235,8 +281,9 @@ impl Pools {
                     map.close_idle();
                 }
             }),
+            first,
         );
-        let pool = Pool::builder(connections)
+        Pool::builder(connections)
             .runtime(Runtime::Tokio1)
             .max_size(self.settings.per_database)
             .wait_timeout(Some(WAIT_TIMEOUT))
@@ -244,13 +291,6 @@ impl Pools {
             .build()
             .map_err(|error| {
                 DatabaseError::Lost("the pool cannot be built".to_owned(), Some(Box::new(error)))
-            })?;
-        let entry = Entry {
-            pool: pool.clone(),
-            password: password.clone(),
-            used_at: Instant::now(),
-        };
-        pools.insert(target.clone(), entry);
-        Ok(pool)
+            })
     }
 }

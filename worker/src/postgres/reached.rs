@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::target::{Address, Target};
 
-/// How many are remembered: with more, all are forgotten, and each is reached anew by the next connection.
+/// How many are remembered: with more, all are forgotten, and the next connection to each is remembered.
 const LIMIT: usize = 10_000;
 
 /// Servers that were reached, and roles that logged in.

@@ -68,6 +68,31 @@ impl SettingsFound {
         format!("SELECT {}", settings.join(", "))
     }
 
+    /// The same for a session from its start, but for the path, which is the caller's to choose.
+    pub(super) fn of_session<'a>(
+        &'a self,
+        [statement, lock]: &'a [String; 2],
+    ) -> impl Iterator<Item = (String, String)> + 'a {
+        let overridden = self
+            .overridden
+            .iter()
+            .filter(|(name, _)| !self.is_fixed(name))
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let fixed = FIXED
+            .iter()
+            .filter(|(name, _)| *name != "search_path")
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let timeouts = self.timeouts.iter().map(move |name| {
+            let value = match timeout(name) {
+                "$1" => statement.as_str(),
+                "$2" => lock.as_str(),
+                value => value.trim_matches('\''),
+            };
+            (name.clone(), value.to_owned())
+        });
+        overridden.chain(fixed).chain(timeouts)
+    }
+
     fn is_fixed(&self, name: &str) -> bool {
         FIXED
             .iter()

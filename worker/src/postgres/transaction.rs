@@ -6,6 +6,7 @@ use std::time::Duration;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
+use super::first_statement::{FirstStatement, options};
 use super::library_settings;
 use super::prepared::{self, Preparation, Query};
 use super::session_settings::SettingsFound;
@@ -124,9 +125,7 @@ impl SessionStart {
             parameters: 2,
             sql: &settings,
         };
-        let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
-        let [statement, lock] =
-            [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string());
+        let [statement, lock] = timeouts(statement_timeout);
         sql.push_str(self.preparation.forget());
         sql.push_str(
             &self
@@ -137,6 +136,34 @@ impl SessionStart {
             sql.push_str(&format!("; {libraries}"));
         }
         sql
+    }
+
+    /// What a new session of the same database is given whose first statement is this one. Its transaction goes on behind it,
+    /// as one that [`Self::begin`] began, with the ledger locked.
+    pub(super) fn first_statement(&self, sql: &str, statement_timeout: Duration) -> FirstStatement {
+        let start = Self {
+            preparation: Preparation::Impossible,
+            ..self.clone()
+        };
+        let begin = start.begin(statement_timeout);
+        // An isolation level cannot be chosen any more: the session has its default from the start-up packet.
+        let settings = begin.split_once("; ").map_or("", |(_, settings)| settings);
+        let timeouts = timeouts(statement_timeout);
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let of_session = library_settings::values(&self.of_libraries)
+            .chain(self.settings.of_session(&timeouts))
+            .chain([
+                named("default_transaction_isolation", "read committed"),
+                named("default_transaction_read_only", "off"),
+                named("search_path", self.path.as_deref().unwrap_or(ORDINARY_PATH)),
+                named("role", self.acts_as.as_deref().unwrap_or("none")),
+            ]);
+        FirstStatement {
+            options: options(of_session),
+            message: format!("{sql}; BEGIN; {settings}; {}", ledger::LOCK),
+            start,
+            timeout: statement_timeout,
+        }
     }
 
     /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
@@ -199,4 +226,10 @@ impl SessionStart {
             escape_literal(path)
         )
     }
+}
+
+/// The longest time of a statement, and of a wait for a lock, in milliseconds.
+fn timeouts(statement_timeout: Duration) -> [String; 2] {
+    let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
+    [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string())
 }

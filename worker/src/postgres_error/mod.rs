@@ -1,6 +1,7 @@
 //! What goes wrong with a database, and what to do about it. Pure: [`crate::postgres`] makes these out of the driver's
 //! errors.
 
+mod pending_triggers;
 mod pooler;
 #[cfg(test)]
 pub(crate) mod reference;
@@ -100,6 +101,12 @@ pub enum DatabaseError {
     /// An extension that is to be dropped holds rows of its users. The text names the tables.
     #[error("{0}")]
     ConfigurationRows(String),
+    /// An extension is not dropped and created anew, as something would be lost. The text says what.
+    #[error("{0}")]
+    NotRecreated(String),
+    /// Objects that an extension is to be created around belong to roles of lower rank. The text names them.
+    #[error("{0}")]
+    NotPackaged(String),
     /// The database is a template, or RDS's own.
     #[error(
         "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
@@ -144,6 +151,8 @@ impl DatabaseError {
             Self::ReservedDatabase(_) => "reserved_database",
             Self::PublishedLedger(_) => "published_ledger",
             Self::ConfigurationRows(_) => "2BP01",
+            Self::NotRecreated(_) => "not_recreated",
+            Self::NotPackaged(_) => "not_packaged",
         })
     }
 

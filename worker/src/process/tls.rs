@@ -30,7 +30,7 @@ pub enum SslMode {
     Prefer,
     /// TLS, unverified unless `PGSSLROOTCERT` is set.
     Require,
-    /// TLS with a certificate of a known CA, for whatever host.
+    /// TLS with a certificate of a known CA, for any host.
     VerifyCa,
     /// TLS with a certificate of a known CA for the host that is connected to.
     VerifyFull,
@@ -122,7 +122,7 @@ pub(crate) fn roots(root_cert: Option<&str>) -> Result<RootCertStore, TlsError> 
     Ok(roots)
 }
 
-/// The trust anchors, and the file that they are read from anew when it has changed.
+/// The trust anchors, and the file that they are read from again when it has changed.
 #[derive(Debug)]
 struct Bundle {
     /// None for the machine's store.
@@ -146,7 +146,7 @@ impl Bundle {
         })
     }
 
-    /// What it says now; where it cannot be read, what it said before.
+    /// The file's present content; where it cannot be read, the content before.
     fn current(&self) -> Arc<WebPkiServerVerifier> {
         let mut read = self.read.lock();
         if let Some(path) = &self.path {

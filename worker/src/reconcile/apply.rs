@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::check_scripts;
 use super::transaction::ReconcileError;
+use super::{check_scripts, stages};
 use crate::extension::{Declaration, Observed};
 use crate::plan::{Retained, RetainedBecause, Step};
 use crate::postgres::{Applied, Session, Tried};
@@ -66,6 +66,10 @@ pub(crate) struct ApplyContext<'a> {
     /// What is observed afterwards.
     pub(crate) declarations: &'a [Declaration],
     pub(crate) refusals: Refusals,
+    /// Carried out before in the same transaction.
+    pub(crate) earlier: &'a [Step],
+    /// Whether updates may be committed one by one, where they have to be.
+    pub(crate) may_stage: bool,
     pub(crate) statement_time: StatementTime,
 }
 
@@ -92,7 +96,8 @@ enum StepResult {
 /// checked the scripts of all steps before, as a dry run does; otherwise each step is checked here, to be left out alone.
 ///
 /// # Errors
-/// [`ReconcileError`], after which the transaction cannot go on.
+/// [`ReconcileError`], after which the transaction cannot go on; [`ReconcileError::StagesNeeded`] where updates have to be
+/// committed before what follows them.
 pub(crate) async fn apply(
     session: &mut Session,
     steps: Vec<Step>,
@@ -104,7 +109,15 @@ pub(crate) async fn apply(
     let mut retained = Vec::new();
     let mut refused = Vec::new();
     for step in steps {
-        match apply_step(session, &step, before, context).await? {
+        if context.may_stage {
+            stages::check_session(&step)?;
+        }
+        let result = apply_step(session, &step, before, context).await;
+        let result = result.map_err(|error| match context.may_stage {
+            true => stages::needed(error, context.earlier.iter().chain(&done)),
+            false => error,
+        });
+        match result? {
             StepResult::Applied(Applied::Done) => {
                 info!(database = context.database, sql = step.sql(), "{step}");
                 done.push(step);
@@ -158,6 +171,9 @@ async fn apply_step(
     }
     match session.try_apply(step, timeout).await.map_err(failed)? {
         Tried::Applied(applied) => Ok(StepResult::Applied(applied)),
+        Tried::Refused(error) if context.may_stage && error.is_of_pending_triggers() => {
+            Err(failed(error))
+        }
         Tried::Refused(error) if context.refusals.leaves_out(&error, step) => {
             Ok(StepResult::Refused(failed(error)))
         }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use super::{outcome, unreadable};
 use crate::extension::Observed;
-use crate::ledger::{Entry, Ledger, Managed, ResourceState};
+use crate::ledger::{Entry, Ledger, Managed, ResourceState, newest_version};
 use crate::plan::DatabaseOutcome;
 use crate::postgres::{Pools, Session};
 use crate::postgres_error::DatabaseError;
@@ -20,6 +20,7 @@ pub(super) async fn commit(
     session: Session,
     reconciliation: &Reconciliation<'_>,
     outcome: DatabaseOutcome,
+    server_version: &str,
     ledger: &Ledger,
     managed: &BTreeMap<String, Managed>,
 ) -> Result<ReconcileResult, ReconcileError> {
@@ -40,6 +41,7 @@ pub(super) async fn commit(
         managed_before: &ledger.managed,
         managed_after: managed,
         changed_at: Utc::now(),
+        server_version,
     };
     failpoint::at("before-commit");
     session.commit(&entry).await?;
@@ -67,9 +69,13 @@ pub(super) async fn record_deletion(
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(outcome));
     }
-    if before.ledger_version.unwrap_or(0) == 0
-        && let Err(error) = session.migrate_ledger(before.ledger_version).await
-    {
+    let is_missing = before.ledger_version.unwrap_or(0) == 0;
+    if is_missing && reconciliation.check_blue_green().await.is_err() {
+        // What was refused here made nothing that could be deleted.
+        session.roll_back().await?;
+        return Ok(ReconcileResult::Outcome(outcome));
+    }
+    if is_missing && let Err(error) = session.migrate_ledger(before.ledger_version).await {
         // Who may not make the ledger made nothing that could be deleted.
         let forbidden = matches!(error, DatabaseError::PublishedLedger(_))
             || error
@@ -81,7 +87,15 @@ pub(super) async fn record_deletion(
             Err(error.into())
         };
     }
-    commit(session, reconciliation, outcome, ledger, &ledger.managed).await
+    commit(
+        session,
+        reconciliation,
+        outcome,
+        &before.server_version,
+        ledger,
+        &ledger.managed,
+    )
+    .await
 }
 
 /// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one
@@ -106,6 +120,12 @@ pub async fn record_response(
     let is_missing = seen.ledger_version.unwrap_or(0) == 0;
     if is_missing && matches!(reconciliation.goal, Goal::Deleted { .. }) {
         // The role may not make one, or the pass before this had.
+        session.roll_back().await?;
+        return Ok(response.clone());
+    }
+    if seen.ledger_version != Some(newest_version())
+        && reconciliation.check_blue_green().await.is_err()
+    {
         session.roll_back().await?;
         return Ok(response.clone());
     }

@@ -35,7 +35,7 @@ pub(super) fn is_superseded(
 
 /// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
 /// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
-/// replaced. A ledger that came to this server with a dump or a snapshot speaks of the server that it came from.
+/// replaced. A ledger that came to this server with a dump or a snapshot describes the server that it came from.
 pub(super) fn targets_this_resource(
     resource: Option<&ResourceRecord>,
     named: &str,

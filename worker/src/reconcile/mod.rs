@@ -1,15 +1,20 @@
-//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger.
+//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger; before it, where
+//! PostgreSQL refuses the whole in one, the stages of its updates, each in a transaction of its own.
 //!
-//! A pass that failed left nothing behind, and the next one looks afresh: there is no undo code.
+//! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
 
 mod apply;
+mod begin;
+mod blue_green;
 mod commit;
 mod idempotency;
 mod offer;
 mod outcome;
+mod packaging;
 mod planning;
 mod script_check;
 mod server_decides;
+mod stages;
 pub mod transaction;
 
 use std::collections::BTreeMap;
@@ -17,22 +22,27 @@ use std::time::Instant;
 
 use tracing::info;
 
+use self::begin::{Begun, begin};
 use self::commit::{commit, record_deletion};
 use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
 use self::outcome::{notes, outcome, versions};
 use self::planning::make_plan;
+pub(crate) use self::stages::Stages;
 use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::Observed;
-use crate::ledger::{Ledger, Managed, newest_version};
-use crate::plan::{DatabaseOutcome, Intent, Step, offer_parts_of_newest, plan, update_ownership};
-use crate::postgres::{Freshness, Pools, Session};
+use crate::ledger::{Ledger, Managed, Stage};
+use crate::plan::{DatabaseOutcome, Intent, Step, plan, update_ownership};
+use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::target::Target;
 
 pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
+pub(crate) use self::begin::{LedgerForm, migrate};
+pub use self::blue_green::BlueGreenDeployments;
 pub use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
+pub(crate) use self::packaging::with_packaging;
 pub(crate) use self::planning::unread;
 pub(crate) use self::script_check::check_scripts;
 pub(crate) use self::server_decides::{
@@ -47,23 +57,77 @@ pub async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
 ) -> Result<ReconcileResult, ReconcileError> {
+    let stages = Stages {
+        pools,
+        target: reconciliation.target,
+        password: reconciliation.password,
+        resource: reconciliation.request.resource,
+        request_id: reconciliation.request.request_id,
+        published_at: Some(reconciliation.request.published_at),
+        statement_time: reconciliation.statement_time(),
+    };
+    let mut committed = Vec::new();
+    loop {
+        let end = attempt(pools, reconciliation, &mut committed).await;
+        let Err(ReconcileError::StagesNeeded {
+            updates,
+            error,
+            step,
+        }) = end
+        else {
+            return end.map_err(|error| error.after(committed));
+        };
+        match stages.walk(&updates, &mut committed).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let failed = match error {
+                    Some(error) => ReconcileError::Database {
+                        error,
+                        step: Some(step),
+                    },
+                    None => ReconcileError::NotConverged(vec![*step]),
+                };
+                return Err(failed.after(committed));
+            }
+            Err(error) => return Err(error.after(committed)),
+        }
+    }
+}
+
+/// One transaction, or a second where the first failed for an offer that is out of date.
+async fn attempt(
+    pools: &Pools,
+    reconciliation: &Reconciliation<'_>,
+    committed: &mut Vec<Stage>,
+) -> Result<ReconcileResult, ReconcileError> {
     let mut was_outdated = false;
-    match transact(pools, reconciliation, Freshness::Minutes, &mut was_outdated).await {
+    let freshness = Freshness::Minutes;
+    match transact(
+        pools,
+        reconciliation,
+        freshness,
+        &mut was_outdated,
+        committed,
+    )
+    .await
+    {
         Err(error) if was_outdated => {
             info!(%error, "the server's offer has changed since it was read");
             let now = Freshness::Since(Instant::now());
-            transact(pools, reconciliation, now, &mut was_outdated).await
+            transact(pools, reconciliation, now, &mut was_outdated, committed).await
         }
         end => end,
     }
 }
 
-/// One transaction. Notes where a step may have failed for an offer that is out of date.
+/// One transaction. Notes where a step may have failed for an offer that is out of date, and which stages were committed
+/// before it.
 async fn transact(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     freshness: Freshness,
     was_outdated: &mut bool,
+    committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
     let mut session = pools
         .session(reconciliation.target, reconciliation.password)
@@ -84,6 +148,12 @@ async fn transact(
         session.roll_back().await?;
         return Ok(end);
     }
+    let progress = ledger
+        .request
+        .as_ref()
+        .and_then(|request| request.progress.clone())
+        .unwrap_or_default();
+    committed.clone_from(&progress.stages);
     // A replica knows what was decided, and decides nothing.
     if before.in_recovery {
         return Err(ReconcileError::ReadOnly);
@@ -114,7 +184,7 @@ async fn transact(
         policy: reconciliation.policy,
     };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    let (plan, warnings) = make_plan(
+    let (plan, mut warnings) = make_plan(
         &mut session,
         reconciliation,
         &intent,
@@ -128,11 +198,14 @@ async fn transact(
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
             changes: plan.steps.iter().map(Step::sql).collect(),
-            notes: notes(&plan.retained, warnings),
+            notes: notes(&plan.retained, warnings, &plan.steps, &before),
             ..outcome(reconciliation, &before, &before)
         }));
     }
 
+    if !plan.steps.is_empty() || !has_ledger {
+        warnings.extend(reconciliation.check_blue_green().await?);
+    }
     if !plan.steps.is_empty() {
         info!(
             database = reconciliation.target.database,
@@ -147,6 +220,8 @@ async fn transact(
         database: &reconciliation.target.database,
         declarations: reconciliation.declarations(),
         refusals: Refusals::End,
+        earlier: &[],
+        may_stage: true,
         statement_time: reconciliation.statement_time(),
     };
     let applied = apply(&mut session, plan.steps.clone(), &before, context).await;
@@ -168,11 +243,21 @@ async fn transact(
         );
     }
 
-    let outcome = DatabaseOutcome {
-        changes: done.iter().map(Step::to_string).collect(),
-        notes: notes(plan.retained.iter().chain(&retained), warnings),
+    let staged = progress.stages.iter().map(Step::from);
+    let changed: Vec<Step> = staged.chain(done.iter().cloned()).collect();
+    let mut outcome = DatabaseOutcome {
+        changes: changed.iter().map(Step::to_string).collect(),
+        notes: notes(
+            plan.retained.iter().chain(&retained),
+            warnings,
+            &changed,
+            &after,
+        ),
         ..outcome(reconciliation, &before, &after)
     };
+    if !progress.stages.is_empty() {
+        outcome.before = progress.before;
+    }
     if !outcome.notes.is_empty() {
         info!(
             database = reconciliation.target.database,
@@ -180,60 +265,22 @@ async fn transact(
             "to be known"
         );
     }
-    let end = commit(session, reconciliation, outcome, &ledger, &managed).await?;
+    let end = commit(
+        session,
+        reconciliation,
+        outcome,
+        &before.server_version,
+        &ledger,
+        &managed,
+    )
+    .await?;
     discard_outdated_sessions(pools, reconciliation.target, &done);
     Ok(end)
 }
 
-/// A transaction that has begun.
-struct Begun {
-    observed: Observed,
-    ledger: Ledger,
-    /// Whether the database has a ledger; it is of the newest form then, but for a replica's.
-    has_ledger: bool,
-}
-
-/// Begins the transaction, and reads the database and its ledger.
-async fn begin(
-    session: &mut Session,
-    reconciliation: &Reconciliation<'_>,
-) -> Result<Begun, ReconcileError> {
-    let request = reconciliation.request;
-    let (observed, read_along) = session
-        .begin_and_read(
-            reconciliation.declarations(),
-            reconciliation.statement_time().timeout(),
-            request.resource,
-            request.request_id,
-            &offer_parts_of_newest(reconciliation.declarations()),
-        )
-        .await?;
-    // What is there is read in its newest form only.
-    let has_ledger = observed.ledger_version.is_some_and(|version| version > 0);
-    if has_ledger && !observed.in_recovery {
-        session.migrate_ledger(observed.ledger_version).await?;
-    }
-    let is_readable =
-        has_ledger && (!observed.in_recovery || observed.ledger_version == Some(newest_version()));
-    let ledger = match read_along {
-        Some(ledger) => ledger,
-        None if is_readable => {
-            session
-                .read_ledger(request.resource, request.request_id)
-                .await?
-        }
-        None => Ledger::default(),
-    };
-    Ok(Begun {
-        observed,
-        ledger,
-        has_ledger,
-    })
-}
-
 /// A library that a session has loaded stays loaded: after an update no session from before it may go on.
 pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[Step]) {
-    let is_update = |step: &Step| matches!(step, Step::Update { .. });
+    let is_update = |step: &Step| matches!(step, Step::Update { .. } | Step::Recreate { .. });
     if done.iter().any(is_update) {
         pools.discard_idle(target);
     }

@@ -1,8 +1,10 @@
 //! What one transaction came to, as the response and the log say it. Pure.
 
+use std::collections::BTreeMap;
+
 use super::transaction::Reconciliation;
 use crate::extension::{Ensure, Observed};
-use crate::plan::{DatabaseOutcome, Retained};
+use crate::plan::{DatabaseOutcome, Retained, Step, follow_ups};
 use crate::response::reason;
 
 /// What was there before and is there now. The caller adds what was done.
@@ -11,13 +13,6 @@ pub(super) fn outcome(
     before: &Observed,
     after: &Observed,
 ) -> DatabaseOutcome {
-    let all = |observed: &Observed| {
-        observed
-            .installed
-            .iter()
-            .map(|(name, installed)| (name.clone(), installed.version.to_string()))
-            .collect()
-    };
     let declared = reconciliation
         .declarations()
         .iter()
@@ -31,21 +26,34 @@ pub(super) fn outcome(
         })
         .collect();
     DatabaseOutcome {
-        before: all(before),
-        after: all(after),
+        before: all_versions(before),
+        after: all_versions(after),
         declared,
         changes: Vec::new(),
         notes: Vec::new(),
     }
 }
 
+/// The installed extensions with their versions.
+pub(super) fn all_versions(observed: &Observed) -> BTreeMap<String, String> {
+    observed
+        .installed
+        .iter()
+        .map(|(name, installed)| (name.clone(), installed.version.to_string()))
+        .collect()
+}
+
 /// What is to be known beside the changes.
 pub(super) fn notes<'a>(
     retained: impl IntoIterator<Item = &'a Retained>,
     warnings: Vec<String>,
+    changed: &[Step],
+    observed: &Observed,
 ) -> Vec<String> {
     let retained = retained.into_iter().map(reason::of_retained);
-    retained.chain(warnings).collect()
+    let follow_ups = follow_ups(changed, observed);
+    let follow_ups = follow_ups.iter().map(reason::of_follow_up);
+    retained.chain(warnings).chain(follow_ups).collect()
 }
 
 /// The installed extensions with their versions, for the log.

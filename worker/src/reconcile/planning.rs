@@ -5,10 +5,11 @@ use tracing::warn;
 use super::transaction::{ReconcileError, Reconciliation};
 use super::{
     OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
+    with_packaging,
 };
 use crate::extension::Observed;
 use crate::ledger::Ledger;
-use crate::plan::{Intent, Plan, offer_parts_of, plan};
+use crate::plan::{Intent, Plan, Step, offer_parts_of, plan};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
@@ -26,14 +27,19 @@ pub(super) async fn make_plan(
     offer: &mut OfferReader<'_>,
 ) -> Result<(Plan, Vec<String>), ReconcileError> {
     let mut unread = unread(offer.complete(session, observed).await)?;
-    let question = Question {
+    let mut question = Question {
         declarations: reconciliation.declarations(),
         policy: reconciliation.policy,
         may_try: !reconciliation.properties.dry_run,
     };
     let mut asked = 0..=reconciliation.declarations().len();
-    let plan = loop {
+    let mut plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
+            // An update that came since the offer was read is better than none.
+            Ok(plan) if recreates(&plan) => match &unread {
+                None if offer.read_afresh(session, observed).await? => continue,
+                None | Some(_) => break plan,
+            },
             Ok(plan) => break plan,
             Err(plan_error) => plan_error,
         };
@@ -44,6 +50,8 @@ pub(super) async fn make_plan(
                 Err(error) => unread = self::unread(Err(error))?,
             }
         }
+        // What is tried is a change, even where it is taken back.
+        question.may_try &= reconciliation.check_blue_green().await.is_ok();
         let timeout = reconciliation.statement_time().timeout();
         let server_answer = match asked.next() {
             Some(_) => try_on_server(session, question, &plan_error, observed, timeout).await?,
@@ -66,10 +74,17 @@ pub(super) async fn make_plan(
     if unread.is_none() && !parts.is_empty() {
         unread = self::unread(offer.add(parts, session, observed).await)?;
     }
+    plan.steps = with_packaging(session, plan.steps, observed).await?;
     let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
     warnings.extend(unread.as_ref().map(reason::of_unread_list));
     warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
     Ok((plan, warnings))
+}
+
+/// Whether an extension is dropped and created anew.
+fn recreates(plan: &Plan) -> bool {
+    let mut steps = plan.steps.iter();
+    steps.any(|step| matches!(step, Step::Recreate { .. }))
 }
 
 /// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.

@@ -177,6 +177,10 @@ fn add_to_catalog(step: &Step, tried: &Observed, observed: &mut Observed) {
                 allowed.push_str(name.as_str());
             }
         }
-        Step::CreateSchema(_) | Step::SetSchema { .. } | Step::Drop { .. } => {}
+        Step::CreateSchema(_)
+        | Step::Recreate { .. }
+        | Step::Package { .. }
+        | Step::SetSchema { .. }
+        | Step::Drop { .. } => {}
     }
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::{StatementTime, is_control_file_error};
+use super::{BlueGreenDeployments, StatementTime, is_control_file_error};
 use crate::credentials::secrets::Password;
 use crate::extension::Declaration;
-use crate::ledger::ResourceRequest;
-use crate::plan::{DatabaseOutcome, PlanError, Policy, Step};
+use crate::ledger::{ResourceRequest, Stage};
+use crate::plan::{DatabaseOutcome, Part, PlanError, Policy, Step};
 use crate::postgres_error::{Class, DatabaseError, Statement, classify};
 use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, reason};
@@ -26,6 +26,8 @@ pub struct Reconciliation<'a> {
     pub password: &'a Password,
     /// What the operator allows.
     pub policy: &'a Policy,
+    /// Which servers are sides of Blue/Green deployments; none where RDS is not asked.
+    pub blue_green: Option<&'a BlueGreenDeployments>,
     /// Whether the resource is there afterwards.
     pub goal: Goal<'a>,
     /// The id of the resource on this server.
@@ -47,6 +49,17 @@ impl Reconciliation<'_> {
 
     pub(super) fn statement_time(&self) -> StatementTime {
         StatementTime::Until(self.until)
+    }
+
+    /// Whether the server may be changed; the warning that goes with it, if any.
+    ///
+    /// # Errors
+    /// [`ReconcileError::BlueGreen`].
+    pub(super) async fn check_blue_green(&self) -> Result<Option<String>, ReconcileError> {
+        match self.blue_green {
+            Some(deployments) => deployments.check(&self.target.address).await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -91,9 +104,33 @@ pub enum ReconcileError {
         /// The step that was under way.
         step: Option<Box<Step>>,
     },
+    /// Updates have to be committed one by one, each stage before the next: PostgreSQL refuses a step for triggers that they
+    /// left pending, or one is to be the first statement of a session.
+    #[error("the updates are to be committed one by one")]
+    StagesNeeded {
+        /// The updates.
+        updates: Vec<Step>,
+        /// What happened; none where that is known before.
+        #[source]
+        error: Option<DatabaseError>,
+        /// The step that was under way.
+        step: Box<Step>,
+    },
+    /// An attempt failed that had committed stages of updates, or that found them committed: they stay.
+    #[error("stages of updates are committed")]
+    AfterStages {
+        /// What is committed.
+        stages: Vec<Stage>,
+        /// Why it failed.
+        #[source]
+        error: Box<ReconcileError>,
+    },
     /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
     #[error("the server is read-only")]
     ReadOnly,
+    /// The server is a side of a Blue/Green deployment, which a change would break.
+    #[error("the server is {0}")]
+    BlueGreen(Box<Part>),
     /// A newer request of the same resource was carried out already.
     #[error("superseded by a newer request")]
     Superseded,
@@ -106,6 +143,26 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// The same, after stages, where there were any.
+    pub(crate) fn after(self, stages: Vec<Stage>) -> Self {
+        if stages.is_empty() {
+            return self;
+        }
+        Self::AfterStages {
+            stages,
+            error: Box::new(self),
+        }
+    }
+
+    /// The same, whatever was committed before.
+    pub(crate) fn cause(&self) -> &Self {
+        if let Self::AfterStages { error, .. } = self {
+            error.cause()
+        } else {
+            self
+        }
+    }
+
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
@@ -115,10 +172,20 @@ impl ReconcileError {
                     .map_or(Statement::Own, |step| step.statement());
                 classify(error, statement)
             }
+            Self::StagesNeeded {
+                error: Some(error),
+                step,
+                ..
+            } => classify(error, step.statement()),
+            Self::StagesNeeded { error: None, .. } => Class::Race,
+            Self::AfterStages { error, .. } => error.class(),
             Self::ReadOnly => Class::TransientAtMost(3),
             // A session that does not take the lock changed it between the two observations.
             Self::NotConverged(_) => Class::Race,
-            Self::Plan { .. } | Self::Superseded | Self::UntrustedObjects(_) => Class::Permanent,
+            Self::Plan { .. }
+            | Self::BlueGreen(_)
+            | Self::Superseded
+            | Self::UntrustedObjects(_) => Class::Permanent,
         }
     }
 
@@ -130,10 +197,16 @@ impl ReconcileError {
     /// The SQLSTATE, or a word where there is none.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
-            Self::Database { error, .. } => error.code(),
+            Self::Database { error, .. }
+            | Self::StagesNeeded {
+                error: Some(error), ..
+            } => error.code(),
+            Self::StagesNeeded { error: None, .. } => Cow::Borrowed("not_converged"),
+            Self::AfterStages { error, .. } => error.code(),
             Self::ReadOnly => Cow::Borrowed("25006"),
             Self::NotConverged(_) => Cow::Borrowed("not_converged"),
             Self::Plan { .. } => Cow::Borrowed("obstacle"),
+            Self::BlueGreen(_) => Cow::Borrowed("blue_green"),
             Self::Superseded => Cow::Borrowed("superseded"),
             Self::UntrustedObjects(_) => Cow::Borrowed("untrusted_objects"),
         }
@@ -142,9 +215,15 @@ impl ReconcileError {
     /// What the Reason leaves out, for the worker's operators.
     pub fn detail(&self, target: &Target) -> Option<String> {
         match self {
-            Self::Database { error, .. } => reason::of_connection(error, target),
+            Self::Database { error, .. }
+            | Self::StagesNeeded {
+                error: Some(error), ..
+            } => reason::of_connection(error, target),
+            Self::StagesNeeded { error: None, .. } => None,
+            Self::AfterStages { error, .. } => error.detail(target),
             Self::Plan { .. }
             | Self::ReadOnly
+            | Self::BlueGreen(_)
             | Self::Superseded
             | Self::UntrustedObjects(_)
             | Self::NotConverged(_) => None,
@@ -159,7 +238,19 @@ impl ReconcileError {
                 server_version,
             } => reason::of_plan_error(plan_error, target, server_version),
             Self::Database { error, step } => reason::of_database(error, step.as_deref(), target),
+            Self::StagesNeeded { error, step, .. } => match error {
+                Some(error) => reason::of_database(error, Some(step), target),
+                None => reason::of_not_converged(target, std::slice::from_ref(step)),
+            },
+            Self::AfterStages { stages, error } => {
+                let stages: Vec<String> = stages
+                    .iter()
+                    .map(|stage| Step::from(stage).to_string())
+                    .collect();
+                reason::with_changes(&error.reason(target), &stages.join(", "))
+            }
             Self::ReadOnly => reason::of_read_only(target),
+            Self::BlueGreen(part) => reason::of_blue_green(part, target),
             Self::Superseded => reason::of_superseded(),
             Self::UntrustedObjects(objects) => reason::of_untrusted_objects(objects, target),
             Self::NotConverged(steps) => reason::of_not_converged(target, steps),

@@ -15,7 +15,7 @@ const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
 const MAX_ID_BYTES: usize = 1024;
 /// CloudFormation's bound of a logical resource id; a request id is a UUID.
 const MAX_NAME_BYTES: usize = 255;
-/// Of what stands where `Create` should.
+/// The longest text that is quoted in the place of `Create`, `Update` or `Delete`.
 const MAX_KIND_CHARACTERS: usize = 64;
 
 /// What CloudFormation wants done.
@@ -65,7 +65,7 @@ impl StackId {
             resource,
             ..
         } = Arn::parse(arn).filter(|arn| arn.service == "cloudformation")?;
-        // The region becomes a part of a host name: nothing but what regions are made of may stand in it.
+        // The region becomes a part of a host name: it may contain only the characters of regions.
         let is_region = !region.is_empty()
             && region
                 .bytes()

@@ -1,6 +1,6 @@
 //! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
 //!
-//! What stands behind `///` here is what `docs/properties.md` and the JSON Schema say of a property, see [`super::reference`].
+//! `docs/properties.md` and the JSON Schema have the doc comments as the text of each property: see `reference.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::property_values::{DatabaseList, EnsureText, Flag, Port, Text};
 use super::{Authentication, OnUnreachableDelete};
-use crate::extension::DeletionBehavior;
+use crate::extension::{DeletionBehavior, OnNoUpdatePath};
 
 /// Properties of a Custom::PostgresExtensions or Custom::ExecuteSQL.
 #[derive(Debug, Deserialize)]
@@ -98,6 +98,11 @@ pub struct ExtensionObject {
     /// resource itself declared is always allowed.
     #[serde(default)]
     pub allow_downgrade: Flag<false>,
+    /// What happens if no update path leads from the installed version to the declared one: `Fail`, or `Recreate`: drop
+    /// it and create it anew in the same transaction. It is refused if anything depends on the extension, if its tables
+    /// hold rows, or if an owner, a right, a comment or the schema would change.
+    #[serde(default)]
+    pub on_no_update_path: OnNoUpdatePath,
     /// `present`, or `absent`: it must not be installed.
     #[serde(default)]
     pub ensure: EnsureText,
@@ -130,6 +135,7 @@ impl<'de> Visitor<'de> for NameOrObject {
             create_schema: Flag::default(),
             cascade: Flag::default(),
             allow_downgrade: Flag::default(),
+            on_no_update_path: OnNoUpdatePath::default(),
             ensure: EnsureText::default(),
         })
     }

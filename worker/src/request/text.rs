@@ -1,4 +1,4 @@
-//! What may be quoted. A secret, a DSN or a key that stands where a name belongs must not reach an answer or a log: the
+//! What may be quoted. A secret, a DSN or a key in the place of a name must not reach an answer or a log: the
 //! events of a stack are read by many. Pure.
 
 use super::Arn;
@@ -113,7 +113,7 @@ pub fn printable(text: &str, characters: usize) -> String {
 mod tests {
     use super::*;
 
-    /// Forms in which a password stands where something else belongs.
+    /// Forms of a password in the place of another value.
     const SECRETS: [&str; 6] = [
         r#"{"username": "u", "password": "hunter2"}"#,
         "postgres://u:hunter2@h:5432/d",

@@ -26,6 +26,10 @@ pub(super) struct Asking<'a, 'o> {
     /// Why the server's list of extensions is not read, where it is not.
     pub(super) unread: Option<&'a DatabaseError>,
     pub(super) refusals: Refusals,
+    /// Of what was done, how much stages of updates have committed.
+    pub(super) committed: usize,
+    /// Whether updates may be committed one by one.
+    pub(super) may_stage: bool,
 }
 
 impl Asking<'_, '_> {

@@ -27,7 +27,15 @@ pub(super) async fn commit(
         };
         !whole.resources.iter().any(is_declared)
     });
-    if findings.done.is_empty() && baseline.is_none() && ledger.managed == whole.managed {
+    let server_version = result.server_version.as_deref().unwrap_or_default();
+    // Without resources there is nothing that keeps it.
+    let is_same_engine =
+        whole.resources.is_empty() || whole.server_version.as_deref() == Some(server_version);
+    if findings.done.is_empty()
+        && baseline.is_none()
+        && ledger.managed == whole.managed
+        && is_same_engine
+    {
         session.close();
         return Ok(());
     }
@@ -43,6 +51,7 @@ pub(super) async fn commit(
         managed_before: &whole.managed,
         managed_after: &ledger.managed,
         changed_at: Utc::now(),
+        server_version,
     };
     session.commit_resync(&entry).await?;
     Ok(())

@@ -12,12 +12,15 @@ use super::declarers::{declarations, declarers};
 use super::task::ResyncTask;
 use crate::credentials::secrets::Password;
 use crate::extension::Observed;
-use crate::ledger::{Ledger, WholeLedger, newest_version};
-use crate::plan::{Declarer, Drift, OfferParts, Policy, drift};
+use crate::ledger::{Ledger, ResourceKey, WholeLedger};
+use crate::plan::{Declarer, Drift, OfferParts, Policy, Step, drift, follow_ups};
 use crate::postgres::{Freshness, Pools};
 use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
-use crate::reconcile::{OfferReader, Refusals, StatementTime, discard_outdated_sessions, unread};
+use crate::reconcile::{
+    LedgerForm, OfferReader, Refusals, Stages, StatementTime, discard_outdated_sessions, migrate,
+    unread,
+};
 use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
@@ -29,7 +32,7 @@ pub(super) const STATEMENT_TIME: StatementTime = StatementTime::Each(Duration::f
 /// what the server offers.
 ///
 /// # Errors
-/// [`ReconcileError`], after which nothing was changed. What PostgreSQL refuses and `refusals` leave out is a part of the
+/// [`ReconcileError`], after which nothing was changed but by stages of updates. What PostgreSQL refuses and `refusals` leave out is a part of the
 /// result.
 pub(super) async fn resync(
     pools: &Pools,
@@ -38,24 +41,54 @@ pub(super) async fn resync(
     password: &Password,
     refusals: Refusals,
 ) -> Result<DatabaseResult, ReconcileError> {
+    let stages = Stages {
+        pools,
+        target,
+        password,
+        resource: &ResourceKey::resync(),
+        request_id: task.server.resync_id,
+        published_at: None,
+        statement_time: STATEMENT_TIME,
+    };
+    let mut committed = Vec::new();
+    let mut may_stage = true;
+    loop {
+        let end = transact(pools, task, target, password, refusals, may_stage).await;
+        let Err(ReconcileError::StagesNeeded { updates, .. }) = end else {
+            return end.map_err(|error| error.after(committed));
+        };
+        may_stage = match stages.walk(&updates, &mut committed).await {
+            Ok(has_done) => has_done,
+            // The step that they are for is left out with it.
+            Err(ReconcileError::Database {
+                error,
+                step: Some(step),
+            }) if refusals.leaves_out(&error, &step) => false,
+            Err(ReconcileError::UntrustedObjects(_)) if refusals != Refusals::End => false,
+            Err(error) => return Err(error.after(committed)),
+        };
+    }
+}
+
+/// One transaction.
+async fn transact(
+    pools: &Pools,
+    task: &ResyncTask<'_>,
+    target: &Target,
+    password: &Password,
+    refusals: Refusals,
+    may_stage: bool,
+) -> Result<DatabaseResult, ReconcileError> {
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
     let before = session.begin(&[], STATEMENT_TIME.timeout()).await?;
-    let has_ledger = before.ledger_version.is_some_and(|version| version > 0);
-    if let Some(older) = before
-        .ledger_version
-        .filter(|version| has_ledger && *version < newest_version())
-    {
-        if before.in_recovery {
-            return Err(DatabaseError::OlderLedger(older).into());
-        }
-        // It is read in its newest form only; a report gives this up with the rest.
-        session.migrate_ledger(Some(older)).await?;
-    }
-    let whole = if has_ledger {
-        session.read_whole_ledger(task.server.resync_id).await?
-    } else {
-        WholeLedger::default()
+    // A report gives up the migration with the rest.
+    let form = migrate(&mut session, &before).await?;
+    let has_ledger = form != LedgerForm::Absent;
+    let whole = match form {
+        LedgerForm::Absent => WholeLedger::default(),
+        LedgerForm::Newest => session.read_whole_ledger(task.server.resync_id).await?,
+        LedgerForm::Older(version) => return Err(DatabaseError::OlderLedger(version).into()),
     };
     if let Some(earlier) = whole.resync.as_ref().filter(|_| task.is_repair())
         && let Ok(result) = serde_json::from_value::<DatabaseResult>(earlier.clone())
@@ -76,6 +109,11 @@ pub(super) async fn resync(
         ..*task
     };
     let mut findings = Findings::default();
+    findings.warnings.extend(task.note.map(str::to_owned));
+    let committed = whole.progress.iter().filter(|_| task.is_repair());
+    let committed = committed.flat_map(|progress| &progress.stages);
+    findings.done.extend(committed.map(Step::from));
+    let committed = findings.done.len();
     let declarers = declarers(&whole.resources, task.baseline, &mut findings);
     let declarations = declarations(&declarers);
     let mut observed = before;
@@ -105,6 +143,8 @@ pub(super) async fn resync(
         declarations: &declarations,
         unread: unread.as_ref(),
         refusals,
+        committed,
+        may_stage,
     };
     let mut ledger = Ledger {
         managed: whole.managed.clone(),
@@ -136,10 +176,17 @@ pub(super) async fn resync(
             &mut findings,
         );
     }
+    let follow_ups = follow_ups(&findings.done, &observed);
+    let follow_ups = follow_ups.iter().map(reason::of_follow_up);
+    findings.warnings.extend(follow_ups);
     let state = findings.state(&declarers, task.is_repair());
     let result = DatabaseResult {
         server: Some(target.address.to_string()),
         database: Some(target.database.clone()),
+        server_version_before: whole
+            .server_version
+            .clone()
+            .filter(|before| *before != observed.server_version),
         server_version: Some(observed.server_version.clone()),
         extensions: findings.extensions(&declarers, &observed, task.is_repair()),
         changes: findings.changes(),

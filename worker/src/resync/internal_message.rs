@@ -40,6 +40,9 @@ pub(super) struct Page {
     /// The roles at servers, hashed, all databases of which were sent for by earlier pages.
     #[serde(default)]
     pub(super) sent: BTreeSet<u64>,
+    /// How often it was sent anew, as its instance was not available.
+    #[serde(default)]
+    pub(super) waits: u32,
 }
 
 /// Where a listing goes on.
@@ -72,23 +75,27 @@ pub(super) struct Server {
     pub(super) extensions: Option<Value>,
     #[serde(default)]
     pub(super) baseline: String,
+    /// Where the upgrade goes to, as the re-sync's message has it.
+    #[serde(default)]
+    pub(super) upgrade: Option<Value>,
     /// How often it was sent anew, as no worker had room for it.
     #[serde(default)]
     pub(super) hops: u32,
 }
 
 impl Server {
-    /// Whether each field is what an expansion may have put there: read as the re-sync's own message is.
-    pub(super) fn check(&self) -> Result<(), PropertiesError> {
+    /// Whether each field is what an expansion may have put there: read as the re-sync's own message is, which it answers with.
+    pub(super) fn check(&self) -> Result<ResyncMessage, PropertiesError> {
         // Null is absent.
         let target = json!({
             "Secret": self.secret, "Databases": self.databases, "Host": self.host, "Port": self.port,
         });
+        let baseline = (self.mode != Mode::UpgradeCheck).then_some(&self.baseline);
         let message = json!({
             "Type": RESYNC, "ResyncId": self.resync_id, "Mode": self.mode, "Targets": [target],
-            "Extensions": self.extensions, "Baseline": self.baseline,
+            "Extensions": self.extensions, "Baseline": baseline, "Upgrade": self.upgrade,
         });
-        ResyncMessage::parse(&message).map(drop)
+        ResyncMessage::parse(&message)
     }
 
     /// What every result of it says.

@@ -1,10 +1,11 @@
 //! Fleet-wide re-sync: a published message is expanded to servers, and each server's databases are compared with what
-//! their ledgers declare, or made so. Nothing is ever dropped.
+//! their ledgers declare, or made so, or checked for an upgrade. Nothing is ever dropped.
 //!
 //! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
 
 mod asking;
 mod assessment;
+mod attempts;
 mod commit;
 mod database;
 mod declarers;
@@ -13,7 +14,9 @@ mod internal_message;
 mod publisher;
 mod repair;
 mod server;
+mod target_offer;
 mod task;
+mod upgrade_check;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +28,8 @@ use tracing::{info, warn};
 use self::expand::{ExpandContext, expand};
 use self::internal_message::{InternalMessage, Page, Server};
 use self::publisher::ResultPublisher;
+use self::server::ServerTask;
+use self::target_offer::OfferCache;
 use crate::aws::rds::Instances;
 use crate::aws::sns::Topic;
 use crate::aws::sqs::Queue;
@@ -38,10 +43,16 @@ use crate::resync_protocol::ResyncMessage;
 /// How long at the most a message stays hidden that could not be worked on now.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How long, to twice that, a server waits for a place.
+/// Whom SQS takes the messages between workers for, which a re-sync has many of: stacks' requests, of which each is one of its
+/// own, are handed out before them.
+///
+/// Source: "How Amazon SQS fair queues work" in the SQS Developer Guide.
+const TENANT: &str = "re-sync";
+
+/// How long, to twice that, a server waits while others are worked on.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often a server is sent anew at the most: every 5 to 10 s, so about ten hours.
+/// How often a server's message is sent again at the most: every 5 to 10 s, so about ten hours.
 const MAX_HOPS: u32 = 5000;
 
 /// How many pages an expansion has at the most.
@@ -81,6 +92,7 @@ pub struct Resync {
     server_permits: Semaphore,
     /// One message is expanded at a time.
     expanding: Semaphore,
+    offers: OfferCache,
 }
 
 /// Whether a message is of a re-sync.
@@ -95,8 +107,8 @@ pub fn is_internal_message(message: &Map<String, Value>) -> bool {
 }
 
 impl Resync {
-    /// Results go to the topic, if there is one. So many servers are worked on `at_once`: the other places for messages are
-    /// for stacks, which wait no longer than an hour.
+    /// Results go to the topic, if there is one. At most `at_once` servers are worked on: the other permits are for
+    /// stacks, which wait no longer than an hour.
     pub fn new(
         instances: Instances,
         queue: Queue,
@@ -110,6 +122,7 @@ impl Resync {
             results: ResultPublisher::new(topic, metrics),
             server_permits: Semaphore::new(at_once),
             expanding: Semaphore::new(1),
+            offers: OfferCache::default(),
         }
     }
 
@@ -122,15 +135,17 @@ impl Resync {
                 from: None,
                 has_found: false,
                 sent: BTreeSet::new(),
+                waits: 0,
             },
             Some(Ok(InternalMessage::ResyncPage(page))) if page.page > MAX_PAGES => {
                 return ResyncOutcome::Invalid(ResyncError::Endless);
             }
             Some(Ok(InternalMessage::ResyncPage(page))) => *page,
             Some(Ok(InternalMessage::ResyncWork(server))) => {
-                if let Err(invalid) = server.check() {
-                    return ResyncOutcome::Invalid(ResyncError::Message(invalid));
-                }
+                let message = match server.check() {
+                    Ok(message) => message,
+                    Err(invalid) => return ResyncOutcome::Invalid(ResyncError::Message(invalid)),
+                };
                 let Ok(_permit) = self.server_permits.try_acquire() else {
                     return self.later(server).await;
                 };
@@ -139,7 +154,12 @@ impl Resync {
                     resync = server.resync_id,
                     "re-syncing a server"
                 );
-                return match server::resync_server(executor, &server, &self.results).await {
+                let task = ServerTask {
+                    server: &server,
+                    upgrade: message.upgrade.as_ref(),
+                    offers: &self.offers,
+                };
+                return match server::resync_server(executor, task, &self.results).await {
                     Ok(()) => ResyncOutcome::Done,
                     Err(error) => return_to_queue(&error),
                 };
@@ -172,7 +192,8 @@ impl Resync {
         }
     }
 
-    /// Sends a server anew: to be given back would count as a failure of it. Not for ever: then the server has failed.
+    /// Sends a server's message again: a return to the queue would count as a failure of it. After [`MAX_HOPS`] the server
+    /// has failed.
     async fn later(&self, server: Box<Server>) -> ResyncOutcome {
         if server.hops >= MAX_HOPS {
             let reason = reason::resync::of_no_room(MAX_HOPS);
@@ -191,7 +212,7 @@ impl Resync {
             Err(error) => return ResyncOutcome::Invalid(ResyncError::InternalMessage(error)),
         };
         let delay = FULL_PAUSE + full_jitter(FULL_PAUSE);
-        for answer in self.queue.send(vec![(body, delay)]).await {
+        for answer in self.queue.send(TENANT, vec![(body, delay)]).await {
             if let Err(error) = answer {
                 return return_to_queue(&error);
             }

@@ -33,11 +33,16 @@ impl ResultPublisher {
             State::Drifted => ResyncState::Drifted,
             State::Failed => ResyncState::Failed,
             State::Unmanaged => ResyncState::Unmanaged,
+            State::Ready => ResyncState::Ready,
+            State::NeedsSteps => ResyncState::NeedsSteps,
+            State::Blocked => ResyncState::Blocked,
         };
         self.metrics.resync_databases.inc(state);
         info!(
             server = result.server,
             database = result.database,
+            engine = result.server_version,
+            engine_before = result.server_version_before,
             state = result.state.as_str(),
             changes = result.changes.join("; "),
             reason = result.reason,
@@ -46,15 +51,19 @@ impl ResultPublisher {
     }
 
     /// Counts and logs a server, or a target, that was not worked on. Returns its one result, and its end.
-    pub(super) fn note_failure(
+    pub(super) fn note_one(
         &self,
         server: ServerOfResync<'_>,
+        state: State,
         reason: String,
         since: Instant,
     ) -> [Event; 2] {
-        let failed = server.failed(None, reason, since);
-        self.note(&failed);
-        [Event::ResyncResult(failed), server.end(1)]
+        let result = DatabaseResult {
+            state,
+            ..server.failed(None, reason, since)
+        };
+        self.note(&result);
+        [Event::ResyncResult(result), server.end(1)]
     }
 
     /// Publishes events, in as few calls as they fit in.

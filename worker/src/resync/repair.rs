@@ -7,7 +7,7 @@ use crate::extension::{DeletionBehavior, Observed};
 use crate::ledger::Ledger;
 use crate::plan::{Declarer, Intent, Step, update_ownership};
 use crate::reconcile::transaction::ReconcileError;
-use crate::reconcile::{ApplyContext, apply};
+use crate::reconcile::{ApplyContext, apply, with_packaging};
 
 impl Asking<'_, '_> {
     /// Applies the steps that a declarer lacks, and notes what it owns then and which steps were refused.
@@ -22,10 +22,13 @@ impl Asking<'_, '_> {
         ledger: &mut Ledger,
         findings: &mut Findings,
     ) -> Result<(), ReconcileError> {
+        let steps = with_packaging(self.session, steps, observed).await?;
         let context = ApplyContext {
             database: &self.target.database,
             declarations: self.declarations,
             refusals: self.refusals,
+            earlier: findings.done.get(self.committed..).unwrap_or_default(),
+            may_stage: self.may_stage,
             statement_time: STATEMENT_TIME,
         };
         let applied = apply(self.session, steps, observed, context).await?;

@@ -30,6 +30,8 @@ pub(super) struct ResyncTask<'a> {
     pub(super) is_named: bool,
     /// When work on the server began: what it offers is not older.
     pub(super) since: Instant,
+    /// What is to be known of the server beside.
+    pub(super) note: Option<&'a str>,
 }
 
 /// Extensions that every database should have beside what stacks declare.
@@ -72,8 +74,11 @@ impl ServerOfResync<'_> {
             server: None,
             database: None,
             server_version: None,
+            server_version_before: None,
             extensions: Vec::new(),
             changes: Vec::new(),
+            findings: Vec::new(),
+            basis: None,
             reason: None,
             at: Utc::now(),
             milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),

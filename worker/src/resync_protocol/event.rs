@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::{Basis, Finding};
+
 /// What a re-sync does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
@@ -10,6 +12,8 @@ pub enum Mode {
     Report,
     /// It makes databases be as declared.
     Repair,
+    /// It says what an upgrade to another major version would meet, and changes nothing.
+    UpgradeCheck,
 }
 
 impl Mode {
@@ -18,6 +22,7 @@ impl Mode {
         match self {
             Self::Report => "Report",
             Self::Repair => "Repair",
+            Self::UpgradeCheck => "UpgradeCheck",
         }
     }
 }
@@ -35,6 +40,12 @@ pub enum State {
     Failed,
     /// Nothing is declared for it.
     Unmanaged,
+    /// Nothing has to be done before the upgrade.
+    Ready,
+    /// Something has to be done before the upgrade.
+    NeedsSteps,
+    /// The upgrade fails.
+    Blocked,
 }
 
 impl State {
@@ -46,6 +57,9 @@ impl State {
             Self::Drifted => "Drifted",
             Self::Failed => "Failed",
             Self::Unmanaged => "Unmanaged",
+            Self::Ready => "Ready",
+            Self::NeedsSteps => "NeedsSteps",
+            Self::Blocked => "Blocked",
         }
     }
 }
@@ -67,6 +81,12 @@ pub enum ExtensionState {
     Absent,
     /// It is installed, and not declared.
     Unmanaged,
+    /// An upgrade leaves it as it is.
+    Ready,
+    /// Something has to be done with it before an upgrade.
+    NeedsSteps,
+    /// An upgrade fails for it.
+    Blocked,
 }
 
 impl ExtensionState {
@@ -80,11 +100,18 @@ impl ExtensionState {
             Self::Failed => "Failed",
             Self::Absent => "Absent",
             Self::Unmanaged => "Unmanaged",
+            Self::Ready => "Ready",
+            Self::NeedsSteps => "NeedsSteps",
+            Self::Blocked => "Blocked",
         }
     }
 }
 
 /// One message of the results topic.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all events are results, and few exist at a time"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "Type")]
 pub enum Event {
@@ -149,12 +176,21 @@ pub struct DatabaseResult {
     /// PostgreSQL's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
+    /// PostgreSQL's when a worker last wrote in the database, where that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version_before: Option<String>,
     /// Its extensions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<ExtensionResult>,
     /// The statements that were carried out, or would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// What an upgrade would meet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// What the findings about extensions stand on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// Why it is not as declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -223,6 +259,7 @@ mod tests {
             json!({
                 "Type": "ResyncResult", "ResyncId": "r", "Mode": "Repair", "Key": "k", "State": "Repaired",
                 "Target": "prod/orders", "Server": "h:5432", "Database": "orders", "ServerVersion": "15.4",
+                "ServerVersionBefore": "14.9",
                 "Extensions": [{
                     "Name": "postgis", "State": "Repaired", "Installed": "3.4.0", "Default": "3.4.0",
                     "Declared": "3.4.*", "Schema": "public", "Owners": ["stack/a"], "BlocksMajorUpgrade": true,

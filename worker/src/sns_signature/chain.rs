@@ -56,7 +56,7 @@ impl Roots {
         );
         match verified {
             Ok(()) => Ok(()),
-            // Nothing can be said of it: what that means is for the caller to say.
+            // It cannot be checked: the caller decides what that means.
             Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
                 if chain.others.is_empty() =>
             {

@@ -1,4 +1,4 @@
-//! Many databases of one server, a few of them damaged, and one command that makes them whole.
+//! One command repairs the damaged ones of many databases of a server.
 
 mod scene;
 

@@ -1,4 +1,4 @@
-//! Databases of one server that one stack made alike, a few of them damaged since.
+//! A server whose databases were made alike by one stack; a few are damaged.
 
 use std::process::{ExitStatus, Stdio};
 

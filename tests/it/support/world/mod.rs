@@ -119,20 +119,12 @@ impl World {
 
     /// Publishes a text to a topic.
     pub(crate) async fn publish_to(&self, topic_arn: &str, text: &str) {
-        let published = self.aws.sns.publish().topic_arn(topic_arn).message(text);
-        published.send().await.unwrap();
+        self.aws.publish(topic_arn, text).await;
     }
 
     /// Publishes any text.
     pub(crate) async fn publish_text(&self, text: &str) {
-        self.aws
-            .sns
-            .publish()
-            .topic_arn(&self.topic_arn)
-            .message(text)
-            .send()
-            .await
-            .unwrap();
+        self.publish_to(&self.topic_arn, text).await;
     }
 }
 

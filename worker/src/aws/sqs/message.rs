@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName};
 
 use crate::request::{TRACEPARENT, Traceparent};
 
-/// A message in hand, invisible to others until its visibility timeout ends.
+/// A received message, invisible to others until its visibility timeout ends.
 #[derive(Debug, Clone, Default)]
 pub struct Message {
     /// The same for every delivery of the message.

@@ -149,7 +149,7 @@ impl Queue {
         answers
     }
 
-    /// Hides up to ten messages from others for another while each, or gives them back at once: receipt handles with
+    /// Changes the visibility timeouts of up to ten messages, or returns them to the queue with zero: receipt handles with
     /// durations; the answer to each, in their order.
     pub async fn change_visibility(
         &self,
@@ -171,14 +171,19 @@ impl Queue {
         self.call_batch(call, changes, entry, send).await
     }
 
-    /// Sends up to ten messages, each to be received after a delay of up to 15 minutes; the answer to each, in their
-    /// order.
-    pub async fn send(&self, bodies: Vec<(String, Duration)>) -> Vec<Result<(), EntryError>> {
+    /// Sends up to ten messages of one tenant, each to be received after a delay of up to 15 minutes; the answer to each, in
+    /// their order. Where one tenant has many messages, a fair queue hands out those of others first.
+    pub async fn send(
+        &self,
+        tenant: &str,
+        bodies: Vec<(String, Duration)>,
+    ) -> Vec<Result<(), EntryError>> {
         let entry = |id, (body, delay)| {
             SendMessageBatchRequestEntry::builder()
                 .id(id)
                 .message_body(body)
                 .delay_seconds(whole_seconds(delay))
+                .message_group_id(tenant)
                 .build()
         };
         let send = |entries| {

@@ -34,24 +34,31 @@ fn push_line(text: &mut String, result: &DatabaseResult, extension: Option<&Exte
     let owners = extension.map(|extension| extension.owners.join("; "));
     let blocks = extension.map(|extension| extension.blocks_major_upgrade.to_string());
     let at = result.at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    let cells = [
-        Some(result.target.as_str()),
-        result.server.as_deref(),
-        result.database.as_deref(),
-        result.server_version.as_deref(),
-        Some(result.state.as_str()),
-        of(|extension| Some(&extension.name)),
-        of(|extension| Some(extension.state.as_str())),
-        of(|extension| extension.installed.as_deref()),
-        of(|extension| extension.default.as_deref()),
-        of(|extension| extension.declared.as_deref()),
-        of(|extension| extension.schema.as_deref()),
-        owners.as_deref(),
-        blocks.as_deref(),
-        of(|extension| extension.change.as_deref()),
-        result.reason.as_deref(),
-        Some(&at),
-    ];
+    line(
+        text,
+        &[
+            Some(result.target.as_str()),
+            result.server.as_deref(),
+            result.database.as_deref(),
+            result.server_version.as_deref(),
+            Some(result.state.as_str()),
+            of(|extension| Some(&extension.name)),
+            of(|extension| Some(extension.state.as_str())),
+            of(|extension| extension.installed.as_deref()),
+            of(|extension| extension.default.as_deref()),
+            of(|extension| extension.declared.as_deref()),
+            of(|extension| extension.schema.as_deref()),
+            owners.as_deref(),
+            blocks.as_deref(),
+            of(|extension| extension.change.as_deref()),
+            result.reason.as_deref(),
+            Some(&at),
+        ],
+    );
+}
+
+/// Adds a line of cells, of which some may be empty.
+pub(super) fn line(text: &mut String, cells: &[Option<&str>]) {
     let cells: Vec<_> = cells
         .iter()
         .map(|text| cell(text.unwrap_or_default()))

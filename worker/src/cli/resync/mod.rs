@@ -4,6 +4,7 @@
 //! happens from then on, the temporary queue and its subscription are removed before anything is printed.
 
 mod csv;
+mod findings;
 pub mod html;
 mod progress;
 mod reasons;
@@ -26,15 +27,16 @@ use self::html::page;
 use self::progress::print_line;
 use self::report::Report;
 pub use self::report::Verdict;
-pub use self::request::CommandError;
+use self::request::Files;
+pub use self::request::{Asked, CommandError};
 use self::subscription::Subscription;
 pub use self::subscription::SubscriptionError;
 use super::input;
 use crate::aws::sns::{Topic, TopicError};
 use crate::aws::sqs::QueueError;
-use crate::config::ResyncSettings;
+use crate::config::FollowSettings;
 use crate::process::error_chain::with_causes;
-use crate::resync_protocol::event::RESYNC_ID;
+use crate::resync_protocol::event::{Mode, RESYNC_ID};
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum ResyncCommandError {
     /// The file of targets cannot be read.
     #[error("--targets: cannot read {0}")]
     File(String, #[source] io::Error),
+    /// The file of an offer cannot be read.
+    #[error("--offer: cannot read {0}")]
+    OfferFile(String, #[source] io::Error),
     /// The page cannot be written.
     #[error("--html: cannot write {0}")]
     Html(String, #[source] io::Error),
@@ -71,25 +76,45 @@ pub enum ResyncCommandError {
 /// The command, before its message is published.
 #[derive(Debug)]
 pub struct ResyncCommand<'a> {
-    settings: &'a ResyncSettings,
+    settings: &'a FollowSettings,
+    mode: Mode,
     started_at: DateTime<Utc>,
     id: String,
     message: String,
 }
 
 impl<'a> ResyncCommand<'a> {
-    /// Reads the file of targets, where there is one, and makes the message.
+    /// Reads the files that the command line names, and makes the message.
     ///
     /// # Errors
     /// [`ResyncCommandError`].
-    pub fn read(settings: &'a ResyncSettings) -> Result<Self, ResyncCommandError> {
+    pub fn read(asked: Asked<'a>) -> Result<Self, ResyncCommandError> {
         let started_at = Utc::now();
+        let (settings, targets, offer) = match asked {
+            Asked::Resync(settings) => (&settings.follow, &settings.targets, None),
+            Asked::UpgradeCheck(settings) => (
+                &settings.follow,
+                &settings.targets,
+                settings.offer.as_deref(),
+            ),
+        };
         let given = settings.id.clone();
         let id = given.unwrap_or_else(|| request::id_at(started_at, fastrand::u16(..)));
-        let file = settings.targets.as_deref().map(read).transpose()?;
-        let message = request::message(settings, file.as_deref(), &id)?;
+        let targets = targets.targets.as_deref().map(|file| {
+            input::read(file).map_err(|error| ResyncCommandError::File(file.to_owned(), error))
+        });
+        let offer = offer.map(|file| {
+            input::read(file).map_err(|error| ResyncCommandError::OfferFile(file.to_owned(), error))
+        });
+        let (targets, offer) = (targets.transpose()?, offer.transpose()?);
+        let files = Files {
+            targets: targets.as_deref(),
+            offer: offer.as_deref(),
+        };
+        let message = request::message(asked, files, &id)?;
         Ok(Self {
             settings,
+            mode: asked.mode(),
             started_at,
             id,
             message,
@@ -109,6 +134,7 @@ pub async fn resync(
 ) -> Result<Verdict, ResyncCommandError> {
     let ResyncCommand {
         settings,
+        mode,
         started_at,
         id,
         message,
@@ -147,7 +173,7 @@ pub async fn resync(
     let missing = tracker.missing();
     let report = Report {
         resync_id: id,
-        mode: request::mode(settings),
+        mode,
         started_at,
         finished_at: Utc::now(),
         complete,
@@ -174,12 +200,15 @@ async fn publish(topic: &Topic, id: &str, message: &str) -> Result<(), ResyncCom
         .map_err(|error| ResyncCommandError::Publish(id.to_owned(), topic.arn().to_owned(), error))
 }
 
-fn print_report(settings: &ResyncSettings, report: &Report) -> Result<(), ResyncCommandError> {
+fn print_report(settings: &FollowSettings, report: &Report) -> Result<(), ResyncCommandError> {
     let whole = serde_json::to_value(report).map_err(ResyncCommandError::Json)?;
     if settings.json {
         write(&format!("{whole:#}\n"))?;
     } else if settings.csv {
-        write(&csv::csv(&report.results))?;
+        write(&match report.mode {
+            Mode::UpgradeCheck => findings::csv(&report.results),
+            Mode::Report | Mode::Repair => csv::csv(&report.results),
+        })?;
     } else {
         write(&table::text(report))?;
     }
@@ -188,10 +217,6 @@ fn print_report(settings: &ResyncSettings, report: &Report) -> Result<(), Resync
         written.map_err(|error| ResyncCommandError::Html(path.clone(), error))?;
     }
     Ok(())
-}
-
-fn read(file: &str) -> Result<String, ResyncCommandError> {
-    input::read(file).map_err(|error| ResyncCommandError::File(file.to_owned(), error))
 }
 
 fn write(text: &str) -> Result<(), ResyncCommandError> {

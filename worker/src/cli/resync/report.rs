@@ -30,7 +30,7 @@ pub(super) struct Report {
 pub enum Verdict {
     /// Nothing is to be done.
     Fine,
-    /// A database has drifted.
+    /// A database has drifted, or is not ready for an upgrade.
     Drift,
     /// A database failed.
     Failures,
@@ -54,8 +54,8 @@ impl Report {
     /// The worst of it.
     pub(super) fn verdict(&self) -> Verdict {
         let worst = self.results.iter().map(|result| match result.state {
-            State::InSync | State::Repaired | State::Unmanaged => Verdict::Fine,
-            State::Drifted => Verdict::Drift,
+            State::InSync | State::Repaired | State::Unmanaged | State::Ready => Verdict::Fine,
+            State::Drifted | State::NeedsSteps | State::Blocked => Verdict::Drift,
             State::Failed => Verdict::Failures,
         });
         let whole = if self.complete {
@@ -93,6 +93,9 @@ pub(super) fn word(state: State) -> &'static str {
         State::Drifted => "drifted",
         State::Failed => "failed",
         State::Unmanaged => "unmanaged",
+        State::Ready => "ready",
+        State::NeedsSteps => "needs steps",
+        State::Blocked => "blocked",
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Table, presets};
 
+use super::findings;
 use super::reasons::reasons;
 use super::report::{Report, in_words, word};
-use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState, State};
+use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState, Mode, State};
 
 /// A longer table than this is not read: it shows what is not as it should be.
 const MOST_ROWS: usize = 50;
@@ -29,34 +30,46 @@ pub(super) fn text(report: &Report) -> String {
     };
     let hidden = report.results.len() - shown.len();
     if !shown.is_empty() {
-        text.push_str(&table(&shown));
+        text.push_str(&table(&shown, report.mode));
         text.push('\n');
     }
+    let noun = match report.mode {
+        // Of servers, too.
+        Mode::UpgradeCheck => "result",
+        Mode::Report | Mode::Repair => "database",
+    };
     if hidden > 0 {
         text.push_str(&format!(
-            "Not shown: {hidden} databases that are in sync or unmanaged; --json, --csv and --html have all.\n"
+            "Not shown: {hidden} {noun}s that are {}; --json, --csv and --html have all.\n",
+            match report.mode {
+                Mode::UpgradeCheck => "ready",
+                Mode::Report | Mode::Repair => "in sync or unmanaged",
+            }
         ));
     }
     let totals = match report.results.len() {
-        0 => "No databases.".to_owned(),
-        1 => format!("1 database: {}.", in_words(&report.totals())),
-        count => format!("{count} databases: {}.", in_words(&report.totals())),
+        0 => format!("No {noun}s."),
+        1 => format!("1 {noun}: {}.", in_words(&report.totals())),
+        count => format!("{count} {noun}s: {}.", in_words(&report.totals())),
     };
     text.push_str(&totals);
     text.push('\n');
     text.push_str(&reasons(&report.results));
+    text.push_str(&findings::text(&report.results));
     text
 }
 
 /// Whether it needs no attention.
 pub(super) fn is_fine(state: State) -> bool {
     match state {
-        State::InSync | State::Unmanaged => true,
-        State::Repaired | State::Drifted | State::Failed => false,
+        State::InSync | State::Unmanaged | State::Ready => true,
+        State::Repaired | State::Drifted | State::Failed | State::NeedsSteps | State::Blocked => {
+            false
+        }
     }
 }
 
-fn table(shown: &[&DatabaseResult]) -> String {
+fn table(shown: &[&DatabaseResult], mode: Mode) -> String {
     let all: BTreeSet<&str> = names(shown, |_| true);
     let columns = if all.len() > MOST_EXTENSIONS {
         names(shown, |extension| !is_quiet(extension.state))
@@ -70,7 +83,7 @@ fn table(shown: &[&DatabaseResult]) -> String {
     table.set_header(headings.map(printable));
     for result in shown {
         let mut row = vec![
-            printable(result.database.as_deref().unwrap_or(&result.target)),
+            printable(name(result)),
             word(result.state).to_owned(),
             printable(result.server.as_deref().unwrap_or_default()),
             printable(result.server_version.as_deref().unwrap_or_default()),
@@ -91,6 +104,12 @@ fn table(shown: &[&DatabaseResult]) -> String {
         .into_iter()
         .map(|state| {
             let (sign, meaning) = look(state);
+            let is_after = mode == Mode::UpgradeCheck && state == ExtensionState::Outdated;
+            let meaning = if is_after {
+                "update afterwards"
+            } else {
+                meaning
+            };
             format!("{sign} {meaning}")
         })
         .collect();
@@ -109,6 +128,17 @@ fn table(shown: &[&DatabaseResult]) -> String {
     text
 }
 
+/// The database; of a check the server as a whole, or what was not reached.
+fn name(result: &DatabaseResult) -> &str {
+    let is_server = result.basis.is_some();
+    let other = if is_server {
+        "(server)"
+    } else {
+        &result.target
+    };
+    result.database.as_deref().unwrap_or(other)
+}
+
 fn names<'a>(
     shown: &[&'a DatabaseResult],
     wanted: impl Fn(&ExtensionResult) -> bool,
@@ -122,11 +152,16 @@ fn names<'a>(
 
 fn is_quiet(state: ExtensionState) -> bool {
     match state {
-        ExtensionState::InSync | ExtensionState::Absent | ExtensionState::Unmanaged => true,
+        ExtensionState::InSync
+        | ExtensionState::Absent
+        | ExtensionState::Unmanaged
+        | ExtensionState::Ready => true,
         ExtensionState::Repaired
         | ExtensionState::Drifted
         | ExtensionState::Outdated
-        | ExtensionState::Failed => false,
+        | ExtensionState::Failed
+        | ExtensionState::NeedsSteps
+        | ExtensionState::Blocked => false,
     }
 }
 
@@ -140,6 +175,9 @@ fn look(state: ExtensionState) -> (char, &'static str) {
         ExtensionState::Failed => ('✕', "failed"),
         ExtensionState::Absent => ('∅', "absent"),
         ExtensionState::Unmanaged => ('○', "unmanaged"),
+        ExtensionState::Ready => ('✓', "ready"),
+        ExtensionState::NeedsSteps => ('!', "needs a step before"),
+        ExtensionState::Blocked => ('✕', "blocks the upgrade"),
     }
 }
 
@@ -152,13 +190,14 @@ fn cell(extension: &ExtensionResult) -> String {
     // `Declared` may say a word, like default, in place of a version.
     let is_version = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
     let wanted = match extension.state {
-        ExtensionState::Outdated => default,
+        ExtensionState::Outdated | ExtensionState::NeedsSteps | ExtensionState::Blocked => default,
         ExtensionState::Drifted => declared.filter(is_version).or(default),
         ExtensionState::InSync
         | ExtensionState::Repaired
         | ExtensionState::Failed
         | ExtensionState::Absent
-        | ExtensionState::Unmanaged => None,
+        | ExtensionState::Unmanaged
+        | ExtensionState::Ready => None,
     };
     let mut text = format!("{sign} {installed}");
     if let Some(wanted) = wanted.filter(|wanted| *wanted != installed) {

@@ -22,7 +22,7 @@ const RECEIVE_POLICY: Policy = Policy {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(5),
 };
-/// So long receives may fail before it is given up.
+/// How long receives may fail before the command ends.
 const RECEIVE_RETRY_BUDGET: Duration = Duration::from_secs(60);
 
 /// Receives events until all are there, time is up, or `stop` is cancelled.

@@ -12,10 +12,10 @@ use super::ack_batchers::{VisibilityChange, is_gone};
 use super::batcher::Batcher;
 use super::in_flight::InFlightMessage;
 
-/// With less than this left, the work is given up before another worker can hold the message.
+/// With less than this left, the work is cancelled before another worker can receive the message.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
-/// What fails so often in a row is not waited for any longer.
+/// After this number of failures in a row the lease counts as lost.
 const MAX_FAILED_EXTENSIONS: u32 = 2;
 
 /// No request is worked on for longer: CloudFormation waits for an hour at the most.

@@ -25,10 +25,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 const BATCH_FILL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Receives at the same time, where the queue has more than one brings.
 const MAX_RECEIVES: usize = 4;
-/// So many full batches in a row say that there is more.
+/// After this number of full batches in a row there is more in the queue.
 const FULL_BATCHES: u32 = 3;
 
-/// Places for messages, one for each that may come.
+/// Permits to hold messages, one for each that may come.
 type Permits = Vec<OwnedSemaphorePermit>;
 type Received = (Result<Vec<Message>, QueueError>, Permits);
 
@@ -57,7 +57,7 @@ where
         stop: CancellationToken,
     ) -> Self {
         Self {
-            // Those that wait for a place are received too, so that it is known who waits.
+            // Messages that wait for a permit are received too, so that the waiting stacks are known.
             room: Arc::new(Semaphore::new(concurrency + waiting_room(concurrency))),
             concurrency,
             receive,
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// As many places as there are, one at least, a batch at most.
+/// As many permits as there are, one at least, a batch at most.
 async fn permits(room: &Arc<Semaphore>, batch: usize) -> Permits {
     let mut permits = Vec::new();
     // A semaphore that is never closed always gives one in the end.

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::future::{Ready, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -67,27 +68,34 @@ where
     }
 }
 
-/// A poller whose receives all fail at once, with one of SQS's codes.
+/// Receives that all fail at once, with one of SQS's codes.
 fn failing(
     code: &'static str,
-    stop: CancellationToken,
-) -> (
-    Poller<impl Fn(usize) -> std::future::Ready<Result<Vec<Message>, QueueError>>>,
-    Receives,
-) {
-    let receives = Receives::new();
+    receives: &Receives,
+) -> impl Fn(usize) -> Ready<Result<Vec<Message>, QueueError>> {
     let noted = receives.clone();
-    let receive = move |count| {
+    move |count| {
         noted.note(count);
-        std::future::ready(Err(QueueError::with_code(code)))
-    };
-    let poller = Poller::new(16, receive, Heartbeat::default(), stop);
-    (poller, receives)
+        ready(Err(QueueError::with_code(code)))
+    }
+}
+
+/// A poller for sixteen messages at the same time.
+fn poller<R, F>(receive: R, stop: CancellationToken) -> Poller<R>
+where
+    R: Fn(usize) -> F,
+    F: Future<Output = Result<Vec<Message>, QueueError>> + Send + 'static,
+{
+    Poller::new(16, receive, Heartbeat::default(), stop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_bound_of_the_pause_after_a_failed_receive_doubles_up_to_the_longest() {
-    let (mut poller, receives) = failing("InternalError", CancellationToken::new());
+    let receives = Receives::new();
+    let mut poller = poller(
+        failing("InternalError", &receives),
+        CancellationToken::new(),
+    );
     poll(&mut poller, &receives, 30).await;
     let mut bound = FIRST_PAUSE;
     for pause in receives.pauses() {
@@ -110,13 +118,13 @@ async fn after_a_receive_that_brought_messages_the_pause_begins_anew() {
     let receive = move |count| {
         noted.note(count);
         let is_tenth = noted.counts().len() == 10;
-        std::future::ready(if is_tenth {
+        ready(if is_tenth {
             Ok(messages(1))
         } else {
             Err(QueueError::with_code("InternalError"))
         })
     };
-    let mut poller = Poller::new(16, receive, Heartbeat::default(), CancellationToken::new());
+    let mut poller = poller(receive, CancellationToken::new());
     poll(&mut poller, &receives, 12).await;
     let last = receives.pauses().pop().unwrap();
     assert!(last <= FIRST_PAUSE + Duration::from_millis(1), "{last:?}");
@@ -129,7 +137,8 @@ async fn a_receive_that_is_refused_is_repeated_every_thirty_seconds() {
         "AWS.SimpleQueueService.NonExistentQueue",
         "AccessDeniedException",
     ] {
-        let (mut poller, receives) = failing(code, CancellationToken::new());
+        let receives = Receives::new();
+        let mut poller = poller(failing(code, &receives), CancellationToken::new());
         poll(&mut poller, &receives, 4).await;
         assert_eq!(receives.pauses(), [MAX_PAUSE; 3], "{code}");
     }
@@ -138,7 +147,8 @@ async fn a_receive_that_is_refused_is_repeated_every_thirty_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_the_pause_after_a_failed_receive() {
     let stop = CancellationToken::new();
-    let (mut poller, receives) = failing("AccessDenied", stop.clone());
+    let receives = Receives::new();
+    let mut poller = poller(failing("AccessDenied", &receives), stop.clone());
     let stopping = async {
         sleep(Duration::from_secs(1)).await;
         stop.cancel();
@@ -175,10 +185,10 @@ async fn a_receive_asks_for_as_many_messages_as_there_is_room_for() {
     let noted = receives.clone();
     let receive = move |count| {
         noted.note(count);
-        std::future::ready(Ok(messages(count)))
+        ready(Ok(messages(count)))
     };
     let stop = CancellationToken::new();
-    // Six messages are worked on, and three more wait for a place.
+    // Six messages are processed, and three more wait.
     let mut poller = Poller::new(6, receive, Heartbeat::default(), stop);
     let (received, first) = poller.next().await.unwrap();
     assert_eq!((received.len(), first.len()), (6, 6));
@@ -210,7 +220,7 @@ async fn a_receive_that_is_under_way_at_a_stop_is_seen_through_and_is_the_last()
         }
     };
     let stop = CancellationToken::new();
-    let mut poller = Poller::new(16, receive, Heartbeat::default(), stop.clone());
+    let mut poller = poller(receive, stop.clone());
     let stopping = async {
         sleep(Duration::from_secs(7)).await;
         stop.cancel();

@@ -98,7 +98,7 @@ mod tests {
         assert!(cached.fresh(now + MINUTES).is_none());
         assert!(cached.stale(now + MAX_STALENESS - MOMENT).is_some());
         assert!(cached.stale(now + MAX_STALENESS).is_none());
-        // A failure to ask gives it a rest, but no longer life.
+        // A failed read defers the next one; the secret expires no later.
         cached.defer_refresh(now + MINUTES);
         assert!(
             cached

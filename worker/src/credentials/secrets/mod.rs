@@ -40,7 +40,7 @@ impl Password {
         }
     }
 
-    /// Takes an IAM token, which stands in the place of a password.
+    /// Takes an IAM token, which replaces the password.
     pub fn token(text: String) -> Self {
         Self {
             text,
@@ -130,7 +130,7 @@ pub enum SecretError {
 pub enum SecretFilter {
     /// Those whose name begins so.
     Prefix(String),
-    /// Those with a tag; of any value where none is said.
+    /// Those with a tag, of any value unless one is given.
     Tag {
         /// The tag's key.
         key: String,
@@ -166,7 +166,7 @@ pub struct Secrets(Source);
 enum Source {
     /// Secrets Manager.
     Manager { manager: Manager, cache: Arc<Cache> },
-    /// The command line: whatever name is asked for.
+    /// The command line: under every name.
     Given(Arc<Secret>),
 }
 

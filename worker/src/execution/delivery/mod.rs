@@ -43,7 +43,7 @@ pub struct Delivery<'a> {
     pub receive_count: u32,
     /// Whether there is no later delivery.
     pub is_final_receive: bool,
-    /// Its place.
+    /// Its permit.
     pub share: &'a Share,
 }
 
@@ -192,7 +192,7 @@ impl Retryable for DeliveredRequest<'_> {
         self.metrics.retries.inc(&last.code());
     }
 
-    /// In a pause the place goes to another request that wants it.
+    /// In a pause the permit goes to another request that waits for it.
     async fn cut(&self) -> EarlyReturn {
         if !self.may_come_again() {
             return std::future::pending().await;

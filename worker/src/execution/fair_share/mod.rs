@@ -1,10 +1,9 @@
-//! Places for messages that are worked on, shared fairly: while another waits, no stack and no account holds more than
-//! half of them.
+//! Permits to process messages, shared fairly: while another message waits, no stack and no account holds more than half
+//! of them.
 //!
-//! A message that is received has to wait here until there is a place for it. One whose stack or account has its share
-//! waits for a moment only, and then goes back to the queue: the consumer holds few messages beyond those that are worked
-//! on, see [`waiting_room`]. Between two attempts a message whose stack or account holds more than its share gives its
-//! place to one that waits.
+//! A received message waits here for a permit. One whose stack or account has its share already waits for a moment only, and
+//! is then returned to the queue: the consumer holds few messages beyond those that are processed, see [`waiting_room`].
+//! Between two attempts a message whose stack or account holds more than its share yields its permit to one that waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,17 +19,17 @@ const WAIT: Duration = Duration::from_secs(10);
 /// The most messages that are held without being worked on.
 const MAX_WAITING_ROOM: usize = 10;
 
-/// How many messages may wait for one of so many places: without any, the queue would not be seen while all are taken.
+/// How many messages may wait for one of these permits: without any, the queue would not be read while all are held.
 pub fn waiting_room(permits: usize) -> usize {
     (permits / 2).min(MAX_WAITING_ROOM)
 }
 
-/// The places, and who has them.
+/// The permits, and their holders.
 #[derive(Debug, Clone)]
 pub struct Shares {
     permits: usize,
     state: Arc<Mutex<State>>,
-    /// Something changed that those who may have to give their places up look at.
+    /// Notified when holders may have to yield their permits.
     changed: Arc<Notify>,
 }
 
@@ -57,20 +56,20 @@ struct Owner {
     account: String,
 }
 
-/// A place; free again when it is dropped.
+/// A permit; released when it is dropped.
 #[derive(Debug)]
 pub struct Share {
     shares: Shares,
     owner: Owner,
 }
 
-/// The stack or the account has its share, or there was no place in time: the message goes back to the queue.
+/// The stack or the account has its share, or there was no permit in time: the message is returned to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the places of its stack or account are taken")]
 pub struct OverShareError;
 
 impl Shares {
-    /// So many places.
+    /// With this number of permits.
     pub fn new(permits: usize) -> Self {
         Self {
             permits: permits.max(1),
@@ -79,7 +78,7 @@ impl Shares {
         }
     }
 
-    /// A place for a message of a stack. `is_final_receive` waits as long as it takes: there is no later delivery.
+    /// A permit for a message of a stack. With `is_final_receive` it waits without a limit: there is no later delivery.
     ///
     /// # Errors
     /// [`OverShareError`].
@@ -138,7 +137,7 @@ impl Shares {
         (self.permits / 2).max(1)
     }
 
-    /// Whether an owner who would hold so many places `more` has too many for others who wait.
+    /// Whether an owner with `more` permits would have too many for others who wait.
     fn must_yield(&self, state: &State, owner: &Owner, more: usize) -> bool {
         let half = self.half();
         let waits = |other: &dyn Fn(&Owner) -> bool| {
@@ -151,8 +150,8 @@ impl Shares {
             || account_has_more && waits(&|other| other.account != owner.account)
     }
 
-    /// Gives what is free to those who wait, below their share, in the order of their arrival. Returns what could not be
-    /// given, to be dropped when the state is free.
+    /// Grants free permits to those who wait, below their share, in the order of their arrival. Returns those that could not
+    /// be granted, to be dropped when the state is unlocked.
     #[must_use]
     fn grant(&self, state: &mut State) -> Vec<Share> {
         let mut left = Vec::new();

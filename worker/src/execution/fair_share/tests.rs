@@ -34,8 +34,8 @@ async fn while_another_waits_no_stack_has_more_than_half() {
         tokio::time::timeout(Duration::from_secs(1), shares.acquire("b", ACCOUNT, false)),
         wanted
     );
-    assert!(other.is_err(), "nothing was given up");
-    // One place is given up: it goes to the other, not to the one that waits before it.
+    assert!(other.is_err(), "nothing was yielded");
+    // One permit is yielded: it goes to the other, not to the one that waits before it.
     let first = tokio::spawn({
         let shares = shares.clone();
         async move { shares.acquire("a", ACCOUNT, false).await.is_ok() }

@@ -77,7 +77,7 @@ pub(crate) enum Stopped {
 pub(crate) enum EarlyReturn {
     /// The server was never reached, and does not answer now.
     Unreached,
-    /// Its place is wanted by another whose share is not taken.
+    /// Another request below its share waits for the permit.
     Wanted,
 }
 
@@ -126,3 +126,6 @@ pub(crate) async fn run_with_retries<W: Retryable>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::extension::{
-    AvailableVersion, Catalog, ExtensionName, InstalledExtension, UpdatePath, Version,
-    VersionRequest,
+    AvailableVersion, Catalog, ExtensionName, InstalledExtension, OnNoUpdatePath, UpdatePath,
+    Version, VersionRequest,
 };
 use crate::response::reason::{self, of_plan_error};
 use crate::target::{Address, Host, Target};
@@ -75,7 +75,12 @@ pub(super) fn server(offers: &str) -> Observed {
     }
 }
 
-fn with(mut observed: Observed, extension: &str, at: &str, requires: &[&str]) -> Observed {
+pub(super) fn with(
+    mut observed: Observed,
+    extension: &str,
+    at: &str,
+    requires: &[&str],
+) -> Observed {
     observed.installed.insert(
         extension.to_owned(),
         InstalledExtension {
@@ -166,6 +171,31 @@ fn an_installed_version_moves_by_existing_paths_only() {
     assert_snapshot!(planned(&[declare("cube", "")], &at_1_4, &Ledger::default()), @"");
     let at_1_5 = with(server(POSTGIS), "cube", "1.5", &[]);
     assert_snapshot!(planned(&[declare("cube", "1.4")], &at_1_5, &Ledger::default()), @r#"Extension "cube": there is no update path from the installed version 1.5 to 1.4 on demo1/app (PostgreSQL 15.18). It cannot be updated to any other version. [22023]"#);
+}
+
+#[test]
+fn an_extension_without_a_path_is_recreated_where_that_is_declared() {
+    let offer = "repack 1.5: 1.5 1.4";
+    let installed = with(server(offer), "repack", "1.4", &[]);
+    let recreate = |asked: &str| Declaration {
+        on_no_update_path: OnNoUpdatePath::Recreate,
+        ..declare("repack", asked)
+    };
+    assert_snapshot!(planned(&[declare("repack", "default")], &installed, &Ledger::default()), @r#"Extension "repack": there is no update path from the installed version 1.4 to 1.5 on demo1/app (PostgreSQL 15.18). It cannot be updated to any other version. OnNoUpdatePath: Recreate drops it and creates it anew, if nothing depends on it. [22023]"#);
+    for asked in ["default", "1.5", "1.5*"] {
+        assert_eq!(
+            planned(&[recreate(asked)], &installed, &Ledger::default()),
+            r#"DROP EXTENSION "repack"; CREATE EXTENSION "repack" SCHEMA "public" VERSION '1.5'"#,
+            "{asked}"
+        );
+    }
+    assert_snapshot!(planned(&[recreate("")], &installed, &Ledger::default()), @"");
+    assert_snapshot!(planned(&[recreate("2")], &installed, &Ledger::default()), @r#"Extension "repack": version 2 cannot be installed on demo1/app (PostgreSQL 15.18). Available: 1.4. Ask for one of these, or "1.*". [22023]"#);
+    let newer = with(server(offer), "repack", "1.5", &[]);
+    assert_snapshot!(planned(&[recreate("1.4")], &newer, &Ledger::default()), @r#"Extension "repack": version 1.4 lies below the installed 1.5 on demo1/app. Ask for 1.5, or set AllowDowngrade: true."#);
+    // An update is taken where there is one.
+    let with_path = with(server("repack 1.5: 1.5 1.4 1.4>1.5"), "repack", "1.4", &[]);
+    assert_snapshot!(planned(&[recreate("1.5")], &with_path, &Ledger::default()), @r#"ALTER EXTENSION "repack" UPDATE TO '1.5'"#);
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Guard {
 
     /// Takes what the server sent, and adds to `passed_on` what the driver is to have of it. Notices and changed settings,
     /// which the driver would log or keep, count and are left out. Once the server sent too much, an error of the server
-    /// stands in the place of the message with which it did: the driver has no other way to say why a statement failed.
+    /// replaces the message that exceeded it: the driver has no other way to say why a statement failed.
     ///
     /// # Errors
     /// [`GuardError`].

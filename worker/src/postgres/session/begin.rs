@@ -14,7 +14,7 @@ use crate::postgres::{observe, offer};
 use crate::postgres_error::DatabaseError;
 
 /// Fails outside a transaction: what follows does not run where its beginning failed.
-const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
+pub(super) const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
 
 /// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
 const LOOKS: u32 = 3;

@@ -11,17 +11,22 @@ use crate::postgres_error::DatabaseError;
 
 impl Session {
     /// The configuration tables of the extension that hold rows of its users, by the conditions that `pg_dump` saves them
-    /// by; none where it has none. A table that cannot be read counts, as nothing says that it is empty.
+    /// by; none where it has none. With `of_every_table` its other tables that hold rows, and its sequences that were used,
+    /// too. A table that cannot be read counts, as nothing says that it is empty.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub(super) async fn configuration_rows(
+    pub(super) async fn rows(
         &self,
         step: &Step,
+        of_every_table: bool,
     ) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "{PIN}; {}",
-            tables(&postgres_protocol::escape::escape_literal(step.extension()))
+            tables(
+                &postgres_protocol::escape::escape_literal(step.extension()),
+                of_every_table
+            )
         );
         let messages = promptly(self.client()?.simple_query(&sql)).await?;
         let mut used = Vec::new();
@@ -54,14 +59,26 @@ impl Session {
     }
 }
 
-/// Of each configuration table its name and a query; no query where a policy of another role's could run.
-fn tables(extension: &str) -> String {
+/// Of each table its name and a query; no query where a policy of another role's could run.
+fn tables(extension: &str, every: bool) -> String {
+    let others = if every {
+        "UNION ALL SELECT d.objid, '' FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
+           AND d.objid <> ALL (coalesce(e.extconfig, '{}')) AND e.extname = "
+    } else {
+        "UNION ALL SELECT NULL::oid, NULL::text WHERE 'none' = "
+    };
+    let sequences = if every { "'S'" } else { "NULL" };
     format!(
-        "SELECT c.oid::regclass::text, CASE WHEN NOT c.relrowsecurity OR r.rolsuper OR r.rolname = session_user THEN
-           format('SELECT %L WHERE EXISTS (SELECT FROM %s %s)', 'table ' || c.oid::regclass || ' holds rows', c.oid::regclass,
-                  e.extcondition[i]) END
-         FROM pg_extension e CROSS JOIN LATERAL generate_subscripts(e.extconfig, 1) i
-         JOIN pg_class c ON c.oid = e.extconfig[i] AND c.relkind IN ('r', 'p') JOIN pg_roles r ON r.oid = c.relowner
-         WHERE e.extname = {extension}"
+        "SELECT c.oid::regclass::text, CASE
+           WHEN c.relkind = 'S' THEN format('SELECT %L WHERE pg_sequence_last_value(%s) IS NOT NULL',
+             'sequence ' || c.oid::regclass || ' was used', c.oid)
+           WHEN NOT c.relrowsecurity OR r.rolsuper OR r.rolname = session_user THEN
+             format('SELECT %L WHERE EXISTS (SELECT FROM %s %s)', 'table ' || c.oid::regclass || ' holds rows', c.oid::regclass,
+                    t.condition) END
+         FROM (SELECT e.extconfig[i], e.extcondition[i] FROM pg_extension e
+               CROSS JOIN LATERAL generate_subscripts(e.extconfig, 1) i WHERE e.extname = {extension}
+               {others}{extension}) AS t (oid, condition)
+         JOIN pg_class c ON c.oid = t.oid AND c.relkind IN ('r', 'p', {sequences}) JOIN pg_roles r ON r.oid = c.relowner"
     )
 }

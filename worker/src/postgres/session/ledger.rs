@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// Writes and commits, where the ledger may be used still: one round trip.
-    async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
+    pub(super) async fn write_and_commit(mut self, sql: &str) -> Result<(), DatabaseError> {
         let check = self.connection()?.start.check_once_more();
         let sql = format!("{PIN}; {sql}{check}; COMMIT");
         let done = promptly(self.client()?.batch_execute(&sql)).await;

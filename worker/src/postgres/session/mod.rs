@@ -7,7 +7,11 @@ mod connection_limit;
 mod ledger;
 mod listing;
 mod offer;
+mod packaging;
+mod recreate;
+mod stages;
 mod steps;
+mod upgrade;
 
 pub use listing::DatabaseNames;
 pub use steps::{Applied, Tried};
@@ -112,6 +116,11 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    /// A transaction is open from the start.
+    pub(super) fn note_begun(&mut self) {
+        self.is_busy = true;
     }
 
     /// Whether objects that [`Self::inspect`] finds are refused.

@@ -47,11 +47,15 @@ impl Session {
                 ..
             }
         );
+        if let Step::Recreate { .. } = step {
+            self.recreate(step, statement_timeout).await?;
+            return Ok(Applied::Done);
+        }
         if let Step::Drop {
             mode: DropMode::IfUnused | DropMode::Restrict,
             ..
         } = step
-            && let Some(rows) = self.configuration_rows(step).await?
+            && let Some(rows) = self.rows(step, false).await?
         {
             return if may_stay {
                 Ok(Applied::InUse(rows))
@@ -59,16 +63,14 @@ impl Session {
                 Err(DatabaseError::ConfigurationRows(rows))
             };
         }
-        // What earlier steps took is not there for this one. A timeout that is set in a message does not hold for the
-        // rest of that message: two messages, sent together.
+        // A timeout that is set in a message does not hold for the rest of that message: two messages, sent together.
+        let timeout = self.step_settings(statement_timeout)?;
         let client = self.client()?;
-        let timeout = format!(
-            "SET LOCAL statement_timeout = {}; {}",
-            statement_timeout.as_millis().max(1),
-            self.connection()?.start.ordinary_path()
-        );
         if !may_stay {
             try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
+            if let Step::Package { name, .. } = step {
+                self.check_packaged(name.as_str()).await?;
+            }
             return Ok(Applied::Done);
         }
         let begin = format!("{timeout}; SAVEPOINT before_drop");
@@ -96,6 +98,18 @@ impl Session {
         }
     }
 
+    /// What a step runs by. What earlier steps took of the time is not there for this one.
+    pub(super) fn step_settings(
+        &self,
+        statement_timeout: Duration,
+    ) -> Result<String, DatabaseError> {
+        Ok(format!(
+            "SET LOCAL statement_timeout = {}; {}",
+            statement_timeout.as_millis().max(1),
+            self.connection()?.start.ordinary_path()
+        ))
+    }
+
     /// Carries a step out as [`Self::apply`] does, behind a savepoint: where PostgreSQL refuses it, the transaction goes on
     /// without it.
     ///
@@ -121,7 +135,13 @@ impl Session {
         });
         match applied {
             Ok(applied) => Ok(Tried::Applied(applied)),
-            Err(error) if error.sql().is_some() => {
+            Err(error)
+                if error.sql().is_some()
+                    || matches!(
+                        error,
+                        DatabaseError::NotRecreated(_) | DatabaseError::NotPackaged(_)
+                    ) =>
+            {
                 let back = "ROLLBACK TO SAVEPOINT before_step";
                 promptly(self.client()?.batch_execute(back)).await?;
                 Ok(Tried::Refused(error))

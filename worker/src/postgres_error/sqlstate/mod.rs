@@ -190,6 +190,8 @@ pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
         | DatabaseError::ReservedDatabase(_)
         | DatabaseError::PublishedLedger(_)
         | DatabaseError::ConfigurationRows(_)
+        | DatabaseError::NotRecreated(_)
+        | DatabaseError::NotPackaged(_)
         | DatabaseError::OlderLedger(_) => Class::Permanent,
         DatabaseError::LedgerLocked(_) => Class::Transient,
         DatabaseError::LedgerAppeared => Class::Race,

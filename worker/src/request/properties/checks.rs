@@ -99,6 +99,7 @@ pub(super) fn declarations(
             create_schema: extension.create_schema.0,
             cascade: extension.cascade.0,
             allow_downgrade: extension.allow_downgrade.0,
+            on_no_update_path: extension.on_no_update_path,
             ensure: extension.ensure.0,
             before: VersionRequest::Unset,
         };

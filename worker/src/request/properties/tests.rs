@@ -39,7 +39,7 @@ fn a_fault_names_the_property_and_what_would_be_right() {
     assert_snapshot!(fault(json!({"DBSecret": "s"})), @"Extensions: required (or PluginsMap): no extension is declared");
     assert_snapshot!(
         fault(json!({"DBSecret": "s", "Extensions": ["a", {"Name": "b", "Verion": "1"}]})),
-        @"Extensions[1].Verion: unknown property. Known: AllowDowngrade, Cascade, CreateSchema, Ensure, Name, Schema, Version"
+        @"Extensions[1].Verion: unknown property. Known: AllowDowngrade, Cascade, CreateSchema, Ensure, Name, OnNoUpdatePath, Schema, Version"
     );
     assert_snapshot!(fault(json!({"DBSecret": "s", "Extensions": [{"Version": "1"}]})), @"Extensions[0].Name: required");
     assert_snapshot!(fault(json!({"DBSecret": "s", "Extensions": ["a", "A"]})), @r#"Extensions[1]: "A" is declared twice, also at Extensions[0]"#);

@@ -2,7 +2,7 @@
 
 use crate::credentials::HostError;
 use crate::credentials::login::LoginError;
-use crate::plan::Step;
+use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
 
 /// Why there is no login.
@@ -77,6 +77,18 @@ pub fn of_dry_run_that_moves() -> String {
 pub fn of_read_only(target: &Target) -> String {
     format!(
         "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
+    )
+}
+
+/// The server is a side of a Blue/Green deployment.
+pub fn of_blue_green(part: &Part, target: &Target) -> String {
+    let why = match part.side {
+        Side::Blue => "whose replication a change of extensions would end",
+        Side::Green => "which takes its changes from blue: name the endpoint of that",
+    };
+    format!(
+        "{target}: the server is {part}, {why}. Nothing was changed. Try again once the deployment is switched over or deleted. \
+         WORKER_BLUE_GREEN_CHECK of the worker decides on this."
     )
 }
 

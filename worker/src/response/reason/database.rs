@@ -27,6 +27,12 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
              Ensure: absent.",
             step.map_or("", Step::extension)
         ),
+        DatabaseError::NotRecreated(lost) => of_not_recreated(step, lost, target),
+        DatabaseError::NotPackaged(objects) => format!(
+            "Extension \"{}\" is not created around the objects of it that {target} has: {objects} could be changed by that role \
+             at any time. Change the owner to the role of the secret, then update the stack.",
+            step.map_or("", Step::extension)
+        ),
         DatabaseError::NoSuchHost(_)
         | DatabaseError::Authentication(..)
         | DatabaseError::TooMuchReceived
@@ -50,6 +56,16 @@ pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) 
             format!("{target}: {error}.")
         }
     }
+}
+
+fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String {
+    let Some(Step::Recreate { name, from, to, .. }) = step else {
+        return format!("{target}: {lost}.");
+    };
+    format!(
+        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created anew \
+         (OnNoUpdatePath: Recreate): {lost}. Save that, drop the extension, update the stack, and bring it back."
+    )
 }
 
 /// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.

@@ -1,7 +1,7 @@
 //! What is to be known beside the changes: what stays and why, warnings, databases that are left out. It stands in `Changes`, and
 //! of a Delete in the Reason.
 
-use crate::plan::{DatabaseOutcome, Retained, RetainedBecause, Warning};
+use crate::plan::{DatabaseOutcome, FollowUp, Part, Retained, RetainedBecause, Warning};
 use crate::postgres_error::DatabaseError;
 
 /// Why an extension stays that is no longer declared.
@@ -30,6 +30,32 @@ pub fn of_warning(warning: &Warning) -> String {
              WORKER_ALLOW_DROP_CASCADE: nothing is dropped so"
                 .to_owned()
         }
+    }
+}
+
+/// A side of a Blue/Green deployment that is changed all the same.
+pub fn of_changed_blue_green(part: &Part) -> String {
+    format!("warning: the server is {part}, which may have to be made anew after this change")
+}
+
+/// What is left to do by hand after an update.
+pub fn of_follow_up(follow_up: &FollowUp) -> String {
+    match follow_up {
+        FollowUp::Statement {
+            extension,
+            version,
+            action,
+            why,
+        } => format!("to do after the update of {extension} to {version}: {action} ({why})"),
+        FollowUp::Outdated {
+            extension,
+            version,
+            beside,
+            target,
+        } => format!(
+            "to do: {extension} {version} belongs to {beside}, which is at {target}, and is not declared: declare it too, or \
+             run ALTER EXTENSION {extension} UPDATE TO '{target}'"
+        ),
     }
 }
 

@@ -71,14 +71,19 @@ pub fn of_plan_error(plan_error: &PlanError, target: &Target, server_version: &s
             installed,
             asked,
             reachable,
+            can_create,
         } => {
             let reachable = match reachable.as_slice() {
                 [] => "It cannot be updated to any other version.".to_owned(),
                 versions => format!("It can be updated to: {}.", join(versions)),
             };
+            let way_out = match can_create {
+                true => " OnNoUpdatePath: Recreate drops it and creates it anew, if nothing depends on it.",
+                false => "",
+            };
             format!(
                 "Extension \"{name}\": there is no update path from the installed version {installed} to {asked} \
-                 on {target} (PostgreSQL {server_version}). {reachable} [22023]"
+                 on {target} (PostgreSQL {server_version}). {reachable}{way_out} [22023]"
             )
         }
         PlanError::Downgrade {

@@ -115,10 +115,16 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
              the stack, and create it again afterwards. [{state}]",
             bare(&error.message)
         ),
-        Some(Step::Create { .. } | Step::CreateSchema(_)) | None => format!(
-            "{subject}: {}, and {first}{more}. Drop what depends on it, then update the stack. [{state}]",
-            bare(&error.message)
+        Some(Step::Recreate { from, to, .. }) => format!(
+            "{subject} has no update path from {from} to {to}, and is not dropped and created anew (OnNoUpdatePath: \
+             Recreate): {first}{more}. Drop what depends on it, update the stack, and create it again afterwards. [{state}]"
         ),
+        Some(Step::Create { .. } | Step::Package { .. } | Step::CreateSchema(_)) | None => {
+            format!(
+                "{subject}: {}, and {first}{more}. Drop what depends on it, then update the stack. [{state}]",
+                bare(&error.message)
+            )
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use crate::ledger::ResourceKey;
-use crate::plan::Step;
+use crate::plan::{Part, Step};
 use crate::request::PropertiesError;
 
 /// All that is to be said of a database; none where there is nothing.
@@ -36,6 +36,11 @@ pub fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
         "{name} is not as {declarer} declares it, since another declares it otherwise: still to do is {}.",
         step.sql()
     )
+}
+
+/// A side of a Blue/Green deployment, which is not repaired.
+pub fn of_blue_green(part: &Part) -> String {
+    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
 }
 
 /// A database that was not tried, as others of its server were not reached.
@@ -70,6 +75,21 @@ pub fn of_no_instance_found() -> String {
     "no PostgreSQL instance or cluster is found by this.".to_owned()
 }
 
+/// An instance or a cluster was looked for by its name.
+pub fn of_no_such_instance() -> String {
+    "no instance or cluster of this region and account has this identifier.".to_owned()
+}
+
+/// An instance of another engine.
+pub fn of_other_engine(engine: &str) -> String {
+    format!("its engine is {engine}.")
+}
+
+/// An instance or cluster that is a replica.
+pub fn of_replica() -> String {
+    "it is a replica, which takes its changes from its source.".to_owned()
+}
+
 /// RDS refuses to list instances and clusters.
 pub fn of_forbidden_instance_list(call: &str, code: &str) -> String {
     format!(
@@ -87,4 +107,16 @@ pub fn of_no_endpoint() -> String {
 pub fn of_no_managed_secret() -> String {
     "RDS manages no secret of its master user: name its own secret as a target (--secret)."
         .to_owned()
+}
+
+/// What the target of an upgrade offers was to be read from a server.
+pub fn of_unread_offer(reason: &str) -> String {
+    format!("what the target of the upgrade offers cannot be read: {reason}")
+}
+
+/// The server that the offer was read from does not have the version that the upgrade goes to.
+pub fn of_other_version(server: &str, version: &str, to: u16) -> String {
+    format!(
+        "the server {server}, from which the target's offer is read, has PostgreSQL {version} and not {to}."
+    )
 }

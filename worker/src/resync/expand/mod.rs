@@ -5,6 +5,7 @@
 
 mod rds;
 mod secrets;
+mod single;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::single::Single;
+use super::TENANT;
 use super::internal_message::{Cursor, InternalMessage, Page, Server};
 use super::publisher::ResultPublisher;
 use super::task::ServerOfResync;
@@ -21,7 +24,7 @@ use crate::aws::sqs::{MAX_BATCH, MAX_BYTES, Queue};
 use crate::credentials::login::Logins;
 use crate::credentials::secrets::SecretError;
 use crate::response::reason;
-use crate::resync_protocol::event::{Event, TargetsPage};
+use crate::resync_protocol::event::{Event, State, TargetsPage};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
@@ -54,7 +57,19 @@ struct Found {
 #[derive(Debug)]
 struct LostTarget {
     key: String,
+    /// `Failed`, or `Unmanaged` where there is nothing to be worked on.
+    state: State,
     reason: String,
+}
+
+impl LostTarget {
+    fn failed(key: String, reason: String) -> Self {
+        Self {
+            key,
+            state: State::Failed,
+            reason,
+        }
+    }
 }
 
 impl Found {
@@ -79,7 +94,17 @@ pub(super) async fn expand(
     context: ExpandContext<'_>,
 ) -> Result<(), ExpandError> {
     let since = Instant::now();
-    let mut found = find(page, message, context).await?;
+    let mut found = match find(page, message, context).await? {
+        Single::Found(found) => found,
+        Single::Later(delay) => {
+            let next = Page {
+                waits: page.waits + 1,
+                ..page.clone()
+            };
+            let again = InternalMessage::ResyncPage(Box::new(next));
+            return send(context.queue, vec![(again, delay)]).await;
+        }
+    };
     let mut sent = page.sent.clone();
     let has_servers = deduplicate(&mut found, &mut sent, context.logins).await;
     let has_found = page.has_found || has_servers || !found.lost.is_empty();
@@ -87,10 +112,8 @@ pub(super) async fn expand(
         && !has_found
         && found.from.is_none()
     {
-        found.lost.push(LostTarget {
-            key: what,
-            reason: reason::resync::of_no_secret_found(),
-        });
+        let reason = reason::resync::of_no_secret_found();
+        found.lost.push(LostTarget::failed(what, reason));
     }
     let is_last = found.targets >= message.targets.len();
 
@@ -103,14 +126,15 @@ pub(super) async fn expand(
         last: is_last,
         servers: keys.chain(lost).collect(),
     })];
-    for LostTarget { key, reason } in found.lost {
+    for LostTarget { key, state, reason } in found.lost {
         let server = ServerOfResync {
             resync_id: &message.id,
             mode: message.mode,
             key: &key,
             target: &key,
         };
-        events.extend(context.results.note_failure(server, reason, since));
+        let results = context.results;
+        events.extend(results.note_one(server, state, reason, since));
     }
     let published = context.results.publish(&events).await;
     published.map_err(|error| ExpandError(error.to_string()))?;
@@ -135,6 +159,7 @@ pub(super) async fn expand(
             has_found: found.targets == 0 && has_found,
             from: found.from,
             sent,
+            waits: 0,
         };
         messages.push((InternalMessage::ResyncPage(Box::new(next)), Duration::ZERO));
     }
@@ -173,7 +198,7 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
     if batch.is_empty() {
         return Ok(());
     }
-    for answer in queue.send(batch).await {
+    for answer in queue.send(TENANT, batch).await {
         answer.map_err(|error| ExpandError(error.to_string()))?;
     }
     Ok(())
@@ -224,17 +249,23 @@ async fn find(
     page: &Page,
     message: &ResyncMessage,
     context: ExpandContext<'_>,
-) -> Result<Found, ExpandError> {
-    match message.targets.first() {
-        None => Ok(Found::default()),
-        Some(ResyncTarget::Secret { .. }) => Ok(secrets::named(message)),
+) -> Result<Single, ExpandError> {
+    let found = match message.targets.first() {
+        None => Found::default(),
+        Some(ResyncTarget::Secret { .. }) => secrets::named(message),
         Some(ResyncTarget::SecretPrefix(_) | ResyncTarget::SecretTag { .. }) => {
-            secrets::find(page, message, context.logins.secrets()).await
+            secrets::find(page, message, context.logins.secrets()).await?
         }
         Some(ResyncTarget::Instances { tag }) => {
-            rds::find(page, message, context.instances, tag.as_ref()).await
+            rds::find(page, message, context.instances, tag.as_ref()).await?
         }
-    }
+        Some(ResyncTarget::Instance(named)) => {
+            // Other targets do not wait for this one.
+            let waits = (message.targets.len() == 1).then_some(page.waits);
+            return single::find(message, context.instances, named, waits).await;
+        }
+    };
+    Ok(Single::Found(found))
 }
 
 fn server(message: &ResyncMessage, key: String, target: String, secret: String) -> Server {
@@ -252,6 +283,10 @@ fn server(message: &ResyncMessage, key: String, target: String, secret: String) 
             .clone()
             .filter(|written| *written != Value::Null),
         baseline: message.baseline.clone(),
+        upgrade: message
+            .upgrade
+            .as_ref()
+            .map(|upgrade| upgrade.written.clone()),
         hops: 0,
     }
 }

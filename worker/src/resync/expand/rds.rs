@@ -33,15 +33,13 @@ pub(super) async fn find(
             found.targets = usize::from(next.is_none());
             found.from = next.map(Cursor::Instances);
             if !page.has_found && !found.has_any() && found.from.is_none() {
-                found.lost.push(LostTarget {
-                    key: what,
-                    reason: reason::resync::of_no_instance_found(),
-                });
+                let reason = reason::resync::of_no_instance_found();
+                found.lost.push(LostTarget::failed(what, reason));
             }
         }
         Err(error) if error.code.contains("AccessDenied") => {
             let reason = reason::resync::of_forbidden_instance_list(error.call, &error.code);
-            found.lost.push(LostTarget { key: what, reason });
+            found.lost.push(LostTarget::failed(what, reason));
             found.targets = 1;
         }
         Err(error) => return Err(ExpandError(error.to_string())),
@@ -72,16 +70,16 @@ async fn list(
 }
 
 /// The server of an instance or cluster, where one can be connected to.
-fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, LostTarget> {
+pub(super) fn of_instance(
+    message: &ResyncMessage,
+    instance: Instance,
+) -> Result<Server, LostTarget> {
     let Instance {
         id,
         endpoint,
         secret,
     } = instance;
-    let lost = |reason| LostTarget {
-        key: key(&id),
-        reason,
-    };
+    let lost = |reason| LostTarget::failed(key(&id), reason);
     let Some((host, port)) = endpoint else {
         return Err(lost(reason::resync::of_no_endpoint()));
     };
@@ -96,6 +94,6 @@ fn of_instance(message: &ResyncMessage, instance: Instance) -> Result<Server, Lo
 }
 
 /// A secret may have the name of an instance.
-fn key(id: &str) -> String {
+pub(super) fn key(id: &str) -> String {
     format!("rds:{id}")
 }

@@ -71,7 +71,12 @@ pub(super) async fn find(
             let (key, value) = (key.clone(), value.clone());
             (SecretFilter::Tag { key, value }, what)
         }
-        Some(ResyncTarget::Secret { .. } | ResyncTarget::Instances { .. }) | None => {
+        Some(
+            ResyncTarget::Secret { .. }
+            | ResyncTarget::Instances { .. }
+            | ResyncTarget::Instance(_),
+        )
+        | None => {
             return Ok(Found::default());
         }
     };
@@ -80,10 +85,7 @@ pub(super) async fn find(
         Some(Cursor::Instances(_)) | None => None,
     };
     let published = |reason: String| Found {
-        lost: vec![LostTarget {
-            key: what.clone(),
-            reason,
-        }],
+        lost: vec![LostTarget::failed(what.clone(), reason)],
         targets: 1,
         ..Found::default()
     };

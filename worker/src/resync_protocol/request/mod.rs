@@ -1,7 +1,13 @@
 //! The message that starts a re-sync, checked: a [`ResyncMessage`] that exists is valid.
 
+mod instance_id;
 #[cfg(test)]
 mod tests;
+mod upgrade;
+
+pub use upgrade::{MajorVersion, OfferSource, UpgradeRequest};
+
+pub use self::instance_id::{InstanceId, InstanceKind};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,6 +47,8 @@ pub struct ResyncMessage {
     pub extensions: Option<Value>,
     /// The name of the baseline's owner.
     pub baseline: String,
+    /// Where the upgrade goes to that is checked for; set just where the mode is that.
+    pub upgrade: Option<UpgradeRequest>,
 }
 
 /// Servers, and which of their databases.
@@ -71,6 +79,8 @@ pub enum ResyncTarget {
         /// Those with this tag, of any value where none is said; unset: all.
         tag: Option<(String, Option<String>)>,
     },
+    /// One instance or cluster of RDS.
+    Instance(InstanceId),
 }
 
 #[derive(Deserialize)]
@@ -84,6 +94,8 @@ struct Written {
     extensions: Option<Value>,
     #[serde(default)]
     baseline: Text,
+    #[serde(default)]
+    upgrade: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +115,8 @@ struct WrittenTarget {
     secret_tag: Option<Value>,
     #[serde(default)]
     instances: Option<Value>,
+    #[serde(default)]
+    instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +137,28 @@ impl ResyncMessage {
         if written.r#type != RESYNC {
             return Err(invalid("Type", format!("must be \"{RESYNC}\"")));
         }
+        let upgrade = written
+            .upgrade
+            .as_ref()
+            .map(UpgradeRequest::parse)
+            .transpose()?;
+        let is_check = written.mode == Mode::UpgradeCheck;
+        if is_check && upgrade.is_none() {
+            return Err(invalid(
+                "Upgrade",
+                "goes with Mode UpgradeCheck, and must say To",
+            ));
+        }
+        for (field, is_given) in [
+            ("Upgrade", !is_check && upgrade.is_some()),
+            ("Extensions", is_check && written.extensions.is_some()),
+            ("Baseline", is_check && written.baseline.given().is_some()),
+        ] {
+            if is_given {
+                let fault = format!("does not go with Mode {}", written.mode.as_str());
+                return Err(invalid(field, fault));
+            }
+        }
         Ok(Self {
             id: resync_id(&written.resync_id).map_err(|fault| invalid("ResyncId", fault))?,
             mode: written.mode,
@@ -134,6 +170,7 @@ impl ResyncMessage {
                 .transpose()?
                 .unwrap_or_default(),
             extensions: written.extensions,
+            upgrade,
             baseline: baseline(written.baseline.given().unwrap_or(DEFAULT_BASELINE))
                 .map_err(|fault| invalid("Baseline", fault))?,
         })
@@ -175,7 +212,7 @@ pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> 
     if written.is_empty() {
         return Err(invalid(
             "Targets",
-            "must name one at least: Secret, SecretPrefix, SecretTag or Instances",
+            "must name one at least: Secret, SecretPrefix, SecretTag, Instances or Instance",
         ));
     }
     if written.len() > MAX_TARGETS {
@@ -201,11 +238,12 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
         target.secret_prefix.is_some(),
         target.secret_tag.is_some(),
         target.instances.is_some(),
+        target.instance.is_some(),
     ];
     if kinds.iter().filter(|is_given| **is_given).count() != 1 {
         return Err(invalid(
             path,
-            "must have one of Secret, SecretPrefix, SecretTag, Instances",
+            "must have one of Secret, SecretPrefix, SecretTag, Instances, Instance",
         ));
     }
     if let Some(id) = target.secret {
@@ -237,6 +275,11 @@ fn target(path: &str, written: &Value) -> Result<ResyncTarget, PropertiesError> 
     if let Some(written) = target.secret_tag {
         let (key, value) = tag(&format!("{path}.SecretTag"), &written)?;
         return Ok(ResyncTarget::SecretTag { key, value });
+    }
+    if let Some(written) = target.instance {
+        return InstanceId::parse(&written)
+            .map(ResyncTarget::Instance)
+            .map_err(|fault| invalid(format!("{path}.Instance"), fault));
     }
     let path = format!("{path}.Instances");
     match target.instances {

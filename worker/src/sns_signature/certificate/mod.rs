@@ -84,7 +84,7 @@ impl SigningCertificate {
             if !found.iter().any(|found| names.contains(found)) {
                 return Err(CertificateError::Name(found.join(", ")));
             }
-            // Of a leaf that came alone nothing more can be said: see the head of this file.
+            // A leaf that came alone cannot be checked further: see the head of this file.
             roots.check(&chain, now)?;
         }
         let key = &certificate.tbs_certificate.subject_public_key_info;

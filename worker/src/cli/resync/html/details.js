@@ -35,7 +35,7 @@ function describe(row) {
   const { style, sign, word } = look(row.state);
   const state = element("p", { className: `state ${style}` }, element("span", { className: "sign", ariaHidden: "true" }, sign), word);
   const facts = [
-    ["Database", text(result.Database) || "not reached"],
+    ["Database", text(result.Database) || (row.findings.length ? "the server as a whole" : "not reached")],
     ["Server", row.server || "not known"],
     ["PostgreSQL", row.version || "not known"],
     ["Target", text(result.Target)],
@@ -49,13 +49,31 @@ function describe(row) {
     ...(row.reason ? [element("p", { className: "reason" }, row.reason)] : []),
     element("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     ...(changes.length ? [element("h3", {}, "Changes"), element("pre", { tabIndex: 0 }, changes.join(";\n") + ";")] : []),
-    element("h3", {}, "Extensions"),
-    row.extensions.size ? extensionsOf(row) : element("p", { className: "muted" }, "None is known."),
+    ...(row.findings.length ? [element("h3", {}, "Findings"), ...findingsOf(row)] : []),
+    ...(row.reached || !row.findings.length ? [element("h3", {}, "Extensions"),
+      row.extensions.size ? extensionsOf(row) : element("p", { className: "muted" }, "None is known.")] : []),
+    ...basesOf([row]).map((basis) => element("p", { className: "basis muted" }, basis)),
   ];
 }
 
+/** What an upgrade meets, the worst first, each with what mends it. */
+function findingsOf(row) {
+  const findings = [...row.findings].sort((a, b) => lookOfFinding(b).severity - lookOfFinding(a).severity);
+  return findings.map((finding) => {
+    const { style, sign, word } = lookOfFinding(finding);
+    const head = element("p", {}, mark("span", { style, sign, word }, `${word}: `), element("b", {}, text(finding.Object)),
+      element("span", { className: "muted" }, ` ${text(finding.Code)}`));
+    const remedy = text(finding.Remedy);
+    return element("div", { className: `finding ${style}` }, head, element("p", {}, text(finding.Reason)),
+      ...(remedy ? [element("pre", { tabIndex: 0 }, remedy)] : []));
+  });
+}
+
 function extensionsOf(row) {
-  const headings = ["Extension", "State", "Installed", "Default", "Declared", "Schema", "Change", "Declared by"];
+  // A check looks at no declarations, and the default is the target's.
+  const isCheck = row.result.Mode === "UpgradeCheck";
+  const further = isCheck ? ["Default of the target"] : ["Default", "Declared", "Schema", "Change", "Declared by"];
+  const headings = ["Extension", "State", "Installed", ...further];
   const extensions = [...row.extensions.values()].sort(
     (a, b) => look(b.State).severity - look(a.State).severity || collator.compare(text(a.Name), text(b.Name)),
   );
@@ -66,8 +84,8 @@ function extensionsOf(row) {
     const state = mark("td", look(extension.State), look(extension.State).word);
     if (extension.BlocksMajorUpgrade) state.append(element("div", { className: "blocks" }, `${BLOCKS.sign} ${BLOCKS.word}`));
     const { Installed, Default, Declared, Schema, Owners, Change } = extension;
-    return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default),
-      cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n")));
+    const further = isCheck ? [] : [cell(Declared), cell(Schema), cell(Change), cell(list(Owners).map(owner).join("\n"))];
+    return element("tr", {}, element("th", { scope: "row" }, text(extension.Name)), state, cell(Installed), cell(Default), ...further);
   });
   const head = element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines));

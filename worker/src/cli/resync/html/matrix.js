@@ -152,12 +152,13 @@ function drawRow(row, index, model) {
   const cells = [
     element("th", { scope: "row" }, name),
     mark("td", look(row.state), look(row.state).word, row.reason),
+    ...(model.isCheck ? [element("td", { title: countsOf(row) }, countsOf(row) || "–")] : []),
     element("td", { title: row.server }, row.host || "–"),
     element("td", {}, row.version || "–"),
   ];
-  if (row.extensions.size > 0 || !row.reason) cells.push(...model.extensions.map((name) => extensionCell(row.extensions.get(name))));
+  if (row.extensions.size > 0 || !row.why) cells.push(...model.extensions.map((name) => extensionCell(row.extensions.get(name))));
   else {
-    const why = element("span", { title: row.reason }, row.reason);
+    const why = element("span", { title: row.why }, row.why);
     cells.push(element("td", { colSpan: model.extensions.length + 1, className: "why" }, why));
   }
   const drawn = element("tr", {}, ...cells);

@@ -5,12 +5,22 @@
 // What needs a person comes first: the higher, the more urgent.
 const STATES = new Map([
   ["Failed", { style: "failed", sign: "✕", word: "failed", severity: 6 }],
+  ["Blocked", { style: "failed", sign: "✕", word: "blocked", severity: 6 }],
+  ["NeedsSteps", { style: "drifted", sign: "!", word: "needs steps", severity: 5 }],
   ["Drifted", { style: "drifted", sign: "≠", word: "drifted", severity: 5 }],
   ["Outdated", { style: "outdated", sign: "↑", word: "outdated", severity: 4 }],
   ["Repaired", { style: "repaired", sign: "↻", word: "repaired", severity: 3 }],
   ["Unmanaged", { style: "unmanaged", sign: "○", word: "unmanaged", severity: 2 }],
   ["InSync", { style: "in-sync", sign: "✓", word: "in sync", severity: 1 }],
+  ["Ready", { style: "in-sync", sign: "✓", word: "ready", severity: 1 }],
   ["Absent", { style: "absent", sign: "∅", word: "absent", severity: 0 }],
+]);
+// What a check before an upgrade finds, the worst first.
+const FINDINGS = new Map([
+  ["Blocks", { style: "failed", sign: "✕", word: "blocks the upgrade", short: "block", severity: 6 }],
+  ["StepBefore", { style: "drifted", sign: "!", word: "step before", short: "before", severity: 5 }],
+  ["StepAfter", { style: "outdated", sign: "↑", word: "step after", short: "after", severity: 4 }],
+  ["Note", { style: "unmanaged", sign: "○", word: "note", short: "note", severity: 2 }],
 ]);
 // A mark beside the states: an extension has both.
 const BLOCKS = { style: "blocks", sign: "⚑", word: "blocks major upgrade" };
@@ -41,14 +51,22 @@ function look(state) {
   return STATES.get(state) ?? { style: "unknown", sign: "?", word: text(state) || "unknown", severity: 7 };
 }
 
+function lookOfFinding(finding) {
+  return FINDINGS.get(finding.Severity) ?? { style: "unknown", sign: "?", word: text(finding.Severity), short: text(finding.Severity), severity: 7 };
+}
+
 /** The model: `rows` in the order of the report, `columns` from left to right. */
 function read(report) {
+  const isCheck = report.Mode === "UpgradeCheck";
+  // There the newer version is the target's, and comes with the upgrade.
+  if (isCheck) STATES.get("Outdated").word = "update after";
   const rows = list(report.Results).map(rowOf);
   const ending = commonEnding(rows.map((row) => row.server).filter(Boolean));
   for (const row of rows) row.host = row.server.slice(0, row.server.length - ending.length);
   const names = new Set(rows.flatMap((row) => [...row.extensions.keys()]));
   const extensions = [...names].sort(collator.compare);
-  return { report, rows, extensions, columns: [...plainColumns(ending), ...extensions.map(extensionColumn)] };
+  const columns = [...plainColumns(ending, isCheck), ...extensions.map(extensionColumn)];
+  return { report, rows, extensions, columns, isCheck, bases: basesOf(rows) };
 }
 
 function rowOf(result) {
@@ -62,11 +80,16 @@ function rowOf(result) {
     version: text(result.ServerVersion),
     state: text(result.State),
     reason: text(result.Reason),
+    findings: list(result.Findings),
     extensions,
   };
   const owners = [...extensions.values()].flatMap((extension) => list(extension.Owners));
-  row.cause = causeOf(row);
-  row.searched = [row.name, row.server, result.Target, row.reason, ...owners].map(text).join("\n").toLowerCase();
+  row.causes = causesOf(row);
+  // Where there is no extension to show, it stands in the row.
+  const objects = row.findings.map(({ Object }) => text(Object)).join(", ");
+  row.why = row.reason || (row.reached || !objects ? "" : `the server as a whole: ${objects}`);
+  const found = row.findings.flatMap(({ Code, Object, Remedy }) => [Code, Object, Remedy]);
+  row.searched = [row.name, row.server, result.Target, row.reason, ...owners, ...found].map(text).join("\n").toLowerCase();
   return row;
 }
 
@@ -79,6 +102,32 @@ function causeOf({ result, reason, server }) {
     .reduce((cause, name) => cause.replaceAll(name, "…"), reason);
 }
 
+/** What a row has to say that others may say too: each with its look, its text without the database's name, and its own. */
+function causesOf(row) {
+  const findings = row.findings.map((finding) => {
+    const says = `${text(finding.Object)}: ${text(finding.Reason)}`;
+    return { key: `${text(finding.Severity)} ${text(finding.Code)} ${says}`, says, whole: says, look: lookOfFinding(finding) };
+  });
+  if (!row.reason) return findings;
+  const says = causeOf(row);
+  return [{ key: says, says, whole: row.reason, look: look(row.state) }, ...findings];
+}
+
+/** How many findings of each kind: `1 block, 2 after`. */
+function countsOf(row) {
+  return [...FINDINGS].flatMap(([severity, { short }]) => {
+    const number = row.findings.filter((finding) => finding.Severity === severity).length;
+    return number ? [`${number} ${short}`] : [];
+  }).join(", ");
+}
+
+/** What the findings about extensions stand on, each once. */
+function basesOf(rows) {
+  const bases = rows.flatMap(({ result: { Basis } }) =>
+    Basis ? [`What PostgreSQL ${text(Basis.To)} offers is ${Basis.IsRead ? "read" : "known"} from ${text(Basis.Source)}.`] : []);
+  return [...new Set(bases)];
+}
+
 /** What all servers' names end with from a dot on, like the domain and the port: it would say nothing in a row. */
 function commonEnding(servers) {
   if (servers.length < 2) return "";
@@ -89,7 +138,8 @@ function commonEnding(servers) {
   return length > 0 ? first.slice(-length).join("") : "";
 }
 
-function plainColumns(ending) {
+function plainColumns(ending, isCheck) {
+  const weight = (row) => row.findings.reduce((sum, finding) => sum + 100 ** Math.max(0, lookOfFinding(finding).severity - 3), 0);
   const column = (label, value, more) => ({ label, value, first: "ascending", compare: byText(value), ...more });
   return [
     column("Database", (row) => row.name),
@@ -97,6 +147,7 @@ function plainColumns(ending) {
       first: "descending",
       compare: (a, b) => look(a.state).severity - look(b.state).severity,
     }),
+    ...(isCheck ? [column("Findings", countsOf, { first: "descending", compare: (a, b) => weight(a) - weight(b) })] : []),
     column("Server", (row) => row.host, { note: ending && `*${ending}` }),
     column("PostgreSQL", (row) => row.version),
   ];
@@ -129,7 +180,7 @@ function versionOf(extension) {
 
 function wantedVersion(extension) {
   const declared = text(extension.Declared);
-  if (extension.State === "Outdated") return text(extension.Default);
+  if (["Outdated", "NeedsSteps", "Blocked"].includes(extension.State)) return text(extension.Default);
   if (extension.State !== "Drifted") return "";
   // `Declared` may say a word, like default, in place of a version.
   return /^\d/.test(declared) ? declared : text(extension.Default);
@@ -163,7 +214,7 @@ function matches(row, wanted) {
   return (
     wanted.words.every((word) => row.searched.includes(word)) &&
     (wanted.states.size === 0 || wanted.states.has(row.state)) &&
-    (!wanted.cause || row.cause === wanted.cause) &&
+    (!wanted.cause || row.causes.some(({ key }) => key === wanted.cause)) &&
     (!wanted.extension || of.length > 0) &&
     (wanted.cells.size === 0 ||
       of.some(({ State, BlocksMajorUpgrade }) => wanted.cells.has(text(State)) || (BlocksMajorUpgrade && wanted.cells.has(BLOCKS.word))))

@@ -1,6 +1,8 @@
 // The page: what is asked for, and what of it is shown.
 
 const model = read(JSON.parse(document.getElementById("report").textContent));
+// A check has results of servers, too.
+const NOUN = model.isCheck ? "result" : "database";
 const byId = (id) => document.getElementById(id);
 const wanted = { words: [], states: new Set(), cells: new Set(), extension: "", cause: "" };
 const order = { column: model.columns[1], direction: model.columns[1].first };
@@ -17,7 +19,7 @@ function refresh() {
   shown.sort((a, b) => sign * order.column.compare(a, b) || byName(a, b));
   table.sorted(order.column, order.direction);
   table.show(shown);
-  byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${count(model.rows.length, "database")} shown`;
+  byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${count(model.rows.length, NOUN)} shown`;
   byId("clear").disabled = shown.length === model.rows.length && !byId("search").value;
 }
 
@@ -61,25 +63,31 @@ function drawChips() {
 function drawReasons() {
   const causes = new Map();
   for (const row of model.rows) {
-    if (!row.cause) continue;
-    if (!causes.has(row.cause)) causes.set(row.cause, []);
-    causes.get(row.cause).push(row);
+    for (const cause of row.causes) {
+      if (!causes.has(cause.key)) causes.set(cause.key, { cause, rows: new Set() });
+      causes.get(cause.key).rows.add(row);
+    }
   }
-  const urgency = ([row]) => look(row.state).severity;
-  const struck = [...causes.values()].reduce((sum, rows) => sum + rows.length, 0);
+  const urgency = ({ cause }) => cause.look.severity;
+  const struck = new Set([...causes.values()].flatMap(({ rows }) => [...rows])).size;
   const reasons = byId("reasons");
   reasons.hidden = causes.size === 0;
   reasons.open = innerWidth >= 700 && innerHeight >= 700;
-  reasons.querySelector("summary").textContent = `${count(causes.size, "reason")} at ${count(struck, "database")}`;
-  const lines = [...causes].sort(([, a], [, b]) => b.length - a.length || urgency(b) - urgency(a)).map(([cause, rows]) => {
-    const { style, sign, word } = look(rows[0].state);
-    const says = rows.length === 1 ? rows[0].reason : cause;
-    const button = element("button", { type: "button", title: says, ariaPressed: String(wanted.cause === cause) },
-      element("b", {}, rows.length.toLocaleString("en")), element("span", { className: `sign ${style}`, ariaHidden: "true" }, sign),
+  const noun = model.isCheck ? "finding" : "reason";
+  reasons.querySelector("summary").textContent = `${count(causes.size, noun)} at ${count(struck, NOUN)}`;
+  const byCount = (a, b) => b.rows.size - a.rows.size;
+  const byUrgency = (a, b) => urgency(b) - urgency(a);
+  const order = model.isCheck ? [byUrgency, byCount] : [byCount, byUrgency];
+  const sorted = [...causes].sort(([, a], [, b]) => order[0](a, b) || order[1](a, b));
+  const lines = sorted.map(([key, { cause, rows }]) => {
+    const { style, sign, word } = cause.look;
+    const says = rows.size === 1 ? cause.whole : cause.says;
+    const button = element("button", { type: "button", title: says, ariaPressed: String(wanted.cause === key) },
+      element("b", {}, rows.size.toLocaleString("en")), element("span", { className: `sign ${style}`, ariaHidden: "true" }, sign),
       unseen(` ${word}: `), says);
     button.addEventListener("click", () => {
-      wanted.cause = wanted.cause === cause ? "" : cause;
-      for (const other of reasons.querySelectorAll("button")) other.ariaPressed = String(other === button && wanted.cause === cause);
+      wanted.cause = wanted.cause === key ? "" : key;
+      for (const other of reasons.querySelectorAll("button")) other.ariaPressed = String(other === button && wanted.cause === key);
       refresh();
     });
     return element("li", {}, button);
@@ -92,11 +100,22 @@ function drawSummary() {
   const seconds = (Date.parse(text(FinishedAt)) - Date.parse(text(StartedAt))) / 1000;
   const took = seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
   const servers = new Set(model.rows.map((row) => row.server).filter(Boolean)).size;
-  const modes = { Report: "report only: nothing was changed", Repair: "repair: databases were changed" };
+  const modes = {
+    Report: "report only: nothing was changed",
+    Repair: "repair: databases were changed",
+    UpgradeCheck: "check only: nothing was changed",
+  };
   byId("resync").textContent = text(ResyncId);
   document.title = `${text(ResyncId)} – extensions of the fleet`;
+  if (model.isCheck) {
+    const to = [...new Set(model.rows.map(({ result }) => text(result.Basis?.To)).filter(Boolean))].join(", ");
+    byId("heading").textContent = `Upgrade to PostgreSQL ${to || "…"}`;
+    document.title = `${text(ResyncId)} – upgrade to PostgreSQL ${to}`;
+    byId("basis").textContent = model.bases.join(" ");
+    byId("databases-label").textContent = "Results";
+  }
   byId("summary").textContent = [
-    count(model.rows.length, "database"),
+    count(model.rows.filter(({ reached }) => reached || !model.isCheck).length, "database"),
     count(servers, "server"),
     count(model.extensions.length, "extension"),
     modes[Mode] ?? text(Mode),

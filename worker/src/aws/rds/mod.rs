@@ -1,5 +1,11 @@
 //! The account's PostgreSQL instances and clusters. The only module that knows aws-sdk-rds; it decides nothing.
 
+mod blue_green;
+mod single;
+
+pub use self::blue_green::Deployment;
+pub use self::single::Described;
+
 use aws_sdk_rds::Client;
 use aws_sdk_rds::error::ProvideErrorMetadata;
 use aws_sdk_rds::types::{DbCluster, DbInstance, Tag};
@@ -23,6 +29,14 @@ pub struct Instance {
 pub struct Reported {
     /// Its identifier.
     pub id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Whether it is a cluster.
+    pub is_cluster: bool,
+    /// `postgres` or `aurora-postgresql`.
+    pub engine: String,
+    /// As in `15.4`.
+    pub engine_version: String,
     /// The ARN of the secret that RDS keeps of its master user.
     pub secret: Option<String>,
     /// The identifier of the cluster that an instance is a member of.
@@ -194,6 +208,9 @@ fn cluster(cluster: DbCluster) -> Option<Instance> {
 
 fn reported_instance(instance: DbInstance) -> Option<Reported> {
     let cluster = instance.db_cluster_identifier.clone();
+    let arn = instance.db_instance_arn.clone().unwrap_or_default();
+    let engine = instance.engine.clone().unwrap_or_default();
+    let engine_version = instance.engine_version.clone().unwrap_or_default();
     let self::Instance {
         id,
         endpoint,
@@ -201,6 +218,10 @@ fn reported_instance(instance: DbInstance) -> Option<Reported> {
     } = self::instance(instance)?;
     Some(Reported {
         id,
+        arn,
+        is_cluster: false,
+        engine,
+        engine_version,
         secret,
         cluster,
         endpoints: endpoint.into_iter().collect(),
@@ -216,6 +237,10 @@ fn reported_cluster(cluster: DbCluster) -> Option<Reported> {
         .chain(cluster.custom_endpoints.unwrap_or_default());
     Some(Reported {
         id: cluster.db_cluster_identifier?,
+        arn: cluster.db_cluster_arn.unwrap_or_default(),
+        is_cluster: true,
+        engine: cluster.engine.unwrap_or_default(),
+        engine_version: cluster.engine_version.unwrap_or_default(),
         secret: cluster
             .master_user_secret
             .and_then(|secret| secret.secret_arn),

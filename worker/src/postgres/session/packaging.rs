@@ -1,0 +1,54 @@
+//! Extensions that are created around objects which are there already.
+
+use tokio_postgres::types::Type;
+
+use super::Session;
+use crate::extension::SchemaName;
+use crate::postgres::connection::promptly;
+use crate::postgres_error::DatabaseError;
+
+impl Session {
+    /// Whether a schema has a type of this name.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn has_type(&self, schema: &SchemaName, name: &str) -> Result<bool, DatabaseError> {
+        let row = promptly(self.client()?.query_typed_one(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+             WHERE n.nspname = $1 AND t.typname = $2)",
+            &[(&schema.as_str(), Type::TEXT), (&name, Type::TEXT)],
+        ))
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// What was taken up into an extension and belongs to a role of lower rank, which can change it at any time: an error.
+    ///
+    /// # Errors
+    /// [`DatabaseError::NotPackaged`].
+    pub(super) async fn check_packaged(&self, extension: &str) -> Result<(), DatabaseError> {
+        let acts_as = self.connection()?.start.acts_as().map(str::to_owned);
+        let members = self.members(extension).await?;
+        let rows = promptly(self.client()?.query_typed(
+            "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolsuper OR rolname = session_user OR rolname = $1",
+            &[(&acts_as, Type::TEXT)],
+        ))
+        .await?;
+        let trusted: Vec<String> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        let foreign: Vec<String> = members
+            .objects
+            .iter()
+            .filter(|(_, member)| !trusted.contains(&member.owner))
+            .map(|(name, member)| format!("{name} of role \"{}\"", member.owner))
+            .take(super::recreate::NAMED)
+            .collect();
+        if foreign.is_empty() {
+            Ok(())
+        } else {
+            Err(DatabaseError::NotPackaged(foreign.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What is asked of a server and its databases before an upgrade: each a single query whose answer is a single JSON document.
+//! Their names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
+
+use postgres_protocol::escape::escape_literal;
+
+use crate::upgrade::MAX_LISTED;
+
+/// Objects below this number are PostgreSQL's own.
+/// Source: `FirstNormalObjectId` in `src/include/access/transam.h`.
+const FIRST_OF_USERS: u32 = 16384;
+
+/// Functions of arrays whose arguments are anycompatible from PostgreSQL 14 on.
+/// Source: the release notes of PostgreSQL 14, and `check_for_incompatible_polymorphics` in `pg_upgrade/check.c`.
+const POLYMORPHIC: &str = "'array_append', 'array_cat', 'array_prepend', 'array_remove', 'array_replace', 'array_position', \
+                           'array_positions', 'width_bucket'";
+
+/// → [`crate::upgrade::ServerFacts`]. Names of databases are read as bytes: each is in the encoding of the database that it
+/// was given in.
+pub(super) fn server_facts() -> String {
+    let name = |of: &str| format!("encode(namesend({of}), 'hex')");
+    let database = name("datname");
+    format!(
+        "SELECT json_build_object(
+  'version', split_part(current_setting('server_version'), ' ', 1),
+  'is_rds', EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_superuser'),
+  'in_recovery', pg_is_in_recovery(),
+  'preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
+  'prepared', (SELECT coalesce(json_agg(x), '[]') FROM (
+      SELECT gid, {prepared_in} AS database FROM pg_prepared_xacts ORDER BY prepared LIMIT {limit}) x),
+  'slots', (SELECT coalesce(json_agg(x), '[]') FROM (
+      SELECT s.slot_name AS name, {slot_in} AS database, to_jsonb(s) ->> 'wal_status' AS wal_status
+      FROM pg_replication_slots s WHERE s.slot_type = 'logical' AND NOT s.temporary ORDER BY 1 LIMIT {limit}) x),
+  'closed', (SELECT coalesce(json_agg(x), '[]') FROM (
+      SELECT {database} AS name, datconnlimit = -2 AS is_invalid FROM pg_database
+      WHERE datconnlimit = -2 OR datallowconn = (datname = 'template0') ORDER BY datname LIMIT {limit}) x),
+  'subscriptions', (SELECT coalesce(json_agg(x.name), '[]') FROM (
+      SELECT {subscription} AS name FROM pg_subscription ORDER BY subname LIMIT {limit}) x),
+  'unreachable', (SELECT coalesce(json_agg(x.name), '[]') FROM (
+      SELECT {database} AS name FROM pg_database
+      WHERE datallowconn AND datconnlimit <> -2 AND datname NOT IN ('template0', 'rdsadmin')
+        AND (NOT has_database_privilege(oid, 'CONNECT') OR datconnlimit = 0
+             AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)) ORDER BY datname LIMIT {limit}) x)
+)::text",
+        prepared_in = name("database"),
+        slot_in = name("s.database"),
+        subscription = name("subname"),
+        limit = MAX_LISTED + 1,
+    )
+}
+
+/// → [`crate::upgrade::DatabaseFacts`], of a server of version `from`, with the columns of these types of PostgreSQL's own.
+pub(super) fn database_facts(from: u16, refused_types: &[&str]) -> String {
+    let limit = MAX_LISTED + 1;
+    let list = |field: &str, query: &str| {
+        format!("'{field}', (SELECT coalesce(json_agg(x), '[]') FROM ({query} LIMIT {limit}) x)")
+    };
+    let mut fields = vec![
+        "'extensions', (SELECT coalesce(json_agg(json_build_object('name', e.extname, 'version', e.extversion, \
+         'has_library', EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = p.prolang \
+             WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_proc'::regclass \
+               AND d.deptype = 'e' AND l.lanname = 'c')) ORDER BY e.extname), '[]') FROM pg_extension e)"
+            .to_owned(),
+        list("columns", &columns(refused_types)),
+        list("functions", &functions()),
+        list(
+            "subscribed_tables",
+            "SELECT s.subname AS subscription, r.srrelid::regclass::text AS table \
+             FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid WHERE r.srsubstate NOT IN ('i', 'r')",
+        ),
+    ];
+    if from < 12 {
+        // The column is there in these versions alone.
+        let tables = "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relhasoids AND c.relnamespace <> 'pg_catalog'::regnamespace";
+        fields.push(names("tables_with_oids", tables, limit));
+    }
+    if from < 14 {
+        fields.extend(removed_in_14().map(|(field, query)| names(field, &query, limit)));
+    }
+    if from < 18 {
+        fields.push(format!(
+            "'nullable_columns', (SELECT coalesce(json_agg(json_build_array(x.relation, x.name)), '[]') FROM ( \
+               SELECT own.attrelid::regclass::text AS relation, quote_ident(own.attname) AS name \
+               FROM pg_inherits i \
+               JOIN pg_attribute own ON own.attrelid = i.inhrelid AND NOT own.attnotnull \
+               JOIN pg_attribute of_parent ON of_parent.attrelid = i.inhparent AND of_parent.attname = own.attname \
+                 AND of_parent.attnum > 0 AND of_parent.attnotnull LIMIT {limit}) x)"
+        ));
+    }
+    format!("SELECT json_build_object({})::text", fields.join(", "))
+}
+
+/// A list of texts: the query has one column.
+fn names(field: &str, query: &str, limit: usize) -> String {
+    format!(
+        "'{field}', (SELECT coalesce(json_agg(x.name), '[]') FROM ({query} LIMIT {limit}) x (name))"
+    )
+}
+
+/// Columns that are stored, of a refused type or of one that contains one: a domain, an array, a row or a range. A view stores
+/// nothing.
+fn columns(refused_types: &[&str]) -> String {
+    let types: Vec<String> = refused_types
+        .iter()
+        .map(|name| escape_literal(name))
+        .collect();
+    format!(
+        "WITH RECURSIVE contains (part, whole) AS MATERIALIZED (
+             SELECT t.typbasetype, t.oid FROM pg_type t WHERE t.typtype = 'd'
+             UNION ALL SELECT t.typelem, t.oid FROM pg_type t WHERE t.typtype = 'b' AND t.typelem <> 0
+             UNION ALL SELECT r.rngsubtype, r.rngtypid FROM pg_range r
+             UNION ALL SELECT a.atttypid, c.reltype FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                       WHERE c.reltype <> 0 AND NOT a.attisdropped AND c.oid >= {FIRST_OF_USERS}),
+         refused (oid, root) AS (
+             SELECT t.oid, t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+             WHERE n.nspname IN ('pg_catalog', 'information_schema') AND t.typname IN ({types}) AND t.typtype <> 'c'
+             UNION SELECT t.oid, 'a system-defined composite type' FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+                   WHERE t.typtype = 'c' AND (t.oid < {FIRST_OF_USERS} OR n.nspname = 'information_schema')
+             UNION SELECT contains.whole, refused.root FROM refused JOIN contains ON contains.part = refused.oid)
+         SELECT c.oid::regclass::text AS relation, c.relkind AS kind, quote_ident(a.attname) AS column,
+                format_type(a.atttypid, a.atttypmod) AS type, refused.root AS refused
+         FROM refused JOIN pg_attribute a ON a.atttypid = refused.oid AND NOT a.attisdropped
+         JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'm', 'i')
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid >= {FIRST_OF_USERS} AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+           AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%'
+         ORDER BY 1, 3",
+        types = types.join(", "),
+    )
+}
+
+/// Functions of libraries that belong to no extension.
+fn functions() -> String {
+    format!(
+        "SELECT p.oid::regprocedure::text AS name, p.probin AS library FROM pg_proc p
+         JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
+         WHERE p.oid >= {FIRST_OF_USERS} AND p.probin IS NOT NULL AND NOT EXISTS (
+             SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+               AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
+         ORDER BY 1"
+    )
+}
+
+/// Each with a name that DROP OPERATOR, DROP or DROP CONVERSION takes.
+fn removed_in_14() -> [(&'static str, String); 3] {
+    let polymorphic = format!(
+        "SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ({POLYMORPHIC})
+           AND p.proargtypes::oid[] && ARRAY['anyarray'::regtype, 'anyelement'::regtype]::oid[]"
+    );
+    [
+        (
+            "postfix_operators",
+            format!(
+                "SELECT format('%I.%s (%s, NONE)', n.nspname, o.oprname, format_type(o.oprleft, NULL))
+                 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+                 WHERE o.oprright = 0 AND o.oid >= {FIRST_OF_USERS}"
+            ),
+        ),
+        (
+            "polymorphics",
+            format!(
+                "SELECT 'AGGREGATE ' || a.aggfnoid::regprocedure FROM pg_aggregate a
+                 WHERE a.aggfnoid >= {FIRST_OF_USERS} AND a.aggtranstype IN ('anyarray'::regtype, 'anyelement'::regtype)
+                   AND (a.aggtransfn IN ({polymorphic}) OR a.aggfinalfn IN ({polymorphic}))
+                 UNION ALL SELECT 'OPERATOR ' || format('%I.%s (%s, %s)', n.nspname, o.oprname,
+                   CASE WHEN o.oprleft = 0 THEN 'NONE' ELSE format_type(o.oprleft, NULL) END,
+                   CASE WHEN o.oprright = 0 THEN 'NONE' ELSE format_type(o.oprright, NULL) END)
+                 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+                 WHERE o.oid >= {FIRST_OF_USERS} AND o.oprcode IN ({polymorphic})
+                   AND o.oprleft IN ('anyarray'::regtype, 'anyelement'::regtype)"
+            ),
+        ),
+        (
+            "conversions",
+            format!(
+                "SELECT format('%I.%I', n.nspname, c.conname) FROM pg_conversion c
+                 JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.oid >= {FIRST_OF_USERS}"
+            ),
+        ),
+    ]
+}
+
+/// → [`crate::resync_protocol::TargetOffer`].
+pub(crate) const OFFER: &str = "SELECT json_build_object(
+  'ServerVersion', split_part(current_setting('server_version'), ' ', 1),
+  'Preloaded', (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries'),
+  'Extensions', (
+    WITH available AS MATERIALIZED (SELECT name::text, default_version FROM pg_available_extensions()),
+    versions AS MATERIALIZED (SELECT name::text, version FROM pg_available_extension_versions()),
+    updates AS MATERIALIZED (
+      SELECT a.name, p.source, coalesce(max(p.target) FILTER (WHERE p.target = a.default_version), max(p.target)) AS target
+      FROM available a CROSS JOIN LATERAL pg_extension_update_paths(a.name) p
+      WHERE p.path IS NOT NULL AND EXISTS (SELECT FROM versions v WHERE v.name = a.name AND v.version = p.target)
+      GROUP BY a.name, p.source)
+    SELECT coalesce(json_object_agg(a.name, json_build_object(
+      'Default', a.default_version,
+      'Versions', (SELECT coalesce(json_agg(v.version ORDER BY v.version), '[]') FROM versions v WHERE v.name = a.name),
+      'Updates', (SELECT coalesce(json_object_agg(u.source, u.target), '{}') FROM updates u WHERE u.name = a.name))), '{}')
+    FROM available a)
+)::text";
+
+/// → an object of the default versions by extension.
+pub(super) const DEFAULTS: &str = "SELECT coalesce(json_object_agg(name, default_version) FILTER (WHERE default_version IS NOT NULL), '{}')::text \
+                                   FROM pg_available_extensions()";
+
+/// → an object of the versions that the installed ones can be updated to, by extension.
+pub(super) fn updates(extensions: &[&str]) -> String {
+    let names: Vec<String> = extensions.iter().map(|name| escape_literal(name)).collect();
+    format!(
+        "SELECT coalesce(json_object_agg(e.extname, (SELECT coalesce(json_agg(p.target), '[]') FROM pg_extension_update_paths(e.extname) p \
+             WHERE p.source = e.extversion AND p.path IS NOT NULL)), '{{}}')::text \
+         FROM pg_extension e WHERE e.extname IN ({}) AND e.extname IN (SELECT a.name FROM pg_available_extensions() a)",
+        names.join(", ")
+    )
+}

@@ -1,0 +1,84 @@
+//! How a transaction begins: the database is observed, and its ledger is brought to the newest form and read.
+
+use super::transaction::{ReconcileError, Reconciliation};
+use crate::extension::Observed;
+use crate::ledger::{Ledger, newest_version};
+use crate::plan::offer_parts_of_newest;
+use crate::postgres::Session;
+use crate::postgres_error::DatabaseError;
+
+/// A transaction that has begun.
+pub(super) struct Begun {
+    pub(super) observed: Observed,
+    pub(super) ledger: Ledger,
+    pub(super) has_ledger: bool,
+}
+
+/// Begins the transaction, and reads the database and its ledger.
+///
+/// # Errors
+/// [`ReconcileError`].
+pub(super) async fn begin(
+    session: &mut Session,
+    reconciliation: &Reconciliation<'_>,
+) -> Result<Begun, ReconcileError> {
+    let request = reconciliation.request;
+    let (observed, read_along) = session
+        .begin_and_read(
+            reconciliation.declarations(),
+            reconciliation.statement_time().timeout(),
+            request.resource,
+            request.request_id,
+            &offer_parts_of_newest(reconciliation.declarations()),
+        )
+        .await?;
+    let is_older = |version: u32| version > 0 && version < newest_version();
+    if observed.ledger_version.is_some_and(is_older) && !observed.in_recovery {
+        reconciliation.check_blue_green().await?;
+    }
+    let form = migrate(session, &observed).await?;
+    let ledger = match (read_along, form) {
+        (Some(ledger), _) => ledger,
+        (None, LedgerForm::Newest) => {
+            session
+                .read_ledger(request.resource, request.request_id)
+                .await?
+        }
+        (None, LedgerForm::Absent | LedgerForm::Older(_)) => Ledger::default(),
+    };
+    Ok(Begun {
+        observed,
+        ledger,
+        has_ledger: form != LedgerForm::Absent,
+    })
+}
+
+/// The form of a database's ledger. It is read in its newest form only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LedgerForm {
+    /// There is none.
+    Absent,
+    /// The newest.
+    Newest,
+    /// That of this version, on a replica, which cannot be migrated.
+    Older(u32),
+}
+
+/// Brings the ledger to its newest form, where there is one.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub(crate) async fn migrate(
+    session: &mut Session,
+    observed: &Observed,
+) -> Result<LedgerForm, DatabaseError> {
+    match observed.ledger_version {
+        None | Some(0) => Ok(LedgerForm::Absent),
+        Some(version) if version >= newest_version() => Ok(LedgerForm::Newest),
+        Some(version) if observed.in_recovery => Ok(LedgerForm::Older(version)),
+        older => {
+            session.migrate_ledger(older).await?;
+            Ok(LedgerForm::Newest)
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The check before an upgrade: looks at a server and at each of its databases, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::attempts::{OneDatabase, RETRY_BUDGET};
+use super::server::ServerTask;
+use super::target_offer::Offered;
+use super::task::ResyncTask;
+use crate::credentials::login::Login;
+use crate::credentials::secrets::Password;
+use crate::execution::Executor;
+use crate::execution::error::AttemptError;
+use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
+use crate::postgres::{Pools, Session};
+use crate::postgres_error::{Class, DatabaseError};
+use crate::reconcile::transaction::ReconcileError;
+use crate::request::Properties;
+use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionState};
+use crate::resync_protocol::{Finding, MajorVersion, Severity};
+use crate::target::Target;
+use crate::upgrade::{
+    DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
+    refused_types, state, wants_updates,
+};
+
+/// By extension.
+type DefaultVersions = BTreeMap<String, String>;
+
+/// The database that others are copied from.
+pub(super) const TEMPLATE: &str = "template1";
+/// Databases that every server has.
+const OF_EVERY_SERVER: [&str; 2] = ["postgres", TEMPLATE];
+
+/// An upgrade of one server, with the server's own findings.
+#[derive(Debug)]
+pub(super) struct UpgradeCheck {
+    upgrade: Upgrade,
+    findings: Vec<Finding>,
+    server: String,
+    version: String,
+}
+
+/// What a check needs to know beforehand, where one is asked for; or the Reason.
+pub(super) async fn begin_check(
+    executor: &Executor,
+    task: ServerTask<'_>,
+    properties: &Properties,
+    databases: &[String],
+) -> Result<Option<UpgradeCheck>, String> {
+    let Some(asked) = task.upgrade else {
+        return Ok(None);
+    };
+    let offered = task.offers.read(executor, asked.to, &asked.source).await?;
+    let reading = CheckReading {
+        executor,
+        properties,
+        databases,
+        to: asked.to,
+        offered: &offered,
+    };
+    let limits = RetryLimits::until(Instant::now() + RETRY_BUDGET);
+    let mut attempts = Attempts::default();
+    match run_with_retries(&reading, limits, &mut attempts).await {
+        Ok(check) => Ok(Some(check)),
+        Err(_) => Err(attempts.into_error(None).full_reason()),
+    }
+}
+
+/// pg_upgrade looks at it, too. Where the role may not, the others count all the same.
+pub(super) async fn check_template(template: OneDatabase<'_>) -> Option<DatabaseResult> {
+    match template.attempt().await {
+        Ok(result) => Some(result),
+        Err(error) => {
+            let reason = error.full_reason();
+            warn!(reason, "{TEMPLATE} is not checked");
+            None
+        }
+    }
+}
+
+/// The beginning of a check: the facts of the server, read in the first of the databases that serves.
+struct CheckReading<'a> {
+    executor: &'a Executor,
+    properties: &'a Properties,
+    databases: &'a [String],
+    to: MajorVersion,
+    offered: &'a Offered,
+}
+
+impl Retryable for CheckReading<'_> {
+    type Outcome = UpgradeCheck;
+
+    async fn attempt(&self) -> Result<UpgradeCheck, AttemptError> {
+        let login = self.executor.logins.log_in(self.properties).await?;
+        let (facts, defaults) = server_facts(self.executor, &login, self.databases).await?;
+        let to = self.to.0;
+        let upgrade = Upgrade {
+            from: facts.major().unwrap_or(to),
+            to,
+            is_rds: facts.is_rds,
+            offer: self.offered.offer.clone(),
+            source: self.offered.source.clone(),
+            defaults,
+        };
+        Ok(UpgradeCheck {
+            findings: check_server(&facts, &upgrade),
+            upgrade,
+            server: login.address.to_string(),
+            version: facts.version,
+        })
+    }
+}
+
+impl UpgradeCheck {
+    /// The result of the server as a whole, which names no database.
+    pub(super) fn of_server(&self, task: &ResyncTask<'_>, since: Instant) -> DatabaseResult {
+        DatabaseResult {
+            server: Some(self.server.clone()),
+            server_version: Some(self.version.clone()),
+            findings: self.findings.clone(),
+            basis: Some(self.upgrade.basis()),
+            ..task.server.result(state(&self.findings), since)
+        }
+    }
+
+    /// Looks at one database.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub(super) async fn of_database(
+        &self,
+        pools: &Pools,
+        task: &ResyncTask<'_>,
+        target: &Target,
+        password: &Password,
+    ) -> Result<DatabaseResult, ReconcileError> {
+        let since = Instant::now();
+        let upgrade = &self.upgrade;
+        // One that is not managed, as template1, is looked at all the same.
+        let mut session = pools.session_for_listing(target, password).await?;
+        let types = refused_types(upgrade.from, upgrade.to);
+        let facts = session.database_facts(upgrade.from, &types).await?;
+        let wanted = wants_updates(&facts, upgrade);
+        let updates = if wanted.is_empty() {
+            Default::default()
+        } else {
+            session.updates_of(&wanted).await?
+        };
+        session.close();
+        let findings = check_database(&facts, upgrade, &updates);
+        let state = state(&findings);
+        Ok(DatabaseResult {
+            server: Some(target.address.to_string()),
+            database: Some(target.database.clone()),
+            server_version: Some(self.version.clone()),
+            extensions: extensions(&facts, &findings, upgrade),
+            basis: Some(upgrade.basis()),
+            findings,
+            ..task.server.result(state, since)
+        })
+    }
+}
+
+/// The facts, and the default versions of what the server offers, where they can be read.
+async fn server_facts(
+    executor: &Executor,
+    login: &Login,
+    databases: &[String],
+) -> Result<(ServerFacts, Option<DefaultVersions>), AttemptError> {
+    let named = databases.iter().map(String::as_str).take(1);
+    let default = login.dbname.as_deref();
+    let mut last = None;
+    for database in named.chain(default).chain(OF_EVERY_SERVER) {
+        let target = login.target(database);
+        let permit = executor.server_limits.acquire(&login.address, true).await;
+        let read = async {
+            let session = executor
+                .pools
+                .session_for_listing(&target, &login.password)
+                .await?;
+            read_facts(session).await
+        };
+        let read = read.await.map_err(ReconcileError::from);
+        drop(permit);
+        executor.pools.remove(&target);
+        match read {
+            Ok(facts) => return Ok(facts),
+            Err(error) => {
+                let class = error.class();
+                let error = executor.reconcile_error(error, &target, login);
+                // The others may be there.
+                if !matches!(class, Class::NoDatabase | Class::ClosedDatabase) {
+                    return Err(error);
+                }
+                last = Some(error);
+            }
+        }
+    }
+    Err(last.unwrap_or(AttemptError::NoDatabaseToListIn))
+}
+
+async fn read_facts(
+    mut session: Session,
+) -> Result<(ServerFacts, Option<DefaultVersions>), DatabaseError> {
+    let facts = session.server_facts().await?;
+    // A control file that is broken keeps PostgreSQL from listing any.
+    let defaults = match session.default_versions().await {
+        Ok(defaults) => Some(defaults),
+        Err(error) if error.sql().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    session.close();
+    Ok((facts, defaults))
+}
+
+/// The installed extensions, each with what an upgrade makes of it and the version that the target installs.
+fn extensions(
+    facts: &DatabaseFacts,
+    findings: &[Finding],
+    upgrade: &Upgrade,
+) -> Vec<ExtensionResult> {
+    let of = |name: &str| {
+        let about = findings.iter().filter(|finding| finding.object == name);
+        about.min_by_key(|finding| finding.severity)
+    };
+    let result = |extension: &ExtensionFacts| {
+        let finding = of(&extension.name);
+        let offered = upgrade
+            .offer
+            .as_ref()
+            .and_then(|offer| offer.extensions.get(&extension.name));
+        ExtensionResult {
+            name: extension.name.clone(),
+            state: match finding.map(|finding| finding.severity) {
+                Some(Severity::Blocks) => ExtensionState::Blocked,
+                Some(Severity::StepBefore) => ExtensionState::NeedsSteps,
+                Some(Severity::StepAfter) => ExtensionState::Outdated,
+                Some(Severity::Note) | None => ExtensionState::Ready,
+            },
+            installed: Some(extension.version.clone()),
+            default: offered.and_then(|offered| offered.default.clone()),
+            declared: None,
+            schema: None,
+            owners: Vec::new(),
+            blocks_major_upgrade: false,
+            change: finding.and_then(|finding| finding.remedy.clone()),
+        }
+    };
+    facts.extensions.iter().map(result).collect()
+}

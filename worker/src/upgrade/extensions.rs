@@ -1,0 +1,238 @@
+//! What becomes of a database's extensions.
+
+use std::cmp::Ordering;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+
+use super::facts::{DatabaseFacts, ExtensionFacts, OldUpdates};
+use super::known::{self, Known};
+use super::{Upgrade, finding};
+use crate::plan::compare_naturally;
+use crate::resync_protocol::Severity::{Blocks, Note, StepAfter, StepBefore};
+use crate::resync_protocol::{Finding, OfferedExtension};
+
+/// Extensions of one version and one set of libraries.
+/// Source: "Managing spatial data with the PostGIS extension" of the RDS User Guide, and `postgis_extensions_upgrade()`.
+const POSTGIS: [&str; 7] = [
+    "postgis",
+    "postgis_raster",
+    "postgis_sfcgal",
+    "postgis_tiger_geocoder",
+    "postgis_topology",
+    "address_standardizer",
+    "address_standardizer_data_us",
+];
+
+/// The extensions for which it is to be found out what the old server could update them to: the target offers them, and
+/// nothing leads there from the installed version.
+pub fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> Vec<&'a str> {
+    let offer = upgrade.offer.as_ref().filter(|_| upgrade.is_one());
+    let is_stranded = |extension: &&ExtensionFacts| {
+        let offered = offer.and_then(|offer| offer.extensions.get(&extension.name));
+        offered.is_some_and(|offered| !leads_on(offered, &extension.version))
+    };
+    let stranded = facts.extensions.iter().filter(is_stranded);
+    stranded.map(|extension| extension.name.as_str()).collect()
+}
+
+pub(super) fn findings(
+    facts: &DatabaseFacts,
+    upgrade: &Upgrade,
+    updates: &OldUpdates,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for extension in &facts.extensions {
+        if let Some(rule) = known::must_be_dropped(&extension.name, upgrade) {
+            findings.push(to_be_dropped(extension, &rule));
+            continue;
+        }
+        let of = match &upgrade.offer {
+            None => by_table(extension, upgrade),
+            Some(offer) => match offer.extensions.get(&extension.name) {
+                Some(offered) => offered_there(extension, offered, upgrade, updates),
+                None => Some(not_offered(extension, upgrade, &upgrade.source)),
+            },
+        };
+        findings.extend(of);
+    }
+    findings.extend(postgis(facts, upgrade));
+    findings
+}
+
+/// Whether the version is one that the target has, or can update.
+fn leads_on(offered: &OfferedExtension, version: &str) -> bool {
+    offered.versions.contains(version) || offered.updates.contains_key(version)
+}
+
+fn offered_there(
+    extension: &ExtensionFacts,
+    offered: &OfferedExtension,
+    upgrade: &Upgrade,
+    updates: &OldUpdates,
+) -> Option<Finding> {
+    let ExtensionFacts { name, version, .. } = extension;
+    let default = offered.default.as_deref();
+    if !leads_on(offered, version) {
+        return Some(stranded(extension, offered, upgrade, updates));
+    }
+    if default == Some(version) {
+        return None;
+    }
+    let target = offered.updates.get(version)?;
+    Some(update_after(name, version, target, default == Some(target)))
+}
+
+fn update_after(name: &str, version: &str, target: &str, is_default: bool) -> Finding {
+    let reason = format!(
+        "the upgrade leaves the extension at {version}: the target updates it to {target}."
+    );
+    let mut remedy = format!("ALTER EXTENSION {} UPDATE", escape_identifier(name));
+    if !is_default {
+        remedy.push_str(&format!(" TO {}", escape_literal(target)));
+    }
+    finding(StepAfter, "UpdateAfter", name, reason, Some(remedy))
+}
+
+/// The installed version leads nowhere at the target: another one of the old server may.
+fn stranded(
+    extension: &ExtensionFacts,
+    offered: &OfferedExtension,
+    upgrade: &Upgrade,
+    updates: &OldUpdates,
+) -> Finding {
+    let ExtensionFacts { name, version, .. } = extension;
+    let identifier = escape_identifier(name);
+    let candidates = updates.get(name).into_iter().flatten();
+    let best = candidates
+        .filter(|target| leads_on(offered, target))
+        .max_by(|one, other| compare_naturally(one, other));
+    let versions: Vec<&str> = offered.versions.iter().map(String::as_str).collect();
+    let offers = match versions.as_slice() {
+        [] => "no version of it".to_owned(),
+        [.., _] => format!("version {}", versions.join(", ")),
+    };
+    match best {
+        Some(target) => {
+            let reason = format!(
+                "version {version} has no path to one that the target offers ({offers}); from {target} there is one."
+            );
+            let remedy = format!(
+                "ALTER EXTENSION {identifier} UPDATE TO {}",
+                escape_literal(target)
+            );
+            finding(StepBefore, "UpdateBefore", name, reason, Some(remedy))
+        }
+        None => {
+            let reason = format!(
+                "version {version} has no path to one that the target offers ({offers}), and version {} of PostgreSQL \
+                 updates it to none that has: drop it before the upgrade, and create it again afterwards.",
+                upgrade.from
+            );
+            let remedy = format!("DROP EXTENSION {identifier}");
+            finding(Blocks, "NoUpdatePath", name, reason, Some(remedy))
+        }
+    }
+}
+
+fn not_offered(extension: &ExtensionFacts, upgrade: &Upgrade, source: &str) -> Finding {
+    let remedy = format!("DROP EXTENSION {}", escape_identifier(&extension.name));
+    let (severity, reason) = if extension.has_library {
+        let reason = format!(
+            "version {} of PostgreSQL does not offer it ({source}): the upgrade fails where its library is missing.",
+            upgrade.to
+        );
+        (Blocks, reason)
+    } else {
+        let reason = format!(
+            "version {} of PostgreSQL does not offer it ({source}): its objects come along, and cannot be updated or restored.",
+            upgrade.to
+        );
+        (StepBefore, reason)
+    };
+    finding(
+        severity,
+        "NotOffered",
+        &extension.name,
+        reason,
+        Some(remedy),
+    )
+}
+
+fn to_be_dropped(extension: &ExtensionFacts, rule: &Known) -> Finding {
+    let reason = format!(
+        "it must be dropped before the upgrade, and can be created again afterwards where the target offers it ({}).",
+        rule.source
+    );
+    let remedy = format!("DROP EXTENSION {}", escape_identifier(&extension.name));
+    finding(Blocks, "DropBefore", &extension.name, reason, Some(remedy))
+}
+
+/// Without the target's own offer.
+fn by_table(extension: &ExtensionFacts, upgrade: &Upgrade) -> Option<Finding> {
+    let ExtensionFacts { name, version, .. } = extension;
+    let Some(row) = known::of(name, upgrade) else {
+        let reason = format!(
+            "whether version {} of PostgreSQL offers it is not known: name a server that has that version (--like).",
+            upgrade.to
+        );
+        return Some(finding(Note, "NotKnown", name, reason, None));
+    };
+    let Some(default) = &row.default else {
+        return Some(not_offered(extension, upgrade, &row.source));
+    };
+    match compare_naturally(version, default) {
+        Ordering::Equal => None,
+        Ordering::Less => Some(update_after(name, version, default, true)),
+        Ordering::Greater => {
+            let reason = format!(
+                "version {version} is newer than {default}, which the target installs ({}): whether there is a path is not \
+                 known. Name a server that has that version (--like).",
+                row.source
+            );
+            Some(finding(StepBefore, "NewerThanTarget", name, reason, None))
+        }
+    }
+}
+
+/// The family goes together, and RDS does not upgrade it while it is older than the old server's own.
+fn postgis(facts: &DatabaseFacts, upgrade: &Upgrade) -> Vec<Finding> {
+    let of_family = |extension: &&ExtensionFacts| POSTGIS.contains(&extension.name.as_str());
+    let family: Vec<&ExtensionFacts> = facts.extensions.iter().filter(of_family).collect();
+    let main = family.iter().find(|extension| extension.name == "postgis");
+    let mut findings = Vec::new();
+    for extension in &family {
+        let ExtensionFacts { name, version, .. } = extension;
+        let default = upgrade
+            .defaults
+            .as_ref()
+            .and_then(|defaults| defaults.get(name));
+        let is_older =
+            default.is_some_and(|default| compare_naturally(version, default) == Ordering::Less);
+        let is_mixed = main.is_some_and(|main| main.version != *version);
+        let (code, reason) = match (default, main) {
+            (Some(default), _) if is_older => (
+                "PostgisTooOld",
+                format!(
+                    "version {version} is older than {default}, which version {} of PostgreSQL offers: PostGIS and its \
+                     extensions are updated before the upgrade.",
+                    upgrade.from
+                ),
+            ),
+            (_, Some(main)) if is_mixed => (
+                "PostgisMixed",
+                format!(
+                    "it has version {version}, and postgis has {}: PostGIS and its extensions must have one version.",
+                    main.version
+                ),
+            ),
+            _ => continue,
+        };
+        let severity = if upgrade.is_rds { Blocks } else { StepBefore };
+        let mut remedy = format!("ALTER EXTENSION {} UPDATE", escape_identifier(name));
+        if let Some(main) = main.filter(|_| !is_older) {
+            remedy.push_str(&format!(" TO {}", escape_literal(&main.version)));
+        }
+        findings.push(finding(severity, code, name, reason, Some(remedy)));
+    }
+    findings
+}

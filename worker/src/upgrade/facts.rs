@@ -1,0 +1,158 @@
+//! What is read of a server and a database. Values only, as the queries of [`crate::postgres`] answer.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::resync_protocol::major;
+
+/// A name in a catalog that all databases share: it is in the encoding of the database that it was given in, and read byte by
+/// byte. What is not UTF-8 has its bytes beyond ASCII as `\xe9`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct SharedName(pub String);
+
+impl From<String> for SharedName {
+    /// From hexadecimal digits.
+    fn from(digits: String) -> Self {
+        let bytes: Vec<u8> = digits
+            .as_bytes()
+            .chunks(2)
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        Self(match String::from_utf8(bytes) {
+            Ok(name) => name,
+            Err(other) => other.as_bytes().escape_ascii().to_string(),
+        })
+    }
+}
+
+/// Of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ServerFacts {
+    /// `server_version`, without the packager's addition: `15.18`.
+    pub version: String,
+    /// Whether it is one of RDS: it has the role `rds_superuser`.
+    pub is_rds: bool,
+    /// Whether it is a replica.
+    pub in_recovery: bool,
+    /// `shared_preload_libraries`, where the role may read it.
+    pub preloaded: Option<String>,
+    /// Prepared transactions.
+    pub prepared: Vec<PreparedTransaction>,
+    /// Logical replication slots.
+    pub slots: Vec<Slot>,
+    /// Databases that accept no connections or are invalid; `template0`, where it does accept them.
+    pub closed: Vec<ClosedDatabase>,
+    /// Subscriptions, in any database.
+    pub subscriptions: Vec<SharedName>,
+    /// Databases that the role may not connect to.
+    pub unreachable: Vec<SharedName>,
+}
+
+impl ServerFacts {
+    /// The major version of the server; none where its text has none.
+    pub fn major(&self) -> Option<u16> {
+        major(&self.version)
+    }
+}
+
+/// A transaction that was prepared, and neither committed nor rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PreparedTransaction {
+    /// Its identifier.
+    pub gid: String,
+    /// Its database.
+    pub database: SharedName,
+}
+
+/// A logical replication slot.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Its database.
+    pub database: Option<SharedName>,
+    /// `lost`: it cannot be used any more.
+    pub wal_status: Option<String>,
+}
+
+/// A database that pg_upgrade does not take as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ClosedDatabase {
+    /// Its name.
+    pub name: SharedName,
+    /// Whether a DROP DATABASE was interrupted.
+    pub is_invalid: bool,
+}
+
+/// Of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DatabaseFacts {
+    /// Its installed extensions.
+    pub extensions: Vec<ExtensionFacts>,
+    /// Columns whose type is, or contains, one that pg_upgrade refuses.
+    pub columns: Vec<RefusedColumn>,
+    /// Tables WITH OIDS.
+    pub tables_with_oids: Vec<String>,
+    /// Postfix operators, with their argument as DROP OPERATOR has it.
+    pub postfix_operators: Vec<String>,
+    /// Aggregates and operators upon polymorphic functions of arrays, as DROP has them.
+    pub polymorphics: Vec<String>,
+    /// Conversions between encodings.
+    pub conversions: Vec<String>,
+    /// Columns that admit NULL where those of the parent table do not: table and column.
+    pub nullable_columns: Vec<(String, String)>,
+    /// Functions of libraries that belong to no extension.
+    pub functions: Vec<Function>,
+    /// Tables of subscriptions that are not ready.
+    pub subscribed_tables: Vec<SubscribedTable>,
+}
+
+/// An installed extension.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ExtensionFacts {
+    /// Its name.
+    pub name: String,
+    /// Its installed version.
+    pub version: String,
+    /// Whether it has functions of a library.
+    pub has_library: bool,
+}
+
+/// A column whose type is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RefusedColumn {
+    /// Table, materialized view or index.
+    pub relation: String,
+    /// `r`, `m` or `i`, as in `pg_class.relkind`.
+    pub kind: char,
+    /// The column.
+    pub column: String,
+    /// Its type.
+    pub r#type: String,
+    /// The refused type that this is or contains.
+    pub refused: String,
+}
+
+/// A function that a library holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Function {
+    /// With its arguments.
+    pub name: String,
+    /// As `CREATE FUNCTION … AS` has it.
+    pub library: String,
+}
+
+/// A table of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SubscribedTable {
+    /// The subscription.
+    pub subscription: String,
+    /// The table.
+    pub table: String,
+}
+
+/// For an extension, the versions that the old server could update it to.
+pub type OldUpdates = BTreeMap<String, Vec<String>>;

@@ -1,0 +1,154 @@
+//! What an upgrade to another major version would meet: from the facts of a server and its databases, and what the target
+//! offers, to findings. Pure.
+//!
+//! The checks of a database's objects are those that pg_upgrade makes of the old cluster, in `src/bin/pg_upgrade/check.c`
+//! of PostgreSQL 13 to 18; what RDS checks beside them is in "How to perform a major version upgrade for RDS for
+//! PostgreSQL" of the RDS User Guide.
+
+mod extensions;
+mod facts;
+mod known;
+mod objects;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use extensions::wants_updates;
+pub use facts::{
+    ClosedDatabase, DatabaseFacts, ExtensionFacts, Function, OldUpdates, PreparedTransaction,
+    RefusedColumn, ServerFacts, SharedName, Slot, SubscribedTable,
+};
+pub use objects::refused_types;
+
+use std::collections::BTreeMap;
+
+use crate::request::text::printable;
+use crate::resync_protocol::event::State;
+use crate::resync_protocol::{Basis, Finding, Severity, TargetOffer};
+
+/// How many findings of one kind are listed; what is beyond that is said in one more.
+pub const MAX_LISTED: usize = 20;
+
+/// The longest name, reason or statement: an event has to fit in a message.
+const MAX_CHARACTERS: usize = 600;
+
+/// An upgrade, and what is known of its target.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// The major version of the server.
+    pub from: u16,
+    /// The major version that it is to have.
+    pub to: u16,
+    /// Whether the server is one of RDS, which checks more than pg_upgrade.
+    pub is_rds: bool,
+    /// What the target offers, where it was read.
+    pub offer: Option<TargetOffer>,
+    /// Where that was read.
+    pub source: String,
+    /// The default versions of the extensions that the server itself offers, where they could be read.
+    pub defaults: Option<BTreeMap<String, String>>,
+}
+
+impl Upgrade {
+    /// What the findings about extensions stand on.
+    pub fn basis(&self) -> Basis {
+        Basis {
+            to: self.to,
+            is_read: self.offer.is_some(),
+            source: printable(&self.source, MAX_CHARACTERS),
+        }
+    }
+
+    /// Whether there is anything to check: the server has an older version.
+    pub fn is_one(&self) -> bool {
+        self.from < self.to
+    }
+
+    /// Whether the upgrade leads over a version, in which something was removed or changed.
+    fn crosses(&self, version: u16) -> bool {
+        self.from < version && version <= self.to
+    }
+}
+
+/// Where the findings stand on the worker's own table.
+pub fn known_source() -> String {
+    known::source()
+}
+
+/// What the upgrade meets in the server as a whole.
+pub fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
+    if !upgrade.is_one() {
+        let reason = format!("the server has PostgreSQL {} already.", upgrade.from);
+        return vec![finding(
+            Severity::Note,
+            "NoUpgrade",
+            &upgrade.to.to_string(),
+            reason,
+            None,
+        )];
+    }
+    in_order(server::findings(facts, upgrade))
+}
+
+/// What the upgrade meets in one database. `updates` says what the old server could update extensions to first, for those
+/// that [`wants_updates`] names.
+pub fn check_database(
+    facts: &DatabaseFacts,
+    upgrade: &Upgrade,
+    updates: &OldUpdates,
+) -> Vec<Finding> {
+    if !upgrade.is_one() {
+        return Vec::new();
+    }
+    let mut findings = extensions::findings(facts, upgrade, updates);
+    findings.extend(objects::findings(facts, upgrade));
+    in_order(findings)
+}
+
+/// The state of what has these findings.
+pub fn state(findings: &[Finding]) -> State {
+    match findings.iter().map(|finding| finding.severity).min() {
+        Some(Severity::Blocks) => State::Blocked,
+        Some(Severity::StepBefore) => State::NeedsSteps,
+        Some(Severity::StepAfter | Severity::Note) | None => State::Ready,
+    }
+}
+
+fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+fn finding(
+    severity: Severity,
+    code: &str,
+    object: &str,
+    reason: String,
+    remedy: Option<String>,
+) -> Finding {
+    Finding {
+        severity,
+        code: code.to_owned(),
+        object: printable(object, MAX_CHARACTERS),
+        reason: printable(&reason, MAX_CHARACTERS),
+        // A statement that is cut off, or whose names cannot be printed, is none.
+        remedy: remedy.filter(|remedy| printable(remedy, MAX_CHARACTERS) == *remedy),
+    }
+}
+
+/// A finding for each, as far as they are listed.
+fn listed<T>(found: &[T], of: impl Fn(&T) -> Finding) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = found.iter().take(MAX_LISTED).map(of).collect();
+    if found.len() > MAX_LISTED
+        && let Some(last) = findings.last()
+    {
+        let more = Finding {
+            object: "…".to_owned(),
+            reason: format!("There are more than {MAX_LISTED} of this kind."),
+            remedy: None,
+            ..last.clone()
+        };
+        findings.push(more);
+    }
+    findings
+}
