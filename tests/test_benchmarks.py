@@ -15,10 +15,15 @@ import scale  # noqa: E402
 
 class Benchmarks(unittest.TestCase):
     def test_the_page_and_the_charts_are_those_of_the_raw_data(self) -> None:
-        raw, scaled = json.loads(publish.RAW.read_text()), json.loads(publish.SCALE_RAW.read_text())
+        raw = json.loads(publish.RAW.read_text())
+        drawings = [(publish.chart(raw), publish.CHART)]
+        # Measured for itself, when there is a machine for it.
+        scaled = json.loads(publish.SCALE_RAW.read_text()) if publish.SCALE_RAW.exists() else None
+        if scaled:
+            drawings.append((scale.chart(scaled), publish.SCALE_CHART))
         page = publish.PAGE.read_text()
         self.assertEqual(publish.page(page, raw, scaled), page)
-        for drawn, file in ((publish.chart(raw), publish.CHART), (scale.chart(scaled), publish.SCALE_CHART)):
+        for drawn, file in drawings:
             self.assertEqual(drawn, file.read_text())
             ElementTree.fromstring(drawn)
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::copies;
 use crate::fleet::others::Server;
-use crate::fleet::resync::{ONE_SERVER_AT_A_TIME, Resyncs};
+use crate::fleet::resync::Resyncs;
 use crate::peers::contestant::{Installed, optional};
 use crate::peers::{Resources, resources};
 use crate::worker::Worker;
@@ -64,7 +64,7 @@ async fn fleets(world: &World) -> Vec<Value> {
     let sizes = FLEETS.map(|size| size.min(databases.len()));
     let fleets = sizes.map(|size| (&databases[..size], &[][..]));
     for (databases, ports) in fleets.into_iter().chain([(&databases[..], &ports[..])]) {
-        let resyncs = Resyncs::start_silent_with(world, &[ONE_SERVER_AT_A_TIME]).await;
+        let resyncs = Resyncs::start_silent(world).await;
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
             times.push(resyncs.time_on("Report", databases, ports).await);

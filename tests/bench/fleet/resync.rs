@@ -127,8 +127,9 @@ impl<'a> Resyncs<'a> {
         let end = loop {
             tokio::time::sleep(LOOK).await;
             let now = self.worker.counts().await;
-            // The re-sync's own message, and those of the servers.
-            if now.handled - before.handled >= (1 + servers) as f64 {
+            // The re-sync's own message, and those of the servers; those that went back to the queue meanwhile count too.
+            let are_handled = now.handled - before.handled >= (1 + servers) as f64;
+            if are_handled && now.in_sync - before.in_sync >= results as f64 {
                 break now;
             }
             assert!(begun.elapsed() < TIMEOUT, "{now:?}");

@@ -46,7 +46,8 @@ def section(raw: dict[str, Any]) -> str:
     return f"""
 ![{TITLE}](benchmarks-scale.svg)
 
-Measured on {raw["date"]}, load average {raw["load_average"].split()[0]}. Medians of three.
+Measured on {raw["date"]}, load average {raw["load_average"].split()[0]}. Medians of three; the raw data is in
+[benchmarks-scale.json](benchmarks-scale.json).
 
 | Databases | Servers | Re-sync (Report), ms for each | Peak memory, MB |
 |---|---|---|---|
