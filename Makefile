@@ -13,7 +13,7 @@ TEST_IT = cargo test --locked --workspace --test it --
 # Most of the time a test waits: these are twice the cores of the machine that CI has.
 AT_ONCE = --test-threads=4
 # What is left out where the server comes from npm: what needs other extensions, and what is the same with any server.
-CONTRIB_ALONE = --skip rds:: --skip packaging:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page::
+CONTRIB_ALONE = --skip rds:: --skip packaging:: --skip iam:: --skip histories:: --skip chaos:: --skip report_page:: --skip upgrade_check::oracle
 # Services that keep running between runs of `make it`.
 IT = it
 IT_ENV = $${TMPDIR:-/tmp}/extension-worker-$(IT)/env

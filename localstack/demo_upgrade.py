@@ -182,7 +182,7 @@ def mend(server: Databases, found: list[dict[str, Any]]) -> None:
     for finding in found:
         database = finding["Database"] or "postgres"
         say(f"{database}: {finding['Remedy']}")
-        server.execute(database, finding["Remedy"])
+        server.mend(database, finding["Remedy"])
 
 
 def heal(server: Databases, instance: Instance) -> float:

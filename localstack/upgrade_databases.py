@@ -1,10 +1,12 @@
 """The databases of the upgrade's demo: what is in them, and what must still be in them afterwards."""
 
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pg8000.native
@@ -81,6 +83,20 @@ class Databases:
         """By database, the extensions that have another version than the server's default."""
         found = {name: [row[0] for row in self.execute(name, OUTDATED)] for name in self._names}
         return {name: extensions for name, extensions in found.items() if extensions}
+
+    def mend(self, database: str, statement: str) -> None:
+        """Has psql run a statement that a finding names, as a person would."""
+        psql = Path(os.environ["PG_BINDIR"]) / "psql"
+        done = subprocess.run(
+            [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database],
+            input=statement,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Failure(f"{database}: {statement}: {done.stdout}")
 
     def execute(self, database: str, *statements: str) -> list[Any]:
         """Runs statements in one session; returns the rows of the last."""

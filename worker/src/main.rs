@@ -10,7 +10,7 @@ use extension_worker::aws::put_response::Responder;
 use extension_worker::aws::rds::Instances;
 use extension_worker::aws::sns::Topic;
 use extension_worker::aws::sqs::Queue;
-use extension_worker::cli::resync::Asked;
+use extension_worker::cli::resync::CommandSettings;
 use extension_worker::config::{
     CONNECTIONS, CONNECTIONS_PER_DATABASE, Command, CommandLine, LocalSettings, RunSettings,
     SslSettings, TrustSettings,
@@ -53,8 +53,10 @@ pub(crate) async fn main() -> ExitCode {
         Command::Run(settings) => run(*settings).await,
         Command::Plan(settings) => return local(&settings, true).await,
         Command::Apply(settings) => return local(&settings, false).await,
-        Command::Resync(settings) => return resync(Asked::Resync(&settings)).await,
-        Command::UpgradeCheck(settings) => return resync(Asked::UpgradeCheck(&settings)).await,
+        Command::Resync(settings) => return resync(CommandSettings::Resync(&settings)).await,
+        Command::UpgradeCheck(settings) => {
+            return resync(CommandSettings::UpgradeCheck(&settings)).await;
+        }
         Command::OfferQuery => cli::offer_query().map_err(Into::into),
         Command::Health { health_addr } => health::probe(health_addr).await.map_err(Into::into),
     };
@@ -260,9 +262,9 @@ async fn local(settings: &LocalSettings, dry_run: bool) -> ExitCode {
     }
 }
 
-async fn resync(asked: Asked<'_>) -> ExitCode {
+async fn resync(command: CommandSettings<'_>) -> ExitCode {
     // Until here a signal ends the process, as it does while standard input is read.
-    let command = match cli::resync::ResyncCommand::read(asked) {
+    let command = match cli::resync::ResyncCommand::read(command) {
         Ok(command) => command,
         Err(error) => return print_error(&error),
     };

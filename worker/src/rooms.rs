@@ -165,13 +165,15 @@ fn no_room_imports_one_above_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Where sentences stand: Reasons, what the command line prints, and the texts of settings and metrics.
-const SENTENCES: [&str; 5] = [
+/// Where sentences stand: Reasons, what the command line prints, the texts of settings and metrics; and the findings of
+/// `upgrade-check`, each beside its check.
+const SENTENCES: [&str; 6] = [
     "cli/",
     "config/",
     "metrics/",
     "process/",
     "response/reason/",
+    "upgrade/",
 ];
 
 #[test]

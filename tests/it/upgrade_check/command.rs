@@ -11,7 +11,7 @@ use crate::support::{Fixture, ResultsSubscriber, World, variable, worker_binary}
 async fn check(world: &World, subscriber: &ResultsSubscriber<'_>, arguments: &[&str]) -> Output {
     let mut command = worker_binary();
     command
-        .args(["upgrade-check", "--to", "18", "--wait"])
+        .args(["upgrade-check", "--to", "99", "--wait"])
         .args([
             "--secret",
             &world.secret,
@@ -51,7 +51,7 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let (offer, html) = (file("offer.json"), file("html"));
     let preloaded = world.database.text("SHOW shared_preload_libraries").await;
     let offered = json!({
-        "ServerVersion": "18.1", "Preloaded": preloaded,
+        "ServerVersion": "99.1", "Preloaded": preloaded,
         "Extensions": {name.as_str(): {"Default": "3", "Versions": ["3"]}, "plpgsql": {"Default": "1.0", "Versions": ["1.0"]}},
     });
     std::fs::write(&offer, offered.to_string()).unwrap();
@@ -66,7 +66,7 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
         "\nBlocks the upgrade:\n",
         &format!("- {name} (NoUpdatePath), in "),
         &format!("    DROP EXTENSION \"{name}\"\n"),
-        "\nWhat PostgreSQL 18 offers is read from a file of what a server of PostgreSQL 18.1 offers.\n",
+        "\nWhat PostgreSQL 99 offers is read from a file of what a server of PostgreSQL 99.1 offers.\n",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -85,5 +85,5 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     let csv = text(&output.stdout);
     let line = csv.lines().find(|line| line.contains("NoUpdatePath"));
     let line = line.unwrap_or_else(|| panic!("{csv}"));
-    assert!(line.contains(",Blocked,18,Blocks,NoUpdatePath,"), "{line}");
+    assert!(line.contains(",Blocked,99,Blocks,NoUpdatePath,"), "{line}");
 }

@@ -32,10 +32,10 @@ fn worker(world: &World, subscriber: &ResultsSubscriber<'_>) -> Worker {
     Worker::start(world, &[("WORKER_RESULTS_TOPIC_ARN", topic)])
 }
 
-/// What a server of the next version offers.
+/// What a server of a version offers that is later than any that the tests run on.
 fn offer(extensions: &Value) -> Value {
-    json!({"Upgrade": {"To": "18", "Offer": {
-        "ServerVersion": "18.1", "Preloaded": "", "Extensions": extensions,
+    json!({"Upgrade": {"To": "99", "Offer": {
+        "ServerVersion": "99.1", "Preloaded": "", "Extensions": extensions,
     }}})
 }
 
@@ -86,7 +86,7 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
     assert_eq!(checked["Mode"], "UpgradeCheck");
     assert_eq!(
         checked["Basis"],
-        json!({"To": 18, "IsRead": true, "Source": "a file of what a server of PostgreSQL 18.1 offers"})
+        json!({"To": 99, "IsRead": true, "Source": "a file of what a server of PostgreSQL 99.1 offers"})
     );
     let of = |object: &str| {
         let found = finding(checked, object);
@@ -213,7 +213,7 @@ async fn the_offer_is_read_from_a_server_that_has_the_version() {
     assert!(reason.contains(&format!("and not {}", own + 1)), "{reason}");
 
     // Without one, what is known beforehand has to do.
-    let known = json!({"Upgrade": {"To": "18"}});
+    let known = json!({"Upgrade": {"To": "99"}});
     world.database.execute("CREATE EXTENSION hstore").await;
     let fixture = Fixture::install(
         &format!("{}_x", world.name),

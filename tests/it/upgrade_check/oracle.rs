@@ -63,8 +63,8 @@ fn programs(version: u32) -> PathBuf {
     let mut find = Command::new("python3");
     find.args(["../localstack/debian_server.py", &version.to_string()]);
     let found = find.output().unwrap();
-    let told = String::from_utf8_lossy(&found.stderr).into_owned();
-    assert!(found.status.success(), "{told}");
+    let stderr = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert!(found.status.success(), "{stderr}");
     PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
 }
 

@@ -130,9 +130,9 @@ pub struct RunSettings {
 
 /// How long a request is tried again within one delivery, by default: longer than most failovers of RDS take.
 const RETRY_BUDGET: Duration = Duration::from_secs(90);
-/// Connections to PostgreSQL at the most, where nothing else is said.
+/// Connections to PostgreSQL at the most, by default.
 pub const CONNECTIONS: u16 = 200;
-/// Connections to one database at the most, where nothing else is said: workers wait for each other there in any case.
+/// Connections to one database at the most, by default: workers wait for each other there in any case.
 pub const CONNECTIONS_PER_DATABASE: u16 = 4;
 
 impl RunSettings {

@@ -81,7 +81,7 @@ impl ManagedEndpoints {
         })
     }
 
-    /// Lists them anew, once that may be done.
+    /// Lists them again, once that may be done.
     async fn list(&self) -> Listing {
         if let Some(last) = self.last() {
             tokio::time::sleep_until((last.begun_at + MIN_INTERVAL).into()).await;

@@ -35,7 +35,7 @@ impl Executor {
         let resolved = self.resolve_target(execution).await?;
         let end = self.attempt_at(execution, &resolved, moved_from).await;
         if execution.deleted {
-            // A session at rest would keep the database from being dropped next.
+            // An idle session would keep the database from being dropped next.
             for database in &resolved.databases {
                 self.pools.remove(&resolved.login.target(database));
             }

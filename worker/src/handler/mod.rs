@@ -30,7 +30,7 @@ const RESYNC: &str = "re-sync";
 /// Of the reason why a message is in the dead-letter queue.
 const MAX_REASON_CHARACTERS: usize = 1000;
 
-/// What the handler goes by.
+/// The handler's settings.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
     /// The topics that are served; empty: any.
@@ -51,7 +51,7 @@ pub struct HandlerSettings {
     pub concurrency: usize,
 }
 
-/// What becomes of a message.
+/// How the handling of a message ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// It was answered, or needs no answer: acknowledge it.

@@ -26,7 +26,7 @@ pub(super) enum CheckedRequest {
     Confirmed,
     /// It was not, or cannot be, asked: the request is answered with this.
     Answered(Response),
-    /// Something else: what becomes of the message.
+    /// Something else: how the message ends.
     Refused(HandlingResult),
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Progress;
 use crate::request::RequestHeader;
 
-/// Stands where a stack's ARN stands for a stack.
+/// In the place of a stack's ARN.
 const BASELINE: &str = "baseline";
 /// Stands where a stack's ARN and a logical id stand, for re-syncs.
 pub(super) const RESYNC: &str = "resync";

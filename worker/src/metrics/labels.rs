@@ -64,7 +64,7 @@ label! {
 }
 
 label! {
-    /// What the receiver of an answer said.
+    /// How the receiver of a response reacted.
     PutResult, "result", Some("Result");
     /// It has it.
     Accepted = "accepted",

@@ -1,4 +1,4 @@
-//! What PostgreSQL lets pass, or refuses only half-way: said before any DDL.
+//! What PostgreSQL accepts, or refuses only half-way, is refused here before any DDL.
 
 use super::{PlanError, Warning};
 use crate::extension::Observed;
@@ -20,7 +20,7 @@ pub(super) fn check(name: &str, observed: &Observed) -> Result<Option<Warning>, 
         });
     }
     let is_missing = |preloaded: &str| !preloaded.split(',').any(|library| library.trim() == name);
-    // A role of no rank cannot read the setting: then nothing is known, and nothing said.
+    // A role without privileges cannot read the setting: then there is no check.
     let warns = USELESS_WITHOUT_PRELOAD.contains(&name)
         && observed.preloaded.as_deref().is_some_and(is_missing);
     Ok(warns.then(|| Warning::NotPreloaded {

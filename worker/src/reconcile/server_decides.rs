@@ -89,7 +89,7 @@ pub(crate) fn is_control_file_error(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];
-    // Whatever keeps a file from being read, its name is said.
+    // The error names the file, whatever keeps it from being read.
     matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str())
         || refused.message.contains(".control\""))
 }

@@ -38,21 +38,17 @@ pub(super) fn needed<'s>(
     error: ReconcileError,
     before: impl Iterator<Item = &'s Step>,
 ) -> ReconcileError {
-    let (error, step) = match error {
-        ReconcileError::Database {
-            error,
-            step: Some(step),
-        } if error.is_of_pending_triggers() => (error, step),
-        other @ (ReconcileError::Database { .. }
-        | ReconcileError::Plan { .. }
-        | ReconcileError::StagesNeeded { .. }
-        | ReconcileError::AfterStages { .. }
-        | ReconcileError::ReadOnly
-        | ReconcileError::BlueGreen(_)
-        | ReconcileError::Superseded
-        | ReconcileError::UntrustedObjects(_)
-        | ReconcileError::NotConverged(_)) => return other,
+    let ReconcileError::Database {
+        error,
+        step: Some(step),
+    } = error
+    else {
+        return error;
     };
+    if !error.is_of_pending_triggers() {
+        let step = Some(step);
+        return ReconcileError::Database { error, step };
+    }
     let updates: Vec<Step> = before
         .cloned()
         .chain([(*step).clone()])

@@ -90,7 +90,7 @@ pub enum ReconcileError {
     /// What is declared cannot be had.
     #[error("cannot be planned")]
     Plan {
-        /// What stands in the way.
+        /// Why it cannot be met.
         plan_error: Box<PlanError>,
         /// The server's version.
         server_version: String,

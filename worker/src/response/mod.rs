@@ -1,4 +1,4 @@
-//! The answer to CloudFormation: at most 4096 bytes, whatever happened. Pure.
+//! The response to CloudFormation: at most 4096 bytes. Pure.
 
 mod data;
 mod physical_id;

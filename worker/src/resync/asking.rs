@@ -33,7 +33,7 @@ pub(super) struct Asking<'a, 'o> {
 }
 
 impl Asking<'_, '_> {
-    /// Compares, and has PostgreSQL try in a repair what stands in the way. What was learnt is added to what is observed.
+    /// Compares, and in a repair has PostgreSQL try what an unmet declaration needs. What it found is added to what is observed.
     ///
     /// # Errors
     /// [`ReconcileError`], where trying again may help.

@@ -78,7 +78,7 @@ pub(super) struct Server {
     /// Where the upgrade goes to, as the re-sync's message has it.
     #[serde(default)]
     pub(super) upgrade: Option<Value>,
-    /// How often it was sent anew, as no worker had room for it.
+    /// How often it was sent again, as no worker had room for it.
     #[serde(default)]
     pub(super) hops: u32,
 }
@@ -108,7 +108,7 @@ impl Server {
         }
     }
 
-    /// The host that stands in the place of the secret's.
+    /// The host that replaces the secret's.
     pub(super) fn host(&self) -> Option<Host> {
         Host::parse(self.host.as_deref()?).ok()
     }

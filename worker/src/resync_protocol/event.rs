@@ -8,7 +8,7 @@ use super::{Basis, Finding};
 /// What a re-sync does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// It says what there is, and changes nothing.
+    /// It reports the state, and changes nothing.
     Report,
     /// It makes databases be as declared.
     Repair,

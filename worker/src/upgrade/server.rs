@@ -22,11 +22,19 @@ const STATISTICS_MOVE: u16 = 18;
 pub(super) fn findings(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
     let mut findings = listed(&facts.prepared, |prepared| {
         let gid = escape_literal(&prepared.gid);
+        let database = &prepared.database.0;
         let reason = format!(
-            "the transaction is prepared in database {}, and neither committed nor rolled back.",
-            prepared.database.0
+            "the transaction is prepared in database {database}, and neither committed nor rolled back."
         );
-        let remedy = format!("COMMIT PREPARED {gid}; -- or ROLLBACK PREPARED {gid}");
+        // Another database refuses it. psql takes some names for the address of a server.
+        let is_plain =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | ' ');
+        let connect = if database.chars().all(is_plain) {
+            format!("\\connect \"{database}\" \\\\ ")
+        } else {
+            String::new()
+        };
+        let remedy = format!("{connect}COMMIT PREPARED {gid}; -- or ROLLBACK PREPARED {gid}");
         finding(
             Blocks,
             "PreparedTransaction",

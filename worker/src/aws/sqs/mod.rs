@@ -31,7 +31,7 @@ pub use self::temporary::TemporaryQueue;
 
 /// SQS's bound of one receive.
 pub const MAX_BATCH: usize = 10;
-/// What one message, and all that are sent together, may be at the most, whatever the queue is set to.
+/// SQS's bound of one message, and of all messages of a batch together, whatever the queue's own is.
 pub const MAX_BYTES: usize = 262_144;
 
 /// How much longer than it waits a receive may take. The consumer tries again by itself.

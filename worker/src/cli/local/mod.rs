@@ -19,7 +19,7 @@ use crate::ledger::{ResourceKey, ResourceRequest};
 use crate::request::{Properties, read_with_numbers_as_text};
 use crate::response::reason;
 
-/// Stands where a stack's ARN stands for a stack.
+/// In the place of a stack's ARN.
 const STACK: &str = "command-line";
 
 /// How long a secret's password that is refused may still turn out right, as in a worker by default.

@@ -28,7 +28,7 @@ use self::progress::print_line;
 use self::report::Report;
 pub use self::report::Verdict;
 use self::request::Files;
-pub use self::request::{Asked, CommandError};
+pub use self::request::{CommandError, CommandSettings};
 use self::subscription::Subscription;
 pub use self::subscription::SubscriptionError;
 use super::input;
@@ -88,11 +88,11 @@ impl<'a> ResyncCommand<'a> {
     ///
     /// # Errors
     /// [`ResyncCommandError`].
-    pub fn read(asked: Asked<'a>) -> Result<Self, ResyncCommandError> {
+    pub fn read(command: CommandSettings<'a>) -> Result<Self, ResyncCommandError> {
         let started_at = Utc::now();
-        let (settings, targets, offer) = match asked {
-            Asked::Resync(settings) => (&settings.follow, &settings.targets, None),
-            Asked::UpgradeCheck(settings) => (
+        let (settings, targets, offer) = match command {
+            CommandSettings::Resync(settings) => (&settings.follow, &settings.targets, None),
+            CommandSettings::UpgradeCheck(settings) => (
                 &settings.follow,
                 &settings.targets,
                 settings.offer.as_deref(),
@@ -111,10 +111,10 @@ impl<'a> ResyncCommand<'a> {
             targets: targets.as_deref(),
             offer: offer.as_deref(),
         };
-        let message = request::message(asked, files, &id)?;
+        let message = request::message(command, files, &id)?;
         Ok(Self {
             settings,
-            mode: asked.mode(),
+            mode: command.mode(),
             started_at,
             id,
             message,

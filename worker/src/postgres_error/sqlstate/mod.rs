@@ -2,7 +2,7 @@
 //!
 //! Read against `errcodes.txt` of PostgreSQL 13 to 18, class by class. A state that has no row is permanent: a quick
 //! FAILED is better than an hour of silence; `tests/decisions.txt` has all of them. Classes 00 to 02 are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39,
-//! 42, 44, 54, F0, HV and P0 speak of the statement or of the server's configuration, and say the same again.
+//! 42, 44, 54, F0, HV and P0 are about the statement or the server's configuration, and come again.
 //!
 //! Texts are those of `lc_messages` C or en, which RDS has. Where the statement decides, or a name that is never
 //! translated, no text is asked for.
@@ -17,7 +17,7 @@ pub enum Class {
     Permanent,
     /// Trying again on a new connection may help.
     Transient,
-    /// Trying again may help, but no more often than so many times.
+    /// Trying again may help, but no more often than this.
     TransientAtMost(u32),
     /// Another session was faster: observe again.
     Race,

@@ -35,7 +35,7 @@ pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, 
     Ok(Databases::Named(names))
 }
 
-/// What stands in the ledger's schema beside the ledger keeps it from being used.
+/// An object in the ledger's schema beside the ledger keeps it from being used.
 const LEDGER_SCHEMA: &str = "extension_worker";
 
 pub(super) fn declarations(

@@ -2,7 +2,7 @@
 //! to look, and the SQLSTATE. Never a secret, a URL or a `Debug` print. Errors carry facts; they become sentences here.
 //!
 //! Where the log prints the same words beside a Reason, an error's `Display` has them (a wrong property, a secret that cannot be
-//! read), and a function here says what stands around them.
+//! read), and a function here adds the sentence around them.
 
 mod attempt;
 mod database;

@@ -7,7 +7,7 @@ use crate::ledger::ResourceKey;
 use crate::plan::{Part, Step};
 use crate::request::PropertiesError;
 
-/// All that is to be said of a database; none where there is nothing.
+/// The Reason of a database's result; none where it needs none.
 pub fn of_findings<'a>(
     faults: impl Iterator<Item = &'a str>,
     unwanted: &BTreeSet<String>,

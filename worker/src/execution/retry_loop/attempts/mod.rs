@@ -30,7 +30,7 @@ pub(super) enum Next {
 }
 
 impl Attempts {
-    /// Notes a failure, and says what is next.
+    /// Notes a failure, and decides what is next.
     pub(super) fn record(&mut self, error: AttemptError, limits: &RetryLimits) -> Next {
         let is_over = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
         let same = self
