@@ -89,7 +89,7 @@ pub mod request;
 pub mod response;
 pub mod resync_protocol;
 pub mod target;
-pub mod upgrade;
+pub(crate) mod upgrade;
 
 // The process.
 pub mod metrics;

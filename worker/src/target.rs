@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 /// PostgreSQL's port.
-pub const DEFAULT_PORT: u16 = 5432;
+pub(crate) const DEFAULT_PORT: u16 = 5432;
 
 /// The longest name that DNS knows, in bytes.
 const MAX_HOST_BYTES: usize = 253;
@@ -66,7 +66,7 @@ impl Host {
     }
 
     /// The host as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

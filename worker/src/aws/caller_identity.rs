@@ -10,28 +10,28 @@ use crate::request::Arn;
 /// STS did not say who calls.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("GetCallerIdentity: {0}")]
-pub struct CallerIdentityError(String);
+pub(crate) struct CallerIdentityError(String);
 
 /// Who calls, as STS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallerIdentity {
+pub(crate) struct CallerIdentity {
     /// The account.
-    pub account: String,
+    pub(crate) account: String,
     /// `arn:<partition>:sts::<account>:assumed-role/…`, `arn:<partition>:iam::<account>:user/…` or `…:root`.
-    pub arn: String,
+    pub(crate) arn: String,
     /// Of a role its id and the session's name: `AROA…:session`; of a user the user's id; of the root the account.
-    pub user_id: String,
+    pub(crate) user_id: String,
 }
 
 impl CallerIdentity {
     /// The partition: `aws`, `aws-cn`, `aws-us-gov`.
-    pub fn partition(&self) -> &str {
+    pub(crate) fn partition(&self) -> &str {
         Arn::parse(&self.arn).map_or("", |arn| arn.partition)
     }
 
     /// Whether a message with this `SenderId` was sent by the same role, in any of its sessions; or by the same user, or
     /// by the same account's root. Source: `ReceiveMessage` in the API reference of SQS.
-    pub fn is_sender(&self, sender_id: &str) -> bool {
+    pub(crate) fn is_sender(&self, sender_id: &str) -> bool {
         if self.arn.ends_with(":root") {
             return sender_id == self.account;
         }
@@ -43,14 +43,14 @@ impl CallerIdentity {
 
 /// Asks STS once; what is read serves for the life of the process, as a role keeps its id.
 #[derive(Debug)]
-pub struct Identities {
+pub(crate) struct Identities {
     client: Client,
     known: OnceCell<CallerIdentity>,
 }
 
 impl Identities {
     /// Calls STS with the SDK's configuration.
-    pub fn new(config: &SdkConfig) -> Self {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
         Self {
             client: Client::new(config),
             known: OnceCell::new(),
@@ -61,7 +61,7 @@ impl Identities {
     ///
     /// # Errors
     /// [`CallerIdentityError`], where STS does not answer; the next call asks again.
-    pub async fn own(&self) -> Result<&CallerIdentity, CallerIdentityError> {
+    pub(crate) async fn own(&self) -> Result<&CallerIdentity, CallerIdentityError> {
         self.known
             .get_or_try_init(|| async {
                 let answer = self.client.get_caller_identity().send().await;

@@ -15,18 +15,18 @@ const SESSION: &str = "extension-worker";
 
 /// A resource as `DescribeStackResource` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ResourceOfStack {
+pub(crate) struct ResourceOfStack {
     /// `CREATE_IN_PROGRESS` and so on.
-    pub status: String,
+    pub(crate) status: String,
     /// The id that its last answer gave; none where it has none yet.
-    pub physical_resource_id: Option<String>,
+    pub(crate) physical_resource_id: Option<String>,
     /// `Custom::…`.
-    pub resource_type: String,
+    pub(crate) resource_type: String,
 }
 
 /// A call that CloudFormation did not answer as asked.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CloudFormationError {
+pub(crate) enum CloudFormationError {
     /// Throttled, or not reached: later it may be answered.
     #[error("could not ask CloudFormation: {0}")]
     Unavailable(String),
@@ -37,7 +37,7 @@ pub enum CloudFormationError {
 
 /// CloudFormation in the worker's region, of its own account and of others.
 #[derive(Debug)]
-pub struct CloudFormation {
+pub(crate) struct CloudFormation {
     config: SdkConfig,
     own: Client,
     /// By the ARN of the role.
@@ -46,7 +46,7 @@ pub struct CloudFormation {
 
 impl CloudFormation {
     /// Calls CloudFormation with the SDK's configuration.
-    pub fn new(config: &SdkConfig) -> Self {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
         Self {
             own: Client::new(config),
             config: config.clone(),
@@ -55,7 +55,7 @@ impl CloudFormation {
     }
 
     /// The region that is asked.
-    pub fn region(&self) -> Option<&str> {
+    pub(crate) fn region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
     }
 
@@ -63,7 +63,7 @@ impl CloudFormation {
     ///
     /// # Errors
     /// [`CloudFormationError`].
-    pub async fn resource(
+    pub(crate) async fn resource(
         &self,
         role: Option<&str>,
         stack_arn: &str,
@@ -94,7 +94,7 @@ impl CloudFormation {
     ///
     /// # Errors
     /// [`CloudFormationError`].
-    pub async fn stack_status(
+    pub(crate) async fn stack_status(
         &self,
         role: Option<&str>,
         stack_arn: &str,

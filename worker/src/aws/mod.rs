@@ -16,8 +16,8 @@ use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-pub use caller_identity::{CallerIdentity, CallerIdentityError, Identities};
-pub use cloudformation::{CloudFormation, CloudFormationError, ResourceOfStack};
+pub(crate) use caller_identity::{CallerIdentityError, Identities};
+pub(crate) use cloudformation::{CloudFormation, CloudFormationError, ResourceOfStack};
 
 /// The SDK sets no read timeout: a silent peer would block it without end. A receive, which waits up to 20 s by itself, has
 /// a longer one of its own.

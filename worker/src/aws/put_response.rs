@@ -8,7 +8,7 @@ use crate::request::ResponseUrl;
 
 /// Why an answer was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum ResponderError {
+pub(crate) enum ResponderError {
     /// It never will be: the URL expired or is wrong.
     #[error("the ResponseURL cannot be written to: HTTP status {0}")]
     Refused(u16),
@@ -37,7 +37,7 @@ impl Responder {
     ///
     /// # Errors
     /// [`ResponderError`].
-    pub async fn put(&self, url: &ResponseUrl, body: &str) -> Result<(), ResponderError> {
+    pub(crate) async fn put(&self, url: &ResponseUrl, body: &str) -> Result<(), ResponderError> {
         let began = Instant::now();
         let status = self.http.put(url.expose(), body.as_bytes().to_vec()).await;
         self.metrics.put_seconds.observe(began.elapsed());

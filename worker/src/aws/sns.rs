@@ -8,9 +8,9 @@ use serde_json::json;
 use super::batch;
 
 /// SNS's bound of one batch.
-pub const MAX_BATCH: usize = 10;
+pub(crate) const MAX_BATCH: usize = 10;
 /// SNS's bound of one message, and of all messages of a batch together.
-pub const MAX_BYTES: usize = 262_144;
+pub(crate) const MAX_BYTES: usize = 262_144;
 
 /// A call that SNS did not answer as asked, or a message that it did not take.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -18,7 +18,7 @@ pub const MAX_BYTES: usize = 262_144;
 pub struct TopicError {
     call: &'static str,
     /// SNS's error code, empty where there was no answer.
-    pub code: String,
+    pub(crate) code: String,
     text: String,
 }
 
@@ -39,7 +39,7 @@ impl Topic {
     }
 
     /// The topic's ARN.
-    pub fn arn(&self) -> &str {
+    pub(crate) fn arn(&self) -> &str {
         &self.arn
     }
 
@@ -47,7 +47,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError`].
-    pub async fn publish(&self, text: &str) -> Result<(), TopicError> {
+    pub(crate) async fn publish(&self, text: &str) -> Result<(), TopicError> {
         self.client
             .publish()
             .topic_arn(&self.arn)
@@ -59,7 +59,7 @@ impl Topic {
     }
 
     /// Publishes up to ten texts, of [`MAX_BYTES`] together; the answer to each, in their order.
-    pub async fn publish_batch(&self, texts: &[String]) -> Vec<Result<(), TopicError>> {
+    pub(crate) async fn publish_batch(&self, texts: &[String]) -> Vec<Result<(), TopicError>> {
         let call = "PublishBatch";
         let entries = texts.iter().enumerate().map(|(index, text)| {
             PublishBatchRequestEntry::builder()
@@ -95,7 +95,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError`].
-    pub async fn subscribe(
+    pub(crate) async fn subscribe(
         &self,
         queue_arn: &str,
         (name, value): (&str, &str),
@@ -125,7 +125,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError`].
-    pub async fn unsubscribe(&self, subscription_arn: &str) -> Result<(), TopicError> {
+    pub(crate) async fn unsubscribe(&self, subscription_arn: &str) -> Result<(), TopicError> {
         self.client
             .unsubscribe()
             .subscription_arn(subscription_arn)

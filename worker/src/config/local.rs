@@ -13,45 +13,45 @@ use super::{DatabaseUrl, SslSettings, TrustSettings, UrlText};
 pub struct LocalSettings {
     /// File with the properties as JSON, as a template has them; "-" is standard input.
     #[arg(value_name = "FILE", value_parser = file)]
-    pub properties: String,
+    pub(crate) properties: String,
     /// Name or ARN of the secret; overrides the file's DBSecret, which overrides DATABASE_URL.
     #[arg(long, value_name = "NAME", value_parser = secret)]
-    pub secret: Option<String>,
+    pub(crate) secret: Option<String>,
     /// The database instead of a secret: postgres://user:password@host:port/database. The flag overrides DBSecret, DBHost,
     /// DBPort and DBName of the file; the variable does not, and is not seen in the list of processes. Of its parameters
     /// sslmode and sslrootcert are heeded before PGSSLMODE and PGSSLROOTCERT, but not before their flags.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub url: Option<UrlText>,
+    pub(crate) url: Option<UrlText>,
     /// Under which name the ledger remembers who declared the extensions.
     #[arg(long, default_value = "command-line", value_parser = owner)]
-    pub owner: String,
+    pub(crate) owner: String,
     /// How long it may take.
     #[arg(long, default_value = "600", value_parser = seconds_from_1_to_3600)]
     pub timeout_seconds: Duration,
     /// Write the result as JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// How the connection is secured.
     #[command(flatten)]
-    pub ssl: SslSettings,
+    pub(crate) ssl: SslSettings,
     /// How a database is treated that roles of lower rank share.
     #[command(flatten)]
     pub trust: TrustSettings,
     /// What came by a flag rather than from the environment.
     #[arg(skip)]
-    pub flags: Flags,
+    pub(crate) flags: Flags,
 }
 
 /// Which of the settings of `plan` and `apply` came by a flag: it goes before what the file says, and that before the
 /// environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// `--url`.
-    pub url: bool,
+    pub(crate) url: bool,
     /// `--ssl-mode`.
-    pub ssl_mode: bool,
+    pub(crate) ssl_mode: bool,
     /// `--ssl-root-cert`.
-    pub ssl_root_cert: bool,
+    pub(crate) ssl_root_cert: bool,
 }
 
 impl Flags {
@@ -67,7 +67,7 @@ impl Flags {
 
 /// Whose credentials are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     /// Those of a secret that the command line names.
     Secret(String),
     /// Those of the file's DBSecret; or none.
@@ -96,7 +96,7 @@ impl LocalSettings {
     ///
     /// # Errors
     /// What is wrong with the URL that is used.
-    pub fn credentials(&self, file_has_secret: bool) -> Result<Credentials, String> {
+    pub(crate) fn credentials(&self, file_has_secret: bool) -> Result<Credentials, String> {
         match (&self.secret, &self.url) {
             (Some(secret), _) => Ok(Credentials::Secret(secret.clone())),
             (None, Some(url)) if self.flags.url || !file_has_secret => url

@@ -21,9 +21,10 @@ use crate::process::logging::LogFormat;
 use crate::process::tls::SslMode;
 
 pub use self::run::{CONNECTIONS, CONNECTIONS_PER_DATABASE, RunSettings};
-pub use self::url::{DatabaseUrl, UrlText};
-pub use local::{Credentials, Flags, LocalSettings};
-pub use resync::{
+pub(crate) use self::url::{DatabaseUrl, UrlText};
+pub use local::LocalSettings;
+pub(crate) use local::{Credentials, Flags};
+pub(crate) use resync::{
     Baseline, EXIT_CODES, FollowSettings, ResyncSettings, Tag, TargetSettings, UPGRADE_EXIT_CODES,
     UpgradeCheckSettings,
 };
@@ -40,7 +41,7 @@ pub struct CommandLine {
     pub log_format: LogFormat,
     /// Which logs are written, as in "info,extension_worker=debug"; unset: info of a running worker, else warnings.
     #[arg(long, env = "RUST_LOG", global = true)]
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
 }
 
 impl CommandLine {
@@ -53,7 +54,7 @@ impl CommandLine {
     ///
     /// # Errors
     /// What is wrong, named by flag and variable; what was given is not quoted.
-    pub fn try_read_from<I, T>(arguments: I) -> Result<Self, clap::Error>
+    pub(crate) fn try_read_from<I, T>(arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,

@@ -64,16 +64,16 @@ pub struct RunSettings {
     pub concurrency: u16,
     /// How many of these may be of one server; unset: half.
     #[arg(long, env = "WORKER_SERVER_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub server_concurrency: Option<u16>,
+    pub(crate) server_concurrency: Option<u16>,
     /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
     #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_receives: u32,
     /// How long a request is tried again before its message goes back to the queue; unset: 90.
     #[arg(long, env = "WORKER_RETRY_BUDGET_SECONDS", value_parser = seconds_from_1_to_3600)]
-    pub retry_budget_seconds: Option<Duration>,
+    pub(crate) retry_budget_seconds: Option<Duration>,
     /// The former name of --retry-budget-seconds, which counts where both are set.
     #[arg(long, env = "WORKER_PATIENCE_SECONDS", hide = true, value_parser = seconds_from_1_to_3600)]
-    pub patience_seconds: Option<Duration>,
+    pub(crate) patience_seconds: Option<Duration>,
     /// For how long a message is hidden from other workers; it is extended while it is worked on.
     #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
     pub visibility_seconds: Duration,

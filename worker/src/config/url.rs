@@ -43,7 +43,7 @@ const FORM: &str = "must be postgres://user:password@host:port/database";
 
 /// A URL that was not looked at yet. `Debug` does not print it, and taking it has no error that could.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UrlText(String);
+pub(crate) struct UrlText(String);
 
 impl FromStr for UrlText {
     type Err = std::convert::Infallible;
@@ -64,7 +64,7 @@ impl UrlText {
     ///
     /// # Errors
     /// What would be right; never a part of it.
-    pub fn read(&self) -> Result<DatabaseUrl, String> {
+    pub(crate) fn read(&self) -> Result<DatabaseUrl, String> {
         self.0.parse()
     }
 }
@@ -75,9 +75,9 @@ pub struct DatabaseUrl {
     /// Who logs in, and where.
     pub secret: Secret,
     /// Its `sslmode`.
-    pub ssl_mode: Option<SslMode>,
+    pub(crate) ssl_mode: Option<SslMode>,
     /// Its `sslrootcert`.
-    pub ssl_root_cert: Option<String>,
+    pub(crate) ssl_root_cert: Option<String>,
 }
 
 impl FromStr for DatabaseUrl {

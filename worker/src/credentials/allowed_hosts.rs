@@ -8,7 +8,7 @@ use crate::target::{Address, DEFAULT_PORT};
 
 /// Why a secret is not sent to a server.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum HostError {
+pub(crate) enum HostError {
     /// The server is none of those that the secret may be sent to.
     #[error("the secret may not be sent to {0}")]
     Refused(Address),
@@ -37,7 +37,7 @@ impl AllowedHosts {
     ///
     /// # Errors
     /// [`HostError`].
-    pub async fn check(&self, secret: &Secret, address: &Address) -> Result<(), HostError> {
+    pub(crate) async fn check(&self, secret: &Secret, address: &Address) -> Result<(), HostError> {
         if is_own(secret, address) || self.patterns.match_host(address) {
             return Ok(());
         }

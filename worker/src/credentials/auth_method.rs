@@ -14,18 +14,18 @@ pub enum AuthMethod {
 
 /// What a server may ask for on one connection.
 #[derive(Debug, Clone)]
-pub struct AuthPolicy {
+pub(crate) struct AuthPolicy {
     /// The methods that are allowed for a password.
-    pub methods: Vec<AuthMethod>,
+    pub(crate) methods: Vec<AuthMethod>,
     /// An IAM token is sent, no password.
-    pub is_token: bool,
+    pub(crate) is_token: bool,
     /// The server has proven by its certificate that it is the host that was named.
-    pub is_verified: bool,
+    pub(crate) is_verified: bool,
 }
 
 /// Why a server is not given what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuthMethodError {
+pub(crate) enum AuthMethodError {
     /// The method is not among those that are allowed.
     #[error(
         "the server asks for authentication by {0}, which WORKER_AUTH_METHODS (--auth-methods) does not allow"
@@ -68,7 +68,7 @@ impl AuthPolicy {
     ///
     /// # Errors
     /// [`AuthMethodError`] where it must not be answered.
-    pub fn check(&self, code: u32, rest: &[u8]) -> Result<(), AuthMethodError> {
+    pub(crate) fn check(&self, code: u32, rest: &[u8]) -> Result<(), AuthMethodError> {
         match code {
             OK | SASL_FINAL => Ok(()),
             SASL_CONTINUE => rounds(rest),

@@ -92,13 +92,13 @@ impl HostPatterns {
     }
 
     /// Whether one of them matches the host as it is written, and the port.
-    pub fn match_host(&self, address: &Address) -> bool {
+    pub(crate) fn match_host(&self, address: &Address) -> bool {
         self.0.iter().any(|pattern| pattern.matches(address))
     }
 
     /// Whether an IP address that the host leads to may be connected to: a loopback, link-local or unspecified one only
     /// where a pattern names the host without `*`, or the IP address itself.
-    pub fn permit_ip(&self, address: &Address, ip: IpAddr) -> bool {
+    pub(crate) fn permit_ip(&self, address: &Address, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         !is_local(ip) || self.0.iter().any(|pattern| pattern.names(address, ip))
     }

@@ -10,7 +10,7 @@ use crate::target::{Address, DEFAULT_PORT, Host, Target};
 
 /// Why there is no login.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub(crate) enum LoginError {
     /// The secret gives no credentials.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -48,15 +48,15 @@ pub struct Logins {
 
 /// A role that can log in to a server.
 #[derive(Debug)]
-pub struct Login {
+pub(crate) struct Login {
     /// The server.
-    pub address: Address,
+    pub(crate) address: Address,
     /// The role.
-    pub username: String,
+    pub(crate) username: String,
     /// The secret's password, or a token.
-    pub password: Password,
+    pub(crate) password: Password,
     /// The database that the secret names.
-    pub dbname: Option<String>,
+    pub(crate) dbname: Option<String>,
     /// The secret's name, and its content.
     read: (String, Arc<Secret>),
 }
@@ -82,7 +82,7 @@ impl Logins {
     ///
     /// # Errors
     /// [`LoginError`].
-    pub async fn log_in(&self, properties: &Properties) -> Result<Login, LoginError> {
+    pub(crate) async fn log_in(&self, properties: &Properties) -> Result<Login, LoginError> {
         let id = &properties.db_secret;
         let secret = self.secrets.read(id).await?;
         let login = self.login(properties, &secret).await;
@@ -98,7 +98,7 @@ impl Logins {
     ///
     /// # Errors
     /// [`SecretError`].
-    pub async fn role(
+    pub(crate) async fn role(
         &self,
         secret: &str,
         host: Option<Host>,
@@ -111,7 +111,7 @@ impl Logins {
     }
 
     /// Where the secrets are.
-    pub fn secrets(&self) -> &Secrets {
+    pub(crate) fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
@@ -159,7 +159,7 @@ impl Logins {
     }
 
     /// The server refused the credentials: neither they nor a token among them are used again.
-    pub fn invalidate(&self, login: &Login) {
+    pub(crate) fn invalidate(&self, login: &Login) {
         let (id, secret) = &login.read;
         self.secrets.invalidate(id, secret);
         if let Some(tokens) = &self.tokens {
@@ -168,7 +168,7 @@ impl Logins {
     }
 
     /// The login led nowhere: if the secret names another server by now, the next one goes there.
-    pub fn expire(&self, login: &Login) {
+    pub(crate) fn expire(&self, login: &Login) {
         let (id, secret) = &login.read;
         self.secrets.expire(id, secret);
     }
@@ -176,7 +176,7 @@ impl Logins {
 
 impl Login {
     /// One of the server's databases.
-    pub fn target(&self, database: &str) -> Target {
+    pub(crate) fn target(&self, database: &str) -> Target {
         Target {
             address: self.address.clone(),
             database: database.to_owned(),

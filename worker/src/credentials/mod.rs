@@ -9,6 +9,9 @@ mod managed_endpoints;
 pub mod rds_auth_token;
 pub mod secrets;
 
-pub use allowed_hosts::{AllowedHosts, HostError};
-pub use auth_method::{AuthMethod, AuthMethodError, AuthPolicy};
-pub use host_rule::{HostPattern, HostPatternError, HostPatterns};
+pub use allowed_hosts::AllowedHosts;
+pub(crate) use allowed_hosts::HostError;
+pub use auth_method::AuthMethod;
+pub(crate) use auth_method::{AuthMethodError, AuthPolicy};
+pub(crate) use host_rule::HostPattern;
+pub use host_rule::HostPatterns;

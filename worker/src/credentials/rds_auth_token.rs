@@ -21,7 +21,7 @@ const REUSED: Duration = Duration::from_secs(600);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub enum RdsAuthTokenError {
+pub(crate) enum RdsAuthTokenError {
     /// The worker has no credentials.
     #[error("the worker could not get AWS credentials to sign with")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
@@ -58,7 +58,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`RdsAuthTokenError`].
-    pub async fn token(
+    pub(crate) async fn token(
         &self,
         address: &Address,
         username: &str,
@@ -89,7 +89,7 @@ impl Tokens {
 
 impl Tokens {
     /// Lets a token that was refused not be used again.
-    pub fn remove(&self, address: &Address, username: &str) {
+    pub(crate) fn remove(&self, address: &Address, username: &str) {
         let key = (address.clone(), username.to_owned());
         self.made.lock().remove(&key);
     }

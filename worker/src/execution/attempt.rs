@@ -22,7 +22,7 @@ impl Executor {
     ///
     /// # Errors
     /// [`AttemptError`].
-    pub async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         execution: &ExecutionRequest<'_>,
     ) -> Result<AttemptOutcome, AttemptError> {
@@ -115,7 +115,7 @@ impl Executor {
     ///
     /// # Errors
     /// [`AttemptError`], where it is not kept.
-    pub async fn record_failure(
+    pub(crate) async fn record_failure(
         &self,
         execution: &ExecutionRequest<'_>,
         response: &Response,

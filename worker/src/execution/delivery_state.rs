@@ -8,7 +8,7 @@ use crate::target::Address;
 
 /// What the attempts at one request share.
 #[derive(Debug, Default)]
-pub struct DeliveryState {
+pub(crate) struct DeliveryState {
     /// Whether there is no later attempt, in this delivery or another.
     is_final_receive: bool,
     waiting: Mutex<Option<String>>,
@@ -17,7 +17,7 @@ pub struct DeliveryState {
 
 impl DeliveryState {
     /// Nothing was tried yet. At the last chance a turn is waited for in any case.
-    pub fn new(is_final_receive: bool) -> Self {
+    pub(crate) fn new(is_final_receive: bool) -> Self {
         Self {
             is_final_receive,
             ..Self::default()
@@ -29,12 +29,12 @@ impl DeliveryState {
     }
 
     /// What was waited for last: the Reason names it where it never comes.
-    pub fn waiting_for(&self) -> Option<String> {
+    pub(crate) fn waiting_for(&self) -> Option<String> {
         self.waiting.lock().clone()
     }
 
     /// The server at which there is a turn.
-    pub fn address(&self) -> Option<Address> {
+    pub(crate) fn address(&self) -> Option<Address> {
         self.permit
             .lock()
             .as_ref()
@@ -42,7 +42,7 @@ impl DeliveryState {
     }
 
     /// Notes whether the server answered the attempt.
-    pub fn record_answer(&self, answered: bool) {
+    pub(crate) fn record_answer(&self, answered: bool) {
         if let Some((_, permit)) = &*self.permit.lock() {
             permit.record_answer(answered);
         }

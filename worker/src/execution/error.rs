@@ -14,7 +14,7 @@ use crate::target::{Address, Target};
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-pub enum AttemptError {
+pub(crate) enum AttemptError {
     /// There is no login.
     #[error("could not log in")]
     Login(#[from] LoginError),
@@ -70,7 +70,7 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// What to do about it.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         match self {
             Self::Login(error) => class_of_login(error),
             Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => error.class(),
@@ -84,7 +84,7 @@ impl AttemptError {
     }
 
     /// The SQLSTATE, or a word where there is none: the label of the retries' metric.
-    pub fn code(&self) -> Cow<'static, str> {
+    pub(crate) fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
                 return error.code();
@@ -106,7 +106,7 @@ impl AttemptError {
     }
 
     /// The Reason.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Login(error) => reason::of_login(error),
             Self::Reconcile { target, error } | Self::ListDatabases { target, error } => {
@@ -123,7 +123,7 @@ impl AttemptError {
     }
 
     /// The Reason, with what a stack's author is not to learn: for the log and the worker's operators.
-    pub fn full_reason(&self) -> String {
+    pub(crate) fn full_reason(&self) -> String {
         if let Self::AfterChanges { changes, error } = self {
             return reason::with_changes(&error.full_reason(), changes);
         }
@@ -133,7 +133,7 @@ impl AttemptError {
     }
 
     /// Whether the secret, the host or the database does not exist: nothing of the resource is there.
-    pub fn target_is_gone(&self) -> bool {
+    pub(crate) fn target_is_gone(&self) -> bool {
         match self {
             Self::Login(error) => matches!(error, LoginError::Secret(SecretError::NotFound { .. })),
             Self::Reconcile { error, .. } => {
@@ -151,13 +151,13 @@ impl AttemptError {
     }
 
     /// Whether no connection can be made.
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         self.class() == Class::ClosedDatabase
             || matches!(self.database_error(), Some(DatabaseError::Unreachable(..)))
     }
 
     /// Whether the server does not answer, or not to the end.
-    pub fn is_server_failure(&self) -> bool {
+    pub(crate) fn is_server_failure(&self) -> bool {
         matches!(
             self.database_error(),
             Some(DatabaseError::Unreachable(..) | DatabaseError::Lost(..))
@@ -165,12 +165,12 @@ impl AttemptError {
     }
 
     /// Whether the attempt did not try, as enough others wait for the server.
-    pub fn is_server_limit(&self) -> bool {
+    pub(crate) fn is_server_limit(&self) -> bool {
         matches!(self, Self::ServerLimit(_))
     }
 
     /// Whether a statement of a plan was refused: there was something to do.
-    pub fn is_in_step(&self) -> bool {
+    pub(crate) fn is_in_step(&self) -> bool {
         let failed = self.failed_transaction().map(|(_, error)| error);
         matches!(
             failed.map(ReconcileError::cause),
@@ -184,7 +184,7 @@ impl AttemptError {
     }
 
     /// The same, after changes in other databases, where there were any.
-    pub fn after(self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
+    pub(crate) fn after(self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
         let done: Vec<String> = outcomes
             .iter()
             .filter(|(_, outcome)| !outcome.changes.is_empty())

@@ -3,18 +3,18 @@
 
 mod attempt;
 mod databases;
-pub mod delivery;
+pub(crate) mod delivery;
 mod delivery_state;
-pub mod error;
-pub mod fair_share;
+pub(crate) mod error;
+pub(crate) mod fair_share;
 mod request_database;
-pub mod response_cache;
+pub(crate) mod response_cache;
 pub(crate) mod retry_loop;
 pub mod server_limit;
 
 use std::time::Instant;
 
-pub use self::delivery_state::DeliveryState;
+pub(crate) use self::delivery_state::DeliveryState;
 
 use self::error::AttemptError;
 use self::server_limit::ServerLimits;
@@ -41,28 +41,28 @@ pub struct Executor {
 
 /// What an attempt is to do.
 #[derive(Debug, Clone, Copy)]
-pub struct ExecutionRequest<'a> {
+pub(crate) struct ExecutionRequest<'a> {
     /// The request.
-    pub request: &'a ResourceRequest<'a>,
+    pub(crate) request: &'a ResourceRequest<'a>,
     /// The id that the resource has; a new one has none.
-    pub physical_resource_id: Option<&'a str>,
+    pub(crate) physical_resource_id: Option<&'a str>,
     /// What the resource declares, or, if it is deleted, declared.
-    pub properties: &'a Properties,
+    pub(crate) properties: &'a Properties,
     /// What an updated resource declared before.
-    pub old: Option<&'a Properties>,
+    pub(crate) old: Option<&'a Properties>,
     /// Whether the resource goes.
-    pub deleted: bool,
+    pub(crate) deleted: bool,
     /// When it must be over.
-    pub until: Instant,
+    pub(crate) until: Instant,
     /// Where it is answered from; none on the command line, where there is no response.
-    pub header: Option<&'a RequestHeader>,
+    pub(crate) header: Option<&'a RequestHeader>,
     /// What this attempt shares with others.
-    pub state: &'a DeliveryState,
+    pub(crate) state: &'a DeliveryState,
 }
 
 /// What an attempt came to.
 #[derive(Debug)]
-pub enum AttemptOutcome {
+pub(crate) enum AttemptOutcome {
     /// The server, and each database's outcome, in the order of the databases.
     Done(Address, Vec<(String, DatabaseOutcome)>),
     /// The request is answered, now or before.
@@ -95,7 +95,7 @@ impl Executor {
     }
 
     /// Whether this process has had a connection to the server.
-    pub fn has_reached(&self, address: &Address) -> bool {
+    pub(crate) fn has_reached(&self, address: &Address) -> bool {
         self.pools.reached().has(address)
     }
 

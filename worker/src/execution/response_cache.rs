@@ -16,7 +16,7 @@ type Key = (String, String, String);
 
 /// Answers by request.
 #[derive(Debug, Default)]
-pub struct ResponseCache(Mutex<Responses>);
+pub(crate) struct ResponseCache(Mutex<Responses>);
 
 #[derive(Debug, Default)]
 struct Responses {
@@ -26,13 +26,13 @@ struct Responses {
 
 impl ResponseCache {
     /// The answer that was decided on.
-    pub fn get(&self, header: &RequestHeader) -> Option<Response> {
+    pub(crate) fn get(&self, header: &RequestHeader) -> Option<Response> {
         let responses = self.0.lock();
         responses.by_request.get(&key(header)).cloned()
     }
 
     /// Decides on an answer. Returns the one that counts: the first that was decided on.
-    pub fn get_or_insert(&self, header: &RequestHeader, response: Response) -> Response {
+    pub(crate) fn get_or_insert(&self, header: &RequestHeader, response: Response) -> Response {
         let mut responses = self.0.lock();
         let key = key(header);
         if let Some(first) = responses.by_request.get(&key) {

@@ -33,7 +33,7 @@ struct Server {
 
 /// A permit; released when it is dropped.
 #[derive(Debug)]
-pub struct ServerPermit {
+pub(crate) struct ServerPermit {
     server: Arc<Server>,
     _permit: OwnedSemaphorePermit,
 }
@@ -48,7 +48,7 @@ impl ServerLimits {
     }
 
     /// Acquires a permit at a server, waiting for one if need be; none at a server that fails, unless `wait_while_failing`.
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         &self,
         address: &Address,
         wait_while_failing: bool,
@@ -94,7 +94,7 @@ impl Server {
 
 impl ServerPermit {
     /// Whether the server answered.
-    pub fn record_answer(&self, answered: bool) {
+    pub(crate) fn record_answer(&self, answered: bool) {
         let mut failed_at = self.server.failed_at.lock();
         *failed_at = if answered { None } else { Some(Instant::now()) };
     }

@@ -6,7 +6,7 @@ use super::{ExtensionName, SchemaName, VersionRequest};
 
 /// Whether an extension shall be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ensure {
+pub(crate) enum Ensure {
     /// It shall be installed.
     #[default]
     Present,
@@ -19,28 +19,28 @@ pub enum Ensure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// The name, in the letter case of the stack.
-    pub name: ExtensionName,
+    pub(crate) name: ExtensionName,
     /// Which version.
-    pub version: VersionRequest,
+    pub(crate) version: VersionRequest,
     /// Where its objects go; unset: where they are, or where the control file says, or `public`.
-    pub schema: Option<SchemaName>,
+    pub(crate) schema: Option<SchemaName>,
     /// Whether a schema that does not exist is created.
-    pub create_schema: bool,
+    pub(crate) create_schema: bool,
     /// Whether extensions that this one requires are installed with it.
-    pub cascade: bool,
+    pub(crate) cascade: bool,
     /// Whether a version that lies before the installed one may be gone to.
-    pub allow_downgrade: bool,
+    pub(crate) allow_downgrade: bool,
     /// What becomes of it where no update leads to the version.
-    pub on_no_update_path: OnNoUpdatePath,
+    pub(crate) on_no_update_path: OnNoUpdatePath,
     /// Whether it shall be there.
-    pub ensure: Ensure,
+    pub(crate) ensure: Ensure,
     /// Which version an updated resource declared before: from there the way back is asked for, as a rollback does.
-    pub before: VersionRequest,
+    pub(crate) before: VersionRequest,
 }
 
 impl Declaration {
     /// The declaration that a bare name makes.
-    pub fn named(name: ExtensionName) -> Self {
+    pub(crate) fn named(name: ExtensionName) -> Self {
         Self {
             name,
             version: VersionRequest::Unset,
@@ -58,7 +58,7 @@ impl Declaration {
 /// What becomes of an installed extension of which no update leads to the declared version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
-pub enum OnNoUpdatePath {
+pub(crate) enum OnNoUpdatePath {
     /// It stays, and the request fails.
     #[default]
     Fail,

@@ -7,29 +7,29 @@ use serde::Deserialize;
 
 /// One look at an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Members {
+pub(crate) struct Members {
     /// The schema of its objects.
-    pub schema: String,
+    pub(crate) schema: String,
     /// The extension itself and its objects, as PostgreSQL identifies them: `function public.f(integer)`.
-    pub objects: BTreeMap<String, Member>,
+    pub(crate) objects: BTreeMap<String, Member>,
     /// Comments and security labels, of columns too.
-    pub remarks: BTreeMap<String, String>,
+    pub(crate) remarks: BTreeMap<String, String>,
     /// What is no object of the extension and goes with one: indexes, triggers, policies, rules, statistics, publications.
-    pub attached: BTreeSet<String>,
+    pub(crate) attached: BTreeSet<String>,
 }
 
 /// One object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Member {
+pub(crate) struct Member {
     /// The role.
-    pub owner: String,
+    pub(crate) owner: String,
     /// How its rights differ from those that it was created with.
-    pub rights: BTreeSet<String>,
+    pub(crate) rights: BTreeSet<String>,
 }
 
 impl Members {
     /// What of this is not there afterwards, in words; empty where all of it is.
-    pub fn lost(&self, after: &Self) -> Vec<String> {
+    pub(crate) fn lost(&self, after: &Self) -> Vec<String> {
         let mut lost = Vec::new();
         if self.schema != after.schema {
             let (from, to) = (&self.schema, &after.schema);

@@ -10,11 +10,12 @@ mod observed;
 mod tle;
 mod version;
 
-pub use declaration::{Declaration, DeletionBehavior, Ensure, OnNoUpdatePath};
-pub use members::{Member, Members};
-pub use name::{ExtensionName, NameError, SchemaName};
-pub use observed::{
-    AvailableExtension, AvailableVersion, Catalog, InstalledExtension, Observed, UpdatePath,
+pub(crate) use declaration::{Declaration, DeletionBehavior, Ensure, OnNoUpdatePath};
+pub(crate) use members::Members;
+pub(crate) use name::{ExtensionName, SchemaName};
+pub use observed::Observed;
+pub(crate) use observed::{
+    AvailableExtension, AvailableVersion, Catalog, InstalledExtension, UpdatePath,
 };
-pub use tle::TleFunction;
-pub use version::{Version, VersionError, VersionPattern, VersionRequest};
+pub(crate) use tle::TleFunction;
+pub(crate) use version::{Version, VersionRequest};

@@ -36,7 +36,7 @@ impl ExtensionName {
     ///
     /// # Errors
     /// [`NameError`] where PostgreSQL would refuse or cut the name.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text)?;
         let forbidden = text.contains("--")
             || text.contains(['/', '\\'])
@@ -50,17 +50,17 @@ impl ExtensionName {
     }
 
     /// The name as text, not escaped.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The name as an SQL identifier, always quoted.
-    pub fn identifier(&self) -> String {
+    pub(crate) fn identifier(&self) -> String {
         escape_identifier(&self.0)
     }
 
     /// Whether both mean the same extension: letter case is not significant.
-    pub fn means(&self, other: &str) -> bool {
+    pub(crate) fn means(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
     }
 }
@@ -95,7 +95,7 @@ impl SchemaName {
     ///
     /// # Errors
     /// [`NameError`] where PostgreSQL would refuse or cut the name.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text)?;
         if text.contains(char::is_control) {
             return Err(NameError::Forbidden);
@@ -104,17 +104,17 @@ impl SchemaName {
     }
 
     /// The schema that extensions go to where neither the stack nor the control file names one.
-    pub fn public() -> Self {
+    pub(crate) fn public() -> Self {
         Self("public".to_owned())
     }
 
     /// The name as text, not escaped.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The name as an SQL identifier, always quoted.
-    pub fn identifier(&self) -> String {
+    pub(crate) fn identifier(&self) -> String {
         escape_identifier(&self.0)
     }
 }

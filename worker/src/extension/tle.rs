@@ -13,17 +13,17 @@ use super::{
 
 /// A function in pg_tle's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TleFunction {
+pub(crate) struct TleFunction {
     /// The function's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its body, where it is one of a control file.
     #[serde(default)]
-    pub body: Option<String>,
+    pub(crate) body: Option<String>,
 }
 
 impl Catalog {
     /// Adds what pg_tle offers, where the server offers nothing of the same name.
-    pub fn add_tle(&mut self, functions: &[TleFunction]) {
+    pub(crate) fn add_tle(&mut self, functions: &[TleFunction]) {
         for function in functions {
             let name = function.name.strip_suffix(".control");
             let Some(name) = name.and_then(|name| ExtensionName::parse(name).ok()) else {

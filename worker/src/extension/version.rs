@@ -24,7 +24,7 @@ impl Version {
     ///
     /// # Errors
     /// [`VersionError`] where PostgreSQL would refuse it.
-    pub fn parse(text: &str) -> Result<Self, VersionError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, VersionError> {
         let forbidden = text.is_empty()
             || text.contains("--")
             || text.contains(['/', '\\'])
@@ -38,12 +38,12 @@ impl Version {
     }
 
     /// The version as text, not escaped.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The version as an SQL string literal.
-    pub fn literal(&self) -> String {
+    pub(crate) fn literal(&self) -> String {
         escape_literal(&self.0)
     }
 }
@@ -74,7 +74,7 @@ pub struct VersionPattern(Version);
 
 impl VersionPattern {
     /// Whether the version fits the pattern.
-    pub fn matches(&self, version: &Version) -> bool {
+    pub(crate) fn matches(&self, version: &Version) -> bool {
         let mut rest = version.as_str();
         let mut parts = self.0.as_str().split('*');
         // What stands before the first star is anchored at the beginning, what stands behind the last at the end.
@@ -120,7 +120,7 @@ impl VersionRequest {
     ///
     /// # Errors
     /// [`VersionError`] where PostgreSQL would refuse it.
-    pub fn parse(text: &str) -> Result<Self, VersionError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, VersionError> {
         Ok(match text {
             "" => Self::Unset,
             // As with the words of other properties, letter case is not significant.
@@ -131,7 +131,7 @@ impl VersionRequest {
     }
 
     /// What a stack says to ask for this.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Unset => "",
             Self::Default => "default",

@@ -48,7 +48,7 @@ FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles g ON g.o
 WHERE c.relnamespace = 'extension_worker'::regnamespace AND a.grantee <> c.relowner";
 
 /// The version that this worker writes.
-pub fn newest_version() -> u32 {
+pub(crate) fn newest_version() -> u32 {
     NEWEST
 }
 

@@ -11,19 +11,18 @@ mod progress;
 mod sql;
 mod trust;
 
-pub use model::{
-    Ledger, LiveResource, Managed, Origin, Owner, RequestRecord, ResourceKey, ResourceRecord,
-    ResourceRequest, ResourceState, Role, WholeLedger,
+pub use model::{Ledger, Managed, ResourceKey};
+pub(crate) use model::{
+    LiveResource, Origin, Owner, ResourceRecord, ResourceRequest, ResourceState, Role, WholeLedger,
 };
 
-pub use progress::{Progress, ProgressEntry, Stage};
-pub use sql::{Entry, ResyncEntry};
+pub(crate) use progress::{Progress, ProgressEntry, Stage};
+pub(crate) use sql::{Entry, READ, READ_WHOLE, RECORD_RESPONSE, ResyncEntry, Write};
 
-pub use migrations::newest_version;
-
-pub(crate) use encoding::{keep, kept, read};
 pub(crate) use migrations::{
     FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications, migration,
+    newest_version,
 };
-pub(crate) use sql::{READ, READ_WHOLE, RECORD_RESPONSE, Write};
+
+pub(crate) use encoding::{keep, kept, read};
 pub(crate) use trust::{ABSENT, AS_MADE, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};

@@ -17,14 +17,14 @@ pub(super) const RESYNC: &str = "resync";
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceKey {
     /// The stack's ARN.
-    pub stack_id: String,
+    pub(crate) stack_id: String,
     /// The resource's name in the template.
-    pub logical_resource_id: String,
+    pub(crate) logical_resource_id: String,
 }
 
 impl ResourceKey {
     /// The baseline of a name.
-    pub fn baseline(name: &str) -> Self {
+    pub(crate) fn baseline(name: &str) -> Self {
         Self {
             stack_id: BASELINE.to_owned(),
             logical_resource_id: name.to_owned(),
@@ -32,7 +32,7 @@ impl ResourceKey {
     }
 
     /// Under which the ledger has re-syncs.
-    pub fn resync() -> Self {
+    pub(crate) fn resync() -> Self {
         Self {
             stack_id: RESYNC.to_owned(),
             logical_resource_id: RESYNC.to_owned(),
@@ -60,86 +60,86 @@ impl fmt::Display for ResourceKey {
 
 /// A request for a resource, as each of its databases records it.
 #[derive(Debug, Clone, Copy)]
-pub struct ResourceRequest<'a> {
+pub(crate) struct ResourceRequest<'a> {
     /// The resource.
-    pub resource: &'a ResourceKey,
+    pub(crate) resource: &'a ResourceKey,
     /// The properties as the stack wrote them.
-    pub declared: &'a serde_json::Value,
+    pub(crate) declared: &'a serde_json::Value,
     /// `Create`, `Update` or `Delete`.
-    pub request_type: &'a str,
+    pub(crate) request_type: &'a str,
     /// CloudFormation's id of the request.
-    pub request_id: &'a str,
+    pub(crate) request_id: &'a str,
     /// When it was published: what is older never overrules what is newer.
-    pub published_at: chrono::DateTime<chrono::Utc>,
+    pub(crate) published_at: chrono::DateTime<chrono::Utc>,
 }
 
 /// The ledger of one database, as one request sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// The resource that the request is for, if it was here before.
-    pub resource: Option<ResourceRecord>,
+    pub(crate) resource: Option<ResourceRecord>,
     /// This very request, if it was decided before.
-    pub request: Option<RequestRecord>,
+    pub(crate) request: Option<RequestRecord>,
     /// Every extension that a resource owns or that this worker created, by name.
-    pub managed: BTreeMap<String, Managed>,
+    pub(crate) managed: BTreeMap<String, Managed>,
 }
 
 /// The ledger of one database as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct WholeLedger {
+pub(crate) struct WholeLedger {
     /// The resources that are there.
-    pub resources: Vec<LiveResource>,
+    pub(crate) resources: Vec<LiveResource>,
     /// Every extension that a resource owns or that this worker created, by name, with all its owners.
-    pub managed: BTreeMap<String, Managed>,
+    pub(crate) managed: BTreeMap<String, Managed>,
     /// What the re-sync that asks came to in this database, if it was here before and changed something.
-    pub resync: Option<serde_json::Value>,
+    pub(crate) resync: Option<serde_json::Value>,
     /// PostgreSQL's version when the ledger was last written, where that is kept.
     #[serde(default)]
-    pub server_version: Option<String>,
+    pub(crate) server_version: Option<String>,
     /// What it committed before its last transaction, where it is not over.
     #[serde(default)]
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
 }
 
 /// A resource that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LiveResource {
+pub(crate) struct LiveResource {
     /// The resource.
     #[serde(flatten)]
-    pub key: ResourceKey,
+    pub(crate) key: ResourceKey,
     /// Its properties as the stack wrote them.
-    pub declared: serde_json::Value,
+    pub(crate) declared: serde_json::Value,
 }
 
 /// What the ledger knows of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestRecord {
+pub(crate) struct RequestRecord {
     /// What it came to in this database; none where it was not carried out.
-    pub outcome: Option<serde_json::Value>,
+    pub(crate) outcome: Option<serde_json::Value>,
     /// The answer to it, in the one database that keeps it.
-    pub response: Option<String>,
+    pub(crate) response: Option<String>,
     /// What was committed before the last transaction, where that is still to come.
     #[serde(default)]
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
 }
 
 /// What the ledger knows of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceRecord {
+pub(crate) struct ResourceRecord {
     /// The id that its last answer gave.
-    pub physical_resource_id: String,
+    pub(crate) physical_resource_id: String,
     /// Whether it is there.
-    pub state: ResourceState,
+    pub(crate) state: ResourceState,
     /// `Create`, `Update` or `Delete`: the last request that was carried out.
-    pub request_type: String,
+    pub(crate) request_type: String,
     /// When that request was published.
-    pub requested_at: chrono::DateTime<chrono::Utc>,
+    pub(crate) requested_at: chrono::DateTime<chrono::Utc>,
 }
 
 /// Whether a resource is there. A deleted one is remembered, so that a Create that comes late changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ResourceState {
+pub(crate) enum ResourceState {
     /// It is there.
     Live,
     /// It was deleted.
@@ -150,16 +150,16 @@ pub enum ResourceState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Managed {
     /// How it came to be.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// The resources that own it, of those beside the request's own one at the most; none where the last one left it
     /// behind.
-    pub owners: Vec<Owner>,
+    pub(crate) owners: Vec<Owner>,
 }
 
 /// How an extension came to be in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// This worker created it: it may drop it.
     Created,
     /// It was there: it is never dropped.
@@ -168,17 +168,17 @@ pub enum Origin {
 
 /// A resource that owns an extension.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// The resource.
-    pub resource: ResourceKey,
+    pub(crate) resource: ResourceKey,
     /// Why it owns it.
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 /// Why a resource owns an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// It declares it.
     Declared,
     /// `CASCADE` brought it along with one that it declares.
@@ -187,7 +187,7 @@ pub enum Role {
 
 impl Ledger {
     /// The extensions that a resource owns.
-    pub fn owned_by<'a>(
+    pub(crate) fn owned_by<'a>(
         &'a self,
         resource: &'a ResourceKey,
     ) -> impl Iterator<Item = (&'a str, &'a Managed)> {
@@ -203,7 +203,7 @@ impl Ledger {
     }
 
     /// The extensions that resources beside this one own.
-    pub fn owned_by_others(&self, resource: &ResourceKey) -> BTreeSet<&str> {
+    pub(crate) fn owned_by_others(&self, resource: &ResourceKey) -> BTreeSet<&str> {
         self.managed
             .iter()
             .filter(|(_, managed)| {
@@ -217,7 +217,11 @@ impl Ledger {
     }
 
     /// A resource beside this one that owns the extension.
-    pub fn other_owner(&self, extension: &str, resource: &ResourceKey) -> Option<&ResourceKey> {
+    pub(crate) fn other_owner(
+        &self,
+        extension: &str,
+        resource: &ResourceKey,
+    ) -> Option<&ResourceKey> {
         self.managed
             .get(extension)?
             .owners

@@ -13,35 +13,35 @@ use crate::extension::{ExtensionName, Version};
 
 /// What was committed so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Installed before the first stage, with versions.
-    pub before: BTreeMap<String, String>,
+    pub(crate) before: BTreeMap<String, String>,
     /// In the order in which they were committed.
-    pub stages: Vec<Stage>,
+    pub(crate) stages: Vec<Stage>,
 }
 
 /// One update that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// The extension.
-    pub name: ExtensionName,
+    pub(crate) name: ExtensionName,
     /// The version before.
-    pub from: Version,
+    pub(crate) from: Version,
     /// The version after.
-    pub to: Version,
+    pub(crate) to: Version,
 }
 
 /// What one stage writes.
 #[derive(Debug)]
-pub struct ProgressEntry<'a> {
+pub(crate) struct ProgressEntry<'a> {
     /// The resource; of a re-sync [`ResourceKey::resync`].
-    pub resource: &'a ResourceKey,
+    pub(crate) resource: &'a ResourceKey,
     /// The request, or the re-sync.
-    pub request_id: &'a str,
+    pub(crate) request_id: &'a str,
     /// When it was published; a re-sync has no such time.
-    pub published_at: Option<DateTime<Utc>>,
+    pub(crate) published_at: Option<DateTime<Utc>>,
     /// All stages up to this one.
-    pub progress: &'a Progress,
+    pub(crate) progress: &'a Progress,
 }
 
 impl ProgressEntry<'_> {

@@ -109,25 +109,25 @@ const WRITE_SEEN: &str =
 
 /// What one carried-out request writes.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// The request.
-    pub request: &'a ResourceRequest<'a>,
+    pub(crate) request: &'a ResourceRequest<'a>,
     /// The id that the answer gives.
-    pub physical_resource_id: &'a str,
+    pub(crate) physical_resource_id: &'a str,
     /// Whether the resource is there from now on.
-    pub state: ResourceState,
+    pub(crate) state: ResourceState,
     /// What it came to in this database.
-    pub outcome: &'a serde_json::Value,
+    pub(crate) outcome: &'a serde_json::Value,
     /// The answer, where nothing but this database belongs to it.
-    pub response: Option<&'a str>,
+    pub(crate) response: Option<&'a str>,
     /// Who owned what before.
-    pub managed_before: &'a BTreeMap<String, Managed>,
+    pub(crate) managed_before: &'a BTreeMap<String, Managed>,
     /// Who owns what now.
-    pub managed_after: &'a BTreeMap<String, Managed>,
+    pub(crate) managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
-    pub changed_at: DateTime<Utc>,
+    pub(crate) changed_at: DateTime<Utc>,
     /// PostgreSQL's, at that time.
-    pub server_version: &'a str,
+    pub(crate) server_version: &'a str,
 }
 
 impl Entry<'_> {
@@ -163,21 +163,21 @@ impl Entry<'_> {
 
 /// What a re-sync writes.
 #[derive(Debug)]
-pub struct ResyncEntry<'a> {
+pub(crate) struct ResyncEntry<'a> {
     /// The re-sync.
-    pub resync_id: &'a str,
+    pub(crate) resync_id: &'a str,
     /// What it came to, where it changed an extension: a repetition finds it here.
-    pub result: Option<&'a serde_json::Value>,
+    pub(crate) result: Option<&'a serde_json::Value>,
     /// The baseline that is declared from now on, with what it declares.
-    pub baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,
+    pub(crate) baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,
     /// Who owned what before.
-    pub managed_before: &'a BTreeMap<String, Managed>,
+    pub(crate) managed_before: &'a BTreeMap<String, Managed>,
     /// Who owns what now.
-    pub managed_after: &'a BTreeMap<String, Managed>,
+    pub(crate) managed_after: &'a BTreeMap<String, Managed>,
     /// When it is written.
-    pub changed_at: DateTime<Utc>,
+    pub(crate) changed_at: DateTime<Utc>,
     /// PostgreSQL's, at that time.
-    pub server_version: &'a str,
+    pub(crate) server_version: &'a str,
 }
 
 impl ResyncEntry<'_> {

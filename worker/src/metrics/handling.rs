@@ -9,7 +9,7 @@ use super::{Metrics, Outcome};
 /// A message that is being handled. Where it is dropped without an outcome its handler panicked, or was cancelled: the
 /// caller then says why, with [`Metrics::lease_lost`] or [`Metrics::stopped`].
 #[derive(Debug)]
-pub struct Handling<'a> {
+pub(crate) struct Handling<'a> {
     metrics: &'a Metrics,
     began: Instant,
     outcome: Option<Outcome>,
@@ -18,7 +18,7 @@ pub struct Handling<'a> {
 
 impl Metrics {
     /// The handling of a message begins.
-    pub fn handling(&self) -> Handling<'_> {
+    pub(crate) fn handling(&self) -> Handling<'_> {
         Handling {
             metrics: self,
             began: Instant::now(),
@@ -28,7 +28,7 @@ impl Metrics {
     }
 
     /// The lease of a message is lost, and its handler was cancelled if it was still at work.
-    pub fn lease_lost(&self) {
+    pub(crate) fn lease_lost(&self) {
         self.lease_losses.inc();
         let explained = self
             .0
@@ -40,7 +40,7 @@ impl Metrics {
     }
 
     /// Handlers that were at work were cancelled, as the worker stops.
-    pub fn stopped(&self) {
+    pub(crate) fn stopped(&self) {
         for _ in 0..self.0.cancelled.swap(0, Relaxed) {
             self.messages_handled.inc(Outcome::Cancelled);
         }
@@ -49,7 +49,7 @@ impl Metrics {
 
 impl Handling<'_> {
     /// It is over.
-    pub fn ends(mut self, outcome: Outcome) {
+    pub(crate) fn ends(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
 }

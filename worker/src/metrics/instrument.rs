@@ -53,12 +53,12 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// It happened once more.
-    pub fn inc(&self) {
+    pub(crate) fn inc(&self) {
         self.add(1);
     }
 
     /// Adds a number.
-    pub fn add(&self, count: usize) {
+    pub(crate) fn add(&self, count: usize) {
         self.0
             .fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);
     }
@@ -86,7 +86,7 @@ impl<L: Label> Default for CounterBy<L> {
 
 impl<L: Label> CounterBy<L> {
     /// It happened once more.
-    pub fn inc(&self, label: L) {
+    pub(crate) fn inc(&self, label: L) {
         if let Some(count) = self.counts.get(label.index()) {
             count.fetch_add(1, Relaxed);
         }
@@ -110,7 +110,7 @@ pub struct CounterByCode(Mutex<BTreeMap<Cow<'static, str>, u64>>);
 
 impl CounterByCode {
     /// It happened once more.
-    pub fn inc(&self, code: &str) {
+    pub(crate) fn inc(&self, code: &str) {
         let is_code = (1..=MAX_CODE_BYTES).contains(&code.len())
             && code
                 .bytes()
@@ -142,7 +142,7 @@ pub struct Gauge(Arc<AtomicI64>);
 impl Gauge {
     /// There is one more, until what is returned is dropped.
     #[must_use]
-    pub fn hold(&self) -> GaugeGuard {
+    pub(crate) fn hold(&self) -> GaugeGuard {
         self.0.fetch_add(1, Relaxed);
         GaugeGuard(self.clone())
     }
@@ -154,7 +154,7 @@ impl Gauge {
 
 /// One of those that a gauge counts.
 #[derive(Debug)]
-pub struct GaugeGuard(Gauge);
+pub(crate) struct GaugeGuard(Gauge);
 
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
@@ -175,7 +175,7 @@ struct Slot {
 
 impl Histogram {
     /// It took so long.
-    pub fn observe(&self, took: Duration) {
+    pub(crate) fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let slot = BOUNDS.iter().zip(&self.0).find(|(le, _)| seconds <= **le);
         if let Some((_, slot)) = slot {

@@ -19,11 +19,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-pub use handling::Handling;
-pub use instrument::{Counter, CounterBy, CounterByCode, Gauge, GaugeGuard, Histogram};
-pub use labels::{Label, Outcome, PutResult, ResyncState, SqsCall};
-pub use prometheus::{CONTENT_TYPE, text};
-pub use reading::{Bucket, Reading, Unit, Value};
+pub use instrument::Gauge;
+pub(crate) use instrument::{Counter, CounterBy, CounterByCode, GaugeGuard, Histogram};
+pub(crate) use labels::{Label, Outcome, PutResult, ResyncState, SqsCall};
+pub(crate) use prometheus::{CONTENT_TYPE, text};
+pub(crate) use reading::{Reading, Unit};
 pub use report::{ReportSettings, Reporter, start};
 
 /// The process's instruments; clones are the same ones.
@@ -47,7 +47,7 @@ impl Deref for Metrics {
 
 impl Metrics {
     /// What every instrument shows now, and what the system says of the process.
-    pub fn read(&self) -> Vec<Reading> {
+    pub(crate) fn read(&self) -> Vec<Reading> {
         let mut readings = self.0.instruments.read();
         readings.extend(process::read());
         readings

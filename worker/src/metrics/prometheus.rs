@@ -10,13 +10,13 @@ use prometheus_client::registry::{Registry, Unit as PrometheusUnit};
 use super::reading::{Bucket, Reading, Unit, Value};
 
 /// What the text is: OpenMetrics, which Prometheus has read since 2.5.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The text.
 ///
 /// # Errors
 /// None: a string can always be written to.
-pub fn text(readings: Vec<Reading>) -> Result<String, fmt::Error> {
+pub(crate) fn text(readings: Vec<Reading>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Readings(readings)));
     let mut text = String::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What is counted or measured. Base units alone: no milliseconds, no kilobytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Things.
     Count,
     /// Time.
@@ -16,22 +16,22 @@ pub enum Unit {
 
 /// An instrument, and what it shows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Prometheus's name, without a counter's `_total`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// CloudWatch's name.
-    pub cloudwatch: &'static str,
+    pub(crate) cloudwatch: &'static str,
     /// What it means.
-    pub help: &'static str,
+    pub(crate) help: &'static str,
     /// In what it is measured.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// What it shows.
-    pub value: Value,
+    pub(crate) value: Value,
 }
 
 /// What an instrument shows.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// How often something happened since the process began.
     Count(u64),
     /// The same, for each value of a label.
@@ -53,11 +53,11 @@ pub enum Value {
 
 /// The observations between the bound of the bucket before and this one's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// The longest that belongs to it, in seconds; the last one's is infinite.
-    pub le: f64,
+    pub(crate) le: f64,
     /// How many there are.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Their sum.
-    pub sum: Duration,
+    pub(crate) sum: Duration,
 }

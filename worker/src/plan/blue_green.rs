@@ -15,7 +15,7 @@ pub enum BlueGreenCheck {
 
 /// Which side of a deployment a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// It is in production, and is replicated.
     Blue,
     /// It is to replace blue.
@@ -24,13 +24,13 @@ pub enum Side {
 
 /// A server's part in a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// The deployment's id.
-    pub deployment: String,
+    pub(crate) deployment: String,
     /// As RDS calls it: `AVAILABLE`.
-    pub status: String,
+    pub(crate) status: String,
     /// The server's side.
-    pub side: Side,
+    pub(crate) side: Side,
 }
 
 impl fmt::Display for Part {

@@ -7,35 +7,40 @@ use crate::ledger::{Ledger, ResourceKey};
 
 /// Who declares extensions of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Declarer {
+pub(crate) struct Declarer {
     /// The resource, or the baseline.
-    pub key: ResourceKey,
+    pub(crate) key: ResourceKey,
     /// What it declares.
-    pub declarations: Vec<Declaration>,
+    pub(crate) declarations: Vec<Declaration>,
 }
 
 /// What is to be done for one declarer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Drift {
+pub(crate) struct Drift {
     /// In order; none of them drops an extension that is not created anew.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// What cannot be had, each with the extension that it is about.
-    pub unmet: Vec<UnmetDeclaration>,
+    pub(crate) unmet: Vec<UnmetDeclaration>,
     /// What is declared absent and is there all the same: a re-sync drops nothing.
-    pub unwanted: Vec<String>,
+    pub(crate) unwanted: Vec<String>,
 }
 
 /// A declaration that cannot be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnmetDeclaration {
+pub(crate) struct UnmetDeclaration {
     /// The extension.
-    pub extension: String,
+    pub(crate) extension: String,
     /// Why it cannot be met.
-    pub plan_error: PlanError,
+    pub(crate) plan_error: PlanError,
 }
 
 /// Compares. One declaration that cannot be met keeps no other from being met.
-pub fn drift(declarer: &Declarer, observed: &Observed, ledger: &Ledger, policy: &Policy) -> Drift {
+pub(crate) fn drift(
+    declarer: &Declarer,
+    observed: &Observed,
+    ledger: &Ledger,
+    policy: &Policy,
+) -> Drift {
     let is_unwanted = |name: &&String| {
         declarer
             .declarations

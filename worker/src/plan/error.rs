@@ -127,7 +127,7 @@ pub enum PlanError {
 
 impl PlanError {
     /// The extension that cannot be had.
-    pub fn extension(&self) -> &str {
+    pub(crate) fn extension(&self) -> &str {
         match self {
             Self::NotAvailable { name, .. }
             | Self::NotAllowed { name, .. }
@@ -148,7 +148,7 @@ impl PlanError {
 
     /// The SQLSTATEs with which PostgreSQL refuses where this obstacle is one; none where PostgreSQL is not to be asked:
     /// it cannot be, or what it goes by was read just now.
-    pub fn sqlstates(&self) -> &'static [&'static str] {
+    pub(crate) fn sqlstates(&self) -> &'static [&'static str] {
         match self {
             // Up to 14 it is the control file that is missing.
             Self::NotAvailable { .. } | Self::NoSuchVersion { .. } => &["0A000", "22023", "58P01"],

@@ -6,7 +6,7 @@ use crate::extension::Observed;
 
 /// One thing that is left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FollowUp {
+pub(crate) enum FollowUp {
     /// A row of [`RECIPES`].
     Statement {
         /// The extension.
@@ -32,7 +32,7 @@ pub enum FollowUp {
 }
 
 /// What is left to do by hand after these steps, in a database that is as observed then.
-pub fn follow_ups(steps: &[Step], observed: &Observed) -> Vec<FollowUp> {
+pub(crate) fn follow_ups(steps: &[Step], observed: &Observed) -> Vec<FollowUp> {
     let mut found = Vec::new();
     for step in steps {
         let Step::Update { name, from, to } = step else {

@@ -16,7 +16,7 @@ mod policy;
 mod preflight;
 #[cfg(test)]
 mod proptests;
-pub mod recipes;
+pub(crate) mod recipes;
 mod release;
 mod script;
 mod step;
@@ -24,19 +24,23 @@ mod step;
 mod tests;
 mod version;
 
-pub use blue_green::{BlueGreenCheck, Part, Side};
-pub use drift::{Declarer, Drift, UnmetDeclaration, drift};
-pub use error::PlanError;
-pub use follow_ups::{FollowUp, follow_ups};
-pub use offer::{OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_parts_of_newest};
+pub(crate) use blue_green::{BlueGreenCheck, Part, Side};
+pub(crate) use drift::{Declarer, Drift, UnmetDeclaration, drift};
+pub(crate) use error::PlanError;
+pub(crate) use follow_ups::{FollowUp, follow_ups};
+pub(crate) use offer::{
+    OfferParts, asks_for_newest, offer_parts, offer_parts_of, offer_parts_of_newest,
+};
 pub use outcome::DatabaseOutcome;
 pub use ownership::update_ownership;
-pub use policy::{ExtensionPattern, Policy};
-pub use recipes::{needs_fresh_session, packaged_object};
-pub use release::{Retained, RetainedBecause};
-pub use script::{SchemaCheck, script_schemas};
-pub use step::{DropMode, Step};
-pub use version::compare_naturally;
+pub(crate) use policy::ExtensionPattern;
+pub use policy::Policy;
+pub(crate) use recipes::{needs_fresh_session, packaged_object};
+pub(crate) use release::{Retained, RetainedBecause};
+pub use script::SchemaCheck;
+pub(crate) use script::script_schemas;
+pub(crate) use step::{DropMode, Step};
+pub(crate) use version::compare_naturally;
 
 use self::install::install;
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed};
@@ -63,12 +67,12 @@ pub struct Plan {
     /// Extensions that stay, each with why.
     pub retained: Vec<Retained>,
     /// What PostgreSQL itself is silent about.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// What PostgreSQL lets pass without a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The extension does not work until its library is in `shared_preload_libraries`.
     NotPreloaded {
         /// The extension.

@@ -7,23 +7,23 @@ use crate::extension::{Declaration, Ensure, Observed, OnNoUpdatePath, VersionReq
 
 /// Parts of what a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OfferParts {
+pub(crate) struct OfferParts {
     /// The extensions, each with its default version.
-    pub extensions: bool,
+    pub(crate) extensions: bool,
     /// The versions that can be created.
-    pub versions: bool,
+    pub(crate) versions: bool,
     /// The update paths of these extensions.
-    pub paths: BTreeSet<String>,
+    pub(crate) paths: BTreeSet<String>,
 }
 
 impl OfferParts {
     /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Everything that may be asked about the declarations.
-    pub fn all_of(declarations: &[Declaration], observed: &Observed) -> Self {
+    pub(crate) fn all_of(declarations: &[Declaration], observed: &Observed) -> Self {
         let is_declared = |name: &&String| {
             declarations
                 .iter()
@@ -43,7 +43,7 @@ impl OfferParts {
 
     /// What is not in `known`.
     #[must_use]
-    pub fn beyond(self, known: &Self) -> Self {
+    pub(crate) fn beyond(self, known: &Self) -> Self {
         Self {
             extensions: self.extensions && !known.extensions,
             versions: self.versions && !known.versions,
@@ -52,7 +52,7 @@ impl OfferParts {
     }
 
     /// Adds others.
-    pub fn add(&mut self, others: &Self) {
+    pub(crate) fn add(&mut self, others: &Self) {
         self.extensions |= others.extensions;
         self.versions |= others.versions;
         self.paths.extend(others.paths.iter().cloned());
@@ -60,7 +60,7 @@ impl OfferParts {
 }
 
 /// What is to be known to plan the declarations. With the extensions known it may be more.
-pub fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferParts {
+pub(crate) fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferParts {
     let mut parts = OfferParts::default();
     for declaration in declarations {
         if declaration.ensure == Ensure::Absent {
@@ -103,7 +103,7 @@ pub fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferPa
 }
 
 /// What is to be known of a plan's updates: the versions say what their scripts require.
-pub fn offer_parts_of(plan: &Plan) -> OfferParts {
+pub(crate) fn offer_parts_of(plan: &Plan) -> OfferParts {
     OfferParts {
         versions: plan
             .steps
@@ -114,7 +114,7 @@ pub fn offer_parts_of(plan: &Plan) -> OfferParts {
 }
 
 /// What is certain to be needed, whatever is installed: it can be read together with the rest.
-pub fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts {
+pub(crate) fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts {
     let chosen = declarations.iter().filter(|declaration| {
         declaration.ensure == Ensure::Present
             && matches!(declaration.version, VersionRequest::Matching(_))
@@ -129,7 +129,7 @@ pub fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts {
 }
 
 /// Whether a declaration asks for the newest that the server offers at the time of the request.
-pub fn asks_for_newest(declarations: &[Declaration]) -> bool {
+pub(crate) fn asks_for_newest(declarations: &[Declaration]) -> bool {
     declarations.iter().any(|declaration| {
         declaration.ensure == Ensure::Present
             && matches!(

@@ -26,12 +26,12 @@ impl Policy {
     }
 
     /// Whether every extension may be created.
-    pub fn allows_all(&self) -> bool {
+    pub(crate) fn allows_all(&self) -> bool {
         self.extensions.iter().any(|pattern| pattern.0 == "*")
     }
 
     /// Whether an extension of this name may be created.
-    pub fn allows(&self, extension: &str) -> bool {
+    pub(crate) fn allows(&self, extension: &str) -> bool {
         self.extensions
             .iter()
             .any(|pattern| pattern.matches(extension))
@@ -56,7 +56,7 @@ impl Policy {
     }
 
     /// The patterns as the setting has them.
-    pub fn patterns(&self) -> String {
+    pub(crate) fn patterns(&self) -> String {
         let patterns: Vec<&str> = self.extensions.iter().map(|pattern| &*pattern.0).collect();
         patterns.join(",")
     }
@@ -68,7 +68,7 @@ pub struct ExtensionPattern(String);
 
 impl ExtensionPattern {
     /// Whether the pattern matches this name.
-    pub fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();

@@ -9,23 +9,32 @@ use super::compare_naturally;
 
 /// One thing to know about one extension.
 #[derive(Debug, Clone, Copy)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// The extension.
-    pub extension: &'static str,
+    pub(crate) extension: &'static str,
     /// What it takes.
-    pub need: Need,
+    pub(crate) need: Need,
     /// Where its authors say so.
-    pub source: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the manual's"))]
+    pub(crate) source: &'static str,
     /// What it was run against.
-    pub tried: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the manual's"))]
+    pub(crate) tried: &'static str,
 }
 
 /// What an update takes.
 #[derive(Debug, Clone, Copy)]
-pub enum Need {
+pub(crate) enum Need {
     /// The versions on the way are committed one by one.
     Staged {
         /// From below this version to it, or above.
+        #[cfg_attr(
+            not(test),
+            expect(
+                dead_code,
+                reason = "the manual's: PostgreSQL says which updates need it"
+            )
+        )]
         crossing: &'static str,
     },
     /// The update is the first statement of a session.
@@ -51,7 +60,7 @@ pub enum Need {
 /// The extensions that are PostGIS together: each is to be updated with it, behind it.
 ///
 /// Source: "PostGIS_Extensions_Upgrade" in PostGIS's manual.
-pub const POSTGIS_FAMILY: [&str; 4] = [
+pub(crate) const POSTGIS_FAMILY: [&str; 4] = [
     "postgis_raster",
     "postgis_topology",
     "postgis_sfcgal",
@@ -59,7 +68,7 @@ pub const POSTGIS_FAMILY: [&str; 4] = [
 ];
 
 /// All of it.
-pub const RECIPES: &[Recipe] = &[
+pub(crate) const RECIPES: &[Recipe] = &[
     Recipe {
         extension: "pg_partman",
         need: Need::Staged { crossing: "5.0.0" },
@@ -123,7 +132,7 @@ pub const RECIPES: &[Recipe] = &[
 
 /// The object by which it is seen that an extension is to be created around what is there: the extension in whose schema it
 /// is, and the name of the type.
-pub fn packaged_object(extension: &str) -> Option<(&'static str, &'static str)> {
+pub(crate) fn packaged_object(extension: &str) -> Option<(&'static str, &'static str)> {
     RECIPES.iter().find_map(|recipe| match recipe.need {
         Need::Packaged { object } if recipe.extension == extension => Some(object),
         Need::Packaged { .. } | Need::Staged { .. } | Need::FreshSession | Need::After { .. } => {
@@ -133,7 +142,7 @@ pub fn packaged_object(extension: &str) -> Option<(&'static str, &'static str)> 
 }
 
 /// Whether an update of the extension is to be the first statement of a session.
-pub fn needs_fresh_session(extension: &str) -> bool {
+pub(crate) fn needs_fresh_session(extension: &str) -> bool {
     RECIPES
         .iter()
         .any(|recipe| recipe.extension == extension && matches!(recipe.need, Need::FreshSession))

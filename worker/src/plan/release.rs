@@ -10,14 +10,14 @@ use crate::ledger::{Ledger, Origin, ResourceKey, ResourceState};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retained {
     /// The extension.
-    pub name: String,
+    pub(crate) name: String,
     /// Why it stays.
-    pub because: RetainedBecause,
+    pub(crate) because: RetainedBecause,
 }
 
 /// Why an extension stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetainedBecause {
+pub(crate) enum RetainedBecause {
     /// It was there before any resource declared it.
     Adopted,
     /// Another resource owns it too.

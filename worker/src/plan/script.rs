@@ -19,7 +19,7 @@ pub enum SchemaCheck {
 
 /// The schemas that PostgreSQL puts on the `search_path` of the scripts that a step runs: the extension's own, that of each
 /// extension that it requires, and of each that CASCADE brings. None where no script runs and nothing moves.
-pub fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
+pub(crate) fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
     let mut schemas = BTreeSet::new();
     match step {
         Step::Create { name, schema, .. } | Step::Recreate { name, schema, .. } => {

@@ -88,7 +88,7 @@ pub enum DropMode {
 
 impl Step {
     /// The name of the extension; of a schema step the schema's.
-    pub fn extension(&self) -> &str {
+    pub(crate) fn extension(&self) -> &str {
         match self {
             Self::CreateSchema(schema) => schema.as_str(),
             Self::Create { name, .. }
@@ -101,7 +101,7 @@ impl Step {
     }
 
     /// The kind of the statement.
-    pub fn statement(&self) -> Statement {
+    pub(crate) fn statement(&self) -> Statement {
         match self {
             Self::CreateSchema(_) => Statement::CreateSchema,
             Self::Create { .. } | Self::Recreate { .. } | Self::Package { .. } => Statement::Create,
@@ -112,7 +112,7 @@ impl Step {
     }
 
     /// The statement.
-    pub fn sql(&self) -> String {
+    pub(crate) fn sql(&self) -> String {
         match self {
             Self::CreateSchema(schema) => format!("CREATE SCHEMA {}", schema.identifier()),
             Self::Create {

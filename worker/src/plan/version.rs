@@ -246,7 +246,7 @@ fn by_paths(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> O
 }
 
 /// Compares runs of digits as numbers and everything else as text: `1.9` lies below `1.10`.
-pub fn compare_naturally(left: &str, right: &str) -> Ordering {
+pub(crate) fn compare_naturally(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (segments(left), segments(right));
     loop {
         return match (left.next(), right.next()) {

@@ -8,7 +8,7 @@ use super::transaction::SessionStart;
 
 /// What a new session is to be given, made in another one of the same database.
 #[derive(Debug, Clone)]
-pub struct FirstStatement {
+pub(crate) struct FirstStatement {
     /// For the start-up packet.
     pub(super) options: String,
     /// One message: the statement, and then an ordinary beginning of a transaction, which the statement becomes a part of.

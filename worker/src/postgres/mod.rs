@@ -23,11 +23,9 @@ mod session_start;
 mod transaction;
 mod upgrade;
 
-pub use first_statement::FirstStatement;
-pub use limit::ConnectionLimit;
-pub use offer::{Freshness, Offers};
+pub(crate) use first_statement::FirstStatement;
+pub(crate) use offer::Freshness;
 pub use pool::{PoolSettings, Pools};
-pub use reached::Reached;
-pub use schema_objects::SchemaObjects;
-pub use session::{Applied, DatabaseNames, Session, Tried};
+pub use session::Session;
+pub(crate) use session::{Applied, DatabaseNames, Tried};
 pub(crate) use upgrade::OFFER as OFFER_QUERY;

@@ -33,7 +33,7 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// How old an offer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
+pub(crate) enum Freshness {
     /// Some minutes.
     Minutes,
     /// It was read at this time, or later.
@@ -55,7 +55,7 @@ pub(super) type ServerKey = (Address, String);
 
 /// The offers of servers.
 #[derive(Debug, Default)]
-pub struct Offers {
+pub(crate) struct Offers {
     kept: Mutex<HashMap<ServerKey, Arc<AsyncMutex<Offer>>>>,
     bytes: AtomicUsize,
 }

@@ -144,7 +144,7 @@ impl Pools {
     }
 
     /// Which servers this process has had a connection to.
-    pub fn reached(&self) -> &Reached {
+    pub(crate) fn reached(&self) -> &Reached {
         &self.reached
     }
 
@@ -168,7 +168,7 @@ impl Pools {
     ///
     /// # Errors
     /// [`DatabaseError`] where none could be made in time.
-    pub async fn session_for_listing(
+    pub(crate) async fn session_for_listing(
         &self,
         target: &Target,
         password: &Password,
@@ -183,7 +183,7 @@ impl Pools {
     ///
     /// # Errors
     /// [`DatabaseError`], where none could be made or the statement was refused: nothing was changed then.
-    pub async fn session_after(
+    pub(crate) async fn session_after(
         &self,
         first: FirstStatement,
         target: &Target,
@@ -242,14 +242,14 @@ impl Pools {
 
     /// Discards idle connections: a server that was restarted, or a session that has an
     /// extension's old library loaded, is not met twice.
-    pub fn discard_idle(&self, target: &Target) {
+    pub(crate) fn discard_idle(&self, target: &Target) {
         if let Some(entry) = self.pools.pools().get(target) {
             entry.pool.retain(|_, _| false);
         }
     }
 
     /// Removes the pool of a database that no request is expected to use soon.
-    pub fn remove(&self, target: &Target) {
+    pub(crate) fn remove(&self, target: &Target) {
         drop(self.pools.pools().remove(target));
     }
 

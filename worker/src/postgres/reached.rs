@@ -12,30 +12,30 @@ const LIMIT: usize = 10_000;
 
 /// Servers that were reached, and roles that logged in.
 #[derive(Debug, Default)]
-pub struct Reached {
+pub(crate) struct Reached {
     servers: Mutex<HashSet<Address>>,
     roles: Mutex<HashSet<(Address, String)>>,
 }
 
 impl Reached {
     /// Whether there was a connection.
-    pub fn has(&self, address: &Address) -> bool {
+    pub(crate) fn has(&self, address: &Address) -> bool {
         self.servers.lock().contains(address)
     }
 
     /// Whether the role logged in, to whichever database.
-    pub fn has_role(&self, target: &Target) -> bool {
+    pub(crate) fn has_role(&self, target: &Target) -> bool {
         let role = (target.address.clone(), target.username.clone());
         self.roles.lock().contains(&role)
     }
 
     /// There is a connection; or the server answered otherwise.
-    pub fn note(&self, address: &Address) {
+    pub(crate) fn note(&self, address: &Address) {
         remember(&mut self.servers.lock(), address);
     }
 
     /// A role logged in.
-    pub fn note_role(&self, target: &Target) {
+    pub(crate) fn note_role(&self, target: &Target) {
         self.note(&target.address);
         let role = (target.address.clone(), target.username.clone());
         remember(&mut self.roles.lock(), &role);

@@ -16,11 +16,11 @@ const NAMED: usize = 10;
 
 /// What was found in the schemas that scripts see.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SchemaObjects {
+pub(crate) struct SchemaObjects {
     /// Functions, operators, casts and types of roles of lower rank, with a name that PostgreSQL or the extension uses.
-    pub shadowing: Vec<String>,
+    pub(crate) shadowing: Vec<String>,
     /// The schemas in which a role of lower rank may create more of them: `schema "public" (role "app")`.
-    pub open: Vec<String>,
+    pub(crate) open: Vec<String>,
 }
 
 /// What [`short_query`] finds.

@@ -127,7 +127,7 @@ pub enum DatabaseError {
 
 impl DatabaseError {
     /// The SQLSTATE, or a word where there is none.
-    pub fn code(&self) -> Cow<'static, str> {
+    pub(crate) fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Sql(error)
             | Self::LogIn(error)
@@ -177,15 +177,15 @@ pub struct SqlError {
     /// The five characters.
     pub sqlstate: String,
     /// What went wrong.
-    pub message: String,
+    pub(crate) message: String,
     /// More of it.
-    pub detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// What may help.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// The constraint that was hurt.
-    pub constraint: Option<String>,
+    pub(crate) constraint: Option<String>,
     /// Where it happened: the function and its line, the statement inside it.
-    pub context: Option<String>,
+    pub(crate) context: Option<String>,
 }
 
 impl fmt::Display for SqlError {

@@ -11,7 +11,7 @@ const REFUSALS: [(&str, &str); 2] = [
 
 impl DatabaseError {
     /// Whether a statement was refused for what may be gone once the statements before it are committed.
-    pub fn is_of_pending_triggers(&self) -> bool {
+    pub(crate) fn is_of_pending_triggers(&self) -> bool {
         matches!(self, Self::Sql(refused) if REFUSALS
             .iter()
             .any(|(state, text)| refused.sqlstate == *state && refused.message.contains(text)))

@@ -55,12 +55,12 @@ pub struct Health {
 
 impl Heartbeat {
     /// A receive begins.
-    pub fn polling(&self) {
+    pub(crate) fn polling(&self) {
         *self.began() = Some(Instant::now());
     }
 
     /// It is over. One that succeeded, with or without messages, shows that the queue is there and can be read.
-    pub fn polled(&self, succeeded: bool) {
+    pub(crate) fn polled(&self, succeeded: bool) {
         *self.began() = None;
         if succeeded {
             self.0.has_received.store(true, Relaxed);

@@ -52,7 +52,7 @@ impl Http {
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn put(&self, url: &Url, body: Vec<u8>) -> Result<u16, HttpError> {
+    pub(crate) async fn put(&self, url: &Url, body: Vec<u8>) -> Result<u16, HttpError> {
         let response = self
             .client
             .put(url.clone())
@@ -67,7 +67,7 @@ impl Http {
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn put_json(
+    pub(crate) async fn put_json(
         &self,
         url: &Url,
         document: &Value,
@@ -89,7 +89,11 @@ impl Http {
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn get(&self, url: &Url, max_bytes: usize) -> Result<(u16, Vec<u8>), HttpError> {
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        max_bytes: usize,
+    ) -> Result<(u16, Vec<u8>), HttpError> {
         let response = self
             .client
             .get(url.clone())

@@ -5,6 +5,6 @@ pub(crate) mod failpoint;
 pub mod health;
 pub mod http;
 pub mod logging;
-pub mod retry;
+pub(crate) mod retry;
 pub mod signals;
 pub mod tls;

@@ -9,15 +9,15 @@ use chrono::{DateTime, Utc};
 
 /// How the pauses between attempts grow. Each is drawn evenly between nothing and a bound that doubles (full jitter).
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The bound of the first pause.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// The bound that is doubled no more.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 /// For databases and answers: 200 ms, doubling up to 30 s.
-pub const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(30),
 };
@@ -27,14 +27,14 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// The pauses between attempts that end at an instant.
 #[derive(Debug)]
-pub struct Retry {
+pub(crate) struct Retry {
     pauses: ExponentialBackoff,
     until: Instant,
 }
 
 impl Retry {
     /// No pause yet.
-    pub fn new(policy: Policy, until: Instant) -> Self {
+    pub(crate) fn new(policy: Policy, until: Instant) -> Self {
         Self {
             pauses: pauses(policy),
             until,
@@ -42,7 +42,7 @@ impl Retry {
     }
 
     /// Waits before the next attempt; `false` where there is no time for another.
-    pub async fn pause(&mut self) -> bool {
+    pub(crate) async fn pause(&mut self) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left <= LAST_ATTEMPT {
             return false;
@@ -67,7 +67,7 @@ fn pauses(policy: Policy) -> ExponentialBackoff {
 }
 
 /// The monotonic clock's reading at an instant of the calendar; where it cannot reach back so far, now.
-pub fn instant(at: DateTime<Utc>) -> Instant {
+pub(crate) fn instant(at: DateTime<Utc>) -> Instant {
     let now = Utc::now();
     match (at - now).to_std() {
         Ok(ahead) => Instant::now() + ahead,
@@ -81,7 +81,7 @@ pub fn instant(at: DateTime<Utc>) -> Instant {
 }
 
 /// A pause drawn evenly between nothing and the longest.
-pub fn full_jitter(longest: Duration) -> Duration {
+pub(crate) fn full_jitter(longest: Duration) -> Duration {
     longest.mul_f64(fastrand::f64())
 }
 

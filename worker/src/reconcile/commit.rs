@@ -103,7 +103,7 @@ pub(super) async fn record_deletion(
 ///
 /// # Errors
 /// [`ReconcileError`].
-pub async fn record_response(
+pub(crate) async fn record_response(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     response: &Response,

@@ -15,7 +15,7 @@ mod planning;
 mod script_check;
 mod server_decides;
 mod stages;
-pub mod transaction;
+pub(crate) mod transaction;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -40,7 +40,7 @@ use crate::target::Target;
 pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
 pub(crate) use self::begin::{LedgerForm, migrate};
 pub use self::blue_green::BlueGreenDeployments;
-pub use self::commit::record_response;
+pub(crate) use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::packaging::with_packaging;
 pub(crate) use self::planning::unread;
@@ -53,7 +53,7 @@ pub(crate) use self::server_decides::{
 ///
 /// # Errors
 /// [`ReconcileError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
-pub async fn reconcile(
+pub(crate) async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
 ) -> Result<ReconcileResult, ReconcileError> {

@@ -15,32 +15,32 @@ use crate::target::Target;
 
 /// One transaction in one database, and the request that it is for.
 #[derive(Debug, Clone, Copy)]
-pub struct Reconciliation<'a> {
+pub(crate) struct Reconciliation<'a> {
     /// The request.
-    pub request: &'a ResourceRequest<'a>,
+    pub(crate) request: &'a ResourceRequest<'a>,
     /// What the resource declares, or, where it goes, declared.
-    pub properties: &'a Properties,
+    pub(crate) properties: &'a Properties,
     /// The database.
-    pub target: &'a Target,
+    pub(crate) target: &'a Target,
     /// The role's password.
-    pub password: &'a Password,
+    pub(crate) password: &'a Password,
     /// What the operator allows.
-    pub policy: &'a Policy,
+    pub(crate) policy: &'a Policy,
     /// Which servers are sides of Blue/Green deployments; none where RDS is not asked.
-    pub blue_green: Option<&'a BlueGreenDeployments>,
+    pub(crate) blue_green: Option<&'a BlueGreenDeployments>,
     /// Whether the resource is there afterwards.
-    pub goal: Goal<'a>,
+    pub(crate) goal: Goal<'a>,
     /// The id of the resource on this server.
-    pub physical_resource_id: &'a str,
+    pub(crate) physical_resource_id: &'a str,
     /// The answer, where the transaction is all that the request asks for: it is recorded in it.
-    pub success_template: Option<SuccessTemplate<'a>>,
+    pub(crate) success_template: Option<SuccessTemplate<'a>>,
     /// When the transaction must be over.
-    pub until: Instant,
+    pub(crate) until: Instant,
 }
 
 impl Reconciliation<'_> {
     /// What is to be there afterwards: nothing where the resource goes.
-    pub fn declarations(&self) -> &[Declaration] {
+    pub(crate) fn declarations(&self) -> &[Declaration] {
         match self.goal {
             Goal::Live => &self.properties.declarations,
             Goal::Deleted { .. } => &[],
@@ -65,7 +65,7 @@ impl Reconciliation<'_> {
 
 /// What a pass comes to.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ReconcileResult {
+pub(crate) enum ReconcileResult {
     /// It was carried out, now or before.
     Outcome(DatabaseOutcome),
     /// With it the request is answered, now or before.
@@ -74,7 +74,7 @@ pub enum ReconcileResult {
 
 /// What a pass leaves of the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal<'a> {
+pub(crate) enum Goal<'a> {
     /// It is there, as declared.
     Live,
     /// It is gone, and with it what it owned.
@@ -86,7 +86,7 @@ pub enum Goal<'a> {
 
 /// Why a pass came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(crate) enum ReconcileError {
     /// What is declared cannot be had.
     #[error("cannot be planned")]
     Plan {
@@ -164,7 +164,7 @@ impl ReconcileError {
     }
 
     /// What to do about it.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         match self {
             Self::Database { error, step } => {
                 let statement = step
@@ -195,7 +195,7 @@ impl ReconcileError {
     }
 
     /// The SQLSTATE, or a word where there is none.
-    pub fn code(&self) -> Cow<'static, str> {
+    pub(crate) fn code(&self) -> Cow<'static, str> {
         match self {
             Self::Database { error, .. }
             | Self::StagesNeeded {
@@ -213,7 +213,7 @@ impl ReconcileError {
     }
 
     /// What the Reason leaves out, for the worker's operators.
-    pub fn detail(&self, target: &Target) -> Option<String> {
+    pub(crate) fn detail(&self, target: &Target) -> Option<String> {
         match self {
             Self::Database { error, .. }
             | Self::StagesNeeded {
@@ -231,7 +231,7 @@ impl ReconcileError {
     }
 
     /// The Reason.
-    pub fn reason(&self, target: &Target) -> String {
+    pub(crate) fn reason(&self, target: &Target) -> String {
         match self {
             Self::Plan {
                 plan_error,

@@ -10,22 +10,22 @@
 /// assert!(Arn::parse("extension-worker").is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arn<'a> {
+pub(crate) struct Arn<'a> {
     /// `aws`, `aws-cn` or `aws-us-gov`.
-    pub partition: &'a str,
+    pub(crate) partition: &'a str,
     /// As in `sns`.
-    pub service: &'a str,
+    pub(crate) service: &'a str,
     /// Empty for what has none.
-    pub region: &'a str,
+    pub(crate) region: &'a str,
     /// Empty for what has none.
-    pub account: &'a str,
+    pub(crate) account: &'a str,
     /// All the rest, which may hold colons.
-    pub resource: &'a str,
+    pub(crate) resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
     /// Splits an ARN; none where the text is not one. No part is checked further.
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         if parts.next() != Some("arn") {
             return None;
@@ -40,7 +40,7 @@ impl<'a> Arn<'a> {
     }
 
     /// The parts of a topic's ARN; none where it is of something else, or of a topic's subscription.
-    pub fn of_topic(text: &'a str) -> Option<Self> {
+    pub(crate) fn of_topic(text: &'a str) -> Option<Self> {
         Self::parse(text).filter(|arn| arn.service == "sns" && !arn.resource.contains(':'))
     }
 }

@@ -7,7 +7,7 @@ use super::read_with_numbers_as_text;
 use super::text::word;
 
 /// `Type` of the message that asks for a re-sync.
-pub const RESYNC: &str = "Resync";
+pub(crate) const RESYNC: &str = "Resync";
 
 /// Subject of a subscription's first message, which a topic sends of itself.
 const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
@@ -22,7 +22,7 @@ pub struct Envelope {
     /// When it was published; raw delivery says none.
     pub timestamp: Option<DateTime<Utc>>,
     /// The envelope's fields as they came, of which SNS signs some; raw delivery has none.
-    pub signed: Option<Map<String, Value>>,
+    pub(crate) signed: Option<Map<String, Value>>,
 }
 
 /// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.

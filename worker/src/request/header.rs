@@ -20,7 +20,7 @@ const MAX_KIND_CHARACTERS: usize = 64;
 
 /// What CloudFormation wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestType {
+pub(crate) enum RequestType {
     /// The resource is new.
     Create,
     /// Its properties changed.
@@ -33,7 +33,7 @@ pub enum RequestType {
 
 impl RequestType {
     /// The word that CloudFormation uses.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Create => "Create",
             Self::Update => "Update",
@@ -45,15 +45,15 @@ impl RequestType {
 
 /// The ARN of a stack: `arn:<partition>:cloudformation:<region>:<account>:stack/<name>/<uuid>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackId {
+pub(crate) struct StackId {
     /// The whole ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// `aws`, `aws-cn` or `aws-us-gov`.
-    pub partition: String,
+    pub(crate) partition: String,
     /// The stack's region.
-    pub region: String,
+    pub(crate) region: String,
     /// The stack's account.
-    pub account: String,
+    pub(crate) account: String,
 }
 
 impl StackId {
@@ -82,32 +82,27 @@ impl StackId {
             account: account.to_owned(),
         })
     }
-
-    /// The stack's name.
-    pub fn stack_name(&self) -> &str {
-        self.arn.split('/').nth(1).unwrap_or_default()
-    }
 }
 
 /// What names a request and where its answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeader {
     /// What CloudFormation wants done.
-    pub request_type: RequestType,
+    pub(crate) request_type: RequestType,
     /// The stack.
-    pub stack_id: StackId,
+    pub(crate) stack_id: StackId,
     /// With the stack it identifies the request.
-    pub request_id: String,
+    pub(crate) request_id: String,
     /// The resource's name in the template.
-    pub logical_resource_id: String,
+    pub(crate) logical_resource_id: String,
     /// The id that an earlier answer gave the resource; a Create has none.
-    pub physical_resource_id: Option<String>,
+    pub(crate) physical_resource_id: Option<String>,
     /// `Custom::…`.
-    pub resource_type: Option<String>,
+    pub(crate) resource_type: Option<String>,
     /// Where the answer goes, not yet checked.
-    pub response_url: String,
+    pub(crate) response_url: String,
     /// How long CloudFormation waits for the answer, 1 s to 1 h.
-    pub service_timeout: Duration,
+    pub(crate) service_timeout: Duration,
 }
 
 impl RequestHeader {
@@ -215,7 +210,6 @@ mod tests {
             header.request_type,
             RequestType::Unknown("(not shown)".to_owned())
         );
-        assert_eq!(header.stack_id.stack_name(), "app-db");
     }
 
     #[test]

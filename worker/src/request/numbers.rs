@@ -7,7 +7,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// Where it is no JSON.
-pub fn read_with_numbers_as_text(json: &str) -> Result<Value, serde_json::Error> {
+pub(crate) fn read_with_numbers_as_text(json: &str) -> Result<Value, serde_json::Error> {
     let value = serde_json::from_str(json)?;
     let text = as_strings(json);
     if text == json {

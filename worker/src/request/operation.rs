@@ -80,18 +80,18 @@ pub struct Request {
     /// What it asks for.
     pub operation: Operation,
     /// When it was published: what is older never overrules what is newer.
-    pub published_at: DateTime<Utc>,
+    pub(crate) published_at: DateTime<Utc>,
     /// When it must be answered.
-    pub deadline: DateTime<Utc>,
+    pub(crate) deadline: DateTime<Utc>,
 }
 
 /// When a request was published, and when it must be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// When it was published: what is older never overrules what is newer.
-    pub published_at: DateTime<Utc>,
+    pub(crate) published_at: DateTime<Utc>,
     /// When it must be answered.
-    pub deadline: DateTime<Utc>,
+    pub(crate) deadline: DateTime<Utc>,
 }
 
 impl Timing {

@@ -18,99 +18,111 @@ use crate::extension::{DeletionBehavior, OnNoUpdatePath};
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct ResourceProperties {
+pub(crate) struct ResourceProperties {
     /// ARN of the worker's topic in the region of the stack.
     #[serde(default)]
-    pub service_token: Text,
+    #[allow(
+        dead_code,
+        reason = "CloudFormation sends it, and no part of the worker reads it"
+    )]
+    pub(crate) service_token: Text,
     /// Seconds that CloudFormation waits for the response, 1 to 3600; the worker responds before they are over.
     /// CloudFormation's default is 3600.
     #[serde(default)]
-    pub service_timeout: Option<Value>,
+    #[allow(
+        dead_code,
+        reason = "CloudFormation sends it, and no part of the worker reads it"
+    )]
+    pub(crate) service_timeout: Option<Value>,
     /// Name or ARN of a Secrets Manager secret: JSON with `username` and `password`, and with `host`, `port` and
     /// `dbname` unless DBHost, DBPort and DBName give them.
     #[serde(rename = "DBSecret")]
-    pub db_secret: Text,
+    pub(crate) db_secret: Text,
     /// Host name of the server; overrides the secret's.
     #[serde(rename = "DBHost", default)]
-    pub db_host: Text,
+    pub(crate) db_host: Text,
     /// Port of the server; overrides the secret's. 5432 if neither gives one.
     #[serde(rename = "DBPort", default)]
-    pub db_port: Port,
+    pub(crate) db_port: Port,
     /// Name of the database; overrides the secret's.
     #[serde(rename = "DBName", default)]
-    pub db_name: Text,
+    pub(crate) db_name: Text,
     /// `Password`: the password in the secret. `IAM`: a token that the worker's task role signs for the secret's
     /// `username`; on RDS only.
     #[serde(default)]
-    pub authentication: Authentication,
+    pub(crate) authentication: Authentication,
     /// Databases of the server that get the declared extensions, or `*` for all that accept connections except
     /// `template1`. Unset: the database of DBName or the secret.
     #[serde(default)]
-    pub databases: DatabaseList,
+    pub(crate) databases: DatabaseList,
     /// Extensions in the short form, `{name: version}`. PluginsMap or Extensions is required; both may be given.
     #[serde(default)]
-    pub plugins_map: Option<BTreeMap<String, Text>>,
+    pub(crate) plugins_map: Option<BTreeMap<String, Text>>,
     /// Extensions, each a name or an object.
     #[serde(default)]
-    pub extensions: Option<Vec<ExtensionProperties>>,
+    pub(crate) extensions: Option<Vec<ExtensionProperties>>,
     /// What happens to an extension that is no longer declared, if this worker created it and no other resource
     /// declares it. `DropUnused` drops it unless something depends on it; `Drop` fails in that case; `DropCascade`
     /// drops the dependent objects too; `Retain` keeps it.
     #[serde(default)]
-    pub deletion_behavior: DeletionBehavior,
+    pub(crate) deletion_behavior: DeletionBehavior,
     /// Result of a Delete when the server does not answer for five minutes or until the ServiceTimeout, or when the
     /// database accepts no connections: `Succeed` or `Fail`.
     #[serde(default)]
-    pub on_unreachable_delete: OnUnreachableDelete,
+    pub(crate) on_unreachable_delete: OnUnreachableDelete,
     /// Return the statements in Changes, and change nothing. Cannot be combined with a change of DBSecret, DBHost,
     /// DBPort, DBName or Databases.
     #[serde(default)]
-    pub dry_run: Flag<false>,
+    pub(crate) dry_run: Flag<false>,
     /// Any value; the worker does not use it. CloudFormation sends an Update only if a property changed: with `Trigger:
     /// !Ref EngineVersion` it sends one after an upgrade of the engine, and `default` follows.
     #[serde(default)]
-    pub trigger: Option<Value>,
+    #[allow(
+        dead_code,
+        reason = "CloudFormation sends it, and no part of the worker reads it"
+    )]
+    pub(crate) trigger: Option<Value>,
 }
 
 /// One element of Extensions.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct ExtensionObject {
+pub(crate) struct ExtensionObject {
     /// Name of the extension, in any letter case: `PostGIS` is `postgis`.
-    pub name: String,
+    pub(crate) name: String,
     /// Unset: the server's default version when the extension is created; later requests keep it. `default`: the
     /// server's default version, on every request. `3.3.2`: this version. `3.3.*`: the highest version that matches
     /// and can be reached.
     #[serde(default)]
-    pub version: Text,
+    pub(crate) version: Text,
     /// Schema of its objects. Unset: an installed extension stays where it is; a new one is created in the schema of
     /// its control file, else in `public`.
     #[serde(default)]
-    pub schema: Text,
+    pub(crate) schema: Text,
     /// Create the schema if it does not exist.
     #[serde(default)]
-    pub create_schema: Flag<false>,
+    pub(crate) create_schema: Flag<false>,
     /// Create the extensions that it requires, and drop them with it. `false`: a missing one fails the request.
     #[serde(default)]
-    pub cascade: Flag<true>,
+    pub(crate) cascade: Flag<true>,
     /// Allow a version below the installed one, if an update path leads there. A return from a version that the
     /// resource itself declared is always allowed.
     #[serde(default)]
-    pub allow_downgrade: Flag<false>,
+    pub(crate) allow_downgrade: Flag<false>,
     /// What happens if no update path leads from the installed version to the declared one: `Fail`, or `Recreate`: drop
     /// it and create it anew in the same transaction. It is refused if anything depends on the extension, if its tables
     /// hold rows, or if an owner, a right, a comment or the schema would change.
     #[serde(default)]
-    pub on_no_update_path: OnNoUpdatePath,
+    pub(crate) on_no_update_path: OnNoUpdatePath,
     /// `present`, or `absent`: it must not be installed.
     #[serde(default)]
-    pub ensure: EnsureText,
+    pub(crate) ensure: EnsureText,
 }
 
 /// One element of `Extensions`: a bare name is an object with nothing else.
 #[derive(Debug)]
-pub struct ExtensionProperties(pub ExtensionObject);
+pub(crate) struct ExtensionProperties(pub(crate) ExtensionObject);
 
 impl<'de> Deserialize<'de> for ExtensionProperties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,11 +10,11 @@ use crate::extension::Ensure;
 /// A text; a number or a boolean is taken as it would be written. Empty means that it is not given.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Text(pub String);
+pub(crate) struct Text(pub(crate) String);
 
 impl Text {
     /// The text, unless it is empty.
-    pub fn given(&self) -> Option<&str> {
+    pub(crate) fn given(&self) -> Option<&str> {
         Some(self.0.as_str()).filter(|text| !text.is_empty())
     }
 }
@@ -30,7 +30,7 @@ impl<'de> Deserialize<'de> for Text {
 /// A truth value: `true`, `"true"`, `false` or `"false"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Flag<const DEFAULT: bool>(pub bool);
+pub(crate) struct Flag<const DEFAULT: bool>(pub(crate) bool);
 
 impl<const DEFAULT: bool> Default for Flag<DEFAULT> {
     fn default() -> Self {
@@ -56,7 +56,7 @@ impl<'de, const DEFAULT: bool> Deserialize<'de> for Flag<DEFAULT> {
 /// A TCP port, 1 to 65535; none where it is not given.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Port(pub Option<u16>);
+pub(crate) struct Port(pub(crate) Option<u16>);
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for Port {
 /// `Databases`: a list of names, or one text; empty where it is not given.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct DatabaseList(pub Vec<String>);
+pub(crate) struct DatabaseList(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for DatabaseList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for ListVisitor {
 
 /// `Ensure`, in any letter case.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct EnsureText(pub Ensure);
+pub(crate) struct EnsureText(pub(crate) Ensure);
 
 impl<'de> Deserialize<'de> for EnsureText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -20,7 +20,7 @@ const MAX_WORD_BYTES: usize = 320;
 /// assert!(is_name("orders") && is_name("my database"));
 /// assert!(!is_name("{\"password\": \"x\"}") && !is_name("postgres://u:p@h/db") && !is_name("host=h password=p"));
 /// ```
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_json = text.contains(['{', '}']) || text.starts_with('[') || text.contains("\":");
     let has_user_information = text
         .split_once(':')
@@ -37,7 +37,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// Why a text is neither the name nor the ARN of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SecretIdError {
+pub(crate) enum SecretIdError {
     /// It is something else, maybe the secret itself.
     #[error(
         "must be the name or the ARN of a secret in Secrets Manager (A-Z a-z 0-9 / _ + = . @ - !), not its content \
@@ -56,7 +56,7 @@ pub enum SecretIdError {
 ///
 /// # Errors
 /// [`SecretIdError`].
-pub fn secret_id(text: &str) -> Result<(), SecretIdError> {
+pub(crate) fn secret_id(text: &str) -> Result<(), SecretIdError> {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
     if !(1..=MAX_SECRET_ID_BYTES).contains(&text.len()) || !text.bytes().all(is_known) {
         return Err(SecretIdError::Form);
@@ -74,13 +74,13 @@ pub fn secret_id(text: &str) -> Result<(), SecretIdError> {
 }
 
 /// Whether the key of an object may be quoted.
-pub fn is_key(text: &str) -> bool {
+pub(crate) fn is_key(text: &str) -> bool {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte);
     (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(is_known)
 }
 
 /// The text, where it is of the characters that names of types and ARNs are made of; else a word in its stead.
-pub fn word(text: &str) -> &str {
+pub(crate) fn word(text: &str) -> &str {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:*/".contains(&byte);
     if text.len() <= MAX_WORD_BYTES && text.bytes().all(is_known) && !text.contains("://") {
         text
@@ -90,7 +90,7 @@ pub fn word(text: &str) -> &str {
 }
 
 /// The path of a file, where it may be one; else a word in its stead.
-pub fn path(text: &str) -> &str {
+pub(crate) fn path(text: &str) -> &str {
     if text.len() <= 4096
         && !text.contains("://")
         && !text.contains(['{', '}'])
@@ -104,7 +104,7 @@ pub fn path(text: &str) -> &str {
 }
 
 /// The beginning of a text from outside, as a Reason may hold it: SQS takes no control characters.
-pub fn printable(text: &str, characters: usize) -> String {
+pub(crate) fn printable(text: &str, characters: usize) -> String {
     let kept = text.chars().filter(|character| !character.is_control());
     kept.take(characters).collect()
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 /// W3C's name of the header, which SNS and SQS carry as a message attribute.
-pub const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// Version 00: `00-<trace id, 32>-<parent id, 16>-<flags, 2>`.
 const TRACEPARENT_BYTES: usize = 55;
@@ -40,7 +40,7 @@ struct Attribute<'a> {
 impl Traceparent {
     /// The trace of a message: of the queue's attribute `traceparent`, else of the SNS envelope's in the body, else of
     /// X-Ray's `AWSTraceHeader`.
-    pub fn find(attribute: Option<&str>, body: &str, xray: Option<&str>) -> Option<Self> {
+    pub(crate) fn find(attribute: Option<&str>, body: &str, xray: Option<&str>) -> Option<Self> {
         attribute
             .and_then(Self::read)
             .or_else(|| Self::in_envelope(body))
@@ -48,7 +48,7 @@ impl Traceparent {
     }
 
     /// Reads a `traceparent`. One of a later version is read as far as version 00 goes, as W3C has it.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (known, later) = text.split_at_checked(TRACEPARENT_BYTES)?;
         let mut fields = known.split('-');
         let version = fields.next()?;
@@ -63,7 +63,7 @@ impl Traceparent {
 
     /// Reads X-Ray's `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. One without a parent is no
     /// position in a trace.
-    pub fn of_xray(text: &str) -> Option<Self> {
+    pub(crate) fn of_xray(text: &str) -> Option<Self> {
         if text.len() > MAX_XRAY_BYTES {
             return None;
         }
@@ -83,7 +83,7 @@ impl Traceparent {
     }
 
     /// The trace's id.
-    pub fn trace_id(&self) -> &str {
+    pub(crate) fn trace_id(&self) -> &str {
         &self.trace_id
     }
 

@@ -2,12 +2,13 @@
 
 mod data;
 mod physical_id;
-pub mod reason;
+pub(crate) mod reason;
 
 use std::collections::BTreeMap;
 
 use data::data;
-pub use physical_id::{physical_resource_id, unchanged_id, was_never_created};
+pub use physical_id::physical_resource_id;
+pub(crate) use physical_id::{unchanged_id, was_never_created};
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::plan::DatabaseOutcome;
 use crate::request::{Properties, RequestHeader, RequestType};
 
 /// CloudFormation's bound of the body, in bytes after JSON escaping.
-pub const MAX_BODY_BYTES: usize = 4096;
+pub(crate) const MAX_BODY_BYTES: usize = 4096;
 
 /// An answer. Its text is what is put, and what the ledger keeps, so that it is the same however often it is put.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,19 +74,19 @@ impl SuccessTemplate<'_> {
 
 impl Response {
     /// The response to a request that failed: the resource keeps the id that it has.
-    pub fn failed(header: &RequestHeader, reason: String) -> Self {
+    pub(crate) fn failed(header: &RequestHeader, reason: String) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Failed, reason, BTreeMap::new())
     }
 
     /// The response to a Delete of what was never created.
-    pub fn nothing_to_delete(header: &RequestHeader) -> Self {
+    pub(crate) fn nothing_to_delete(header: &RequestHeader) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Success, String::new(), BTreeMap::new())
     }
 
     /// The response to a Delete that is carried out although something stays: the Reason says what and why.
-    pub fn deleted_with_reason(header: &RequestHeader, why: String) -> Self {
+    pub(crate) fn deleted_with_reason(header: &RequestHeader, why: String) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Success, why, BTreeMap::new())
     }
@@ -135,7 +136,7 @@ impl Response {
     ///
     /// # Errors
     /// Where the text is none.
-    pub fn from_text(text: String) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_text(text: String) -> Result<Self, serde_json::Error> {
         Ok(Self {
             document: serde_json::from_str(&text)?,
             text,
@@ -148,12 +149,12 @@ impl Response {
     }
 
     /// Whether the request was carried out.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.document.status == Status::Success
     }
 
     /// `SUCCESS` or `FAILED`.
-    pub fn status(&self) -> &'static str {
+    pub(crate) fn status(&self) -> &'static str {
         if self.is_success() {
             "SUCCESS"
         } else {
@@ -162,12 +163,12 @@ impl Response {
     }
 
     /// Why it is `FAILED`; of a Delete that is `SUCCESS` what stayed, and why; else empty.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.document.reason
     }
 
     /// What it calls the resource.
-    pub fn physical_resource_id(&self) -> &str {
+    pub(crate) fn physical_resource_id(&self) -> &str {
         &self.document.physical_resource_id
     }
 }

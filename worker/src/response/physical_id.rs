@@ -17,7 +17,7 @@ pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String
 }
 
 /// The id of an answer that changes none: the request's own, or of a Create one that marks what was never created.
-pub fn unchanged_id(header: &RequestHeader) -> String {
+pub(crate) fn unchanged_id(header: &RequestHeader) -> String {
     header
         .physical_resource_id
         .clone()
@@ -26,7 +26,7 @@ pub fn unchanged_id(header: &RequestHeader) -> String {
 
 /// Whether a Delete is for a Create that failed, or was never answered: its id is none that a success gave. Its ledgers,
 /// if it has any, are undone all the same.
-pub fn was_never_created(header: &RequestHeader) -> bool {
+pub(crate) fn was_never_created(header: &RequestHeader) -> bool {
     let resource = ResourceKey::of(header);
     let end = format!(
         "/{}/{}",

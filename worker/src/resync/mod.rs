@@ -60,7 +60,7 @@ const MAX_PAGES: u32 = 10_000;
 
 /// What a message of a re-sync came to.
 #[derive(Debug)]
-pub enum ResyncOutcome {
+pub(crate) enum ResyncOutcome {
     /// It is done.
     Done,
     /// Nothing could be done now: it is to come again after this long.
@@ -71,7 +71,7 @@ pub enum ResyncOutcome {
 
 /// Why a message of a re-sync can never be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum ResyncError {
+pub(crate) enum ResyncError {
     /// A field is wrong.
     #[error("the re-sync is not valid: {0}")]
     Message(PropertiesError),
@@ -96,12 +96,12 @@ pub struct Resync {
 }
 
 /// Whether a message is of a re-sync.
-pub fn is_of_resync(message: &Map<String, Value>) -> bool {
+pub(crate) fn is_of_resync(message: &Map<String, Value>) -> bool {
     message.get("Type").and_then(Value::as_str) == Some("Resync") || is_internal_message(message)
 }
 
 /// Whether a message is one of a worker to another, which comes from the queue itself.
-pub fn is_internal_message(message: &Map<String, Value>) -> bool {
+pub(crate) fn is_internal_message(message: &Map<String, Value>) -> bool {
     let kind = message.get("Type").and_then(Value::as_str);
     matches!(kind, Some("ResyncPage" | "ResyncWork"))
 }
@@ -127,7 +127,11 @@ impl Resync {
     }
 
     /// Carries one message out.
-    pub async fn handle(&self, executor: &Executor, message: Map<String, Value>) -> ResyncOutcome {
+    pub(crate) async fn handle(
+        &self,
+        executor: &Executor,
+        message: Map<String, Value>,
+    ) -> ResyncOutcome {
         let page = match InternalMessage::read(&message) {
             None => Page {
                 message: Value::Object(message),

@@ -7,7 +7,7 @@ use super::{Basis, Finding};
 
 /// What a re-sync does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It reports the state, and changes nothing.
     Report,
     /// It makes databases be as declared.
@@ -18,7 +18,7 @@ pub enum Mode {
 
 impl Mode {
     /// As the message has it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Report => "Report",
             Self::Repair => "Repair",
@@ -29,7 +29,7 @@ impl Mode {
 
 /// How it stands with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum State {
+pub(crate) enum State {
     /// It is as declared.
     InSync,
     /// It was not, and now is.
@@ -50,7 +50,7 @@ pub enum State {
 
 impl State {
     /// As an event has it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::InSync => "InSync",
             Self::Repaired => "Repaired",
@@ -66,7 +66,7 @@ impl State {
 
 /// How it stands with an extension of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ExtensionState {
+pub(crate) enum ExtensionState {
     /// It is as declared.
     InSync,
     /// It was not, and now is.
@@ -91,7 +91,7 @@ pub enum ExtensionState {
 
 impl ExtensionState {
     /// As an event has it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::InSync => "InSync",
             Self::Repaired => "Repaired",
@@ -125,7 +125,7 @@ pub enum Event {
 
 impl Event {
     /// The re-sync that it belongs to.
-    pub fn resync_id(&self) -> &str {
+    pub(crate) fn resync_id(&self) -> &str {
         match self {
             Self::ResyncTargets(page) => &page.resync_id,
             Self::ResyncResult(result) => &result.resync_id,
@@ -135,22 +135,22 @@ impl Event {
 }
 
 /// The field by which a follower has SNS filter.
-pub const RESYNC_ID: &str = "ResyncId";
+pub(crate) const RESYNC_ID: &str = "ResyncId";
 
 /// Some of the servers of a re-sync. A second expansion of the same targets publishes the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetsPage {
     /// The re-sync.
-    pub resync_id: String,
+    pub(crate) resync_id: String,
     /// What it does.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// From 0 on.
-    pub page: u32,
+    pub(crate) page: u32,
     /// Whether it is the last one.
-    pub last: bool,
+    pub(crate) last: bool,
     /// The keys of the servers.
-    pub servers: Vec<String>,
+    pub(crate) servers: Vec<String>,
 }
 
 /// How it stands with one database; or with a server or target that could not be worked on, which has no `Database`.
@@ -158,77 +158,77 @@ pub struct TargetsPage {
 #[serde(rename_all = "PascalCase")]
 pub struct DatabaseResult {
     /// The re-sync.
-    pub resync_id: String,
+    pub(crate) resync_id: String,
     /// What it does.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The server's key.
-    pub key: String,
+    pub(crate) key: String,
     /// How it stands.
-    pub state: State,
+    pub(crate) state: State,
     /// The secret or instance, as it was given.
-    pub target: String,
+    pub(crate) target: String,
     /// Host and port.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
+    pub(crate) server: Option<String>,
     /// The database.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// PostgreSQL's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_version: Option<String>,
+    pub(crate) server_version: Option<String>,
     /// PostgreSQL's when a worker last wrote in the database, where that was another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_version_before: Option<String>,
+    pub(crate) server_version_before: Option<String>,
     /// Its extensions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub extensions: Vec<ExtensionResult>,
+    pub(crate) extensions: Vec<ExtensionResult>,
     /// The statements that were carried out, or would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<String>,
+    pub(crate) changes: Vec<String>,
     /// What an upgrade would meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// What the findings about extensions stand on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub basis: Option<Basis>,
+    pub(crate) basis: Option<Basis>,
     /// Why it is not as declared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// When it was found so.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// How long that took.
-    pub milliseconds: u64,
+    pub(crate) milliseconds: u64,
 }
 
 /// How it stands with an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct ExtensionResult {
+pub(crate) struct ExtensionResult {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// How it stands.
-    pub state: ExtensionState,
+    pub(crate) state: ExtensionState,
     /// The installed version.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub installed: Option<String>,
+    pub(crate) installed: Option<String>,
     /// The version that the server would install.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
+    pub(crate) default: Option<String>,
     /// The declared version, in the words of the declaration.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub declared: Option<String>,
+    pub(crate) declared: Option<String>,
     /// Where its objects are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// Who declares it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub owners: Vec<String>,
+    pub(crate) owners: Vec<String>,
     /// Whether PostgreSQL's next major version cannot be gone to with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub blocks_major_upgrade: bool,
+    pub(crate) blocks_major_upgrade: bool,
     /// What was done to it, or would be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub change: Option<String>,
+    pub(crate) change: Option<String>,
 }
 
 /// A server is finished.
@@ -236,13 +236,13 @@ pub struct ExtensionResult {
 #[serde(rename_all = "PascalCase")]
 pub struct ServerEnd {
     /// The re-sync.
-    pub resync_id: String,
+    pub(crate) resync_id: String,
     /// What it does.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The server's key.
-    pub key: String,
+    pub(crate) key: String,
     /// How many distinct results it has.
-    pub results: usize,
+    pub(crate) results: usize,
 }
 
 #[cfg(test)]

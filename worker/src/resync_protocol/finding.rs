@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a finding means for the upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The upgrade fails.
     Blocks,
     /// Something has to be done before the upgrade, or is lost or broken by it.
@@ -17,10 +17,10 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, the worst first.
-    pub const ALL: [Self; 4] = [Self::Blocks, Self::StepBefore, Self::StepAfter, Self::Note];
+    pub(crate) const ALL: [Self; 4] = [Self::Blocks, Self::StepBefore, Self::StepAfter, Self::Note];
 
     /// As an event has it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Blocks => "Blocks",
             Self::StepBefore => "StepBefore",
@@ -33,28 +33,28 @@ impl Severity {
 /// One thing that an upgrade would meet in a database, or in its server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What it means for the upgrade.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Which check found it, as docs/upgrades.md lists them.
-    pub code: String,
+    pub(crate) code: String,
     /// What it is about: an extension, a column, a slot.
-    pub object: String,
+    pub(crate) object: String,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The statement or the parameter that mends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub(crate) remedy: Option<String>,
 }
 
 /// What the findings about extensions stand on: what a server offers, or what is known of it beforehand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Basis {
+pub(crate) struct Basis {
     /// The major version that the upgrade goes to.
-    pub to: u16,
+    pub(crate) to: u16,
     /// Whether it was read from a server, and is not the table that the worker has.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
     /// From where, in words.
-    pub source: String,
+    pub(crate) source: String,
 }

@@ -5,11 +5,11 @@ mod finding;
 mod offer;
 mod request;
 
-pub use crate::request::RESYNC;
-pub use finding::{Basis, Finding, Severity};
-pub(crate) use offer::major;
-pub use offer::{OfferedExtension, TargetOffer};
-pub use request::{
-    DEFAULT_BASELINE, InstanceId, InstanceKind, MajorVersion, OfferSource, ResyncMessage,
-    ResyncTarget, UpgradeRequest, baseline, resync_id, targets,
+pub(crate) use crate::request::RESYNC;
+pub(crate) use finding::{Basis, Finding, Severity};
+pub(crate) use offer::{OfferedExtension, TargetOffer, major};
+pub use request::ResyncMessage;
+pub(crate) use request::{
+    DEFAULT_BASELINE, InstanceId, InstanceKind, MajorVersion, OfferSource, ResyncTarget,
+    UpgradeRequest, baseline, resync_id, targets,
 };

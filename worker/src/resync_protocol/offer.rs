@@ -7,34 +7,34 @@ use serde::{Deserialize, Serialize};
 /// The offer of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct TargetOffer {
+pub(crate) struct TargetOffer {
     /// PostgreSQL's, as `17.5`.
-    pub server_version: String,
+    pub(crate) server_version: String,
     /// `shared_preload_libraries`, where the role may read it.
     #[serde(default)]
-    pub preloaded: Option<String>,
+    pub(crate) preloaded: Option<String>,
     /// By name.
-    pub extensions: BTreeMap<String, OfferedExtension>,
+    pub(crate) extensions: BTreeMap<String, OfferedExtension>,
 }
 
 /// An extension that a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct OfferedExtension {
+pub(crate) struct OfferedExtension {
     /// The version that it installs where none is named.
     #[serde(default)]
-    pub default: Option<String>,
+    pub(crate) default: Option<String>,
     /// The versions that it can install.
     #[serde(default)]
-    pub versions: BTreeSet<String>,
+    pub(crate) versions: BTreeSet<String>,
     /// Versions from which it can update, and to which it does: to the default where that is possible.
     #[serde(default)]
-    pub updates: BTreeMap<String, String>,
+    pub(crate) updates: BTreeMap<String, String>,
 }
 
 impl TargetOffer {
     /// The major version; none where the text has none.
-    pub fn major(&self) -> Option<u16> {
+    pub(crate) fn major(&self) -> Option<u16> {
         major(&self.server_version)
     }
 }

@@ -27,7 +27,7 @@ const FAILURE_LIFETIME: TimeDelta = TimeDelta::seconds(5);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateFetchError {
+pub(crate) enum CertificateFetchError {
     /// SNS did not answer: it may later.
     #[error("the signing certificate could not be fetched")]
     Unavailable(#[source] HttpError),
@@ -47,7 +47,7 @@ pub enum CertificateFetchError {
 
 impl CertificateFetchError {
     /// Whether trying again may help.
-    pub fn is_temporary(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Busy(_) => true,
             Self::Refused(_) | Self::TooLong(_) | Self::Unfit(_) => false,
@@ -59,7 +59,7 @@ type Found = Result<Arc<SigningCertificate>, Arc<CertificateFetchError>>;
 
 /// The certificates that are known.
 #[derive(Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     http: Http,
     roots: Roots,
     cached: Mutex<HashMap<String, (DateTime<Utc>, Found)>>,
@@ -72,7 +72,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsError`] where the machine has no roots.
-    pub fn new(http: Http) -> Result<Self, TlsError> {
+    pub(crate) fn new(http: Http) -> Result<Self, TlsError> {
         Ok(Self {
             http,
             roots: Roots::system()?,
@@ -85,7 +85,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`CertificateFetchError`], the one of the last fetch where that was a moment ago.
-    pub async fn at(&self, url: &CertificateUrl) -> Found {
+    pub(crate) async fn at(&self, url: &CertificateUrl) -> Found {
         let key = url.url().as_str();
         if let Some(found) = self.cached(key, Utc::now()) {
             return found;

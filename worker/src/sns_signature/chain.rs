@@ -14,7 +14,7 @@ use crate::process::tls::{self, TlsError};
 
 /// Why the certificates of a file are refused.
 #[derive(Debug, thiserror::Error)]
-pub enum ChainError {
+pub(crate) enum ChainError {
     /// There is none, or the file is not PEM.
     #[error("the file that should hold the signing certificate is not one of PEM")]
     NoCertificate,
@@ -25,14 +25,14 @@ pub enum ChainError {
 
 /// The roots.
 #[derive(Debug)]
-pub struct Roots(RootCertStore);
+pub(crate) struct Roots(RootCertStore);
 
 impl Roots {
     /// The machine's.
     ///
     /// # Errors
     /// [`TlsError`] where it has none.
-    pub fn system() -> Result<Self, TlsError> {
+    pub(crate) fn system() -> Result<Self, TlsError> {
         tls::roots(None).map(Self)
     }
 
@@ -42,7 +42,7 @@ impl Roots {
     /// # Errors
     /// [`ChainError`] where there are others and they lead nowhere, or where a certificate that came alone names a root
     /// as its issuer and is not signed by it.
-    pub fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), ChainError> {
+    pub(crate) fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), ChainError> {
         let parsed = ParsedCertificate::try_from(&chain.leaf).map_err(ChainError::Chain)?;
         let since_1970 = Duration::from_secs(u64::try_from(now.timestamp()).unwrap_or_default());
         let verified = verify_server_cert_signed_by_trust_anchor(
@@ -69,7 +69,7 @@ impl Roots {
 
 /// The certificates of a file.
 #[derive(Debug)]
-pub struct Chain {
+pub(crate) struct Chain {
     leaf: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
 }
@@ -79,7 +79,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError::NoCertificate`].
-    pub fn read(pem: &[u8]) -> Result<Self, ChainError> {
+    pub(crate) fn read(pem: &[u8]) -> Result<Self, ChainError> {
         let mut certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| ChainError::NoCertificate)?
@@ -92,7 +92,7 @@ impl Chain {
     }
 
     /// The first certificate, in DER.
-    pub fn leaf(&self) -> &[u8] {
+    pub(crate) fn leaf(&self) -> &[u8] {
         &self.leaf
     }
 }

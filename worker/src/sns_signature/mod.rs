@@ -1,13 +1,13 @@
 //! Whether a message is checked for SNS's signature, and what comes of one that is not right.
 
-pub mod certificate;
-pub mod certificate_cache;
+pub(crate) mod certificate;
+pub(crate) mod certificate_cache;
 mod certificate_url;
-pub mod chain;
+pub(crate) mod chain;
 mod signed_fields;
 
-pub use certificate_url::{CertificateUrl, CertificateUrlError};
-pub use signed_fields::{Signature, SignatureFieldError, SignatureVersion, SignedFields};
+pub(crate) use certificate_url::{CertificateUrl, CertificateUrlError};
+pub(crate) use signed_fields::{Signature, SignatureFieldError, SignatureVersion, SignedFields};
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub enum SignatureCheck {
 
 /// Why a message is not known to come from its topic.
 #[derive(Debug, thiserror::Error)]
-pub enum SignatureError {
+pub(crate) enum SignatureError {
     /// Raw delivery brings the request without what SNS says of it.
     #[error(
         "raw delivery has no signature: deliver the SNS envelope, or set WORKER_SNS_SIGNATURE to off"
@@ -52,7 +52,7 @@ pub enum SignatureError {
 
 impl SignatureError {
     /// Whether trying again may help.
-    pub fn is_temporary(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Certificate(error) => error.is_temporary(),
             Self::Raw | Self::Fault(_) | Self::Forged => false,
@@ -94,7 +94,11 @@ impl Signatures {
     ///
     /// # Errors
     /// [`SignatureError`], where the message may not be handled.
-    pub async fn check(&self, message_id: &str, envelope: &Envelope) -> Result<(), SignatureError> {
+    pub(crate) async fn check(
+        &self,
+        message_id: &str,
+        envelope: &Envelope,
+    ) -> Result<(), SignatureError> {
         let Some(certificates) = &self.certificates else {
             return Ok(());
         };

@@ -25,7 +25,7 @@ const POSTGIS: [&str; 7] = [
 
 /// The extensions for which it is to be found out what the old server could update them to: the target offers them, and
 /// nothing leads there from the installed version.
-pub fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> Vec<&'a str> {
+pub(crate) fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> Vec<&'a str> {
     let offer = upgrade.offer.as_ref().filter(|_| upgrade.is_one());
     let is_stranded = |extension: &&ExtensionFacts| {
         let offered = offer.and_then(|offer| offer.extensions.get(&extension.name));

@@ -10,7 +10,7 @@ use crate::resync_protocol::major;
 /// byte. What is not UTF-8 has its bytes beyond ASCII as `\xe9`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub struct SharedName(pub String);
+pub(crate) struct SharedName(pub(crate) String);
 
 impl From<String> for SharedName {
     /// From hexadecimal digits.
@@ -29,130 +29,130 @@ impl From<String> for SharedName {
 
 /// Of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct ServerFacts {
+pub(crate) struct ServerFacts {
     /// `server_version`, without the packager's addition: `15.18`.
-    pub version: String,
+    pub(crate) version: String,
     /// Whether it is one of RDS: it has the role `rds_superuser`.
-    pub is_rds: bool,
+    pub(crate) is_rds: bool,
     /// Whether it is a replica.
-    pub in_recovery: bool,
+    pub(crate) in_recovery: bool,
     /// `shared_preload_libraries`, where the role may read it.
-    pub preloaded: Option<String>,
+    pub(crate) preloaded: Option<String>,
     /// Prepared transactions.
-    pub prepared: Vec<PreparedTransaction>,
+    pub(crate) prepared: Vec<PreparedTransaction>,
     /// Logical replication slots.
-    pub slots: Vec<Slot>,
+    pub(crate) slots: Vec<Slot>,
     /// Databases that accept no connections or are invalid; `template0`, where it does accept them.
-    pub closed: Vec<ClosedDatabase>,
+    pub(crate) closed: Vec<ClosedDatabase>,
     /// Subscriptions, in any database.
-    pub subscriptions: Vec<SharedName>,
+    pub(crate) subscriptions: Vec<SharedName>,
     /// Databases that the role may not connect to.
-    pub unreachable: Vec<SharedName>,
+    pub(crate) unreachable: Vec<SharedName>,
 }
 
 impl ServerFacts {
     /// The major version of the server; none where its text has none.
-    pub fn major(&self) -> Option<u16> {
+    pub(crate) fn major(&self) -> Option<u16> {
         major(&self.version)
     }
 }
 
 /// A transaction that was prepared, and neither committed nor rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct PreparedTransaction {
+pub(crate) struct PreparedTransaction {
     /// Its identifier.
-    pub gid: String,
+    pub(crate) gid: String,
     /// Its database.
-    pub database: SharedName,
+    pub(crate) database: SharedName,
 }
 
 /// A logical replication slot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its database.
-    pub database: Option<SharedName>,
+    pub(crate) database: Option<SharedName>,
     /// `lost`: it cannot be used any more.
-    pub wal_status: Option<String>,
+    pub(crate) wal_status: Option<String>,
 }
 
 /// A database that pg_upgrade does not take as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ClosedDatabase {
+pub(crate) struct ClosedDatabase {
     /// Its name.
-    pub name: SharedName,
+    pub(crate) name: SharedName,
     /// Whether a DROP DATABASE was interrupted.
-    pub is_invalid: bool,
+    pub(crate) is_invalid: bool,
 }
 
 /// Of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct DatabaseFacts {
+pub(crate) struct DatabaseFacts {
     /// Its installed extensions.
-    pub extensions: Vec<ExtensionFacts>,
+    pub(crate) extensions: Vec<ExtensionFacts>,
     /// Columns whose type is, or contains, one that pg_upgrade refuses.
-    pub columns: Vec<RefusedColumn>,
+    pub(crate) columns: Vec<RefusedColumn>,
     /// Tables WITH OIDS.
-    pub tables_with_oids: Vec<String>,
+    pub(crate) tables_with_oids: Vec<String>,
     /// Postfix operators, with their argument as DROP OPERATOR has it.
-    pub postfix_operators: Vec<String>,
+    pub(crate) postfix_operators: Vec<String>,
     /// Aggregates and operators upon polymorphic functions of arrays, as DROP has them.
-    pub polymorphics: Vec<String>,
+    pub(crate) polymorphics: Vec<String>,
     /// Conversions between encodings.
-    pub conversions: Vec<String>,
+    pub(crate) conversions: Vec<String>,
     /// Columns that admit NULL where those of the parent table do not: table and column.
-    pub nullable_columns: Vec<(String, String)>,
+    pub(crate) nullable_columns: Vec<(String, String)>,
     /// Functions of libraries that belong to no extension.
-    pub functions: Vec<Function>,
+    pub(crate) functions: Vec<Function>,
     /// Tables of subscriptions that are not ready.
-    pub subscribed_tables: Vec<SubscribedTable>,
+    pub(crate) subscribed_tables: Vec<SubscribedTable>,
 }
 
 /// An installed extension.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ExtensionFacts {
+pub(crate) struct ExtensionFacts {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its installed version.
-    pub version: String,
+    pub(crate) version: String,
     /// Whether it has functions of a library.
-    pub has_library: bool,
+    pub(crate) has_library: bool,
 }
 
 /// A column whose type is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct RefusedColumn {
+pub(crate) struct RefusedColumn {
     /// Table, materialized view or index.
-    pub relation: String,
+    pub(crate) relation: String,
     /// `r`, `m` or `i`, as in `pg_class.relkind`.
-    pub kind: char,
+    pub(crate) kind: char,
     /// The column.
-    pub column: String,
+    pub(crate) column: String,
     /// Its type.
     pub r#type: String,
     /// The refused type that this is or contains.
-    pub refused: String,
+    pub(crate) refused: String,
 }
 
 /// A function that a library holds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Function {
+pub(crate) struct Function {
     /// With its arguments.
-    pub name: String,
+    pub(crate) name: String,
     /// As `CREATE FUNCTION … AS` has it.
-    pub library: String,
+    pub(crate) library: String,
 }
 
 /// A table of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct SubscribedTable {
+pub(crate) struct SubscribedTable {
     /// The subscription.
-    pub subscription: String,
+    pub(crate) subscription: String,
     /// The table.
-    pub table: String,
+    pub(crate) table: String,
 }
 
 /// For an extension, the versions that the old server could update it to.
-pub type OldUpdates = BTreeMap<String, Vec<String>>;
+pub(crate) type OldUpdates = BTreeMap<String, Vec<String>>;

@@ -13,12 +13,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use extensions::wants_updates;
-pub use facts::{
-    ClosedDatabase, DatabaseFacts, ExtensionFacts, Function, OldUpdates, PreparedTransaction,
-    RefusedColumn, ServerFacts, SharedName, Slot, SubscribedTable,
-};
-pub use objects::refused_types;
+pub(crate) use extensions::wants_updates;
+pub(crate) use facts::{DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts};
+pub(crate) use objects::refused_types;
 
 use std::collections::BTreeMap;
 
@@ -27,31 +24,31 @@ use crate::resync_protocol::event::State;
 use crate::resync_protocol::{Basis, Finding, Severity, TargetOffer};
 
 /// How many findings of one kind are listed; what is beyond that is said in one more.
-pub const MAX_LISTED: usize = 20;
+pub(crate) const MAX_LISTED: usize = 20;
 
 /// The longest name, reason or statement: an event has to fit in a message.
 const MAX_CHARACTERS: usize = 600;
 
 /// An upgrade, and what is known of its target.
 #[derive(Debug, Clone)]
-pub struct Upgrade {
+pub(crate) struct Upgrade {
     /// The major version of the server.
-    pub from: u16,
+    pub(crate) from: u16,
     /// The major version that it is to have.
-    pub to: u16,
+    pub(crate) to: u16,
     /// Whether the server is one of RDS, which checks more than pg_upgrade.
-    pub is_rds: bool,
+    pub(crate) is_rds: bool,
     /// What the target offers, where it was read.
-    pub offer: Option<TargetOffer>,
+    pub(crate) offer: Option<TargetOffer>,
     /// Where that was read.
-    pub source: String,
+    pub(crate) source: String,
     /// The default versions of the extensions that the server itself offers, where they could be read.
-    pub defaults: Option<BTreeMap<String, String>>,
+    pub(crate) defaults: Option<BTreeMap<String, String>>,
 }
 
 impl Upgrade {
     /// What the findings about extensions stand on.
-    pub fn basis(&self) -> Basis {
+    pub(crate) fn basis(&self) -> Basis {
         Basis {
             to: self.to,
             is_read: self.offer.is_some(),
@@ -60,7 +57,7 @@ impl Upgrade {
     }
 
     /// Whether there is anything to check: the server has an older version.
-    pub fn is_one(&self) -> bool {
+    pub(crate) fn is_one(&self) -> bool {
         self.from < self.to
     }
 
@@ -71,12 +68,12 @@ impl Upgrade {
 }
 
 /// Where the findings stand on the worker's own table.
-pub fn known_source() -> String {
+pub(crate) fn known_source() -> String {
     known::source()
 }
 
 /// What the upgrade meets in the server as a whole.
-pub fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
+pub(crate) fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
     if !upgrade.is_one() {
         let reason = format!("the server has PostgreSQL {} already.", upgrade.from);
         return vec![finding(
@@ -92,7 +89,7 @@ pub fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
 
 /// What the upgrade meets in one database. `updates` says what the old server could update extensions to first, for those
 /// that [`wants_updates`] names.
-pub fn check_database(
+pub(crate) fn check_database(
     facts: &DatabaseFacts,
     upgrade: &Upgrade,
     updates: &OldUpdates,
@@ -106,7 +103,7 @@ pub fn check_database(
 }
 
 /// The state of what has these findings.
-pub fn state(findings: &[Finding]) -> State {
+pub(crate) fn state(findings: &[Finding]) -> State {
     match findings.iter().map(|finding| finding.severity).min() {
         Some(Severity::Blocks) => State::Blocked,
         Some(Severity::StepBefore) => State::NeedsSteps,

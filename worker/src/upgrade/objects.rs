@@ -27,7 +27,7 @@ const SQL_IDENTIFIER: &str = "sql_identifier";
 pub(super) const SYSTEM_COMPOSITE: &str = "a system-defined composite type";
 
 /// Names of the types of `pg_catalog` and `information_schema` that pg_upgrade refuses in columns.
-pub fn refused_types(from: u16, to: u16) -> Vec<&'static str> {
+pub(crate) fn refused_types(from: u16, to: u16) -> Vec<&'static str> {
     let crosses = |version| from < version && version <= to;
     let mut types = REG.to_vec();
     if crosses(12) {

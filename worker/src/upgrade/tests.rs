@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
 
+use super::facts::{
+    ClosedDatabase, Function, PreparedTransaction, RefusedColumn, SharedName, Slot, SubscribedTable,
+};
 use super::*;
 use crate::resync_protocol::OfferedExtension;
 

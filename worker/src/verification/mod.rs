@@ -4,8 +4,8 @@
 //! What a message says of itself is its publisher's text. What counts is what its author cannot choose: what
 //! CloudFormation shows of the stack, the topic, and the sender that SQS names.
 
-pub mod operation;
-pub mod topics;
+pub(crate) mod operation;
+pub(crate) mod topics;
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::process::retry::{Policy, Retry};
 use crate::request::RequestHeader;
 
 /// The role of this name in a stack's account lets the worker ask CloudFormation there.
-pub const ROLE_NAME: &str = "extension-worker-verify";
+pub(crate) const ROLE_NAME: &str = "extension-worker-verify";
 
 /// How long one delivery waits for CloudFormation to show what a request says; what it shows may lag behind.
 const LAG: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ pub enum StackCheck {
 
 /// Why a request is not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestVerificationError {
+pub(crate) enum RequestVerificationError {
     /// CloudFormation, or STS, could not be asked: later it may answer.
     #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
     Unavailable(#[source] CloudFormationError),
@@ -63,7 +63,7 @@ pub enum RequestVerificationError {
 
 /// Why a message between workers is not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum SenderVerificationError {
+pub(crate) enum SenderVerificationError {
     /// It came through a topic.
     #[error("a message between workers does not come through a topic ({0})")]
     ThroughTopic(String),
@@ -96,7 +96,7 @@ impl Verification {
     ///
     /// # Errors
     /// [`SenderVerificationError`].
-    pub async fn check_sender(
+    pub(crate) async fn check_sender(
         &self,
         topic_arn: Option<&str>,
         sender_id: Option<&str>,
@@ -120,7 +120,7 @@ impl Verification {
     ///
     /// # Errors
     /// [`RequestVerificationError`].
-    pub async fn check_request(
+    pub(crate) async fn check_request(
         &self,
         request: &RequestHeader,
     ) -> Result<(), RequestVerificationError> {

@@ -2,16 +2,16 @@
 
 /// The topics that are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Topics {
+pub(crate) struct Topics {
     /// Those of stacks' requests; empty: any.
-    pub stacks: Vec<String>,
+    pub(crate) stacks: Vec<String>,
     /// Those of re-syncs; empty: the same as for stacks.
-    pub resyncs: Vec<String>,
+    pub(crate) resyncs: Vec<String>,
 }
 
 /// A message that came by a topic that is for others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TopicKindError {
+pub(crate) enum TopicKindError {
     /// A re-sync.
     #[error(
         "a re-sync came by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
@@ -29,7 +29,7 @@ pub enum TopicKindError {
 
 impl Topics {
     /// The topics whose envelopes are opened; empty: any.
-    pub fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         if self.stacks.is_empty() {
             return Vec::new();
         }
@@ -40,7 +40,7 @@ impl Topics {
     ///
     /// # Errors
     /// [`TopicKindError`].
-    pub fn check_resync(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
+    pub(crate) fn check_resync(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
         if self.resyncs.is_empty() {
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl Topics {
     ///
     /// # Errors
     /// [`TopicKindError`].
-    pub fn check_request(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
+    pub(crate) fn check_request(&self, topic_arn: Option<&str>) -> Result<(), TopicKindError> {
         let Some(topic) = topic_arn else {
             return Ok(());
         };

@@ -4,15 +4,15 @@ use super::{Instances, ListError, call_error};
 
 /// A Blue/Green deployment of an instance or a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deployment {
+pub(crate) struct Deployment {
     /// As in `bgd-v53303651eexfake`.
-    pub id: String,
+    pub(crate) id: String,
     /// The ARN of blue, the instance or cluster that is in production.
-    pub source: String,
+    pub(crate) source: String,
     /// The ARN of green; none while it is being created.
-    pub target: Option<String>,
+    pub(crate) target: Option<String>,
     /// As RDS calls it: `AVAILABLE`.
-    pub status: String,
+    pub(crate) status: String,
 }
 
 impl Instances {
@@ -20,7 +20,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn blue_green_deployments(&self) -> Result<Vec<Deployment>, ListError> {
+    pub(crate) async fn blue_green_deployments(&self) -> Result<Vec<Deployment>, ListError> {
         let mut deployments = Vec::new();
         let mut marker = None;
         loop {

@@ -3,8 +3,8 @@
 mod blue_green;
 mod single;
 
-pub use self::blue_green::Deployment;
-pub use self::single::Described;
+pub(crate) use self::blue_green::Deployment;
+pub(crate) use self::single::Described;
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::error::ProvideErrorMetadata;
@@ -15,39 +15,39 @@ const ENGINE: &str = "postgres";
 
 /// An instance, or a cluster, which is its writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// Its identifier.
-    pub id: String,
+    pub(crate) id: String,
     /// Where it listens; none while it is being created.
-    pub endpoint: Option<(String, u16)>,
+    pub(crate) endpoint: Option<(String, u16)>,
     /// The secret that RDS keeps of its master user.
-    pub secret: Option<String>,
+    pub(crate) secret: Option<String>,
 }
 
 /// An instance or a cluster with all endpoints that lead to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
+pub(crate) struct Reported {
     /// Its identifier.
-    pub id: String,
+    pub(crate) id: String,
     /// Its ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// Whether it is a cluster.
-    pub is_cluster: bool,
+    pub(crate) is_cluster: bool,
     /// `postgres` or `aurora-postgresql`.
-    pub engine: String,
+    pub(crate) engine: String,
     /// As in `15.4`.
-    pub engine_version: String,
+    pub(crate) engine_version: String,
     /// The ARN of the secret that RDS keeps of its master user.
-    pub secret: Option<String>,
+    pub(crate) secret: Option<String>,
     /// The identifier of the cluster that an instance is a member of.
-    pub cluster: Option<String>,
+    pub(crate) cluster: Option<String>,
     /// Hosts with their ports.
-    pub endpoints: Vec<(String, u16)>,
+    pub(crate) endpoints: Vec<(String, u16)>,
 }
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Marker {
+pub(crate) enum Marker {
     /// With the instances behind this one.
     Instances(String),
     /// With the clusters, from the first on or behind this one.
@@ -57,11 +57,11 @@ pub enum Marker {
 /// Why instances cannot be listed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {code} {text}")]
-pub struct ListError {
+pub(crate) struct ListError {
     /// What was refused: `DescribeDBClusters`.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
     /// RDS's error code, empty where there was no answer.
-    pub code: String,
+    pub(crate) code: String,
     text: String,
 }
 
@@ -80,7 +80,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         tag: Option<&(String, Option<String>)>,
         from: Option<Marker>,
@@ -96,7 +96,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn reported_instances(&self) -> Result<Vec<Reported>, ListError> {
+    pub(crate) async fn reported_instances(&self) -> Result<Vec<Reported>, ListError> {
         let mut reported = Vec::new();
         let mut marker = None;
         loop {
@@ -117,7 +117,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn reported_clusters(&self) -> Result<Vec<Reported>, ListError> {
+    pub(crate) async fn reported_clusters(&self) -> Result<Vec<Reported>, ListError> {
         let mut reported = Vec::new();
         let mut marker = None;
         loop {

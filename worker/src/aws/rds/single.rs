@@ -6,24 +6,24 @@ use super::{Instance, Instances, ListError, call_error, is_postgres, is_unset};
 
 /// An instance or a cluster as RDS describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub(crate) struct Described {
     /// Where it is, and its secret.
-    pub instance: Instance,
+    pub(crate) instance: Instance,
     /// Its ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// As RDS calls it: `postgres`, `aurora-mysql`.
-    pub engine: String,
+    pub(crate) engine: String,
     /// As RDS calls it: `available`, `upgrading`.
-    pub status: String,
+    pub(crate) status: String,
     /// The identifier of the cluster that an instance is a member of.
-    pub cluster: Option<String>,
+    pub(crate) cluster: Option<String>,
     /// Whether its changes come from another instance or cluster.
-    pub is_replica: bool,
+    pub(crate) is_replica: bool,
 }
 
 impl Described {
     /// Whether it runs PostgreSQL.
-    pub fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         is_postgres(Some(&self.engine))
     }
 }
@@ -33,7 +33,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn instance(&self, id: &str) -> Result<Option<Described>, ListError> {
+    pub(crate) async fn instance(&self, id: &str) -> Result<Option<Described>, ListError> {
         let call = self.0.describe_db_instances().db_instance_identifier(id);
         match call.send().await {
             Ok(output) => Ok(output
@@ -49,7 +49,7 @@ impl Instances {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn cluster(&self, id: &str) -> Result<Option<Described>, ListError> {
+    pub(crate) async fn cluster(&self, id: &str) -> Result<Option<Described>, ListError> {
         let call = self.0.describe_db_clusters().db_cluster_identifier(id);
         match call.send().await {
             Ok(output) => Ok(output

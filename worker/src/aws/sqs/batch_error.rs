@@ -8,15 +8,15 @@ use crate::aws::batch;
 /// An entry of a batch that SQS did not take.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
-pub struct EntryError {
+pub(crate) struct EntryError {
     /// SQS's error code, empty where there was no answer.
-    pub code: String,
+    pub(crate) code: String,
     text: String,
 }
 
 impl EntryError {
     /// SQS's reply has no result for the entry.
-    pub fn unanswered() -> Self {
+    pub(crate) fn unanswered() -> Self {
         Self {
             code: String::new(),
             text: "no answer".to_owned(),

@@ -25,14 +25,14 @@ use crate::metrics::{Label, Metrics, SqsCall};
 use crate::process::failpoint;
 use crate::request::TRACEPARENT;
 
-pub use self::batch_error::EntryError;
+pub(crate) use self::batch_error::EntryError;
 pub use self::message::Message;
-pub use self::temporary::TemporaryQueue;
+pub(crate) use self::temporary::TemporaryQueue;
 
 /// SQS's bound of one receive.
-pub const MAX_BATCH: usize = 10;
+pub(crate) const MAX_BATCH: usize = 10;
 /// SQS's bound of one message, and of all messages of a batch together, whatever the queue's own is.
-pub const MAX_BYTES: usize = 262_144;
+pub(crate) const MAX_BYTES: usize = 262_144;
 
 /// How much longer than it waits a receive may take. The consumer tries again by itself.
 const RECEIVE_ALLOWANCE: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ const REASON_ATTRIBUTE: &str = "Reason";
 pub struct QueueError {
     call: &'static str,
     /// SQS's error code, empty where there was no answer.
-    pub code: String,
+    pub(crate) code: String,
     text: String,
 }
 
@@ -91,7 +91,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn receive(
+    pub(crate) async fn receive(
         &self,
         count: usize,
         wait: Duration,
@@ -131,7 +131,7 @@ impl Queue {
     }
 
     /// Acknowledges up to ten messages, by their receipt handles; the answer to each, in their order.
-    pub async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
+    pub(crate) async fn delete(&self, receipt_handles: Vec<String>) -> Vec<Result<(), EntryError>> {
         let entry = |id, handle| {
             DeleteMessageBatchRequestEntry::builder()
                 .id(id)
@@ -151,7 +151,7 @@ impl Queue {
 
     /// Changes the visibility timeouts of up to ten messages, or returns them to the queue with zero: receipt handles with
     /// durations; the answer to each, in their order.
-    pub async fn change_visibility(
+    pub(crate) async fn change_visibility(
         &self,
         changes: Vec<(String, Duration)>,
     ) -> Vec<Result<(), EntryError>> {
@@ -173,7 +173,7 @@ impl Queue {
 
     /// Sends up to ten messages of one tenant, each to be received after a delay of up to 15 minutes; the answer to each, in
     /// their order. Where one tenant has many messages, a fair queue hands out those of others first.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         tenant: &str,
         bodies: Vec<(String, Duration)>,
@@ -225,7 +225,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn dead_letter(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
+    pub(crate) async fn dead_letter(
+        &self,
+        message: &Message,
+        reason: &str,
+    ) -> Result<bool, QueueError> {
         let Some(url) = &self.dead_letter_url else {
             return Ok(false);
         };

@@ -14,12 +14,12 @@ const TAG: (&str, &str) = ("made-by", "extension-worker resync");
 
 /// A queue that only one topic can send to.
 #[derive(Debug, Clone)]
-pub struct TemporaryQueue {
+pub(crate) struct TemporaryQueue {
     client: Client,
     url: String,
     arn: String,
     /// To receive from.
-    pub queue: Queue,
+    pub(crate) queue: Queue,
 }
 
 impl TemporaryQueue {
@@ -27,7 +27,7 @@ impl TemporaryQueue {
     ///
     /// # Errors
     /// [`QueueError`]; a queue that was made and is not as it should be is removed.
-    pub async fn make(
+    pub(crate) async fn make(
         config: &aws_config::SdkConfig,
         name: &str,
         topic_arn: &str,
@@ -67,12 +67,12 @@ impl TemporaryQueue {
     }
 
     /// The queue's URL.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The queue's ARN.
-    pub fn arn(&self) -> &str {
+    pub(crate) fn arn(&self) -> &str {
         &self.arn
     }
 
@@ -80,7 +80,7 @@ impl TemporaryQueue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn remove(&self) -> Result<(), QueueError> {
+    pub(crate) async fn remove(&self) -> Result<(), QueueError> {
         self.client
             .delete_queue()
             .queue_url(&self.url)

@@ -15,7 +15,7 @@ use crate::resync_protocol::{DEFAULT_BASELINE, InstanceId, MajorVersion, baselin
 use crate::target::Host;
 
 /// What `resync --help` ends with.
-pub const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes, of which the highest that fits is taken but for 1 and 2:
   0  all databases are in sync, were repaired, or have nothing declared; without --wait: published
   1  it could not be done
@@ -25,7 +25,7 @@ Exit codes, of which the highest that fits is taken but for 1 and 2:
   5  not all results are there: time was up, or it was interrupted";
 
 /// What `upgrade-check --help` ends with.
-pub const UPGRADE_EXIT_CODES: &str = "\
+pub(crate) const UPGRADE_EXIT_CODES: &str = "\
 Exit codes, of which the highest that fits is taken but for 1 and 2:
   0  nothing has to be done before the upgrade; without --wait: published
   1  it could not be done
@@ -37,60 +37,60 @@ Exit codes, of which the highest that fits is taken but for 1 and 2:
 /// Which databases a message to all workers means.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
-pub struct TargetSettings {
+pub(crate) struct TargetSettings {
     /// All instances and clusters of RDS.
     #[arg(long, group = "what")]
-    pub instances: bool,
+    pub(crate) instances: bool,
     /// Instances and clusters of RDS with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
-    pub instances_tag: Vec<Tag>,
+    pub(crate) instances_tag: Vec<Tag>,
     /// An instance or a cluster of RDS, by its identifier or ARN.
     #[arg(long, group = "what", value_name = "NAME", value_parser = instance)]
-    pub instance: Vec<String>,
+    pub(crate) instance: Vec<String>,
     /// The servers of the secrets with this tag, of any value where none is said.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
-    pub tag: Vec<Tag>,
+    pub(crate) tag: Vec<Tag>,
     /// The servers of the secrets whose names begin so.
     #[arg(long, group = "what", value_name = "PREFIX", value_parser = secret)]
-    pub prefix: Vec<String>,
+    pub(crate) prefix: Vec<String>,
     /// The server of a secret, by its name or ARN.
     #[arg(long, group = "what", value_name = "NAME", value_parser = secret)]
-    pub secret: Vec<String>,
+    pub(crate) secret: Vec<String>,
     /// File with a JSON list of targets, as the message has them in Targets; "-" is standard input.
     #[arg(long, group = "what", value_name = "FILE", value_parser = file)]
-    pub targets: Option<String>,
+    pub(crate) targets: Option<String>,
     /// Which databases of each --secret, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
-    pub databases: Vec<String>,
+    pub(crate) databases: Vec<String>,
 }
 
 /// How the workers are reached, and what becomes of their results.
 #[derive(Debug, Clone, Args)]
-pub struct FollowSettings {
+pub(crate) struct FollowSettings {
     /// What the re-sync is called; unset: the time and a few letters.
     #[arg(long, value_parser = resync_id)]
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Wait for the results, and print them; else the id alone is printed.
     #[arg(long, requires = "results_topic")]
-    pub wait: bool,
+    pub(crate) wait: bool,
     /// How long to wait.
     #[arg(long, default_value = "3600", value_parser = seconds_from_1_to_43200, requires = "wait")]
-    pub timeout_seconds: Duration,
+    pub(crate) timeout_seconds: Duration,
     /// Write the whole report as JSON.
     #[arg(long, requires = "wait")]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Write lines of values, separated by commas.
     #[arg(long, requires = "wait", conflicts_with = "json")]
-    pub csv: bool,
+    pub(crate) csv: bool,
     /// Write the report as a page to this file, too.
     #[arg(long, value_name = "FILE", requires = "wait", value_parser = file)]
-    pub html: Option<String>,
+    pub(crate) html: Option<String>,
     /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
     #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
-    pub topic: String,
+    pub(crate) topic: String,
     /// ARN of the topic that the workers publish their results to.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
-    pub results_topic: Option<String>,
+    pub(crate) results_topic: Option<String>,
 }
 
 /// The settings of `resync`.
@@ -98,22 +98,22 @@ pub struct FollowSettings {
 pub struct ResyncSettings {
     /// Which databases.
     #[command(flatten)]
-    pub targets: TargetSettings,
+    pub(crate) targets: TargetSettings,
     /// Say how it stands, and change nothing; the default.
     #[arg(long, conflicts_with = "repair")]
-    pub report: bool,
+    pub(crate) report: bool,
     /// Make databases be as declared.
     #[arg(long)]
-    pub repair: bool,
+    pub(crate) repair: bool,
     /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
     #[arg(long, value_name = "NAME[=VERSION]")]
-    pub extension: Vec<Baseline>,
+    pub(crate) extension: Vec<Baseline>,
     /// Under which name the ledger remembers who declared the baseline.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
-    pub baseline: String,
+    pub(crate) baseline: String,
     /// What becomes of the results.
     #[command(flatten)]
-    pub follow: FollowSettings,
+    pub(crate) follow: FollowSettings,
 }
 
 /// The settings of `upgrade-check`.
@@ -121,31 +121,31 @@ pub struct ResyncSettings {
 pub struct UpgradeCheckSettings {
     /// Which databases.
     #[command(flatten)]
-    pub targets: TargetSettings,
+    pub(crate) targets: TargetSettings,
     /// The major version of PostgreSQL that the upgrade goes to.
     #[arg(long, value_name = "VERSION", value_parser = MajorVersion::parse)]
-    pub to: MajorVersion,
+    pub(crate) to: MajorVersion,
     /// The secret of a server that has that version, by its name or ARN: what it offers is read there.
     #[arg(long, value_name = "NAME", value_parser = secret, conflicts_with = "offer")]
-    pub like: Option<String>,
+    pub(crate) like: Option<String>,
     /// The host of that server, in the place of the secret's.
     #[arg(long, value_name = "HOST", value_parser = host, requires = "like")]
-    pub like_host: Option<Host>,
+    pub(crate) like_host: Option<Host>,
     /// File of what such a server offers, as the message has it in Upgrade.Offer; "-" is standard input.
     #[arg(long, value_name = "FILE", value_parser = file)]
-    pub offer: Option<String>,
+    pub(crate) offer: Option<String>,
     /// What becomes of the results.
     #[command(flatten)]
-    pub follow: FollowSettings,
+    pub(crate) follow: FollowSettings,
 }
 
 /// A tag of AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// Its key.
-    pub key: String,
+    pub(crate) key: String,
     /// Its value; unset: any.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
 }
 
 impl FromStr for Tag {
@@ -165,11 +165,11 @@ impl FromStr for Tag {
 
 /// One extension of the baseline, checked as far as it can be by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 impl FromStr for Baseline {

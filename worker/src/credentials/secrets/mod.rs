@@ -41,7 +41,7 @@ impl Password {
     }
 
     /// Takes an IAM token, which replaces the password.
-    pub fn token(text: String) -> Self {
+    pub(crate) fn token(text: String) -> Self {
         Self {
             text,
             is_token: true,
@@ -49,12 +49,12 @@ impl Password {
     }
 
     /// Whether it is an IAM token.
-    pub fn is_token(&self) -> bool {
+    pub(crate) fn is_token(&self) -> bool {
         self.is_token
     }
 
     /// The password, for the connection alone.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.text
     }
 }
@@ -85,7 +85,7 @@ pub struct Secret {
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum SecretError {
+pub(crate) enum SecretError {
     /// There is no such secret, or it is about to be deleted.
     #[error("DBSecret \"{id}\": secret not found in {region}")]
     NotFound {
@@ -127,7 +127,7 @@ pub enum SecretError {
 
 /// Which secrets are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretFilter {
+pub(crate) enum SecretFilter {
     /// Those whose name begins so.
     Prefix(String),
     /// Those with a tag, of any value unless one is given.
@@ -142,15 +142,15 @@ pub enum SecretFilter {
 /// Why secrets cannot be listed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("secrets could not be listed: {code} {text}")]
-pub struct ListError {
+pub(crate) struct ListError {
     /// Secrets Manager's error code, empty where there was no answer.
-    pub code: String,
+    pub(crate) code: String,
     text: String,
 }
 
 impl ListError {
     /// Whether the same question has the same answer: what was asked is not what the service can be asked.
-    pub fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         matches!(
             self.code.as_str(),
             "ValidationException" | "InvalidParameterException" | "InvalidRequestException"
@@ -188,7 +188,7 @@ impl Secrets {
     ///
     /// # Errors
     /// [`SecretError`].
-    pub async fn read(&self, id: &str) -> Result<Arc<Secret>, SecretError> {
+    pub(crate) async fn read(&self, id: &str) -> Result<Arc<Secret>, SecretError> {
         match &self.0 {
             Source::Manager { manager, cache } => {
                 let fetch = || {
@@ -205,7 +205,7 @@ impl Secrets {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         filter: &SecretFilter,
         token: Option<String>,
@@ -217,7 +217,7 @@ impl Secrets {
     }
 
     /// What was read led nowhere, and may have changed since: the next reading is a new one.
-    pub fn expire(&self, id: &str, read: &Arc<Secret>) {
+    pub(crate) fn expire(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
             cache.expire(id, read);
         }
@@ -225,7 +225,7 @@ impl Secrets {
 
     /// The password that was read is wrong, and may have changed since: as [`Secrets::expire`], and it does not serve
     /// again where there is no newer one either.
-    pub fn invalidate(&self, id: &str, read: &Arc<Secret>) {
+    pub(crate) fn invalidate(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
             cache.invalidate(id, read);
         }

@@ -36,20 +36,20 @@ const REDELIVERY_MARGIN: Duration = Duration::from_secs(30);
 
 /// What one delivery of a message may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Delivery<'a> {
+pub(crate) struct Delivery<'a> {
     /// How long it is worked on, where trying again may help.
-    pub retry_budget: Duration,
+    pub(crate) retry_budget: Duration,
     /// How often the message was delivered.
-    pub receive_count: u32,
+    pub(crate) receive_count: u32,
     /// Whether there is no later delivery.
-    pub is_final_receive: bool,
+    pub(crate) is_final_receive: bool,
     /// Its permit.
-    pub share: &'a Share,
+    pub(crate) share: &'a Share,
 }
 
 /// What one delivery of a request comes to.
 #[derive(Debug)]
-pub enum DeliveryOutcome {
+pub(crate) enum DeliveryOutcome {
     /// The request is answered with this.
     Answer(Response),
     /// The message goes back to the queue, to come again after this long.
@@ -57,7 +57,7 @@ pub enum DeliveryOutcome {
 }
 
 /// Attempts a request until it is answered, or for as long as one delivery may take.
-pub async fn run_delivery(
+pub(crate) async fn run_delivery(
     executor: &Executor,
     request: &Request,
     resource_properties: &Value,

@@ -20,13 +20,13 @@ const WAIT: Duration = Duration::from_secs(10);
 const MAX_WAITING_ROOM: usize = 10;
 
 /// How many messages may wait for one of these permits: without any, the queue would not be read while all are held.
-pub fn waiting_room(permits: usize) -> usize {
+pub(crate) fn waiting_room(permits: usize) -> usize {
     (permits / 2).min(MAX_WAITING_ROOM)
 }
 
 /// The permits, and their holders.
 #[derive(Debug, Clone)]
-pub struct Shares {
+pub(crate) struct Shares {
     permits: usize,
     state: Arc<Mutex<State>>,
     /// Notified when holders may have to yield their permits.
@@ -58,7 +58,7 @@ struct Owner {
 
 /// A permit; released when it is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub(crate) struct Share {
     shares: Shares,
     owner: Owner,
 }
@@ -66,11 +66,11 @@ pub struct Share {
 /// The stack or the account has its share, or there was no permit in time: the message is returned to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the places of its stack or account are taken")]
-pub struct OverShareError;
+pub(crate) struct OverShareError;
 
 impl Shares {
     /// With this number of permits.
-    pub fn new(permits: usize) -> Self {
+    pub(crate) fn new(permits: usize) -> Self {
         Self {
             permits: permits.max(1),
             state: Arc::default(),
@@ -82,7 +82,7 @@ impl Shares {
     ///
     /// # Errors
     /// [`OverShareError`].
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         &self,
         stack: &str,
         account: &str,
@@ -202,7 +202,7 @@ fn lower(counts: &mut HashMap<String, usize>, key: &str) {
 
 impl Share {
     /// Returns when another waits, and this one's stack or account holds more than its share.
-    pub async fn wanted(&self) {
+    pub(crate) async fn wanted(&self) {
         loop {
             let changed = self.shares.changed.notified();
             tokio::pin!(changed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::reading::Value;
 use super::*;
 
 /// Instruments with something to show.

@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn begin_and_read(
+    pub(crate) async fn begin_and_read(
         &mut self,
         declarations: &[Declaration],
         statement_timeout: Duration,
@@ -176,7 +176,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn observe(
+    pub(crate) async fn observe(
         &mut self,
         declarations: &[Declaration],
         before: &Observed,

@@ -21,7 +21,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn read_ledger(
+    pub(crate) async fn read_ledger(
         &self,
         resource: &ResourceKey,
         request_id: &str,
@@ -42,7 +42,10 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn read_whole_ledger(&self, resync_id: &str) -> Result<WholeLedger, DatabaseError> {
+    pub(crate) async fn read_whole_ledger(
+        &self,
+        resync_id: &str,
+    ) -> Result<WholeLedger, DatabaseError> {
         let row = promptly(
             self.client()?
                 .query_typed_one(ledger::READ_WHOLE, &[(&resync_id, Type::TEXT)]),
@@ -56,7 +59,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; [`DatabaseError::LedgerAppeared`] where another session made one meanwhile.
-    pub async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
+    pub(crate) async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
         let ordinary = self.connection()?.start.ordinary_path();
         let migration = ledger::migration(from, &ordinary, PIN);
         if migration.is_empty() {
@@ -178,7 +181,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next attempt reads that in the ledger.
-    pub async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
+    pub(crate) async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.writes()).await
     }
 
@@ -186,7 +189,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
+    pub(crate) async fn commit_resync(self, entry: &ResyncEntry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.writes()).await
     }
 
@@ -194,7 +197,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn record_response(
+    pub(crate) async fn record_response(
         self,
         resource: &ResourceKey,
         request_id: &str,

@@ -8,9 +8,9 @@ use crate::postgres_error::DatabaseError;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabaseNames {
     /// Those that a client of this worker's kind can name.
-    pub usable: Vec<String>,
+    pub(crate) usable: Vec<String>,
     /// Those whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
-    pub not_utf8: Vec<String>,
+    pub(crate) not_utf8: Vec<String>,
 }
 
 impl Session {

@@ -13,8 +13,8 @@ mod stages;
 mod steps;
 mod upgrade;
 
-pub use listing::DatabaseNames;
-pub use steps::{Applied, Tried};
+pub(crate) use listing::DatabaseNames;
+pub(crate) use steps::{Applied, Tried};
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -87,7 +87,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn inspect(
+    pub(crate) async fn inspect(
         &self,
         schemas: &BTreeSet<SchemaName>,
         extensions: &BTreeSet<&str>,
@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// Whether objects that [`Self::inspect`] finds are refused.
-    pub fn schema_check(&self) -> SchemaCheck {
+    pub(crate) fn schema_check(&self) -> SchemaCheck {
         self.schema_check
     }
 
@@ -155,7 +155,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn tle_functions(&mut self) -> Result<Vec<TleFunction>, DatabaseError> {
+    pub(crate) async fn tle_functions(&mut self) -> Result<Vec<TleFunction>, DatabaseError> {
         let row = promptly(self.client()?.query_typed_one(
             "SELECT coalesce(json_agg(json_build_object('name', p.proname, \
                  'body', CASE WHEN p.proname LIKE '%.control' THEN p.prosrc END)), '[]')::text \
@@ -176,7 +176,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn roll_back(mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn roll_back(mut self) -> Result<(), DatabaseError> {
         promptly(self.client()?.batch_execute("ROLLBACK")).await?;
         self.is_busy = false;
         Ok(())
@@ -184,7 +184,7 @@ impl Session {
 
     /// Gives up what was done by the connection's end, which takes no round trip: for who does not come back. Every
     /// statement was answered, so that there is nothing to cancel.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }

@@ -47,7 +47,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; after an error of PostgreSQL's the transaction goes on.
-    pub async fn read_offer(
+    pub(crate) async fn read_offer(
         &mut self,
         parts: &OfferParts,
         freshness: Freshness,

@@ -12,7 +12,11 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn has_type(&self, schema: &SchemaName, name: &str) -> Result<bool, DatabaseError> {
+    pub(crate) async fn has_type(
+        &self,
+        schema: &SchemaName,
+        name: &str,
+    ) -> Result<bool, DatabaseError> {
         let row = promptly(self.client()?.query_typed_one(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
              WHERE n.nspname = $1 AND t.typname = $2)",

@@ -17,7 +17,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn first_on_path(
+    pub(crate) async fn first_on_path(
         &self,
         name: &ExtensionName,
         from: &Version,
@@ -44,7 +44,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn into_first_statement(
+    pub(crate) async fn into_first_statement(
         self,
         step: &Step,
         statement_timeout: Duration,
@@ -59,7 +59,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next look shows it.
-    pub async fn commit_stage(self, entry: &ProgressEntry<'_>) -> Result<(), DatabaseError> {
+    pub(crate) async fn commit_stage(self, entry: &ProgressEntry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.writes()).await
     }
 }

@@ -11,7 +11,7 @@ use crate::postgres_error::DatabaseError;
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Applied {
+pub(crate) enum Applied {
     /// It was done.
     Done,
     /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
@@ -20,7 +20,7 @@ pub enum Applied {
 
 /// What a step came to that may be refused.
 #[derive(Debug)]
-pub enum Tried {
+pub(crate) enum Tried {
     /// It was carried out.
     Applied(Applied),
     /// PostgreSQL refused it, and the transaction goes on without it.
@@ -32,7 +32,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn apply(
+    pub(crate) async fn apply(
         &mut self,
         step: &Step,
         statement_timeout: Duration,
@@ -115,7 +115,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`], after which nothing goes on.
-    pub async fn try_apply(
+    pub(crate) async fn try_apply(
         &mut self,
         step: &Step,
         statement_timeout: Duration,
@@ -154,7 +154,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn roll_back_step(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn roll_back_step(&mut self) -> Result<(), DatabaseError> {
         let back = "ROLLBACK TO SAVEPOINT before_step";
         promptly(self.client()?.batch_execute(back)).await
     }

@@ -24,7 +24,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn server_facts(&mut self) -> Result<ServerFacts, DatabaseError> {
+    pub(crate) async fn server_facts(&mut self) -> Result<ServerFacts, DatabaseError> {
         self.read_only(&server_facts()).await
     }
 
@@ -32,7 +32,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn database_facts(
+    pub(crate) async fn database_facts(
         &mut self,
         from: u16,
         refused_types: &[&str],
@@ -44,7 +44,7 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn target_offer(&mut self) -> Result<TargetOffer, DatabaseError> {
+    pub(crate) async fn target_offer(&mut self) -> Result<TargetOffer, DatabaseError> {
         self.read_only(OFFER).await
     }
 
@@ -52,7 +52,9 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn default_versions(&mut self) -> Result<BTreeMap<String, String>, DatabaseError> {
+    pub(crate) async fn default_versions(
+        &mut self,
+    ) -> Result<BTreeMap<String, String>, DatabaseError> {
         self.read_only(DEFAULTS).await
     }
 
@@ -60,7 +62,10 @@ impl Session {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn updates_of(&mut self, extensions: &[&str]) -> Result<OldUpdates, DatabaseError> {
+    pub(crate) async fn updates_of(
+        &mut self,
+        extensions: &[&str],
+    ) -> Result<OldUpdates, DatabaseError> {
         self.read_only(&updates(extensions)).await
     }
 

@@ -23,7 +23,7 @@ pub struct PropertiesError {
 
 impl PropertiesError {
     /// Where it is wrong.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
@@ -45,30 +45,30 @@ pub(super) const TOP: &str = "ResourceProperties";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
     /// Name or ARN of the secret.
-    pub db_secret: String,
+    pub(crate) db_secret: String,
     /// Overrides the secret's host.
-    pub db_host: Option<Host>,
+    pub(crate) db_host: Option<Host>,
     /// Overrides the secret's port.
-    pub db_port: Option<u16>,
+    pub(crate) db_port: Option<u16>,
     /// Overrides the secret's database.
-    pub db_name: Option<String>,
+    pub(crate) db_name: Option<String>,
     /// How the role proves that it is itself.
-    pub authentication: Authentication,
+    pub(crate) authentication: Authentication,
     /// Which databases of the server.
-    pub databases: Databases,
+    pub(crate) databases: Databases,
     /// The extensions, each name once.
     pub declarations: Vec<Declaration>,
     /// What becomes of extensions that are no longer declared.
     pub deletion_behavior: DeletionBehavior,
     /// How a Delete is answered when the server cannot be reached.
-    pub on_unreachable_delete: OnUnreachableDelete,
+    pub(crate) on_unreachable_delete: OnUnreachableDelete,
     /// Whether nothing is changed.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// Which databases of the server a resource manages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Databases {
+pub(crate) enum Databases {
     /// The one that `DBName` or the secret names.
     Default,
     /// These.
@@ -80,7 +80,7 @@ pub enum Databases {
 /// How the role proves that it is itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
-pub enum Authentication {
+pub(crate) enum Authentication {
     /// With the secret's password.
     #[default]
     Password,
@@ -92,7 +92,7 @@ pub enum Authentication {
 /// How a Delete is answered when the server cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
-pub enum OnUnreachableDelete {
+pub(crate) enum OnUnreachableDelete {
     /// A stack whose database is gone can be deleted.
     #[default]
     Succeed,
@@ -105,7 +105,7 @@ impl Properties {
     ///
     /// # Errors
     /// [`PropertiesError`] naming the first property that is wrong.
-    pub fn parse(resource_properties: &Value) -> Result<Self, PropertiesError> {
+    pub(crate) fn parse(resource_properties: &Value) -> Result<Self, PropertiesError> {
         // serde would take a list for an object, element by element.
         if !resource_properties.is_object() {
             return Err(invalid(TOP, "must be an object"));
@@ -154,7 +154,7 @@ impl Properties {
     }
 
     /// Databases of a server, for which nothing is declared here.
-    pub fn of_server(
+    pub(crate) fn of_server(
         db_secret: String,
         db_host: Option<Host>,
         db_port: Option<u16>,
@@ -175,7 +175,7 @@ impl Properties {
     }
 
     /// Notes which versions the resource declared before this Update.
-    pub fn set_previous(&mut self, old: &Self) {
+    pub(crate) fn set_previous(&mut self, old: &Self) {
         for declaration in &mut self.declarations {
             let name = declaration.name.as_str();
             let before = old
@@ -189,7 +189,7 @@ impl Properties {
     }
 
     /// Whether both name the same databases in the same words.
-    pub fn has_same_target(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_target(&self, other: &Self) -> bool {
         self.db_secret == other.db_secret
             && self.db_host == other.db_host
             && self.db_port == other.db_port

@@ -101,7 +101,8 @@ fn every_property(value: &Value) -> Vec<Value> {
             all.push(properties);
         }
     }
-    let extension = schemars::schema_for!(crate::request::ExtensionObject).to_value();
+    let extension =
+        schemars::schema_for!(crate::request::property_types::ExtensionObject).to_value();
     for name in names(&extension) {
         for value in [value.clone(), json!([value]), json!({"a": value})] {
             let mut properties = valid.clone();

@@ -122,12 +122,12 @@ impl ResponseUrl {
     }
 
     /// The URL with its signature, for the one that calls it.
-    pub fn expose(&self) -> &Url {
+    pub(crate) fn expose(&self) -> &Url {
         &self.0
     }
 
     /// When the URL was signed, where it says so.
-    pub fn signed_at(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn signed_at(&self) -> Option<DateTime<Utc>> {
         if let Some(date) = self.parameter("X-Amz-Date") {
             return NaiveDateTime::parse_from_str(&date, "%Y%m%dT%H%M%SZ")
                 .ok()
@@ -138,7 +138,7 @@ impl ResponseUrl {
     }
 
     /// When the URL stops working, where it says so.
-    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn expires_at(&self) -> Option<DateTime<Utc>> {
         let seconds = match self.parameter("X-Amz-Expires") {
             Some(seconds) => seconds.parse().ok()?,
             None => PRESIGNED_SECONDS,

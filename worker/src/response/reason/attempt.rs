@@ -6,7 +6,7 @@ use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
 
 /// Why there is no login.
-pub fn of_login(error: &LoginError) -> String {
+pub(crate) fn of_login(error: &LoginError) -> String {
     match error {
         LoginError::Secret(error) => format!("{error}."),
         LoginError::NoHost(secret) => {
@@ -39,7 +39,7 @@ fn of_host(error: &HostError, secret: &str) -> String {
 }
 
 /// Time ran out while this was waited for.
-pub fn of_timeout(waiting_for: Option<&str>) -> String {
+pub(crate) fn of_timeout(waiting_for: Option<&str>) -> String {
     match waiting_for {
         Some(what) => format!("{what}: there was no answer in time."),
         None => "the request came when its time was nearly over.".to_owned(),
@@ -47,41 +47,41 @@ pub fn of_timeout(waiting_for: Option<&str>) -> String {
 }
 
 /// As many requests wait for the server as may.
-pub fn of_server_limit(address: &Address) -> String {
+pub(crate) fn of_server_limit(address: &Address) -> String {
     format!("{address} does not answer, and enough requests wait for it.")
 }
 
 /// Neither the properties nor the secret names a database.
-pub fn of_no_database_name(secret: &str) -> String {
+pub(crate) fn of_no_database_name(secret: &str) -> String {
     format!("DBName: required, as secret \"{secret}\" has no dbname.")
 }
 
 /// `Databases: "*"` of a server that has none to list them in.
-pub fn of_no_database_to_list_in() -> String {
+pub(crate) fn of_no_database_to_list_in() -> String {
     "Databases: the server has none that can be asked.".to_owned()
 }
 
 /// `Databases` of a server that has none but templates.
-pub fn of_no_databases() -> String {
+pub(crate) fn of_no_databases() -> String {
     "Databases: the server has none to work on.".to_owned()
 }
 
 /// A dry run of an Update that names other databases than before.
-pub fn of_dry_run_that_moves() -> String {
+pub(crate) fn of_dry_run_that_moves() -> String {
     "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. Change them alone, or \
      look at the other database with a resource of its own."
         .to_owned()
 }
 
 /// The server is a replica.
-pub fn of_read_only(target: &Target) -> String {
+pub(crate) fn of_read_only(target: &Target) -> String {
     format!(
         "{target}: the server is a replica and takes no changes. Name the writer's endpoint. [25006]"
     )
 }
 
 /// The server is a side of a Blue/Green deployment.
-pub fn of_blue_green(part: &Part, target: &Target) -> String {
+pub(crate) fn of_blue_green(part: &Part, target: &Target) -> String {
     let why = match part.side {
         Side::Blue => "whose replication a change of extensions would end",
         Side::Green => "which takes its changes from blue: name the endpoint of that",
@@ -93,12 +93,12 @@ pub fn of_blue_green(part: &Part, target: &Target) -> String {
 }
 
 /// A newer request was carried out already.
-pub fn of_superseded() -> String {
+pub(crate) fn of_superseded() -> String {
     "a newer request of this resource was carried out already; this one changes nothing.".to_owned()
 }
 
 /// PostgreSQL carried the plan out, and the database is not as declared.
-pub fn of_not_converged(target: &Target, steps: &[Step]) -> String {
+pub(crate) fn of_not_converged(target: &Target, steps: &[Step]) -> String {
     let missing: Vec<String> = steps.iter().map(Step::sql).collect();
     format!(
         "{target}: PostgreSQL carried everything out, but still to do is: {}.",
@@ -107,11 +107,11 @@ pub fn of_not_converged(target: &Target, steps: &[Step]) -> String {
 }
 
 /// The same, with what was done in other databases.
-pub fn with_changes(reason: &str, changes: &str) -> String {
+pub(crate) fn with_changes(reason: &str, changes: &str) -> String {
     format!("{reason} Done before: {changes}.")
 }
 
 /// The same, with how long the request was tried.
-pub fn with_time(reason: &str, seconds: i64) -> String {
+pub(crate) fn with_time(reason: &str, seconds: i64) -> String {
     format!("{reason} Gave up after {seconds} s.")
 }

@@ -7,7 +7,7 @@ use crate::target::Target;
 
 /// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
 /// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
-pub fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
+pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
     let address = &target.address;
     match error {
         DatabaseError::Sql(refused) => {
@@ -69,7 +69,7 @@ fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String 
 }
 
 /// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
-pub fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
+pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
     let address = &target.address;
     if matches!(error, DatabaseError::Unreachable(..)) {
         let hint = "Does its security group admit the worker's?";
@@ -83,7 +83,7 @@ pub fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
 }
 
 /// Why the script of an extension is not run: it would see these objects under names that it uses.
-pub fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
+pub(crate) fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
     format!(
         "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
          the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \

@@ -5,7 +5,7 @@ use crate::plan::{DatabaseOutcome, FollowUp, Part, Retained, RetainedBecause, Wa
 use crate::postgres_error::DatabaseError;
 
 /// Why an extension stays that is no longer declared.
-pub fn of_retained(retained: &Retained) -> String {
+pub(crate) fn of_retained(retained: &Retained) -> String {
     let Retained { name, because } = retained;
     match because {
         RetainedBecause::Adopted => format!("kept {name} (was there before)"),
@@ -19,7 +19,7 @@ pub fn of_retained(retained: &Retained) -> String {
 }
 
 /// What the plan warns of.
-pub fn of_warning(warning: &Warning) -> String {
+pub(crate) fn of_warning(warning: &Warning) -> String {
     match warning {
         Warning::NotPreloaded { name } => format!(
             "warning: {name} does nothing until it is in shared_preload_libraries of the DB parameter group and the \
@@ -34,12 +34,12 @@ pub fn of_warning(warning: &Warning) -> String {
 }
 
 /// A side of a Blue/Green deployment that is changed all the same.
-pub fn of_changed_blue_green(part: &Part) -> String {
+pub(crate) fn of_changed_blue_green(part: &Part) -> String {
     format!("warning: the server is {part}, which may have to be made anew after this change")
 }
 
 /// What is left to do by hand after an update.
-pub fn of_follow_up(follow_up: &FollowUp) -> String {
+pub(crate) fn of_follow_up(follow_up: &FollowUp) -> String {
     match follow_up {
         FollowUp::Statement {
             extension,
@@ -60,7 +60,7 @@ pub fn of_follow_up(follow_up: &FollowUp) -> String {
 }
 
 /// What the script of an extension sees that roles of lower rank wrote, where it is run all the same.
-pub fn of_seen_objects(objects: &[String]) -> String {
+pub(crate) fn of_seen_objects(objects: &[String]) -> String {
     format!(
         "warning: the script of an extension sees {}",
         objects.join(", ")
@@ -68,7 +68,7 @@ pub fn of_seen_objects(objects: &[String]) -> String {
 }
 
 /// A warning where roles of lower rank may create objects that the script of an extension sees.
-pub fn of_open_schemas(schemas: &[String]) -> String {
+pub(crate) fn of_open_schemas(schemas: &[String]) -> String {
     format!(
         "warning: in {} roles of lower rank may create functions and operators that the script of an extension would use; a \
          schema of its own (Schema, CreateSchema) has none",
@@ -77,7 +77,7 @@ pub fn of_open_schemas(schemas: &[String]) -> String {
 }
 
 /// A control file that the request does not need keeps PostgreSQL from listing what it offers.
-pub fn of_unread_list(error: &DatabaseError) -> String {
+pub(crate) fn of_unread_list(error: &DatabaseError) -> String {
     format!(
         "warning: the server's list of extensions cannot be read, and default versions above the installed ones are not \
          known ({error})"
@@ -85,17 +85,17 @@ pub fn of_unread_list(error: &DatabaseError) -> String {
 }
 
 /// A database of the server that cannot be worked on.
-pub fn of_skipped(database: &str) -> String {
+pub(crate) fn of_skipped(database: &str) -> String {
     format!("skipped database \"{database}\" (its name is not UTF-8; rename it)")
 }
 
 /// What a Delete leaves in a database that is gone, or that it cannot work on.
-pub fn of_left_unchanged(why: &str) -> String {
+pub(crate) fn of_left_unchanged(why: &str) -> String {
     format!("left as it is ({})", why.trim_end_matches('.'))
 }
 
 /// What a Delete that is carried out leaves, and why; empty where it leaves nothing.
-pub fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
+pub(crate) fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
     let stayed: Vec<String> = outcomes
         .iter()
         .filter(|(_, outcome)| !outcome.notes.is_empty())
@@ -108,6 +108,6 @@ pub fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
 }
 
 /// A Delete of what cannot be reached, or is gone.
-pub fn of_left_behind(why: &str) -> String {
+pub(crate) fn of_left_behind(why: &str) -> String {
     format!("Deleted, although what it managed is gone, cannot be reached, or never was: {why}")
 }

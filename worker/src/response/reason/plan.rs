@@ -5,7 +5,11 @@ use crate::plan::PlanError;
 use crate::target::Target;
 
 /// Why a declaration cannot be met; the SQLSTATE is the one with which PostgreSQL would have refused.
-pub fn of_plan_error(plan_error: &PlanError, target: &Target, server_version: &str) -> String {
+pub(crate) fn of_plan_error(
+    plan_error: &PlanError,
+    target: &Target,
+    server_version: &str,
+) -> String {
     match plan_error {
         PlanError::NotAvailable { name, suggestion } => {
             let hint = suggestion

@@ -9,16 +9,16 @@ use std::error::Error;
 use crate::request::{PropertiesError, RequestError};
 
 /// The request is none that could be carried out.
-pub fn of_request_error(error: &RequestError) -> String {
+pub(crate) fn of_request_error(error: &RequestError) -> String {
     error.to_string()
 }
 
 /// A property is wrong, in a file of the command line.
-pub fn of_properties_error(error: &PropertiesError) -> String {
+pub(crate) fn of_properties_error(error: &PropertiesError) -> String {
     error.to_string()
 }
 
 /// CloudFormation was not, or cannot be, asked whether the request is one of its own.
-pub fn of_unverified(error: &dyn Error) -> String {
+pub(crate) fn of_unverified(error: &dyn Error) -> String {
     format!("{error}. Nothing was changed.")
 }

@@ -8,7 +8,7 @@ use crate::plan::{Part, Step};
 use crate::request::PropertiesError;
 
 /// The Reason of a database's result; none where it needs none.
-pub fn of_findings<'a>(
+pub(crate) fn of_findings<'a>(
     faults: impl Iterator<Item = &'a str>,
     unwanted: &BTreeSet<String>,
     warnings: &[String],
@@ -26,12 +26,12 @@ pub fn of_findings<'a>(
 }
 
 /// What a resource of the ledger declares cannot be read.
-pub fn of_unreadable_declaration(resource: &ResourceKey, error: &PropertiesError) -> String {
+pub(crate) fn of_unreadable_declaration(resource: &ResourceKey, error: &PropertiesError) -> String {
     format!("{resource}: {error}.")
 }
 
 /// Two resources declare an extension otherwise.
-pub fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
+pub(crate) fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
     format!(
         "{name} is not as {declarer} declares it, since another declares it otherwise: still to do is {}.",
         step.sql()
@@ -39,59 +39,59 @@ pub fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
 }
 
 /// A side of a Blue/Green deployment, which is not repaired.
-pub fn of_blue_green(part: &Part) -> String {
+pub(crate) fn of_blue_green(part: &Part) -> String {
     format!("the server is {part}: nothing is repaired until that is switched over or deleted")
 }
 
 /// A database that was not tried, as others of its server were not reached.
-pub fn of_unanswering_server() -> String {
+pub(crate) fn of_unanswering_server() -> String {
     "the server does not answer, and was not asked for this database.".to_owned()
 }
 
 /// A server that was sent from worker to worker this often.
-pub fn of_no_room(hops: u32) -> String {
+pub(crate) fn of_no_room(hops: u32) -> String {
     format!("no worker had room for the server, and it was sent {hops} times.")
 }
 
 /// Secrets were looked for.
-pub fn of_no_secret_found() -> String {
+pub(crate) fn of_no_secret_found() -> String {
     "no secret with a host is found by this: there is no server.".to_owned()
 }
 
 /// Secrets Manager refuses to list secrets.
-pub fn of_forbidden_secret_list(code: &str) -> String {
+pub(crate) fn of_forbidden_secret_list(code: &str) -> String {
     format!(
         "the worker's task role may not list secrets ({code}). Allow secretsmanager:ListSecrets."
     )
 }
 
 /// Secrets Manager cannot list what was asked for.
-pub fn of_secret_list(error: &dyn Error) -> String {
+pub(crate) fn of_secret_list(error: &dyn Error) -> String {
     format!("{error}.")
 }
 
 /// Instances and clusters were looked for.
-pub fn of_no_instance_found() -> String {
+pub(crate) fn of_no_instance_found() -> String {
     "no PostgreSQL instance or cluster is found by this.".to_owned()
 }
 
 /// An instance or a cluster was looked for by its name.
-pub fn of_no_such_instance() -> String {
+pub(crate) fn of_no_such_instance() -> String {
     "no instance or cluster of this region and account has this identifier.".to_owned()
 }
 
 /// An instance of another engine.
-pub fn of_other_engine(engine: &str) -> String {
+pub(crate) fn of_other_engine(engine: &str) -> String {
     format!("its engine is {engine}.")
 }
 
 /// An instance or cluster that is a replica.
-pub fn of_replica() -> String {
+pub(crate) fn of_replica() -> String {
     "it is a replica, which takes its changes from its source.".to_owned()
 }
 
 /// RDS refuses to list instances and clusters.
-pub fn of_forbidden_instance_list(call: &str, code: &str) -> String {
+pub(crate) fn of_forbidden_instance_list(call: &str, code: &str) -> String {
     format!(
         "the worker's task role may not list instances and clusters ({call}: {code}). Allow rds:DescribeDBInstances and \
          rds:DescribeDBClusters."
@@ -99,23 +99,23 @@ pub fn of_forbidden_instance_list(call: &str, code: &str) -> String {
 }
 
 /// An instance or cluster that is being made.
-pub fn of_no_endpoint() -> String {
+pub(crate) fn of_no_endpoint() -> String {
     "it has no endpoint yet.".to_owned()
 }
 
 /// An instance or cluster whose secret is not known.
-pub fn of_no_managed_secret() -> String {
+pub(crate) fn of_no_managed_secret() -> String {
     "RDS manages no secret of its master user: name its own secret as a target (--secret)."
         .to_owned()
 }
 
 /// What the target of an upgrade offers was to be read from a server.
-pub fn of_unread_offer(reason: &str) -> String {
+pub(crate) fn of_unread_offer(reason: &str) -> String {
     format!("what the target of the upgrade offers cannot be read: {reason}")
 }
 
 /// The server that the offer was read from does not have the version that the upgrade goes to.
-pub fn of_other_version(server: &str, version: &str, to: u16) -> String {
+pub(crate) fn of_other_version(server: &str, version: &str, to: u16) -> String {
     format!(
         "the server {server}, from which the target's offer is read, has PostgreSQL {version} and not {to}."
     )

@@ -7,7 +7,7 @@ const MAX_IDENTIFIER: usize = 63;
 
 /// What the identifier is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InstanceKind {
+pub(crate) enum InstanceKind {
     /// An instance.
     Instance,
     /// A cluster.
@@ -16,13 +16,13 @@ pub enum InstanceKind {
 
 /// An instance or a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstanceId {
+pub(crate) struct InstanceId {
     /// The identifier, in lower case as RDS keeps it.
-    pub id: String,
+    pub(crate) id: String,
     /// What an ARN says that it is; none for an identifier.
-    pub kind: Option<InstanceKind>,
+    pub(crate) kind: Option<InstanceKind>,
     /// The ARN, where it was given: the same identifier in another region or account is of something else.
-    pub arn: Option<String>,
+    pub(crate) arn: Option<String>,
 }
 
 impl InstanceId {
@@ -30,7 +30,7 @@ impl InstanceId {
     ///
     /// # Errors
     /// What would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let fault = || "must be the identifier or the ARN of an instance or a cluster".to_owned();
         let (kind, id) = match Arn::parse(text) {
             None => (None, text),

@@ -6,9 +6,9 @@ mod target;
 mod tests;
 mod upgrade;
 
-pub use self::instance_id::{InstanceId, InstanceKind};
-pub use self::target::{ResyncTarget, targets};
-pub use self::upgrade::{MajorVersion, OfferSource, UpgradeRequest};
+pub(crate) use self::instance_id::{InstanceId, InstanceKind};
+pub(crate) use self::target::{ResyncTarget, targets};
+pub(crate) use self::upgrade::{MajorVersion, OfferSource, UpgradeRequest};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::request::property_values::Text;
 use crate::request::text::is_name;
 
 /// Under which name the ledger remembers who declared the baseline, where the message says none.
-pub const DEFAULT_BASELINE: &str = "baseline";
+pub(crate) const DEFAULT_BASELINE: &str = "baseline";
 
 /// The ledger's bound of an owner's name.
 const MAX_BASELINE_BYTES: usize = 255;
@@ -34,19 +34,19 @@ const MAX_ID_BYTES: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResyncMessage {
     /// Which re-sync.
-    pub id: String,
+    pub(crate) id: String,
     /// What it does.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Which databases; one at least.
-    pub targets: Vec<ResyncTarget>,
+    pub(crate) targets: Vec<ResyncTarget>,
     /// The baseline: extensions that each of these databases shall have, beside what stacks declare.
-    pub declarations: Vec<Declaration>,
+    pub(crate) declarations: Vec<Declaration>,
     /// The baseline as it is written.
-    pub extensions: Option<Value>,
+    pub(crate) extensions: Option<Value>,
     /// The name of the baseline's owner.
-    pub baseline: String,
+    pub(crate) baseline: String,
     /// Where the upgrade goes to that is checked for; set just where the mode is that.
-    pub upgrade: Option<UpgradeRequest>,
+    pub(crate) upgrade: Option<UpgradeRequest>,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +118,7 @@ impl ResyncMessage {
 ///
 /// # Errors
 /// What would be right.
-pub fn resync_id(text: &str) -> Result<String, String> {
+pub(crate) fn resync_id(text: &str) -> Result<String, String> {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     match text.len() {
         1..=MAX_ID_BYTES if text.bytes().all(is_known) => Ok(text.to_owned()),
@@ -132,7 +132,7 @@ pub fn resync_id(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// What would be right.
-pub fn baseline(text: &str) -> Result<String, String> {
+pub(crate) fn baseline(text: &str) -> Result<String, String> {
     match text.len() {
         1..=MAX_BASELINE_BYTES if is_name(text) => Ok(text.to_owned()),
         _ => Err(format!(

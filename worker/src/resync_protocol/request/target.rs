@@ -16,7 +16,7 @@ const MAX_TARGETS: usize = 500;
 
 /// Servers, and which of their databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResyncTarget {
+pub(crate) enum ResyncTarget {
     /// The server of a secret.
     Secret {
         /// Name or ARN.
@@ -79,7 +79,7 @@ struct WrittenTag {
 ///
 /// # Errors
 /// [`PropertiesError`] naming the first field that is wrong.
-pub fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> {
+pub(crate) fn targets(written: &[Value]) -> Result<Vec<ResyncTarget>, PropertiesError> {
     if written.is_empty() {
         return Err(invalid(
             "Targets",

@@ -14,22 +14,22 @@ const MAJORS: std::ops::RangeInclusive<u16> = 10..=99;
 
 /// The upgrade that is checked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct UpgradeRequest {
+pub(crate) struct UpgradeRequest {
     /// The major version that it goes to.
-    pub to: MajorVersion,
+    pub(crate) to: MajorVersion,
     /// From where it is known what is offered there.
-    pub source: OfferSource,
+    pub(crate) source: OfferSource,
     /// The same as it is written.
-    pub written: Value,
+    pub(crate) written: Value,
 }
 
 /// A major version of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MajorVersion(pub u16);
+pub(crate) struct MajorVersion(pub(crate) u16);
 
 /// From where it is known what the target offers.
 #[derive(Debug, Clone, PartialEq)]
-pub enum OfferSource {
+pub(crate) enum OfferSource {
     /// The worker's own table.
     Known,
     /// A server that runs the version.
@@ -77,7 +77,7 @@ impl MajorVersion {
     /// assert_eq!(MajorVersion::parse("17.5"), Ok(MajorVersion(17)));
     /// assert!(MajorVersion::parse("latest").is_err());
     /// ```
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let is_version = text.len() <= 10
             && text.split('.').count() <= 2
             && text

@@ -24,7 +24,7 @@ use super::{Signature, SignatureVersion};
 
 /// Why a certificate is not taken for SNS's.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
+pub(crate) enum CertificateError {
     /// Nothing that is a certificate, or one without a chain to a root.
     #[error(transparent)]
     ChainError(#[from] ChainError),
@@ -49,11 +49,11 @@ pub enum CertificateError {
 
 /// A certificate that may have signed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SigningCertificate {
+pub(crate) struct SigningCertificate {
     /// PKCS#1's RSAPublicKey, in DER.
     key: Vec<u8>,
     /// Until when it is valid.
-    pub not_after: DateTime<Utc>,
+    pub(crate) not_after: DateTime<Utc>,
 }
 
 impl SigningCertificate {
@@ -62,7 +62,7 @@ impl SigningCertificate {
     ///
     /// # Errors
     /// [`CertificateError`], the first rule that is broken.
-    pub fn check(
+    pub(crate) fn check(
         pem: &[u8],
         names: Option<&[String]>,
         roots: &Roots,
@@ -98,7 +98,7 @@ impl SigningCertificate {
     }
 
     /// Whether the signature is this certificate's.
-    pub fn has_signed(&self, signature: &Signature) -> bool {
+    pub(crate) fn has_signed(&self, signature: &Signature) -> bool {
         let algorithm = match signature.version {
             SignatureVersion::One => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             SignatureVersion::Two => &RSA_PKCS1_2048_8192_SHA256,

@@ -8,7 +8,7 @@ use crate::request::{Arn, Origin, partition};
 
 /// Why a certificate is not fetched. Says which rule, never more of the URL than its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CertificateUrlError {
+pub(crate) enum CertificateUrlError {
     /// Nothing says in which region SNS is to be asked.
     #[error(
         "TopicArn \"{0}\" of the SNS envelope is not one of a topic in aws, aws-us-gov or aws-cn"
@@ -37,7 +37,7 @@ pub enum CertificateUrlError {
 
 /// A URL that a certificate may be fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateUrl {
+pub(crate) struct CertificateUrl {
     url: Url,
     names: Option<[String; 4]>,
 }
@@ -47,7 +47,7 @@ impl CertificateUrl {
     ///
     /// # Errors
     /// [`CertificateUrlError`], the first rule that is broken.
-    pub fn check(
+    pub(crate) fn check(
         url: &str,
         topic_arn: &str,
         origin: Option<&Origin>,
@@ -105,13 +105,13 @@ impl CertificateUrl {
     }
 
     /// The URL, for the one that fetches it.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
     /// The names of which the certificate has to have one. None where it comes from the override's origin, whose
     /// certificates say nothing of SNS.
-    pub fn names(&self) -> Option<&[String]> {
+    pub(crate) fn names(&self) -> Option<&[String]> {
         self.names.as_ref().map(<[String; 4]>::as_slice)
     }
 }

@@ -26,7 +26,7 @@ const CERTIFICATE_FIELDS: [&str; 2] = ["SigningCertURL", "SigningCertUrl"];
 
 /// Which digest the topic signs with, its attribute `SignatureVersion`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignatureVersion {
+pub(crate) enum SignatureVersion {
     /// RSA with SHA-1, a topic's default.
     One,
     /// RSA with SHA-256.
@@ -35,7 +35,7 @@ pub enum SignatureVersion {
 
 /// Why an envelope cannot be right, whatever the certificate says. Never quotes more than a host or a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureFieldError {
+pub(crate) enum SignatureFieldError {
     /// A field is not there.
     #[error("the SNS envelope has no {0}")]
     Missing(&'static str),
@@ -55,24 +55,24 @@ pub enum SignatureFieldError {
 
 /// The envelope's fields as they came: what is signed are these texts, not what they mean.
 #[derive(Debug, Clone, Copy)]
-pub struct SignedFields<'a>(&'a Map<String, Value>);
+pub(crate) struct SignedFields<'a>(&'a Map<String, Value>);
 
 /// A signature, what it is of, and whose it shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
+pub(crate) struct Signature {
     /// With which digest.
-    pub version: SignatureVersion,
+    pub(crate) version: SignatureVersion,
     /// The text that is signed.
-    pub text: String,
+    pub(crate) text: String,
     /// The signature itself.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Where the certificate is.
-    pub certificate: CertificateUrl,
+    pub(crate) certificate: CertificateUrl,
 }
 
 impl<'a> SignedFields<'a> {
     /// Takes the fields of an envelope, none of them looked at yet.
-    pub fn new(envelope: &'a Map<String, Value>) -> Self {
+    pub(crate) fn new(envelope: &'a Map<String, Value>) -> Self {
         Self(envelope)
     }
 
@@ -80,7 +80,10 @@ impl<'a> SignedFields<'a> {
     ///
     /// # Errors
     /// [`SignatureFieldError`], the first that is found.
-    pub fn signature(&self, origin: Option<&Origin>) -> Result<Signature, SignatureFieldError> {
+    pub(crate) fn signature(
+        &self,
+        origin: Option<&Origin>,
+    ) -> Result<Signature, SignatureFieldError> {
         let version = match self.required("SignatureVersion")? {
             "1" => SignatureVersion::One,
             "2" => SignatureVersion::Two,

@@ -7,7 +7,7 @@ use crate::request::{RequestHeader, RequestType};
 
 /// What becomes of a request by what CloudFormation shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// The resource is in this operation.
     Verified,
     /// It may be, which depends on the status of the stack.
@@ -19,7 +19,7 @@ pub enum Finding {
 }
 
 /// Compares a request with the resource, where there is one, and with the stack's status, where it is known.
-pub fn find(
+pub(crate) fn find(
     request: &RequestHeader,
     shown: Option<&ResourceOfStack>,
     stack_status: Option<&str>,
