@@ -30,7 +30,6 @@ MAKE = {
     "chaos": "tests/it/faults/chaos.rs",
     "fleet": "tests/it/resync/fleet/mod.rs",
     "bench": "tests/bench/main.rs",
-    # By hand, on a quiet machine.
 }
 # A path of the repository in backquotes; placeholders such as <name> make it none.
 PATH = re.compile(r"`((?:worker|tests|templates|localstack|docs|\.github|\.ci)/[^`<>*…\s]*|[A-Z][\w-]*\.(?:md|toml))`")
