@@ -30,9 +30,6 @@ MAKE = {
     "chaos": "tests/it/faults/chaos.rs",
     "fleet": "tests/it/resync/fleet/mod.rs",
     "bench": "tests/bench/main.rs",
-    "instructions": ".ci/run",
-    # By hand, on a quiet machine.
-    "pure": "tests/bench/pure/time.rs",
 }
 # A path of the repository in backquotes; placeholders such as <name> make it none.
 PATH = re.compile(r"`((?:worker|tests|templates|localstack|docs|\.github|\.ci)/[^`<>*…\s]*|[A-Z][\w-]*\.(?:md|toml))`")
