@@ -122,6 +122,7 @@ impl<'a> Resyncs<'a> {
             "Type": "Resync", "ResyncId": id, "Mode": mode, "Targets": targets,
             "Upgrade": upgrade,
         });
+        let found = |counts: &Counts| counts.in_sync + counts.ready;
         let begun = Instant::now();
         self.world.send(&self.queue, &[(id, message)]).await;
         let end = loop {
@@ -129,13 +130,12 @@ impl<'a> Resyncs<'a> {
             let now = self.worker.counts().await;
             // The re-sync's own message, and those of the servers; those that went back to the queue meanwhile count too.
             let are_handled = now.handled - before.handled >= (1 + servers) as f64;
-            if are_handled && now.in_sync - before.in_sync >= results as f64 {
+            if are_handled && found(&now) - found(&before) >= results as f64 {
                 break now;
             }
             assert!(begun.elapsed() < TIMEOUT, "{now:?}");
         };
         let time = begun.elapsed();
-        let found = |counts: &Counts| counts.in_sync + counts.ready;
         assert_eq!(found(&end) - found(&before), results as f64);
         // The servers, the results and the end.
         while self.listener.is_some()
