@@ -1,14 +1,6 @@
 //! Amazon Resource Names.
 
 /// The parts of `arn:<partition>:<service>:<region>:<account>:<resource>`.
-///
-/// ```
-/// use extension_worker::request::Arn;
-///
-/// let topic = Arn::parse("arn:aws:sns:eu-west-2:123456789012:extension-worker").unwrap();
-/// assert_eq!((topic.service, topic.region), ("sns", "eu-west-2"));
-/// assert!(Arn::parse("extension-worker").is_none());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arn<'a> {
     /// `aws`, `aws-cn` or `aws-us-gov`.
@@ -42,5 +34,17 @@ impl<'a> Arn<'a> {
     /// The parts of a topic's ARN; none where it is of something else, or of a topic's subscription.
     pub(crate) fn of_topic(text: &'a str) -> Option<Self> {
         Self::parse(text).filter(|arn| arn.service == "sns" && !arn.resource.contains(':'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_has_six_parts() {
+        let topic = Arn::parse("arn:aws:sns:eu-west-2:123456789012:extension-worker").unwrap();
+        assert_eq!((topic.service, topic.region), ("sns", "eu-west-2"));
+        assert!(Arn::parse("extension-worker").is_none());
     }
 }

@@ -13,13 +13,6 @@ const MAX_KEY_BYTES: usize = 63;
 const MAX_WORD_BYTES: usize = 320;
 
 /// Whether a text may be a name: it is neither JSON nor a connection string nor a PEM file, and not too long for one.
-///
-/// ```
-/// use extension_worker::request::text::is_name;
-///
-/// assert!(is_name("orders") && is_name("my database"));
-/// assert!(!is_name("{\"password\": \"x\"}") && !is_name("postgres://u:p@h/db") && !is_name("host=h password=p"));
-/// ```
 pub(crate) fn is_name(text: &str) -> bool {
     let is_json = text.contains(['{', '}']) || text.starts_with('[') || text.contains("\":");
     let has_user_information = text
@@ -149,5 +142,12 @@ mod tests {
         for other in ["", "a b", "arn:aws:s3:::bucket", "name:password::"] {
             assert_eq!(secret_id(other), Err(SecretIdError::Form), "{other}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_no_name() {
+        assert!(is_name("orders") && is_name("my database"));
+        assert!(!is_name("{\"password\": \"x\"}"));
+        assert!(!is_name("postgres://u:p@h/db") && !is_name("host=h password=p"));
     }
 }
