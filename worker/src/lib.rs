@@ -57,12 +57,17 @@
 //! | Requests at one server | [`execution::server_limit`] | `WORKER_SERVER_CONCURRENCY` (half of the above); requests do not queue at a server that does not answer |
 //! | Databases of one request, or of one server in a re-sync | [`execution`], [`resync`] | 4 each |
 //! | Servers in re-sync at the same time | [`resync::Resync`] | half of `WORKER_CONCURRENCY`; one expansion, which reads 8 secrets at a time |
-//! | Connections of the process | [`postgres::ConnectionLimit`] | `WORKER_CONNECTIONS` (200), idle ones included |
+//! | Connections of the process | [`postgres::limit::ConnectionLimit`] | `WORKER_CONNECTIONS` (200), idle ones included |
 //! | Connections to one database, for each role | [`postgres::Pools`] | `WORKER_CONNECTIONS_PER_DATABASE` (4) |
 //!
 //! Beside these one call at a time is made for each secret ([`credentials::secrets`]), for signing certificates
 //! ([`sns_signature::certificate_cache`]) and for the endpoints that RDS reports ([`credentials::AllowedHosts`]): others
 //! meanwhile wait for that one.
+
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the documentation is made with its private items: this is a program, and no dependency of others"
+)]
 
 // What a message passes, from the outside in.
 pub mod cli;

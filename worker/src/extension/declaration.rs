@@ -15,7 +15,7 @@ pub(crate) enum Ensure {
 }
 
 /// One extension as a stack declares it; where each field comes from is said at
-/// [`crate::request::ExtensionObject`].
+/// [`crate::request::property_types::ExtensionObject`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// The name, in the letter case of the stack.
