@@ -7,7 +7,7 @@ mod first_statement;
 mod guard;
 mod guarded_stream;
 mod library_settings;
-mod limit;
+pub(crate) mod limit;
 mod observe;
 mod offer;
 mod pool;

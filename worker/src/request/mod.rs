@@ -12,7 +12,7 @@ mod operation;
 mod origin;
 pub(crate) mod partition;
 pub(crate) mod properties;
-mod property_types;
+pub(crate) mod property_types;
 pub(crate) mod property_values;
 #[cfg(test)]
 pub(crate) mod reference;
