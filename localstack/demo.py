@@ -122,12 +122,17 @@ def keep(outputs: Parameters) -> None:
 def resync(outputs: Parameters, mode: str) -> None:
     """Has the worker compare all databases of the demo's server with what their stacks declared."""
     command = [os.environ["WORKER_BINARY"], "resync", "--instances", mode, "--wait", "--timeout-seconds", "60"]
-    topics = {"WORKER_TOPIC_ARN": outputs["ResyncTopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
-    done = subprocess.run(command, env=os.environ | topics, stdout=subprocess.PIPE, text=True, check=False)
+    done = run_command(outputs, command)
     for line in done.stdout.splitlines():
         say(line)
     if done.returncode != (EXIT_DRIFT if mode == "--report" else 0):
         raise Failure(f"extension-worker resync {mode} exited with {done.returncode}")
+
+
+def run_command(outputs: Parameters, command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Runs a command that publishes to the worker's topics, to its end."""
+    topics = {"WORKER_TOPIC_ARN": outputs["ResyncTopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
+    return subprocess.run(command, env=os.environ | topics, stdout=subprocess.PIPE, text=True, check=False)
 
 
 def start_worker(outputs: Parameters) -> Path:

@@ -6,7 +6,6 @@ upgraded to 17 by pg_upgrade, and listens on the same port afterwards, as an ins
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,11 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+
 import demo_stacks
 import postgres
 import postgres_source
 from console import Failure
-from demo import DATABASE_TEMPLATE, REPOSITORY, TEMPLATES, WORKER_STACK, WORKER_TEMPLATE, heading, say, start_worker
+from demo import (
+    DATABASE_TEMPLATE,
+    REPOSITORY,
+    TEMPLATES,
+    WORKER_STACK,
+    WORKER_TEMPLATE,
+    heading,
+    run_command,
+    say,
+    start_worker,
+)
 from demo_stacks import Parameters, Stacks
 from run import Run
 from upgrade_cluster import Upgrade
@@ -56,6 +66,7 @@ DATABASES: dict[str, list[Any]] = (
     | {"postgres": CRON}
 )
 INSTANCE_DATABASE = "app"
+
 
 def main() -> int:
     """Runs the story; returns the exit code."""
@@ -219,14 +230,7 @@ def report(outputs: Parameters, page: str) -> None:
 
 def command(outputs: Parameters, arguments: list[str], expect: int) -> list[dict[str, Any]]:
     """Runs the worker's command; returns the results of its report."""
-    topics = {"WORKER_TOPIC_ARN": outputs["ResyncTopicArn"], "WORKER_RESULTS_TOPIC_ARN": outputs["ResultsTopicArn"]}
-    done = subprocess.run(
-        [os.environ["WORKER_BINARY"], *arguments],
-        env=os.environ | topics,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    done = run_command(outputs, [os.environ["WORKER_BINARY"], *arguments])
     if done.returncode != expect:
         raise Failure(f"extension-worker {arguments[0]} exited with {done.returncode}: {done.stdout}")
     results: list[dict[str, Any]] = json.loads(done.stdout)["Results"]

@@ -7,12 +7,10 @@ that lead to them, and stops both however the command, or this script, ends.
 
 import argparse
 import os
-import random
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +24,7 @@ sys.dont_write_bytecode = True
 import command  # noqa: E402
 import emulator  # noqa: E402
 import install  # noqa: E402
+import ports  # noqa: E402
 import postgres  # noqa: E402
 import postgres_source  # noqa: E402
 import run as runs  # noqa: E402
@@ -37,8 +36,6 @@ from run import Run  # noqa: E402
 REPOSITORY = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
-# Below the range that Linux gives to outgoing connections, so that none takes a port between here and its use.
-PORTS = range(20_000, 30_000)
 
 EPILOG = f"""
 variables read:
@@ -103,7 +100,7 @@ def _serve(arguments: argparse.Namespace, python: Path, server: postgres_source.
 def _start(run: Run, python: Path, server: postgres_source.Server, interruption: Interruption) -> dict[str, str]:
     """Start both services and return the variables that lead to them."""
     begun = time.monotonic()
-    localstack_port, postgres_port = _free_ports()
+    localstack_port, postgres_port = ports.free(2)
     database = postgres.prepare(run, server, postgres_port)
     aws = Emulator(run, python, localstack_port)
     variables = aws.environment() | database.environment() | {"RUN_DIR": str(run.directory)}
@@ -151,20 +148,6 @@ def _copy_logs(run: Run) -> None:
         if run.log(service).exists():
             shutil.copyfile(run.log(service), target / run.log(service).name)
     progress(f"the logs of both services are in {target}")
-
-
-def _free_ports() -> tuple[int, int]:
-    free: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        free.append(port)
-        if len(free) == 2:
-            return free[0], free[1]
-    raise Failure(f"no free port between {PORTS.start} and {PORTS.stop - 1}")
 
 
 def _leave(signum: int, _: FrameType | None) -> NoReturn:

@@ -1,11 +1,10 @@
 """The server of a run, which pg_upgrade takes to another major version behind the same port."""
 
-import random
-import socket
 import subprocess
 import time
 from dataclasses import replace
 
+import ports
 import postgres
 from console import Failure, quietly, tail
 from postgres import Postgres
@@ -22,7 +21,7 @@ class Upgrade:
     def __init__(self, run: Run, present: Postgres, following: Server) -> None:
         self._run = run
         self._present = present
-        self._staging = postgres.prepare(run, following, _free_port(), "staging")
+        self._staging = postgres.prepare(run, following, *ports.free(1), name="staging")
 
     def set_and_restart(self, settings: dict[str, str]) -> None:
         """Changes settings that only a start of the server takes up."""
@@ -73,26 +72,7 @@ class Upgrade:
 
 def _start(server: Postgres, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not (server.is_ready() and _answers(server)):
+    while not server.is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise Failure(f"{server.name} did not start:\n{tail(server.run.log(server.name))}")
         time.sleep(POLL_SECONDS)
-
-
-def _answers(server: Postgres) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise Failure("no free port")
