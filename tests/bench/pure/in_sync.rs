@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use extension_worker::extension::Observed;
-use extension_worker::ledger::{Ledger, Managed, ResourceKey};
+use extension_worker::ledger::{Managed, ResourceKey, read_ledger};
 use extension_worker::plan::{DatabaseOutcome, Intent, Plan, Policy, plan, update_ownership};
 use extension_worker::request::{
     Envelope, Operation, Properties, Request, RequestHeader, ResponseUrl, Timing,
@@ -74,10 +74,11 @@ impl InSync {
     /// From the documents that the database answers with to what is to be done: nothing.
     pub(crate) fn plan(&self) -> (Plan, BTreeMap<String, Managed>) {
         let observed: Observed = serde_json::from_str(&self.observed).unwrap();
-        let ledger: Ledger = serde_json::from_str(&self.ledger).unwrap();
+        let resource = ResourceKey::of(&self.request.header);
+        let ledger = read_ledger(&self.ledger, &resource).unwrap();
         let properties = self.properties();
         let intent = Intent {
-            resource: &ResourceKey::of(&self.request.header),
+            resource: &resource,
             declarations: &properties.declarations,
             deletion_behavior: properties.deletion_behavior,
             policy: &self.policy,
@@ -183,12 +184,10 @@ fn observed() -> Value {
 }
 
 fn ledger() -> Value {
-    let owner = json!({
-        "resource": {"stack_id": STACK, "logical_resource_id": "Extensions"},
-        "role": "declared",
+    let managed = EXTENSIONS.map(|(name, _)| {
+        let extension = json!({"origin": "created", "role": "declared", "other": null});
+        (name, extension)
     });
-    let managed =
-        EXTENSIONS.map(|(name, _)| (name, json!({"origin": "created", "owners": [owner]})));
     json!({
         "resource": {
             "physical_resource_id": PHYSICAL_ID, "state": "live", "request_type": "Create", "requested_at": CREATED,

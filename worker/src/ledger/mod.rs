@@ -8,8 +8,9 @@ mod encoding;
 mod migrations;
 mod model;
 mod progress;
-mod sql;
+mod read;
 mod trust;
+mod write;
 
 pub use model::{Ledger, Managed, ResourceKey};
 pub(crate) use model::{
@@ -17,7 +18,9 @@ pub(crate) use model::{
 };
 
 pub(crate) use progress::{Progress, ProgressEntry, Stage};
-pub(crate) use sql::{Entry, READ, READ_WHOLE, RECORD_RESPONSE, ResyncEntry, Write};
+pub use read::read_ledger;
+pub(crate) use read::{READ, READ_WHOLE};
+pub(crate) use write::{Entry, RECORD_RESPONSE, ResyncEntry, Write};
 
 pub(crate) use migrations::{
     FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications, migration,
@@ -25,4 +28,6 @@ pub(crate) use migrations::{
 };
 
 pub(crate) use encoding::{keep, kept, read};
-pub(crate) use trust::{ABSENT, AS_MADE, CHANGED, LOCK, LOCK_OLDER, UNCHANGED, UNTRUSTED, check};
+pub(crate) use trust::{
+    ABSENT, AS_MADE, CHANGED, LOCK, LOCK_OLDER, STILL_AS_MADE, UNCHANGED, UNTRUSTED, check,
+};

@@ -74,7 +74,7 @@ pub(crate) struct ResourceRequest<'a> {
 }
 
 /// The ledger of one database, as one request sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ledger {
     /// The resource that the request is for, if it was here before.
     pub(crate) resource: Option<ResourceRecord>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::ResourceKey;
-use super::sql::{NOW, Write, write_request};
+use super::write::{NOW, Write, write_request};
 use crate::extension::{ExtensionName, Version};
 
 /// What was committed so far.

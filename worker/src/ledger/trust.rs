@@ -6,8 +6,8 @@
 //!
 //! Most ledgers are just as the worker made them: [`AS_MADE`] compares them with that form, at a fraction of the cost of
 //! [`check`], and accepts less than it. Of any other ledger `check` looks at everything, which takes PostgreSQL some
-//! milliseconds, says what is wrong, or returns a mark. While the mark is the same, nothing that it looked at has changed:
-//! [`UNCHANGED`] compares it in a hundredth of that time.
+//! milliseconds, and says what is wrong. Both return a mark. While it is the same, nothing that they looked at has changed:
+//! [`STILL_AS_MADE`] and [`UNCHANGED`] compare it in a fraction of that time.
 
 use postgres_protocol::escape::escape_literal;
 
@@ -36,7 +36,23 @@ macro_rules! mark {
     };
 }
 
-/// `$1` the role that a clone of it works as, or an empty text: no error where the ledger is as [`super::migration`] makes it
+/// One text for the state of a ledger that is as it was made, or no row where there is none.
+///
+/// PostgreSQL writes a new version of the row in `pg_namespace` or `pg_class` for another owner, a right that is granted, the
+/// first trigger, rule, child or CHECK constraint, and row security, and in `pg_attribute` for a right on a column or a default.
+/// An index is counted, as PostgreSQL does not write a new version of the table's row for it.
+macro_rules! form_mark {
+    () => {
+        "SELECT concat_ws(' ', n.oid, n.xmin, c.oid, c.xmin, \
+           (SELECT string_agg(a.xmin::text, ' ' ORDER BY a.attnum) FROM pg_attribute a \
+            WHERE a.attrelid = c.oid AND a.attnum > 0), \
+           (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)) \
+         FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'ledger' \
+         WHERE n.nspname = 'extension_worker'"
+    };
+}
+
+/// `$1` the role that a clone of it works as, or an empty text: its mark, for [`STILL_AS_MADE`], where the ledger is as [`super::migration`] makes it
 /// and belongs to the session's role, or to that one. It leaves nothing to be looked at that [`check`] looks at:
 ///
 /// - The schema and the relations have one owner, and grant others no more than to read.
@@ -50,15 +66,17 @@ macro_rules! mark {
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].
-pub(crate) const AS_MADE: &str = "SELECT CASE WHEN found.form IS DISTINCT FROM \
+pub(crate) const AS_MADE: &str = concat!(
+    "SELECT CASE WHEN found.form IS DISTINCT FROM \
      't 0 2; \
       ledger r p t f f f f f 0 0 1 1 3 kind 25 -1 f,stack_id 25 -1 f,logical_resource_id 25 -1 f,name 25 -1 f,\
       requested_at 1184 -1 f,owns 3802 -1 f,data 3802 -1 f; \
       ledger_pkey i p t f f f f f 0 0 0 1 0 kind 25 -1 f,stack_id 25 -1 f,logical_resource_id 25 -1 f,name 25 -1 f; \
       managed_extensions v p t t f f f f 0 0 0 1 2 name 25 -1 f,installed_version 25 -1 f,default_version 25 -1 f,\
       schema 19 -1 f,origin 25 -1 f,role 25 -1 f,stack_id 25 -1 f,logical_resource_id 25 -1 f' \
-       THEN ('extension-worker changed' || left(coalesce(found.form, ''), 0))::int END \
-     FROM (SELECT (SELECT concat_ws(' ', \
+       THEN ('extension-worker changed' || left(coalesce(found.form, ''), 0))::int::text ELSE (",
+    form_mark!(),
+    ") END FROM (SELECT (SELECT concat_ws(' ', \
          pg_get_userbyid(n.nspowner) = session_user OR pg_get_userbyid(n.nspowner) = $1::name, \
          (SELECT count(*) FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner), \
          (SELECT count(*) FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid) || ';', \
@@ -74,9 +92,22 @@ pub(crate) const AS_MADE: &str = "SELECT CASE WHEN found.form IS DISTINCT FROM \
                                 ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), \
            '; ' ORDER BY c.relname) FROM pg_class c \
           WHERE c.relnamespace = n.oid AND c.relname IN ('ledger', 'ledger_pkey', 'managed_extensions'))) \
-       FROM pg_namespace n WHERE n.nspname = 'extension_worker') OFFSET 0) AS found (form)";
+       FROM pg_namespace n WHERE n.nspname = 'extension_worker') OFFSET 0) AS found (form)"
+);
 
-/// `$1` the mark: no error where it is the ledger's still.
+/// `$1` the mark of [`AS_MADE`]: no error where it is the ledger's still.
+///
+/// # Errors
+/// 22P02, with a message that holds [`CHANGED`].
+pub(crate) const STILL_AS_MADE: &str = concat!(
+    "SELECT CASE WHEN found.mark IS DISTINCT FROM $1 \
+       THEN ('extension-worker changed' || left(coalesce(found.mark, ''), 0))::int END \
+     FROM (SELECT (",
+    form_mark!(),
+    ") OFFSET 0) AS found (mark)"
+);
+
+/// `$1` the mark of [`check`]: no error where it is the ledger's still.
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].

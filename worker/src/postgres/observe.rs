@@ -28,7 +28,10 @@ pub(super) const LOOK: &str = "SELECT json_build_object(
   'ledger_version', (SELECT CASE
       WHEN to_regclass('extension_worker.ledger') IS NULL AND to_regclass('extension_worker.resource') IS NULL THEN 0
       -- A dump without comments has no version.
-      ELSE coalesce(substring(obj_description(oid, 'pg_namespace') FROM 'version ([0-9]{1,6})')::int,
+      -- obj_description() is written in SQL, and takes as long as the rest of this query.
+      ELSE coalesce(substring((SELECT description FROM pg_description
+                               WHERE objoid = oid AND classoid = 'pg_namespace'::regclass AND objsubid = 0)
+                              FROM 'version ([0-9]{1,6})')::int,
                     CASE WHEN to_regclass('extension_worker.ledger') IS NULL THEN 1 ELSE 3 END) END
     FROM pg_namespace WHERE nspname = 'extension_worker'),
   'database', current_database()

@@ -54,6 +54,8 @@ pub(super) enum Trust {
     /// It is expected to be as it was made.
     #[default]
     AsMade,
+    /// It was, with this mark of [`ledger::AS_MADE`].
+    WasAsMade(String),
     /// It is not.
     Altered,
     /// The mark of the ledger that [`ledger::check`] found trustworthy.
@@ -70,8 +72,13 @@ const LOOK: Query<'static> = Query {
 };
 const READ: Query<'static> = Query {
     name: "read",
-    parameters: 3,
+    parameters: 4,
     sql: ledger::READ,
+};
+const STILL_AS_MADE: Query<'static> = Query {
+    name: "still_as_made",
+    parameters: 1,
+    sql: ledger::STILL_AS_MADE,
 };
 const UNCHANGED: Query<'static> = Query {
     name: "unchanged",
@@ -106,21 +113,33 @@ impl SessionStart {
         self.distrust_prepared();
     }
 
-    /// Notes that the ledger is not what it was expected to be: all of it is to be looked at.
-    pub(super) fn note_altered(&mut self) {
+    /// Notes that the ledger is not what the beginning of a transaction expected: the next one begins with a larger check.
+    pub(super) fn note_changed(&mut self) {
         if self.has_ledger {
-            self.trust = Trust::Altered;
+            self.trust = match self.trust {
+                Trust::WasAsMade(_) => Trust::AsMade,
+                Trust::AsMade | Trust::Altered | Trust::Mark(_) => Trust::Altered,
+            };
         }
     }
 
-    /// Keeps the mark of a ledger that may be used.
+    /// Notes that the ledger is not as it was made.
+    pub(super) fn note_altered(&mut self) {
+        self.trust = Trust::Altered;
+    }
+
+    /// Keeps the mark of a ledger that may be used, from the check that was made.
     pub(super) fn note_mark(&mut self, mark: &str) {
-        self.trust = Trust::Mark(mark.to_owned());
+        let mark = mark.to_owned();
+        self.trust = match self.trust {
+            Trust::AsMade | Trust::WasAsMade(_) => Trust::WasAsMade(mark),
+            Trust::Altered | Trust::Mark(_) => Trust::Mark(mark),
+        };
     }
 
     /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was made.
     pub(super) fn expects_as_made(&self) -> bool {
-        self.has_ledger && self.trust == Trust::AsMade
+        self.has_ledger && matches!(self.trust, Trust::AsMade | Trust::WasAsMade(_))
     }
 
     /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
@@ -216,14 +235,18 @@ impl SessionStart {
     pub(super) fn look(
         &self,
         schemas: &str,
-        read: Option<[&str; 3]>,
+        read: Option<[&str; 4]>,
     ) -> (String, Vec<&'static str>) {
         let mut sql = String::new();
         if self.has_ledger && !self.in_recovery {
             sql.push_str(&format!("{}; ", ledger::LOCK));
         }
         let mut names = vec![LOOK.name];
-        let check = if let Some((query, argument)) = self.short_check() {
+        let first = match &self.trust {
+            Trust::WasAsMade(mark) => Some((STILL_AS_MADE, mark.as_str())),
+            Trust::AsMade | Trust::Altered | Trust::Mark(_) => self.short_check(),
+        };
+        let check = if let Some((query, argument)) = first {
             names.push(query.name);
             self.preparation.run_from_begin(query, &[argument])
         } else {
@@ -263,14 +286,14 @@ impl SessionStart {
         }
     }
 
-    /// The query that does with what is known of the ledger, and its argument.
+    /// The query that does with what is known of the ledger where others' code may have run, and its argument.
     fn short_check(&self) -> Option<(Query<'static>, &str)> {
         match &self.trust {
             Trust::Mark(mark) => Some((UNCHANGED, mark)),
-            Trust::AsMade if self.has_ledger => {
+            Trust::AsMade | Trust::WasAsMade(_) if self.has_ledger => {
                 Some((AS_MADE, self.acts_as.as_deref().unwrap_or_default()))
             }
-            Trust::AsMade | Trust::Altered => None,
+            Trust::AsMade | Trust::WasAsMade(_) | Trust::Altered => None,
         }
     }
 

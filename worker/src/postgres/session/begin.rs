@@ -16,8 +16,8 @@ use crate::postgres_error::DatabaseError;
 /// Fails outside a transaction: what follows does not run where its beginning failed.
 pub(super) const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
 
-/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile.
-const LOOKS: u32 = 3;
+/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile, each time with a larger check.
+const LOOKS: u32 = 4;
 
 /// The sessions that hold the lock of the ledger.
 const HOLDERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', l.pid, a.usename), ', ') \
@@ -57,12 +57,15 @@ impl Session {
         request_id: &str,
         parts: &OfferParts,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
-        let key = [
+        let declared = ledger::declared_names(declarations);
+        let arguments = [
             resource.stack_id.as_str(),
             resource.logical_resource_id.as_str(),
             request_id,
+            declared.as_str(),
         ];
-        self.begin_with(declarations, statement_timeout, Some(key), parts)
+        let read = Some((resource, arguments));
+        self.begin_with(declarations, statement_timeout, read, parts)
             .await
     }
 
@@ -71,17 +74,18 @@ impl Session {
         &mut self,
         declarations: &[Declaration],
         statement_timeout: Duration,
-        read: Option<[&str; 3]>,
+        read: Option<(&ResourceKey, [&str; 4])>,
         parts: &OfferParts,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
         self.is_busy = true;
+        self.is_checked = false;
         let offer = (!parts.is_empty()).then(|| alone(&offer::query(parts)));
         let schemas = observe::schemas_of(declarations);
         for _ in 0..LOOKS {
             let start = &self.connection()?.start;
             // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
             let begin = start.begin(statement_timeout);
-            let (look, names) = start.look(&schemas, read);
+            let (look, names) = start.look(&schemas, read.map(|(_, arguments)| arguments));
             let look = format!("{IN_TRANSACTION}; {look}");
             let client = self.client()?;
             let read_at = Instant::now();
@@ -119,8 +123,14 @@ impl Session {
                         if let Some(mark) = mark.filter(|_| start.has_ledger()) {
                             start.note_mark(mark);
                         }
-                        let ledger = next()?.map(ledger::document).transpose()?;
+                        let ledger = match (next()?, read) {
+                            (Some(document), Some((resource, _))) => {
+                                Some(ledger::ledger_of(document, resource)?)
+                            }
+                            _ => None,
+                        };
                         start.note_begun(&names);
+                        self.is_checked = start.has_ledger();
                         if let Some(offered) = offered {
                             self.keep_offer(parts, offered, read_at).await?;
                         }
@@ -131,7 +141,7 @@ impl Session {
                 Err(error) => {
                     let error = DatabaseError::from(error);
                     if has_changed(&error) {
-                        self.connection_mut()?.start.note_altered();
+                        self.connection_mut()?.start.note_changed();
                     }
                     self.why_not_begun(error, statement_timeout).await?
                 }

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::Session;
 use super::answer::{has_changed, last_row, rows, untrusted};
+use crate::extension::{Declaration, Ensure};
 use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger, Write};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
 use crate::postgres::prepared::Query;
@@ -17,7 +18,7 @@ const WRITERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', pid
                        FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";
 
 impl Session {
-    /// What the ledger says of the resource and of this very request: one round trip.
+    /// What the ledger says of the resource and of this very request, with one other owner of each extension: one round trip.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -32,10 +33,11 @@ impl Session {
                 (&resource.stack_id, Type::TEXT),
                 (&resource.logical_resource_id, Type::TEXT),
                 (&request_id, Type::TEXT),
+                (&declared_names(&[]), Type::TEXT),
             ],
         ))
         .await?;
-        document(row.try_get(0)?)
+        ledger_of(row.try_get(0)?, resource)
     }
 
     /// All that the ledger says, and what it keeps of a re-sync: one round trip.
@@ -86,6 +88,7 @@ impl Session {
         if last_row(&messages)? != Some("0") {
             self.revoke_foreign_grants().await?;
         }
+        self.is_checked = false;
         self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
     }
@@ -124,10 +127,14 @@ impl Session {
         Ok(self.connection()?.start.check())
     }
 
-    /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made.
+    /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made. Where
+    /// nothing of others has run since the beginning of the transaction, it is as it was found then: its lock is held.
     pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
         let start = &self.connection()?.start;
-        let mut sql = format!("{PIN}; ");
+        let mut sql = String::new();
+        if !self.is_checked {
+            sql.push_str(&format!("{PIN}; "));
+        }
         let mut names = Vec::new();
         for Write {
             name,
@@ -150,11 +157,14 @@ impl Session {
             };
             sql.push_str(&format!("{write}; "));
         }
-        let may_be_altered = start.expects_as_made();
+        let may_be_altered = !self.is_checked && start.expects_as_made();
         if may_be_altered {
             sql.push_str("SAVEPOINT before_check; ");
         }
-        sql.push_str(&format!("{}; COMMIT", start.check_once_more()));
+        if !self.is_checked {
+            sql.push_str(&format!("{}; ", start.check_once_more()));
+        }
+        sql.push_str("COMMIT");
         let done = promptly(self.client()?.simple_query(&sql)).await;
         let done = match done {
             Err(error) if may_be_altered && has_changed(&error) => {
@@ -221,6 +231,21 @@ impl Session {
         self.write_and_commit(&[]).await?;
         Ok(ledger::kept(&kept).into_owned())
     }
+}
+
+/// The names of the extensions that are to be there, as JSON, for [`ledger::READ`].
+pub(super) fn declared_names(declarations: &[Declaration]) -> String {
+    let present = declarations
+        .iter()
+        .filter(|declaration| declaration.ensure == Ensure::Present)
+        .map(|declaration| declaration.name.as_str());
+    serde_json::Value::from_iter(present).to_string()
+}
+
+/// Reads the answer to [`ledger::READ`].
+pub(super) fn ledger_of(text: &str, resource: &ResourceKey) -> Result<Ledger, DatabaseError> {
+    ledger::read_ledger(text, resource)
+        .map_err(|error| DatabaseError::Unreadable(error.to_string()))
 }
 
 pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {

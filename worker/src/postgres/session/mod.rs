@@ -48,6 +48,8 @@ pub struct Session {
     client: Option<Object<Connections>>,
     /// A transaction is open, or a statement runs.
     is_busy: bool,
+    /// In this transaction the ledger was locked and found to be one that may be used, and no code of others has run since.
+    is_checked: bool,
     /// The way to the server for a cancel request.
     streams: Streams,
     connection_limit: ConnectionLimit,
@@ -75,6 +77,7 @@ impl Session {
             offers,
             client: Some(client),
             is_busy: false,
+            is_checked: false,
             streams,
             connection_limit,
             schema_check: settings.schema_check,

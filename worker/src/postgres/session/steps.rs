@@ -39,6 +39,7 @@ impl Session {
     ) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
         // What runs inside it is others' code too, which may prepare statements under the worker's names.
+        self.is_checked = false;
         self.connection_mut()?.start.distrust_prepared();
         let may_stay = matches!(
             step,

@@ -1,4 +1,4 @@
-//! What is read in the ledger and written there. A resource's row is one statement, whatever it owns.
+//! What is written in the ledger. A resource's row is one statement, whatever it owns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,49 +8,6 @@ use serde_json::json;
 use super::encoding::keep_all;
 use super::model::RESYNC;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
-
-/// `$1` stack, `$2` logical resource id, `$3` request id → one JSON document, [`super::Ledger`].
-///
-/// Of an extension's owners the resource itself and one other: whether there are others is asked, never how many.
-pub(crate) const READ: &str = "
-WITH owned AS (
-  SELECT DISTINCT ON (o.key, own.is_own) o.key AS extension, json_build_object('role', o.value, 'resource', json_build_object(
-           'stack_id', r.stack_id, 'logical_resource_id', r.logical_resource_id)) AS owner
-  FROM extension_worker.ledger r CROSS JOIN LATERAL jsonb_each_text(r.owns) o
-  CROSS JOIN LATERAL (SELECT (r.stack_id, r.logical_resource_id) = ($1, $2)) AS own (is_own)
-  WHERE r.kind = 'resource'
-  ORDER BY o.key, own.is_own, r.stack_id, r.logical_resource_id
-)
-SELECT json_build_object(
-  'resource', (SELECT data - 'declared' || jsonb_build_object('requested_at', requested_at) FROM extension_worker.ledger
-               WHERE kind = 'resource' AND stack_id = $1 AND logical_resource_id = $2 AND name = ''),
-  'request', (SELECT data FROM extension_worker.ledger
-              WHERE kind = 'request' AND stack_id = $1 AND logical_resource_id = $2 AND name = $3),
-  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.data -> 'origin', 'owners',
-      (SELECT coalesce(json_agg(o.owner), '[]') FROM owned o WHERE o.extension = e.name))), '{}')
-    FROM extension_worker.ledger e WHERE e.kind = 'extension')
-)::text";
-
-/// `$1` the re-sync's id → one JSON document, [`super::WholeLedger`].
-pub(crate) const READ_WHOLE: &str = "
-SELECT json_build_object(
-  'resources', (SELECT coalesce(json_agg(json_build_object('stack_id', stack_id, 'logical_resource_id', logical_resource_id,
-                                                           'declared', data -> 'declared')
-                                         ORDER BY stack_id, logical_resource_id), '[]')
-                FROM extension_worker.ledger WHERE kind = 'resource' AND data ->> 'state' = 'live'),
-  'managed', (SELECT coalesce(json_object_agg(e.name, json_build_object('origin', e.data -> 'origin', 'owners',
-      (SELECT coalesce(json_agg(json_build_object('role', r.owns ->> e.name, 'resource', json_build_object(
-                'stack_id', r.stack_id, 'logical_resource_id', r.logical_resource_id))
-              ORDER BY r.stack_id, r.logical_resource_id), '[]')
-       FROM extension_worker.ledger r WHERE r.kind = 'resource' AND r.owns ? e.name))), '{}')
-    FROM extension_worker.ledger e WHERE e.kind = 'extension'),
-  'resync', (SELECT nullif(data -> 'outcome', 'null') FROM extension_worker.ledger
-             WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1),
-  'server_version', (SELECT data -> 'server_version' FROM extension_worker.ledger
-                     WHERE kind = 'resource' AND data ? 'server_version' ORDER BY data ->> 'changed_at' DESC LIMIT 1),
-  'progress', (SELECT nullif(data -> 'progress', 'null') FROM extension_worker.ledger
-               WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
-)::text";
 
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
 /// counts: the first that was kept.
@@ -70,6 +27,18 @@ pub(crate) struct Write {
     pub(crate) arguments: Vec<String>,
 }
 
+/// `$1` stack, `$2` logical resource id: the end of the rows of older requests. They are kept as long as a message can come again:
+/// the retention of the dead-letter queue, 14 days, and the queue's four before it.
+macro_rules! delete_old_requests {
+    () => {
+        "WITH old AS (
+  DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = $1 AND logical_resource_id = $2
+  AND requested_at < now() - interval '18 days'
+)
+"
+    };
+}
+
 /// `$1` stack, `$2` logical resource id, `$3` the time of the request, `$4` what it owns, `$5` the row's document.
 const WRITE_RESOURCE: &str = "\
 INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
@@ -78,16 +47,26 @@ ON CONFLICT (kind, stack_id, logical_resource_id, name)
   DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data";
 
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the document of the row, which stages
-/// may have written before; with the end of older rows. They are kept as long as a message can come again: the retention of the dead-letter queue, 14 days, and the
-/// queue's four before it.
-const WRITE_REQUEST: &str = "\
-WITH old AS (
-  DELETE FROM extension_worker.ledger WHERE kind = 'request' AND stack_id = $1 AND logical_resource_id = $2
-  AND requested_at < now() - interval '18 days'
-)
+/// may have written before; with the end of older rows.
+const WRITE_REQUEST: &str = concat!(
+    delete_old_requests!(),
+    "\
 INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, data)
 VALUES ('request', $1, $2, $3, $4::timestamptz, $5::jsonb)
-ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data";
+ON CONFLICT (kind, stack_id, logical_resource_id, name) DO UPDATE SET data = excluded.data"
+);
+
+/// The rows of a resource and of its request in one statement: `$1` stack, `$2` logical resource id, `$3` the time of the request,
+/// `$4` what the resource owns, `$5` its document, `$6` request id, `$7` the document of the request.
+const WRITE_RESOURCE_AND_REQUEST: &str = concat!(
+    delete_old_requests!(),
+    "\
+INSERT INTO extension_worker.ledger (kind, stack_id, logical_resource_id, name, requested_at, owns, data)
+VALUES ('resource', $1, $2, '', $3::timestamptz, $4::jsonb, $5::jsonb),
+       ('request', $1, $2, $6, $3::timestamptz, NULL, $7::jsonb)
+ON CONFLICT (kind, stack_id, logical_resource_id, name)
+  DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data"
+);
 
 /// `$1` extension, `$2` `created` or `adopted`.
 const WRITE_EXTENSION: &str = "\
@@ -144,18 +123,18 @@ impl Entry<'_> {
             "changed_at": self.changed_at,
             "server_version": self.server_version,
         });
-        let mut writes = vec![
-            write_resource(request.resource, &requested_at, self.managed_after, &data),
-            write_request(
-                (
-                    &request.resource.stack_id,
-                    &request.resource.logical_resource_id,
-                    request.request_id,
-                ),
-                &requested_at,
-                &json!({"outcome": self.outcome, "response": self.response}),
-            ),
-        ];
+        let decided = json!({"outcome": self.outcome, "response": self.response});
+        let mut arguments =
+            resource_arguments(request.resource, &requested_at, self.managed_after, &data);
+        arguments.extend([
+            request.request_id.to_owned(),
+            keep_all(&decided).to_string(),
+        ]);
+        let mut writes = vec![Write {
+            name: Some("write_resource_and_request"),
+            sql: WRITE_RESOURCE_AND_REQUEST,
+            arguments,
+        }];
         write_extensions(&mut writes, self.managed_before, self.managed_after);
         writes
     }
@@ -193,7 +172,11 @@ impl ResyncEntry<'_> {
                 "request_id": self.resync_id,
                 "changed_at": self.changed_at,
             });
-            writes.push(write_resource(key, NOW, self.managed_after, &data));
+            writes.push(Write {
+                name: None,
+                sql: WRITE_RESOURCE,
+                arguments: resource_arguments(key, NOW, self.managed_after, &data),
+            });
         }
         if let Some(result) = self.result {
             writes.push(write_request(
@@ -233,23 +216,20 @@ impl ResyncEntry<'_> {
 /// PostgreSQL's name for the time at which the transaction began.
 pub(super) const NOW: &str = "now";
 
-fn write_resource(
+/// The first five arguments of what writes a resource.
+fn resource_arguments(
     key: &ResourceKey,
     requested_at: &str,
     managed: &BTreeMap<String, Managed>,
     data: &serde_json::Value,
-) -> Write {
-    Write {
-        name: Some("write_resource"),
-        sql: WRITE_RESOURCE,
-        arguments: vec![
-            key.stack_id.clone(),
-            key.logical_resource_id.clone(),
-            requested_at.to_owned(),
-            json!(owned_by(key, managed)).to_string(),
-            keep_all(data).to_string(),
-        ],
-    }
+) -> Vec<String> {
+    vec![
+        key.stack_id.clone(),
+        key.logical_resource_id.clone(),
+        requested_at.to_owned(),
+        json!(owned_by(key, managed)).to_string(),
+        keep_all(data).to_string(),
+    ]
 }
 
 pub(super) fn write_request(
@@ -259,7 +239,7 @@ pub(super) fn write_request(
 ) -> Write {
     let arguments = [stack_id, logical_resource_id, request_id, requested_at].map(str::to_owned);
     Write {
-        name: Some("write_request"),
+        name: None,
         sql: WRITE_REQUEST,
         arguments: arguments
             .into_iter()
