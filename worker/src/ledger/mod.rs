@@ -20,8 +20,8 @@ pub(crate) use progress::{Progress, ProgressEntry, Stage};
 pub(crate) use sql::{Entry, READ, READ_WHOLE, RECORD_RESPONSE, ResyncEntry, Write};
 
 pub(crate) use migrations::{
-    FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications, migration,
-    newest_version,
+    ADDITIONS, FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications,
+    migration, newest_version,
 };
 
 pub(crate) use encoding::{keep, kept, read};
