@@ -85,6 +85,96 @@ async fn a_version_that_is_gone_since_the_offer_was_read_is_not_insisted_on() {
     );
 }
 
+/// The versions that a server offers are not read for an ordinary Create: what PostgreSQL refuses is planned again with them.
+#[tokio::test]
+async fn what_a_script_requires_comes_with_it_although_the_versions_were_not_read() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let base = Fixture::install(
+        &format!("{}_base", world.name),
+        "default_version = '1'\n",
+        &[("1", "SELECT 1;")],
+    );
+    let control = format!("default_version = '1'\nrequires = '{}'\n", base.name);
+    let name = format!("{}_requiring", world.name);
+    let requiring = Fixture::install(&name, &control, &[("1", "SELECT 1;")]);
+    let answer = world
+        .create(declare(&world.secret, &json!(requiring.name)))
+        .await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    let statement = format!(
+        "CREATE EXTENSION \"{}\" SCHEMA \"public\" VERSION '1'",
+        requiring.name
+    );
+    let ddl = world.database.ddl();
+    assert_eq!(
+        ddl,
+        [statement.clone(), format!("{statement} CASCADE")],
+        "the first was not refused"
+    );
+    let roles = "SELECT string_agg(name || ' ' || origin || ' ' || role, ', ' ORDER BY name)
+                 FROM extension_worker.managed_extensions";
+    assert_eq!(
+        world.database.text(roles).await,
+        format!(
+            "{} created dependency, {} created declared",
+            base.name, requiring.name
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_version_and_a_schema_that_cannot_be_had_are_named_as_if_the_versions_had_been_read() {
+    let world = World::new().await;
+    let offered = two_versions(&world);
+    let fixed = Fixture::install(
+        &format!("{}_fixed", world.name),
+        "default_version = '1'\nschema = 'own'\n",
+        &[("1", "SELECT 1;")],
+    );
+    let requiring = Fixture::install(
+        &format!("{}_needs", world.name),
+        "default_version = '1'\nrequires = 'cube'\n",
+        &[("1", "SELECT 1;")],
+    );
+    for (declaration, expected) in [
+        (
+            json!({"Name": offered.name, "Version": "9"}),
+            Err("Available: 1, 2. Ask for one of these"),
+        ),
+        (
+            json!({"Name": fixed.name, "Schema": "public"}),
+            Err("must be installed in schema own, not public"),
+        ),
+        (json!(fixed.name), Ok("own")),
+        (
+            json!({"Name": requiring.name, "Cascade": false}),
+            Err("requires cube, not installed on"),
+        ),
+    ] {
+        // A new one has read no versions.
+        let mut worker = Worker::start(&world, &[]);
+        let answer = world.create(declare(&world.secret, &declaration)).await;
+        match expected {
+            Ok(schema) => {
+                assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+                let place = format!(
+                    "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = '{}'",
+                    fixed.name
+                );
+                assert_eq!(world.database.text(&place).await, schema);
+            }
+            Err(said) => {
+                assert_eq!(answer["Status"], "FAILED", "{answer}");
+                let reason = answer["Reason"].as_str().unwrap();
+                assert!(reason.contains(said), "{reason}");
+            }
+        }
+        worker.signal("TERM");
+        worker.exit().await;
+    }
+}
+
 /// Behind a name there may be another server after a failover, and another engine after an upgrade.
 #[tokio::test]
 async fn a_server_that_was_started_anew_is_asked_anew_what_it_offers() {

@@ -21,12 +21,15 @@ fn operator() -> String {
     )
 }
 
+/// The control file of an extension that requires no other.
+const FREE: &str = "default_version = '1'\nrelocatable = false\nsuperuser = true\ntrusted = true\n";
+
 /// An extension whose script uses PostgreSQL's operator and function in a way that others can replace. A role that may
 /// create objects in the database may create it: its script runs as a superuser.
 fn fixture(world: &World) -> Fixture {
     Fixture::install(
         &format!("{}_script", world.name),
-        "default_version = '1'\nrelocatable = false\nsuperuser = true\ntrusted = true\n",
+        FREE,
         &[
             (
                 "1",
@@ -160,6 +163,52 @@ async fn what_has_a_name_of_the_extensions_own_is_found_before_the_commit() {
         assert!(reason.contains(expected), "{answer}");
         let installed = scene.database.extensions().await;
         assert!(!installed.contains_key(&extension.name), "{rank:?}");
+    }
+}
+
+/// A script sees the schemas of what it requires. Which extensions these are is not known when a Create is planned: where
+/// the attacker has something in the schema of any, it is found out before a script runs.
+#[tokio::test]
+async fn an_operator_in_the_schema_of_what_is_required_is_found_before_the_script_runs() {
+    let world = World::new().await;
+    let base = Fixture::install(
+        &format!("{}_base", world.name),
+        "default_version = '1'\nrelocatable = false\n",
+        &[("1", "SELECT 1;")],
+    );
+    let free = fixture(&world);
+    let requiring = Fixture::install(
+        &format!("{}_requiring", world.name),
+        &format!("{FREE}requires = '{}'\n", base.name),
+        &[(
+            "1",
+            "CREATE TABLE made AS SELECT 'a'::varchar || 'b' AS text;",
+        )],
+    );
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        let install = format!("CREATE EXTENSION {} SCHEMA shared", base.name);
+        scene.database.execute(&install).await;
+        let attacker = scene.attacker().await;
+        attacker.batch_execute(&operator()).await.unwrap();
+        for (extension, expected) in [(&requiring, "FAILED"), (&free, "SUCCESS")] {
+            // A new one has read no versions.
+            let mut worker = Worker::start(&world, &[]);
+            let answer = world.create(scene.declare(&json!([extension.name]))).await;
+            worker.signal("TERM");
+            worker.exit().await;
+            assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+            assert_eq!(answer["Status"], expected, "{rank:?}: {answer}");
+            if expected == "FAILED" {
+                let found = "operator shared.||(character varying, character varying) of role";
+                let reason = answer["Reason"].as_str().unwrap();
+                assert!(reason.contains(found), "{answer}");
+            } else {
+                // What it does not require matters to no one.
+                let changes = answer["Data"]["Changes"].as_str().unwrap();
+                assert!(!changes.contains("shared"), "{answer}");
+            }
+        }
     }
 }
 

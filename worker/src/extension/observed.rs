@@ -55,6 +55,10 @@ pub(crate) struct Catalog {
     /// `pg_available_extension_versions`, of the extensions that a declaration names and those that they require; read
     /// only where one that is declared is not installed.
     pub(crate) versions: Vec<AvailableVersion>,
+    /// Whether `versions` was not read: each version that is asked for is presumed to exist, to require nothing that is
+    /// missing, and to leave the schema open. PostgreSQL refuses to create it where that is wrong.
+    #[serde(default)]
+    pub(crate) presumes_versions: bool,
     /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path; read only where
     /// one is not in the version that it should be in.
     pub(crate) paths: Vec<UpdatePath>,

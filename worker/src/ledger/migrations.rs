@@ -19,8 +19,14 @@ pub(crate) fn check_publications() -> String {
     )
 }
 
-/// How many rights [`migration`] left that it did not give: default privileges gave them, or the schema had them. In most
-/// databases none.
+/// How many default privileges and event triggers the database has. Without any, a ledger that [`migration`] made where there
+/// was no schema is as it was made until other sessions see it: nothing else gives a right to others there, and no code of
+/// others runs inside the worker's definitions.
+pub(crate) const ADDITIONS: &str =
+    "SELECT (SELECT count(*) FROM pg_default_acl) + (SELECT count(*) FROM pg_event_trigger)";
+
+/// How many rights [`migration`] left that it did not give: default privileges gave them, an event trigger, or the schema had
+/// them.
 pub(crate) const HAS_FOREIGN_GRANTS: &str = "\
 SELECT count(*) FROM (
   SELECT nspowner, nspacl, 'USAGE' FROM pg_namespace WHERE nspname = 'extension_worker'

@@ -23,8 +23,8 @@ pub(crate) use read::{READ, READ_WHOLE};
 pub(crate) use write::{Entry, RECORD_RESPONSE, ResyncEntry, Write};
 
 pub(crate) use migrations::{
-    FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications, migration,
-    newest_version,
+    ADDITIONS, FOREIGN_GRANTS, HAS_FOREIGN_GRANTS, PUBLISHED, RIGHTS_OF_PUBLIC, check_publications,
+    migration, newest_version,
 };
 
 pub(crate) use encoding::{keep, kept, read};

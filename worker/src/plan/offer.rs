@@ -60,7 +60,14 @@ impl OfferParts {
 }
 
 /// What is to be known to plan the declarations. With the extensions known it may be more.
-pub(crate) fn offer_parts(declarations: &[Declaration], observed: &Observed) -> OfferParts {
+///
+/// `presumes` is whether a version that is to be created is presumed to exist (`Catalog::presumes_versions`) where one
+/// alone is asked for.
+pub(crate) fn offer_parts(
+    declarations: &[Declaration],
+    observed: &Observed,
+    presumes: bool,
+) -> OfferParts {
     let mut parts = OfferParts::default();
     for declaration in declarations {
         if declaration.ensure == Ensure::Absent {
@@ -74,7 +81,8 @@ pub(crate) fn offer_parts(declarations: &[Declaration], observed: &Observed) -> 
         // The server may offer the one that is written just so.
         parts.extensions |= exact.is_none();
         let Some((name, installed)) = exact.or_else(similar) else {
-            parts.versions = true;
+            parts.versions |=
+                !presumes || matches!(declaration.version, VersionRequest::Matching(_));
             continue;
         };
         let goes_elsewhere = match &declaration.version {

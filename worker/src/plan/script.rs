@@ -19,6 +19,8 @@ pub enum SchemaCheck {
 
 /// The schemas that PostgreSQL puts on the `search_path` of the scripts that a step runs: the extension's own, that of each
 /// extension that it requires, and of each that CASCADE brings. None where no script runs and nothing moves.
+///
+/// Where the catalogue presumes versions, the schemas of all installed extensions stand for those of what is required.
 pub(crate) fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
     let mut schemas = BTreeSet::new();
     match step {
@@ -62,6 +64,14 @@ fn add(
         }
         if !fixed && !observed.installed.contains_key(&name) {
             schemas.extend(asked.cloned());
+            // What it requires is not known, and is installed where PostgreSQL creates it.
+            if observed.catalog.presumes_versions {
+                let installed = observed.installed.values();
+                let schemas_of_all = installed.map(|installed| &installed.schema);
+                // Every script sees it, and it is PostgreSQL's own.
+                let others = schemas_of_all.filter(|schema| schema.as_str() != "pg_catalog");
+                schemas.extend(others.cloned());
+            }
         }
     }
 }

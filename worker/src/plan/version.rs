@@ -30,7 +30,9 @@ pub(super) fn to_create(
         }
     };
     match found {
-        Some(version) if installable.contains(&version) => Ok(version.clone()),
+        Some(version) if catalog.presumes_versions || installable.contains(&version) => {
+            Ok(version.clone())
+        }
         _ => Err(no_such_version(declaration, offer, None, catalog)),
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct ServerFacts {
     pub(super) timeouts: Vec<String>,
     /// Whether there is `client_connection_check_interval`.
     pub(super) checks_connection: bool,
+    /// Whether `wal_level` is `logical`, without which nothing is published.
+    pub(super) publishes: bool,
 }
 
 impl ServerFacts {
@@ -107,6 +109,7 @@ mod tests {
             cron_database: None,
             timeouts: Vec::new(),
             checks_connection: true,
+            publishes: false,
         }
     }
 

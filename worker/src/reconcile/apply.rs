@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::transaction::ReconcileError;
-use super::{check_scripts, stages};
+use super::{check_scripts, check_scripts_again, stages};
 use crate::extension::{Declaration, Observed};
 use crate::plan::{Retained, RetainedBecause, Step};
 use crate::postgres::{Applied, Session, Tried};
@@ -136,7 +136,7 @@ pub(crate) async fn apply(
         before.clone()
     } else {
         let after = session.observe(context.declarations, before).await?;
-        check_scripts(session, done.iter().chain(&in_use), &after).await?;
+        check_scripts_again(session, done.iter().chain(&in_use), &after).await?;
         after
     };
     Ok(AppliedSteps {

@@ -44,7 +44,7 @@ pub(crate) use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::packaging::with_packaging;
 pub(crate) use self::planning::unread;
-pub(crate) use self::script_check::check_scripts;
+pub(crate) use self::script_check::{check_scripts, check_scripts_again};
 pub(crate) use self::server_decides::{
     Question, ServerAnswer, is_control_file_error, try_on_server,
 };
@@ -94,39 +94,45 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// One transaction, or a second where the first failed for an offer that is out of date.
+/// What a transaction goes by, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    /// What a script needs is presumed to be there.
+    Presumed,
+    /// The server's offer, as it was read some minutes ago at most.
+    Offer,
+    /// The server's offer as it is now.
+    OfferOfNow,
+}
+
+/// One transaction, or others where one failed for what it did not know, or knew from before.
 async fn attempt(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
-    let mut was_outdated = false;
-    let freshness = Freshness::Minutes;
-    match transact(
-        pools,
-        reconciliation,
-        freshness,
-        &mut was_outdated,
-        committed,
-    )
-    .await
-    {
-        Err(error) if was_outdated => {
-            info!(%error, "the server's offer has changed since it was read");
-            let now = Freshness::Since(Instant::now());
-            transact(pools, reconciliation, now, &mut was_outdated, committed).await
-        }
-        end => end,
+    // A dry run asks PostgreSQL nothing, which would otherwise refuse what is presumed wrongly.
+    let mut basis = match reconciliation.properties.dry_run {
+        true => Basis::Offer,
+        false => Basis::Presumed,
+    };
+    loop {
+        let mut better = None;
+        let end = transact(pools, reconciliation, basis, &mut better, committed).await;
+        let (Err(error), Some(next)) = (&end, better) else {
+            return end;
+        };
+        info!(%error, ?next, "planned again with what the server offers");
+        basis = next;
     }
 }
 
-/// One transaction. Notes where a step may have failed for an offer that is out of date, and which stages were committed
-/// before it.
+/// One transaction. Notes by what another may succeed where a step failed, and which stages were committed before it.
 async fn transact(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
-    freshness: Freshness,
-    was_outdated: &mut bool,
+    basis: Basis,
+    better: &mut Option<Basis>,
     committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
     let mut session = pools
@@ -183,7 +189,14 @@ async fn transact(
         deletion_behavior: reconciliation.properties.deletion_behavior,
         policy: reconciliation.policy,
     };
+    let freshness = match basis {
+        Basis::Presumed | Basis::Offer => Freshness::Minutes,
+        Basis::OfferOfNow => Freshness::Since(began),
+    };
     let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
+    if basis == Basis::Presumed {
+        offer = offer.presuming_versions();
+    }
     let (plan, mut warnings) = make_plan(
         &mut session,
         reconciliation,
@@ -231,7 +244,11 @@ async fn transact(
         after,
         ..
     } = applied.inspect_err(|error| {
-        *was_outdated = offer.is_older() && error.is_of_control_file_in_step();
+        if before.catalog.presumes_versions && error.is_of_refused_creation() {
+            *better = Some(Basis::Offer);
+        } else if offer.is_older() && error.is_of_control_file_in_step() {
+            *better = Some(Basis::OfferOfNow);
+        }
     })?;
     let managed = update_ownership(&intent, &plan.steps, &before, &after, &ledger);
     verify(&intent, &after, &managed, &ledger)?;

@@ -20,6 +20,7 @@ pub(crate) struct OfferReader<'a> {
     oldest: Option<Instant>,
     /// What pg_tle offers in this database; none until it is needed.
     tle: Option<Vec<TleFunction>>,
+    presumes_versions: bool,
 }
 
 impl<'a> OfferReader<'a> {
@@ -41,7 +42,21 @@ impl<'a> OfferReader<'a> {
             known: OfferParts::default(),
             oldest: None,
             tle: None,
+            presumes_versions: false,
         }
+    }
+
+    /// The same, but the versions are not read for what is to be created, as PostgreSQL takes long to list them.
+    pub(crate) fn presuming_versions(self) -> Self {
+        Self {
+            presumes_versions: true,
+            ..self
+        }
+    }
+
+    /// What is read from now on includes the versions. Returns whether it did not before.
+    pub(crate) fn presume_nothing(&mut self) -> bool {
+        std::mem::take(&mut self.presumes_versions) && !self.known.versions
     }
 
     /// Whether something that is known was read before the attempt began.
@@ -59,9 +74,18 @@ impl<'a> OfferReader<'a> {
         observed: &mut Observed,
     ) -> Result<(), DatabaseError> {
         loop {
-            let parts = offer_parts(self.declarations, observed).beyond(&self.known);
+            let parts = offer_parts(self.declarations, observed, self.presumes_versions);
+            let parts = parts.beyond(&self.known);
             if parts.is_empty() {
                 return Ok(());
+            }
+            // pg_tle has extensions of its own, and what is known already need not be presumed.
+            if self.presumes_versions
+                && (observed.installed.contains_key("pg_tle")
+                    || session.knows_versions(self.freshness).await?)
+            {
+                self.presumes_versions = false;
+                continue;
             }
             self.add(parts, session, observed).await?;
         }
@@ -96,6 +120,7 @@ impl<'a> OfferReader<'a> {
                 .await;
         }
         observed.catalog.add_tle(&tle);
+        observed.catalog.presumes_versions = self.presumes_versions && !self.known.versions;
         self.tle = Some(tle);
         self.oldest = read?;
         Ok(())

@@ -1,5 +1,7 @@
 //! Plans with what the server offers, and has PostgreSQL asked where its catalogue says that a declaration cannot be met.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 
 use super::transaction::{ReconcileError, Reconciliation};
@@ -7,9 +9,9 @@ use super::{
     OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
     with_packaging,
 };
-use crate::extension::Observed;
+use crate::extension::{Observed, SchemaName};
 use crate::ledger::Ledger;
-use crate::plan::{Intent, Plan, Step, offer_parts_of, plan};
+use crate::plan::{Intent, Plan, Step, offer_parts_of, plan, script_schemas};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
@@ -19,6 +21,41 @@ use crate::response::reason;
 /// # Errors
 /// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
 pub(super) async fn make_plan(
+    session: &mut Session,
+    reconciliation: &Reconciliation<'_>,
+    intent: &Intent<'_>,
+    observed: &mut Observed,
+    ledger: &Ledger,
+    offer: &mut OfferReader<'_>,
+) -> Result<(Plan, Vec<String>), ReconcileError> {
+    loop {
+        let (plan, mut warnings) =
+            plan_steps(session, reconciliation, intent, observed, ledger, offer).await?;
+        let checked = check_scripts(session, plan.steps.iter(), observed).await;
+        // What was found may be where the scripts do not look: which schemas they see is to be known then.
+        let is_clean = checked.as_ref().is_ok_and(Vec::is_empty);
+        if !is_clean && presumes_schemas(&plan, observed) && offer.presume_nothing() {
+            continue;
+        }
+        warnings.extend(checked?);
+        return Ok((plan, warnings));
+    }
+}
+
+/// Whether the scripts may see fewer schemas than are looked at.
+fn presumes_schemas(plan: &Plan, observed: &Observed) -> bool {
+    let mut named = observed.clone();
+    named.catalog.presumes_versions = false;
+    let schemas = |observed: &Observed| -> BTreeSet<SchemaName> {
+        let steps = plan.steps.iter();
+        steps
+            .flat_map(|step| script_schemas(step, observed))
+            .collect()
+    };
+    schemas(observed) != schemas(&named)
+}
+
+async fn plan_steps(
     session: &mut Session,
     reconciliation: &Reconciliation<'_>,
     intent: &Intent<'_>,
@@ -77,7 +114,6 @@ pub(super) async fn make_plan(
     plan.steps = with_packaging(session, plan.steps, observed).await?;
     let mut warnings: Vec<String> = plan.warnings.iter().map(reason::of_warning).collect();
     warnings.extend(unread.as_ref().map(reason::of_unread_list));
-    warnings.extend(check_scripts(session, plan.steps.iter(), observed).await?);
     Ok((plan, warnings))
 }
 

@@ -8,8 +8,7 @@ use crate::plan::{SchemaCheck, Step, script_schemas};
 use crate::postgres::Session;
 use crate::response::reason;
 
-/// Looks at the schemas that the scripts of `steps` see, before they run, and afterwards, when the extensions' own names are
-/// known too and nothing is committed yet. Returns warnings, each once.
+/// Looks at the schemas that the scripts of `steps` see, before they run. Returns warnings, each once.
 ///
 /// # Errors
 /// [`ReconcileError::UntrustedObjects`], where such objects are refused.
@@ -18,10 +17,7 @@ pub(crate) async fn check_scripts<'a>(
     steps: impl Iterator<Item = &'a Step> + Clone,
     observed: &Observed,
 ) -> Result<Vec<String>, ReconcileError> {
-    let schemas: BTreeSet<SchemaName> = steps
-        .clone()
-        .flat_map(|step| script_schemas(step, observed))
-        .collect();
+    let schemas = schemas_of(steps.clone(), observed);
     if schemas.is_empty() {
         return Ok(Vec::new());
     }
@@ -40,4 +36,35 @@ pub(crate) async fn check_scripts<'a>(
         warnings.push(reason::of_open_schemas(&found.open));
     }
     Ok(warnings)
+}
+
+/// Looks again, behind the scripts, when the extensions' own names are known too and nothing is committed yet.
+///
+/// # Errors
+/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+pub(crate) async fn check_scripts_again<'a>(
+    session: &Session,
+    steps: impl Iterator<Item = &'a Step> + Clone,
+    observed: &Observed,
+) -> Result<(), ReconcileError> {
+    let schemas = schemas_of(steps.clone(), observed);
+    if schemas.is_empty() || session.schema_check() == SchemaCheck::Warn {
+        return Ok(());
+    }
+    let extensions: BTreeSet<&str> = steps.map(Step::extension).collect();
+    let shadowing = session.shadowing(&schemas, &extensions).await?;
+    if shadowing.is_empty() {
+        Ok(())
+    } else {
+        Err(ReconcileError::UntrustedObjects(shadowing))
+    }
+}
+
+fn schemas_of<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    observed: &Observed,
+) -> BTreeSet<SchemaName> {
+    steps
+        .flat_map(|step| script_schemas(step, observed))
+        .collect()
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::transaction::ReconcileError;
-use super::{OfferReader, StatementTime, check_scripts, unread};
+use super::{OfferReader, StatementTime, check_scripts, check_scripts_again, unread};
 use crate::credentials::secrets::Password;
 use crate::extension::{Declaration, ExtensionName, Version};
 use crate::ledger::{Ledger, Progress, ProgressEntry, ResourceKey, Stage, newest_version};
@@ -204,7 +204,7 @@ impl Stages<'_> {
             ledger
         };
         let after = session.observe(&[], &observed).await?;
-        check_scripts(&session, std::iter::once(&step), &after).await?;
+        check_scripts_again(&session, std::iter::once(&step), &after).await?;
         let reached = after.installed.get(name.as_str());
         if reached.is_none_or(|installed| installed.version != next) {
             return Err(ReconcileError::NotConverged(vec![step]));

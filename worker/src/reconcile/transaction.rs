@@ -189,6 +189,14 @@ impl ReconcileError {
         }
     }
 
+    /// Whether PostgreSQL refused to create an extension, for good.
+    pub(super) fn is_of_refused_creation(&self) -> bool {
+        matches!(self, Self::Database { error, step: Some(step) }
+            if step.statement() == Statement::Create
+                && error.sql().is_some()
+                && matches!(self.class(), Class::Permanent | Class::Prerequisite(_)))
+    }
+
     /// Whether a step failed for a control file.
     pub(super) fn is_of_control_file_in_step(&self) -> bool {
         matches!(self, Self::Database { error, step: Some(_) } if is_control_file_error(error))

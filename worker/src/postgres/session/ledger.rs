@@ -71,26 +71,36 @@ impl Session {
             None | Some(0) => String::new(),
             Some(_) => format!("{}; {}; ", ledger::LOCK_OLDER, self.check()?),
         };
-        let publications = if self.publish_ledger {
+        let publications = if self.publish_ledger || !self.connection()?.start.server.publishes {
             String::new()
         } else {
             ledger::check_publications()
         };
-        let sql = format!(
-            "{publications}{lock}{migration}{}",
+        let is_new = from.is_none();
+        let additions = if is_new {
+            ledger::ADDITIONS
+        } else {
             ledger::HAS_FOREIGN_GRANTS
-        );
+        };
+        let sql = format!("{publications}{lock}{migration}{additions}");
         let done = promptly(self.client()?.simple_query(&sql)).await;
         let messages = match done.map_err(untrusted) {
             Ok(messages) => messages,
             Err(error) => return Err(self.why_not_made(error).await?),
         };
-        if last_row(&messages)? != Some("0") {
+        let has_none = last_row(&messages)? == Some("0");
+        self.is_alone_with_ledger = is_new && has_none;
+        if !has_none && (!is_new || self.has_foreign_grants().await?) {
             self.revoke_foreign_grants().await?;
         }
         self.is_checked = false;
         self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
+    }
+
+    async fn has_foreign_grants(&self) -> Result<bool, DatabaseError> {
+        let query = self.client()?.simple_query(ledger::HAS_FOREIGN_GRANTS);
+        Ok(last_row(&promptly(query).await?)? != Some("0"))
     }
 
     /// Takes away what default privileges gave.
@@ -128,7 +138,8 @@ impl Session {
     }
 
     /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made. Where
-    /// nothing of others has run since the beginning of the transaction, it is as it was found then: its lock is held.
+    /// nothing of others has run since the beginning of the transaction, it is as it was found then: its lock is held. Where
+    /// this transaction made it, and nothing else in the database can have changed it since, it is as it was made.
     pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
         let start = &self.connection()?.start;
         let mut sql = String::new();
@@ -157,11 +168,12 @@ impl Session {
             };
             sql.push_str(&format!("{write}; "));
         }
-        let may_be_altered = !self.is_checked && start.expects_as_made();
+        let has_to_be_checked = !self.is_checked && !self.is_alone_with_ledger;
+        let may_be_altered = has_to_be_checked && start.expects_as_made();
         if may_be_altered {
             sql.push_str("SAVEPOINT before_check; ");
         }
-        if !self.is_checked {
+        if has_to_be_checked {
             sql.push_str(&format!("{}; ", start.check_once_more()));
         }
         sql.push_str("COMMIT");
@@ -183,6 +195,7 @@ impl Session {
             start.note_mark(mark);
         }
         start.note_prepared(&names);
+        self.is_alone_with_ledger = false;
         self.is_busy = false;
         Ok(())
     }

@@ -55,6 +55,9 @@ pub struct Session {
     connection_limit: ConnectionLimit,
     schema_check: SchemaCheck,
     publish_ledger: bool,
+    /// This transaction made the ledger, which no other session sees yet, in a database where no code of others runs inside
+    /// its definitions.
+    is_alone_with_ledger: bool,
     address: Address,
     offers: Arc<Offers>,
     /// The database's turn, given back behind the connection.
@@ -82,15 +85,56 @@ impl Session {
             connection_limit,
             schema_check: settings.schema_check,
             publish_ledger: settings.publish_ledger,
+            is_alone_with_ledger: false,
         }
     }
 
     /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
-    /// more of it there: one round trip, or two where they have anything there.
+    /// more of it there: one round trip, or up to three where another role has anything there.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub(crate) async fn inspect(
+        &self,
+        schemas: &BTreeSet<SchemaName>,
+        extensions: &BTreeSet<&str>,
+    ) -> Result<SchemaObjects, DatabaseError> {
+        if self.is_bare(schemas, true).await? {
+            return Ok(SchemaObjects::default());
+        }
+        self.inspect_owners(schemas, extensions).await
+    }
+
+    /// The objects alone.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn shadowing(
+        &self,
+        schemas: &BTreeSet<SchemaName>,
+        extensions: &BTreeSet<&str>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        if self.is_bare(schemas, false).await? {
+            return Ok(Vec::new());
+        }
+        Ok(self.inspect_owners(schemas, extensions).await?.shadowing)
+    }
+
+    /// Whether there is nothing to be found. `with_rights` is whether it matters who may create objects.
+    async fn is_bare(
+        &self,
+        schemas: &BTreeSet<SchemaName>,
+        with_rights: bool,
+    ) -> Result<bool, DatabaseError> {
+        // What the first role of a rotated clone has is the clone's own too.
+        if self.connection()?.start.acts_as().is_some() {
+            return Ok(false);
+        }
+        self.read_document(&schema_objects::bare_query(schemas.iter(), with_rights))
+            .await
+    }
+
+    async fn inspect_owners(
         &self,
         schemas: &BTreeSet<SchemaName>,
         extensions: &BTreeSet<&str>,

@@ -72,6 +72,23 @@ impl Session {
         Ok(oldest)
     }
 
+    /// Whether the versions that the server offers were read before.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn knows_versions(&self, freshness: Freshness) -> Result<bool, DatabaseError> {
+        let parts = OfferParts {
+            versions: true,
+            ..OfferParts::default()
+        };
+        let kept = self.offer()?;
+        // Another session that reads for longer than this reads the versions.
+        let Ok(offer) = tokio::time::timeout(WAIT, kept.lock()).await else {
+            return Ok(false);
+        };
+        Ok(offer.missing(&parts, freshness).is_empty())
+    }
+
     /// What is known of the server's offer.
     fn offer(&self) -> Result<Arc<AsyncMutex<Offer>>, DatabaseError> {
         let server = self.connection()?.start.server.identity();

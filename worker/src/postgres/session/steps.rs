@@ -104,10 +104,11 @@ impl Session {
         &self,
         statement_timeout: Duration,
     ) -> Result<String, DatabaseError> {
+        // SET with another number each time would be another statement each time for pg_stat_statements.
         Ok(format!(
-            "SET LOCAL statement_timeout = {}; {}",
-            statement_timeout.as_millis().max(1),
-            self.connection()?.start.ordinary_path()
+            "{}; SELECT pg_catalog.set_config('statement_timeout', '{}', true)",
+            self.connection()?.start.ordinary_path(),
+            statement_timeout.as_millis().max(1)
         ))
     }
 
