@@ -143,4 +143,27 @@ async fn what_is_done_to_a_ledger_is_seen_in_a_session_that_knows_it() {
     }
     let log = server.log();
     assert!(log.contains("EXECUTE extension_worker_still_as_made"));
+
+/// What a transaction makes no other session sees before its end; an event trigger runs inside it.
+#[tokio::test]
+async fn a_ledger_that_an_event_trigger_opens_in_the_transaction_that_makes_it_is_refused() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let role = format!("{}_writer", world.name);
+    world
+        .database
+        .execute(&format!(
+            "CREATE ROLE {role};
+             CREATE FUNCTION public.open() RETURNS event_trigger LANGUAGE plpgsql AS
+               $$ BEGIN GRANT INSERT ON extension_worker.ledger TO {role}; END $$;
+             CREATE EVENT TRIGGER open ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+               EXECUTE FUNCTION public.open()"
+        ))
+        .await;
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    let answer = world.create(properties).await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    let found = format!("grants INSERT to role \"{role}\"");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.contains(&found), "{reason}");
 }
