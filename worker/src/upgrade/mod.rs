@@ -13,7 +13,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use extensions::wants_updates;
+pub(crate) use extensions::{wants_declarations, wants_updates};
 pub(crate) use facts::{DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts};
 pub(crate) use objects::refused_types;
 
