@@ -10,6 +10,7 @@ mod facts;
 mod known;
 mod objects;
 mod server;
+mod stranded;
 #[cfg(test)]
 mod tests;
 
