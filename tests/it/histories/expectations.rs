@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::history::{Declared, Version};
 use super::stack::StackHistory;
+use super::staged;
 
 impl StackHistory<'_> {
     /// A request was carried out: what it says of versions holds from now on.
@@ -79,7 +80,8 @@ impl StackHistory<'_> {
     }
 
     /// After a history: each database has what the live resources declare, in the versions that were declared last; what is not
-    /// declared is untouched; every request was answered in one way only.
+    /// declared is untouched; every request was answered in one way only; and each update
+    /// of the staged extension is in one place of the ledger.
     pub(super) async fn check(&self) -> Result<(), String> {
         for database in 0..self.world.admins.len() {
             let installed = self.world.installed(database).await;
@@ -100,6 +102,9 @@ impl StackHistory<'_> {
                     ));
                 }
             }
+        }
+        for admin in &self.world.admins {
+            staged::check(admin, self.world.name).await?;
         }
         for request in &self.past {
             let answers = self.world.answers.of(&request.key);

@@ -5,8 +5,9 @@ use proptest::sample::subsequence;
 
 use crate::support::Put;
 
-/// The extensions; `b` requires `a`. Each has versions 1.0 and 1.1, with a path both ways.
-pub(super) const EXTENSIONS: [&str; 3] = ["a", "b", "c"];
+/// The extensions; `b` requires `a`. Each has versions 1.0 and 1.1, with a path both ways. That of `s` upwards is in stages,
+/// each of which is committed before the next: see [`super::staged`].
+pub(super) const EXTENSIONS: [&str; 4] = ["a", "b", "c", "s"];
 
 /// What happened to a stack with three resources.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ pub(super) struct Delivery {
     pub(super) twice: bool,
     /// After how many steps the worker is killed. A step ends where it waits for something.
     pub(super) killed_after: Option<u32>,
+    /// Instead, of a request that has the staged extension: after how many of its updates.
+    pub(super) killed_after_stages: Option<u32>,
     /// Whether it is killed at once then, or when what it waits for has come.
     pub(super) at_once: bool,
     pub(super) puts: Vec<Put>,
@@ -89,7 +92,7 @@ pub(super) struct Delivery {
 
 pub(super) fn histories() -> impl Strategy<Value = History> {
     (
-        subsequence(&EXTENSIONS[..], 0..=1),
+        prop_oneof![2 => subsequence(&EXTENSIONS[..3], 0..=1), 1 => Just(vec!["s"])],
         prop::collection::vec(operation(), 1..7),
     )
         .prop_map(|(preinstalled, operations)| History {
@@ -141,11 +144,13 @@ fn declared() -> impl Strategy<Value = Declared> {
         2 => Just(Version::High),
         1 => Just(Version::Impossible),
     ];
-    let extensions = (
+    let any = (
         subsequence(&EXTENSIONS[..], 1..=EXTENSIONS.len()),
         prop::collection::vec(version, EXTENSIONS.len()),
     )
         .prop_map(|(names, versions)| names.into_iter().zip(versions).collect());
+    let staged = prop_oneof![Just(Version::Low), Just(Version::High)];
+    let extensions = prop_oneof![3 => any, 2 => staged.prop_map(|version| vec![("s", version)])];
     (databases, prop::bool::weighted(0.2), extensions).prop_map(|(databases, alias, extensions)| {
         Declared {
             databases,
@@ -165,14 +170,18 @@ fn delivery() -> impl Strategy<Value = Delivery> {
         0..2_usize,
         prop::bool::weighted(0.2),
         prop::option::weighted(0.8, 0..20_u32),
+        prop::option::weighted(0.5, 1..=2_u32),
         any::<bool>(),
         prop::collection::vec(put, 0..2),
     )
-        .prop_map(|(worker, twice, killed_after, at_once, puts)| Delivery {
-            worker,
-            twice,
-            killed_after,
-            at_once,
-            puts,
-        })
+        .prop_map(
+            |(worker, twice, killed_after, killed_after_stages, at_once, puts)| Delivery {
+                worker,
+                twice,
+                killed_after,
+                killed_after_stages,
+                at_once,
+                puts,
+            },
+        )
 }

@@ -1,6 +1,6 @@
 //! Histories of several resources over two databases, as CloudFormation and SQS can make them: requests that come twice,
 //! late, to two workers at once, or to a worker that is killed between any two steps; answers that get lost; replacement where
-//! the old and the new id name the same database.
+//! the old and the new id name the same database; updates in stages, between which workers are killed too.
 //!
 //! They run through the real handler against a real PostgreSQL, with small extensions. [`stack::StackHistory::check`] says what
 //! holds after each.
@@ -9,6 +9,7 @@ mod expectations;
 mod history;
 mod requests;
 mod stack;
+mod staged;
 mod world;
 
 use std::io::Write as _;
@@ -21,6 +22,9 @@ use world::World;
 
 /// Histories in each of the tests below; `HISTORIES` sets the number of all.
 const HISTORIES: u32 = 250;
+
+/// How often a worker has died between two stages of an update in each of these tests, at the least.
+const LEAST_DEATHS: u32 = 5;
 
 #[test]
 fn histories_end_as_answered_north() {
@@ -84,6 +88,11 @@ fn run(name: &'static str, quarter: u64) {
     )
     .unwrap();
     match result {
+        // How many steps a worker makes depends on the network; fewer than these would mean that stages are not tried.
+        Ok(()) if cases >= HISTORIES => {
+            let deaths = world.deaths_between_stages.get();
+            assert!(deaths >= LEAST_DEATHS, "{deaths} deaths between two stages");
+        }
         Ok(()) => {}
         Err(TestError::Fail(reason, history)) => {
             panic!("HISTORIES_SEED={seed}, {name}: {reason}\n{history:#?}")

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::history::{Declared, Delivery, Operation};
 use super::stack::StackHistory;
+use super::staged;
 use crate::support::{CloudFormationRequest, variable};
 
 /// A request that CloudFormation published.
@@ -120,14 +121,42 @@ impl StackHistory<'_> {
             .answers
             .set_next(&request.key, delivery.puts.iter().copied());
         let kill = delivery.killed_after.map(|steps| (steps, delivery.at_once));
-        let first = self.world.handle(delivery.worker, &request.body, kill);
+        let world = self.world;
+        let first = async {
+            match delivery.killed_after_stages {
+                Some(stages) if request.body.contains(&staged::extension(world.name)) => {
+                    let (worker, body) = (delivery.worker, &request.body);
+                    world.handle_until_stage(worker, body, stages).await
+                }
+                _ => world.handle(delivery.worker, &request.body, kill).await,
+            }
+        };
         if delivery.twice {
-            let second = self.world.handle(1 - delivery.worker, &request.body, None);
+            let second = world.handle(1 - delivery.worker, &request.body, None);
             let (first, second) = join(first, second).await;
+            self.note_death(request, &first).await;
             acknowledge(request, first)?;
             acknowledge(request, second)
         } else {
-            acknowledge(request, first.await)
+            let first = first.await;
+            self.note_death(request, &first).await;
+            acknowledge(request, first)
+        }
+    }
+
+    /// Counts a worker that died between two stages of the request.
+    async fn note_death(&self, request: &Request, disposition: &Option<Disposition>) {
+        let world = self.world;
+        let names_staged = request.body.contains(&staged::extension(world.name));
+        if disposition.is_some() || !names_staged {
+            return;
+        }
+        let (_, request_id) = request.key.rsplit_once('|').unwrap();
+        for admin in &world.admins {
+            if staged::is_between_stages(admin, request_id).await {
+                let deaths = &world.deaths_between_stages;
+                deaths.set(deaths.get() + 1);
+            }
         }
     }
 

@@ -9,9 +9,11 @@ use std::task::Poll;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use extension_worker::handler::{Disposition, Handler};
+use futures_util::future::{Either, select};
 use tokio_postgres::Client;
 
 use super::history::EXTENSIONS;
+use super::staged;
 use crate::support::{Database, Fixture, LOCK, ResponseBucket, connect, delivery, handler};
 
 /// What all histories of one test share.
@@ -28,6 +30,8 @@ pub(super) struct World {
     histories: Cell<u32>,
     kills: Cell<u32>,
     deliveries: Cell<u32>,
+    /// Of the kills, those after which the ledger had a stage of the request and not the last.
+    pub(super) deaths_between_stages: Cell<u32>,
 }
 
 impl World {
@@ -46,6 +50,7 @@ impl World {
                 ],
             );
         }
+        staged::install(name);
         let databases = [
             Database::create(&format!("h_{name}_0")).await,
             Database::create(&format!("h_{name}_1")).await,
@@ -60,6 +65,9 @@ impl World {
             connect(&databases[0].name).await,
             connect(&databases[1].name).await,
         ];
+        for admin in &admins {
+            staged::create_log(admin, name).await;
+        }
         let answers = ResponseBucket::start().await;
         Self {
             name,
@@ -72,17 +80,19 @@ impl World {
             histories: Cell::new(0),
             kills: Cell::new(0),
             deliveries: Cell::new(0),
+            deaths_between_stages: Cell::new(0),
         }
     }
 
     /// What happened so far, for the test's output.
     pub(super) fn summary(&self) -> String {
         format!(
-            "{} histories: {} requests, {} deliveries, {} of them ended by the kill of a worker",
+            "{} histories: {} requests, {} deliveries, {} of them ended by the kill of a worker, {} of these between two stages",
             self.histories.get(),
             self.requests.get(),
             self.deliveries.get(),
-            self.kills.get()
+            self.kills.get(),
+            self.deaths_between_stages.get()
         )
     }
 
@@ -126,8 +136,9 @@ impl World {
                 .batch_execute(&format!(
                     "SET client_min_messages = error; BEGIN;
                      {LOCK};
-                     DROP EXTENSION IF EXISTS {} CASCADE; {ledger}; COMMIT",
-                    names.join(",")
+                     DROP EXTENSION IF EXISTS {} CASCADE; DELETE FROM {}; {ledger}; COMMIT",
+                    names.join(","),
+                    staged::log(self.name),
                 ))
                 .await
                 .unwrap();
@@ -166,7 +177,7 @@ impl World {
         let worker = self.worker(index);
         let message = delivery(body.to_owned());
         let disposition = {
-            let mut handling = pin!(worker.handle(&message));
+            let mut handling = Box::pin(worker.handle(&message));
             let mut left = kill.map(|(steps, _)| steps);
             let kill_at_once = kill.is_some_and(|(_, at_once)| at_once);
             poll_fn(|context| {
@@ -184,6 +195,31 @@ impl World {
             })
             .await
         };
+        self.ended(index, disposition)
+    }
+
+    /// Lets a worker handle a message, and kills it where that many updates of the staged extension were committed meanwhile.
+    pub(super) async fn handle_until_stage(
+        &self,
+        index: usize,
+        body: &str,
+        stages: u32,
+    ) -> Option<Disposition> {
+        self.deliveries.set(self.deliveries.get() + 1);
+        let worker = self.worker(index);
+        let message = delivery(body.to_owned());
+        // Boxed: a test's thread has a small stack.
+        let handling = Box::pin(worker.handle(&message));
+        let committed = pin!(staged::wait_for_updates(&self.admins, self.name, stages));
+        let disposition = match select(handling, committed).await {
+            Either::Left((disposition, _)) => Some(disposition),
+            Either::Right(_) => None,
+        };
+        self.ended(index, disposition)
+    }
+
+    /// Another worker takes the place of one that was killed.
+    fn ended(&self, index: usize, disposition: Option<Disposition>) -> Option<Disposition> {
         if disposition.is_none() {
             self.kills.set(self.kills.get() + 1);
             self.workers.borrow_mut()[index] = Rc::new(handler(&self.answers));

@@ -4,8 +4,38 @@ use fantoccini::key::Key;
 use serde_json::json;
 
 use super::NAMES;
-use super::fleet::{every_state, shown};
+use super::fleet::{every_state, result, shown};
 use crate::support::{Browser, eventually};
+
+#[tokio::test]
+async fn servers_are_shown_without_their_common_domain_and_addresses_whole() {
+    for (servers, shown_as) in [
+        (["a.example:5432", "b.example:5432"], ["a", "b"]),
+        (
+            ["127.0.0.1:5432", "127.0.0.1:5432"],
+            ["127.0.0.1:5432", "127.0.0.1:5432"],
+        ),
+        (
+            ["10.1.0.1:5432", "10.2.0.1:5432"],
+            ["10.1.0.1:5432", "10.2.0.1:5432"],
+        ),
+        (
+            ["fd00::1.2.3.4:5432", "fd01::1.2.3.4:5432"],
+            ["fd00::1.2.3.4:5432", "fd01::1.2.3.4:5432"],
+        ),
+    ] {
+        let mut results = vec![
+            result("InSync", "one", Vec::new()),
+            result("InSync", "two", Vec::new()),
+        ];
+        for (result, server) in results.iter_mut().zip(servers) {
+            result["Server"] = server.into();
+        }
+        let browser = shown(results).await;
+        let cells = "[...document.querySelectorAll('#matrix tbody tr')].map((row) => row.cells[2]?.textContent).filter(Boolean)";
+        assert_eq!(browser.eval(cells).await, json!(shown_as));
+    }
+}
 
 #[tokio::test]
 async fn rows_are_filtered_by_name_state_extension_and_reason() {

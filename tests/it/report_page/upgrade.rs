@@ -46,9 +46,9 @@ fn a_server() -> Vec<Value> {
     );
     let cron = finding(
         "Blocks",
-        "NoUpdatePath",
+        "NotOffered",
         "pg_cron",
-        "version 1.4-1 has no path to one that the target offers (version 1.6), and version 15 of PostgreSQL updates it to none that has: drop it before the upgrade, and create it again afterwards.",
+        "version 18 of PostgreSQL does not offer it (the server staging.example:5432): the upgrade fails where its library is missing.",
         "DROP EXTENSION \"pg_cron\"",
     );
     let postgis = finding(
@@ -166,7 +166,7 @@ async fn a_check_shows_what_blocks_first_and_what_mends_it() {
     let found = browser.texts("#details .finding").await;
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
-        found[0].contains("blocks the upgrade: pg_cron NoUpdatePath"),
+        found[0].contains("blocks the upgrade: pg_cron NotOffered"),
         "{}",
         found[0]
     );

@@ -94,7 +94,7 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
         .run("UpgradeCheck", targets.clone(), offered.clone())
         .await;
     let checked = said.result_of(&world.database.name);
-    assert_eq!(checked["State"], "Blocked", "{checked}");
+    assert_eq!(checked["State"], "NeedsSteps", "{checked}");
     assert_eq!(checked["Mode"], "UpgradeCheck");
     assert_eq!(
         checked["Basis"],
@@ -108,7 +108,11 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
         of(&leads.name),
         (json!("StepBefore"), json!("UpdateBefore"))
     );
-    assert_eq!(of(&stranded.name), (json!("Blocks"), json!("NoUpdatePath")));
+    // It has no library that could fail.
+    assert_eq!(
+        of(&stranded.name),
+        (json!("StepAfter"), json!("NoUpdatePath"))
+    );
     assert_eq!(of(&gone.name), (json!("StepBefore"), json!("NotOffered")));
     assert_eq!(of(&after.name), (json!("StepAfter"), json!("UpdateAfter")));
     assert_eq!(world.database.extensions().await, before);
@@ -121,6 +125,44 @@ async fn an_extension_without_a_path_is_mended_by_what_the_finding_says() {
     let ready = said.result_of(&world.database.name);
     assert_eq!(ready["State"], "Ready", "{ready}");
     assert_eq!(codes(ready), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_declared_to_be_recreated_needs_no_step_before() {
+    let world = World::new().await;
+    let subscriber = ResultsSubscriber::new(&world).await;
+    let _worker = worker(&world, &subscriber);
+    let name = format!("{}_stranded", world.name);
+    let script = format!(
+        "CREATE FUNCTION {name}_f() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';"
+    );
+    let _fixture = Fixture::install(&name, "default_version = '1'\n", &[("1", &script)]);
+    let offered = offer(&json!({
+        "plpgsql": {"Default": "1.0", "Versions": ["1.0"]},
+        name.as_str(): {"Default": "3", "Versions": ["3"]},
+    }));
+    let targets = json!([{"Secret": world.secret, "Databases": [world.database.name]}]);
+    let properties = |on_no_update_path: &str| {
+        let extension =
+            json!({"Name": name, "Version": "default", "OnNoUpdatePath": on_no_update_path});
+        json!({"DBSecret": world.secret, "Extensions": [extension]})
+    };
+    for (declared, severity, code, state) in [
+        ("Recreate", "StepAfter", "RecreateAfter", "Ready"),
+        // Another resource of the database does not admit it.
+        ("Fail", "StepBefore", "NoUpdatePath", "NeedsSteps"),
+    ] {
+        let answer = world.create(properties(declared)).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        let said = subscriber
+            .run("UpgradeCheck", targets.clone(), offered.clone())
+            .await;
+        let checked = said.result_of(&world.database.name);
+        let found = finding(checked, &name);
+        assert_eq!(found["Severity"], severity, "{found}");
+        assert_eq!(found["Code"], code, "{found}");
+        assert_eq!(checked["State"], state, "{checked}");
+    }
 }
 
 #[tokio::test]

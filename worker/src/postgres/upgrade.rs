@@ -56,7 +56,7 @@ pub(super) fn database_facts(from: u16, refused_types: &[&str]) -> String {
     };
     let mut fields = vec![
         "'extensions', (SELECT coalesce(json_agg(json_build_object('name', e.extname, 'version', e.extversion, \
-         'has_library', EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = p.prolang \
+         'libraries', (SELECT coalesce(json_agg(DISTINCT p.probin), '[]') FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = p.prolang \
              WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_proc'::regclass \
                AND d.deptype = 'e' AND l.lanname = 'c')) ORDER BY e.extname), '[]') FROM pg_extension e)"
             .to_owned(),

@@ -1,7 +1,7 @@
 //! The check before an upgrade: looks at a server and at each of its databases, and changes nothing.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
@@ -14,6 +14,8 @@ use crate::credentials::secrets::Password;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
+use crate::extension::Declaration;
+use crate::ledger::newest_version;
 use crate::postgres::{Pools, Session};
 use crate::postgres_error::{Class, DatabaseError};
 use crate::reconcile::transaction::ReconcileError;
@@ -23,7 +25,7 @@ use crate::resync_protocol::{Finding, MajorVersion, Severity};
 use crate::target::Target;
 use crate::upgrade::{
     DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
-    refused_types, state, wants_updates,
+    refused_types, state, wants_declarations, wants_updates,
 };
 
 /// By extension.
@@ -31,6 +33,8 @@ type DefaultVersions = BTreeMap<String, String>;
 
 /// The database that others are copied from.
 pub(super) const TEMPLATE: &str = "template1";
+/// How long one statement may take that reads what is declared.
+const STATEMENT_TIME: Duration = Duration::from_secs(30);
 /// Databases that every server has.
 const OF_EVERY_SERVER: [&str; 2] = ["postgres", TEMPLATE];
 
@@ -142,13 +146,23 @@ impl UpgradeCheck {
         // One that is not managed, as template1, is looked at all the same.
         let mut session = pools.session_for_listing(target, password).await?;
         let types = refused_types(upgrade.from, upgrade.to);
-        let facts = session.database_facts(upgrade.from, &types).await?;
+        let mut facts = session.database_facts(upgrade.from, &types).await?;
         let wanted = wants_updates(&facts, upgrade);
         let updates = if wanted.is_empty() {
             Default::default()
         } else {
             session.updates_of(&wanted).await?
         };
+        if wants_declarations(&facts, upgrade, &updates) {
+            facts.declared = match declared(&mut session).await {
+                Ok(declared) => declared,
+                // Without them nothing is promised of the worker.
+                Err(error) => {
+                    warn!(database = target.database, %error, "what is declared could not be read");
+                    Vec::new()
+                }
+            };
+        }
         session.close();
         let findings = check_database(&facts, upgrade, &updates);
         let state = state(&findings);
@@ -162,6 +176,21 @@ impl UpgradeCheck {
             ..task.server.result(state, since)
         })
     }
+}
+
+/// What the resources of the ledger declare, where there is one of the newest form that may be used.
+async fn declared(session: &mut Session) -> Result<Vec<Declaration>, DatabaseError> {
+    let observed = session.begin(&[], STATEMENT_TIME).await?;
+    if observed.ledger_version != Some(newest_version()) {
+        return Ok(Vec::new());
+    }
+    let whole = session.read_whole_ledger("").await?;
+    let declared = whole.resources.iter();
+    let declared = declared.map(|resource| Properties::parse(&resource.declared));
+    // Of one that cannot be read it is not known what it declares: then nothing is.
+    let all: Result<Vec<Properties>, _> = declared.collect();
+    let all = all.unwrap_or_default().into_iter();
+    Ok(all.flat_map(|properties| properties.declarations).collect())
 }
 
 /// The facts, and the default versions of what the server offers, where they can be read.

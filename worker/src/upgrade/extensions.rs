@@ -6,6 +6,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use super::facts::{DatabaseFacts, ExtensionFacts, OldUpdates};
 use super::known::{self, Known};
+use super::stranded::{NO_PATH, stranded};
 use super::{Upgrade, finding};
 use crate::plan::compare_naturally;
 use crate::resync_protocol::Severity::{Blocks, Note, StepAfter, StepBefore};
@@ -35,6 +36,17 @@ pub(crate) fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> 
     stranded.map(|extension| extension.name.as_str()).collect()
 }
 
+/// Whether it is to be found out what the database's resources declare: an extension is stranded, and no other version of the
+/// old server leads on either.
+pub(crate) fn wants_declarations(
+    facts: &DatabaseFacts,
+    upgrade: &Upgrade,
+    updates: &OldUpdates,
+) -> bool {
+    let found = findings(facts, upgrade, updates);
+    found.iter().any(|one| one.code == NO_PATH)
+}
+
 pub(super) fn findings(
     facts: &DatabaseFacts,
     upgrade: &Upgrade,
@@ -49,7 +61,7 @@ pub(super) fn findings(
         let of = match &upgrade.offer {
             None => by_table(extension, upgrade),
             Some(offer) => match offer.extensions.get(&extension.name) {
-                Some(offered) => offered_there(extension, offered, upgrade, updates),
+                Some(offered) => offered_there(extension, offered, upgrade, (facts, updates)),
                 None => Some(not_offered(extension, upgrade, &upgrade.source)),
             },
         };
@@ -60,7 +72,7 @@ pub(super) fn findings(
 }
 
 /// Whether the version is one that the target has, or can update.
-fn leads_on(offered: &OfferedExtension, version: &str) -> bool {
+pub(super) fn leads_on(offered: &OfferedExtension, version: &str) -> bool {
     offered.versions.contains(version) || offered.updates.contains_key(version)
 }
 
@@ -68,12 +80,12 @@ fn offered_there(
     extension: &ExtensionFacts,
     offered: &OfferedExtension,
     upgrade: &Upgrade,
-    updates: &OldUpdates,
+    known: (&DatabaseFacts, &OldUpdates),
 ) -> Option<Finding> {
     let ExtensionFacts { name, version, .. } = extension;
     let default = offered.default.as_deref();
     if !leads_on(offered, version) {
-        return Some(stranded(extension, offered, upgrade, updates));
+        return Some(stranded(extension, offered, upgrade, known));
     }
     if default == Some(version) {
         return None;
@@ -93,50 +105,9 @@ fn update_after(name: &str, version: &str, target: &str, is_default: bool) -> Fi
     finding(StepAfter, "UpdateAfter", name, reason, Some(remedy))
 }
 
-/// The installed version leads nowhere at the target: another one of the old server may.
-fn stranded(
-    extension: &ExtensionFacts,
-    offered: &OfferedExtension,
-    upgrade: &Upgrade,
-    updates: &OldUpdates,
-) -> Finding {
-    let ExtensionFacts { name, version, .. } = extension;
-    let identifier = escape_identifier(name);
-    let candidates = updates.get(name).into_iter().flatten();
-    let best = candidates
-        .filter(|target| leads_on(offered, target))
-        .max_by(|one, other| compare_naturally(one, other));
-    let versions: Vec<&str> = offered.versions.iter().map(String::as_str).collect();
-    let offers = match versions.as_slice() {
-        [] => "no version of it".to_owned(),
-        [.., _] => format!("version {}", versions.join(", ")),
-    };
-    match best {
-        Some(target) => {
-            let reason = format!(
-                "version {version} has no path to one that the target offers ({offers}); from {target} there is one."
-            );
-            let remedy = format!(
-                "ALTER EXTENSION {identifier} UPDATE TO {}",
-                escape_literal(target)
-            );
-            finding(StepBefore, "UpdateBefore", name, reason, Some(remedy))
-        }
-        None => {
-            let reason = format!(
-                "version {version} has no path to one that the target offers ({offers}), and version {} of PostgreSQL \
-                 updates it to none that has: drop it before the upgrade, and create it again afterwards.",
-                upgrade.from
-            );
-            let remedy = format!("DROP EXTENSION {identifier}");
-            finding(Blocks, "NoUpdatePath", name, reason, Some(remedy))
-        }
-    }
-}
-
 fn not_offered(extension: &ExtensionFacts, upgrade: &Upgrade, source: &str) -> Finding {
     let remedy = format!("DROP EXTENSION {}", escape_identifier(&extension.name));
-    let (severity, reason) = if extension.has_library {
+    let (severity, reason) = if !extension.libraries.is_empty() {
         let reason = format!(
             "version {} of PostgreSQL does not offer it ({source}): the upgrade fails where its library is missing.",
             upgrade.to

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::extension::Declaration;
 use crate::resync_protocol::major;
 
 /// A name in a catalog that all databases share: it is in the encoding of the database that it was given in, and read byte by
@@ -108,6 +109,9 @@ pub(crate) struct DatabaseFacts {
     pub(crate) functions: Vec<Function>,
     /// Tables of subscriptions that are not ready.
     pub(crate) subscribed_tables: Vec<SubscribedTable>,
+    /// What the ledger's resources declare, where it was read: see [`super::wants_declarations`].
+    #[serde(skip)]
+    pub(crate) declared: Vec<Declaration>,
 }
 
 /// An installed extension.
@@ -117,8 +121,8 @@ pub(crate) struct ExtensionFacts {
     pub(crate) name: String,
     /// Its installed version.
     pub(crate) version: String,
-    /// Whether it has functions of a library.
-    pub(crate) has_library: bool,
+    /// The libraries that its functions are in, as `CREATE FUNCTION … AS` has them.
+    pub(crate) libraries: Vec<String>,
 }
 
 /// A column whose type is refused.

@@ -10,10 +10,11 @@ mod facts;
 mod known;
 mod objects;
 mod server;
+mod stranded;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use extensions::wants_updates;
+pub(crate) use extensions::{wants_declarations, wants_updates};
 pub(crate) use facts::{DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts};
 pub(crate) use objects::refused_types;
 

@@ -6,6 +6,7 @@ use super::facts::{
     ClosedDatabase, Function, PreparedTransaction, RefusedColumn, SharedName, Slot, SubscribedTable,
 };
 use super::*;
+use crate::extension::{Declaration, ExtensionName, OnNoUpdatePath, VersionRequest};
 use crate::resync_protocol::OfferedExtension;
 
 fn upgrade(from: u16, to: u16) -> Upgrade {
@@ -46,7 +47,7 @@ fn extension(name: &str, version: &str) -> ExtensionFacts {
     ExtensionFacts {
         name: name.to_owned(),
         version: version.to_owned(),
-        has_library: true,
+        libraries: vec![format!("$libdir/{name}")],
     }
 }
 
@@ -99,12 +100,72 @@ fn what_becomes_of_an_extension_depends_on_what_the_target_offers() {
         ("stuck".to_owned(), vec!["8.1".to_owned()]),
     ]);
     assert_snapshot!(shown(&check_database(&facts, &upgrade, &updates)), @r#"
-    Blocks NoUpdatePath stuck: DROP EXTENSION "stuck"
     Blocks NotOffered gone: DROP EXTENSION "gone"
     StepBefore UpdateBefore first: ALTER EXTENSION "first" UPDATE TO '3'
+    StepBefore NoUpdatePath stuck: DROP EXTENSION "stuck"
     StepAfter UpdateAfter newer: ALTER EXTENSION "newer" UPDATE
     StepAfter UpdateAfter aside: ALTER EXTENSION "aside" UPDATE TO '2'
     "#);
+}
+
+#[test]
+fn what_no_update_leads_on_from_is_recreated_where_all_that_declare_it_say_so() {
+    let upgrade = Upgrade {
+        offer: Some(offered(&[("stuck", versions(&["9", "8.5"], &[]))])),
+        ..upgrade(15, 18)
+    };
+    let declared = |version: &str, on_no_update_path: OnNoUpdatePath| Declaration {
+        version: VersionRequest::parse(version).unwrap(),
+        on_no_update_path,
+        ..Declaration::named(ExtensionName::parse("stuck").unwrap())
+    };
+    let severities = |declared: &[Declaration], installed: &str, libraries: &[&str]| {
+        let facts = DatabaseFacts {
+            extensions: vec![ExtensionFacts {
+                libraries: libraries.iter().map(|name| (*name).to_owned()).collect(),
+                ..extension("stuck", installed)
+            }],
+            declared: declared.to_vec(),
+            ..DatabaseFacts::default()
+        };
+        let updates = OldUpdates::new();
+        assert!(wants_declarations(&facts, &upgrade, &updates) || !declared.is_empty());
+        let findings = check_database(&facts, &upgrade, &updates);
+        let [one] = findings.as_slice() else {
+            panic!("{findings:?}");
+        };
+        assert!(one.reason.ends_with('.'), "not cut off: {}", one.reason);
+        format!("{} {}", one.severity.as_str(), one.code)
+    };
+    let recreate = |version: &str| declared(version, OnNoUpdatePath::Recreate);
+    let of = |declared: &[Declaration]| severities(declared, "8", &["$libdir/stuck"]);
+    assert_eq!(of(&[]), "StepBefore NoUpdatePath");
+    assert_eq!(of(&[recreate("default")]), "StepAfter RecreateAfter");
+    assert_eq!(
+        of(&[recreate("9"), recreate("8.*")]),
+        "StepAfter RecreateAfter"
+    );
+    // One that says otherwise, has no version, or one that the target does not have.
+    let fails = declared("default", OnNoUpdatePath::Fail);
+    assert_eq!(of(&[recreate("default"), fails]), "StepBefore NoUpdatePath");
+    assert_eq!(of(&[recreate("")]), "StepBefore NoUpdatePath");
+    assert_eq!(of(&[recreate("8")]), "StepBefore NoUpdatePath");
+    assert_eq!(of(&[recreate("10")]), "StepBefore NoUpdatePath");
+    // Downwards only where the declaration admits it.
+    let down = |allow_downgrade: bool| Declaration {
+        allow_downgrade,
+        ..recreate("default")
+    };
+    let from_10 = |declared: Declaration| severities(&[declared], "10", &["$libdir/stuck"]);
+    assert_eq!(from_10(down(false)), "StepBefore NoUpdatePath");
+    assert_eq!(from_10(down(true)), "StepAfter RecreateAfter");
+    // Without a library nothing breaks meanwhile; with one that is named after a version the upgrade fails.
+    assert_eq!(severities(&[], "8", &[]), "StepAfter NoUpdatePath");
+    let of_library = |library: &str| severities(&[recreate("default")], "8", &[library]);
+    assert_eq!(of_library("$libdir/stuck-8.0"), "Blocks NoUpdatePath");
+    assert_eq!(of_library("$libdir/stuck-8.5"), "StepAfter RecreateAfter");
+    assert_eq!(of_library("$libdir/stuck-8"), "StepAfter RecreateAfter");
+    assert_eq!(of_library("$libdir/stuck-more"), "StepAfter RecreateAfter");
 }
 
 #[test]

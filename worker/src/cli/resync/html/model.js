@@ -128,9 +128,14 @@ function basesOf(rows) {
   return [...new Set(bases)];
 }
 
+/** Whether it is an IP address, with a port: its parts are no names. */
+function isAddress(server) {
+  return /^\d+(\.\d+){3}(:\d+)?$/.test(server) || /:.*:/.test(server);
+}
+
 /** What all servers' names end with from a dot on, like the domain and the port: it would say nothing in a row. */
 function commonEnding(servers) {
-  if (servers.length < 2) return "";
+  if (servers.length < 2 || servers.some(isAddress)) return "";
   const parts = servers.map((server) => server.split(/(?=\.)/));
   const [first, ...others] = parts;
   let length = Math.min(...parts.map((those) => those.length)) - 1;
