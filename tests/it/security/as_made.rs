@@ -143,6 +143,7 @@ async fn what_is_done_to_a_ledger_is_seen_in_a_session_that_knows_it() {
     }
     let log = server.log();
     assert!(log.contains("EXECUTE extension_worker_still_as_made"));
+}
 
 /// What a transaction makes no other session sees before its end; an event trigger runs inside it.
 #[tokio::test]

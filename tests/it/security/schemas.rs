@@ -137,6 +137,36 @@ async fn whatever_a_script_may_find_in_the_place_of_postgresqls_own_is_named() {
     }
 }
 
+/// The owner of a trusted extension may put a function into it.
+#[tokio::test]
+async fn a_function_that_the_attacker_put_into_an_extension_is_found_all_the_same() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let extension = fixture(&world);
+    let other = Fixture::install(
+        &format!("{}_other", world.name),
+        FREE,
+        &[("1", "SELECT 1;")],
+    );
+    for owned in [&other, &extension] {
+        let scene = scene(&world, Rank::RdsMaster).await;
+        let attacker = scene.attacker().await;
+        let added = format!(
+            "CREATE EXTENSION {name} SCHEMA shared VERSION '1'; {function};
+             ALTER EXTENSION {name} ADD FUNCTION shared.lower(varchar)",
+            name = owned.name,
+            function = stealing("lower(varchar)"),
+        );
+        attacker.batch_execute(&added).await.unwrap();
+        let answer = world.create(declare(&scene, &extension, "2")).await;
+        assert!(!scene.is_taken().await, "{answer}");
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        let reason = answer["Reason"].as_str().unwrap();
+        let expected = "function shared.lower(character varying) of role";
+        assert!(reason.contains(expected), "{answer}");
+    }
+}
+
 /// The names that an extension brings are known once its script has run.
 #[tokio::test]
 async fn what_has_a_name_of_the_extensions_own_is_found_before_the_commit() {

@@ -164,36 +164,43 @@ pub(super) fn query<'a>(
     let extensions = array(extensions);
     format!(
         "{seen}, member AS (
-  SELECT classid, objid, refobjid IN (SELECT oid FROM pg_extension WHERE extname = ANY ({extensions})) AS is_own
-  FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-), known_function AS (
-  SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
-  UNION SELECT p.proname FROM member m JOIN pg_proc p ON p.oid = m.objid WHERE m.is_own AND m.classid = 'pg_proc'::regclass
-), known_operator AS (
-  SELECT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace
-  UNION SELECT o.oprname FROM member m JOIN pg_operator o ON o.oid = m.objid
-  WHERE m.is_own AND m.classid = 'pg_operator'::regclass
-), known_type AS (
-  SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace
-  UNION SELECT t.typname FROM member m JOIN pg_type t ON t.oid = m.objid WHERE m.is_own AND m.classid = 'pg_type'::regclass
+  -- Of the extensions in question alone: an owner of another may put functions into it with ALTER EXTENSION ADD.
+  SELECT classid, objid FROM pg_depend
+  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+    AND refobjid IN (SELECT oid FROM pg_extension WHERE extname = ANY ({extensions}))
+), function AS (
+  SELECT p.oid, p.proname AS name, p.proowner AS owner, s.nspname, EXISTS (
+    SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace) AS is_builtin
+  FROM seen s JOIN pg_proc p ON p.pronamespace = s.oid WHERE p.proowner NOT IN (SELECT oid FROM trusted)
+), operator AS (
+  SELECT o.oid, o.oprname AS name, o.oprowner AS owner, s.nspname, o.oprleft, o.oprright, EXISTS (
+    SELECT FROM pg_operator b WHERE b.oprname = o.oprname AND b.oprnamespace = 'pg_catalog'::regnamespace) AS is_builtin
+  FROM seen s JOIN pg_operator o ON o.oprnamespace = s.oid WHERE o.oprowner NOT IN (SELECT oid FROM trusted)
+), type AS (
+  SELECT t.oid, t.typname AS name, t.typowner AS owner, s.nspname, EXISTS (
+    SELECT FROM pg_type b WHERE b.typname = t.typname AND b.typnamespace = 'pg_catalog'::regnamespace) AS is_builtin
+  FROM seen s JOIN pg_type t ON t.typnamespace = s.oid LEFT JOIN pg_class c ON c.oid = t.typrelid
+  WHERE t.typowner NOT IN (SELECT oid FROM trusted) AND t.typcategory <> 'A' AND coalesce(c.relkind, 'c') = 'c'
 ), shadowing (object) AS (
-  SELECT 'function ' || format('%I.', s.nspname) || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
-    || format(' of role \"%s\"', pg_get_userbyid(p.proowner))
-  FROM seen s JOIN pg_proc p ON p.pronamespace = s.oid
-  WHERE p.proowner NOT IN (SELECT oid FROM trusted) AND p.proname IN (SELECT proname FROM known_function)
-    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
+  SELECT 'function ' || format('%I.', f.nspname) || f.name || '(' || pg_get_function_identity_arguments(f.oid) || ')'
+    || format(' of role \"%s\"', pg_get_userbyid(f.owner))
+  FROM function f
+  WHERE f.is_builtin OR f.name IN (
+    SELECT p.proname FROM member m JOIN pg_proc p ON p.oid = m.objid WHERE m.classid = 'pg_proc'::regclass)
+    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = f.oid)
   UNION ALL
-  SELECT 'operator ' || format('%I.', s.nspname) || o.oprname
+  SELECT 'operator ' || format('%I.', o.nspname) || o.name
     || format('(%s, %s)', format_type(o.oprleft, NULL), format_type(o.oprright, NULL))
-    || format(' of role \"%s\"', pg_get_userbyid(o.oprowner))
-  FROM seen s JOIN pg_operator o ON o.oprnamespace = s.oid
-  WHERE o.oprowner NOT IN (SELECT oid FROM trusted) AND o.oprname IN (SELECT oprname FROM known_operator)
+    || format(' of role \"%s\"', pg_get_userbyid(o.owner))
+  FROM operator o
+  WHERE o.is_builtin OR o.name IN (
+    SELECT p.oprname FROM member m JOIN pg_operator p ON p.oid = m.objid WHERE m.classid = 'pg_operator'::regclass)
     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_operator'::regclass AND m.objid = o.oid)
   UNION ALL
-  SELECT 'type ' || format('%I.%I of role \"%s\"', s.nspname, t.typname, pg_get_userbyid(t.typowner))
-  FROM seen s JOIN pg_type t ON t.typnamespace = s.oid LEFT JOIN pg_class c ON c.oid = t.typrelid
-  WHERE t.typowner NOT IN (SELECT oid FROM trusted) AND t.typname IN (SELECT typname FROM known_type)
-    AND t.typcategory <> 'A' AND coalesce(c.relkind, 'c') = 'c'
+  SELECT 'type ' || format('%I.%I of role \"%s\"', t.nspname, t.name, pg_get_userbyid(t.owner))
+  FROM type t
+  WHERE t.is_builtin OR t.name IN (
+    SELECT p.typname FROM member m JOIN pg_type p ON p.oid = m.objid WHERE m.classid = 'pg_type'::regclass)
     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
   UNION ALL
   -- A cast has no name; one that is applied unasked offers PostgreSQL's own values to functions of the type.
