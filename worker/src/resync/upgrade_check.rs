@@ -14,7 +14,7 @@ use crate::credentials::secrets::Password;
 use crate::execution::Executor;
 use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
-use crate::postgres::{Pools, Session};
+use crate::postgres::{CATALOG_TIMEOUT, FirstStatement, Pools, Session};
 use crate::postgres_error::{Class, DatabaseError};
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::Properties;
@@ -22,8 +22,8 @@ use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionSt
 use crate::resync_protocol::{Finding, MajorVersion, Severity};
 use crate::target::Target;
 use crate::upgrade::{
-    DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
-    refused_types, state, wants_updates,
+    DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts, Upgrade, check_database, check_server,
+    facts_of_look, refused_types, state, wants_updates,
 };
 
 /// By extension.
@@ -126,6 +126,28 @@ impl UpgradeCheck {
         }
     }
 
+    /// The facts of the session's database, and what the server could update its extensions to, as far as that is wanted.
+    async fn read(
+        &self,
+        mut session: Session,
+    ) -> Result<(DatabaseFacts, OldUpdates), DatabaseError> {
+        let upgrade = &self.upgrade;
+        let types = refused_types(upgrade.from, upgrade.to);
+        let look = session.database_look(upgrade.from, &types).await?;
+        let facts = match facts_of_look(look, upgrade) {
+            Some(facts) => facts,
+            None => session.database_facts(upgrade.from, &types).await?,
+        };
+        let wanted = wants_updates(&facts, upgrade);
+        let updates = if wanted.is_empty() {
+            OldUpdates::default()
+        } else {
+            session.updates_of(&wanted).await?
+        };
+        session.close();
+        Ok((facts, updates))
+    }
+
     /// Looks at one database.
     ///
     /// # Errors
@@ -140,16 +162,17 @@ impl UpgradeCheck {
         let since = Instant::now();
         let upgrade = &self.upgrade;
         // One that is not managed, as template1, is looked at all the same.
-        let mut session = pools.session_for_listing(target, password).await?;
-        let types = refused_types(upgrade.from, upgrade.to);
-        let facts = session.database_facts(upgrade.from, &types).await?;
-        let wanted = wants_updates(&facts, upgrade);
-        let updates = if wanted.is_empty() {
-            Default::default()
-        } else {
-            session.updates_of(&wanted).await?
+        let first = FirstStatement::for_reading(CATALOG_TIMEOUT);
+        let session = pools.session_after(first, target, password).await?;
+        let read = match self.read(session).await {
+            // What the database or the role sets for its sessions may be the cause: an ordinary session sets back all of it.
+            Err(error) if error.sql().is_some() => {
+                let session = pools.session_for_listing(target, password).await?;
+                self.read(session).await
+            }
+            read => read,
         };
-        session.close();
+        let (facts, updates) = read?;
         let findings = check_database(&facts, upgrade, &updates);
         let state = state(&findings);
         Ok(DatabaseResult {
@@ -164,7 +187,7 @@ impl UpgradeCheck {
     }
 }
 
-/// The facts, and the default versions of what the server offers, where they can be read.
+/// The facts of the server, and the default versions of what it offers, where they can be read.
 async fn server_facts(
     executor: &Executor,
     login: &Login,

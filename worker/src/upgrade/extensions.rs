@@ -35,6 +35,15 @@ pub(crate) fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> 
     stranded.map(|extension| extension.name.as_str()).collect()
 }
 
+/// Whether it matters if an extension has a library: the target does not offer it.
+pub(super) fn is_not_offered(extension: &ExtensionFacts, upgrade: &Upgrade) -> bool {
+    let name = &extension.name;
+    match &upgrade.offer {
+        Some(offer) => !offer.extensions.contains_key(name),
+        None => known::of(name, upgrade).is_some_and(|row| row.default.is_none()),
+    }
+}
+
 pub(super) fn findings(
     facts: &DatabaseFacts,
     upgrade: &Upgrade,

@@ -86,6 +86,15 @@ pub(crate) struct ClosedDatabase {
     pub(crate) is_invalid: bool,
 }
 
+/// Of a database: what is seen at first sight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct DatabaseLook {
+    /// Whether there may be anything of [`DatabaseFacts`] but extensions.
+    pub(crate) may_have_more: bool,
+    /// Its installed extensions; whether they have a library was not looked at.
+    pub(crate) extensions: Vec<ExtensionFacts>,
+}
+
 /// Of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -118,6 +127,7 @@ pub(crate) struct ExtensionFacts {
     /// Its installed version.
     pub(crate) version: String,
     /// Whether it has functions of a library.
+    #[serde(default)]
     pub(crate) has_library: bool,
 }
 

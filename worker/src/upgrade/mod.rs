@@ -14,7 +14,7 @@ mod server;
 mod tests;
 
 pub(crate) use extensions::wants_updates;
-pub(crate) use facts::{DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts};
+pub(crate) use facts::{DatabaseFacts, DatabaseLook, ExtensionFacts, OldUpdates, ServerFacts};
 pub(crate) use objects::refused_types;
 
 use std::collections::BTreeMap;
@@ -85,6 +85,18 @@ pub(crate) fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Findin
         )];
     }
     in_order(server::findings(facts, upgrade))
+}
+
+/// The facts of a database, where a look at it shows them all.
+pub(crate) fn facts_of_look(look: DatabaseLook, upgrade: &Upgrade) -> Option<DatabaseFacts> {
+    let is_not_offered = |extension| extensions::is_not_offered(extension, upgrade);
+    if look.may_have_more || look.extensions.iter().any(is_not_offered) {
+        return None;
+    }
+    Some(DatabaseFacts {
+        extensions: look.extensions,
+        ..DatabaseFacts::default()
+    })
 }
 
 /// What the upgrade meets in one database. `updates` says what the old server could update extensions to first, for those
