@@ -108,10 +108,11 @@ fleet:
 
 ## What a request costs the worker: CPU, memory, calls; the same beside a bare loop, a Python handler and a Node consumer
 ## (needs npm); what a dead server costs the others; and what a re-sync of a thousand databases takes, for which it needs
-## 8 GB of disk, and Ansible in PATH where it shall be compared; how it scales, and what thousands of files in the server's
-## extension directory cost. About half an hour; less with FIGURES="peers files in-sync load idle fleet scale dead-server",
-## or some of these, FIGURES=peers-quick, or FLEET_DATABASES=300. PUBLISH=1 writes the comparison and the scale to
-## docs/benchmarks*; PEERS_EMULATOR=localstack has it use LocalStack's SQS.
+## 8 GB of disk, and Ansible in PATH where it shall be compared; what a check before an upgrade takes beside psql, and what a
+## re-sync adds to stacks' requests; how it scales, and what thousands of files in the server's extension directory cost. About
+## 40 minutes; less with FIGURES="peers files in-sync load idle fleet fair scale dead-server", or some of these,
+## FIGURES=upgrade-check (part of fleet), FIGURES=peers-quick, or FLEET_DATABASES=300. PUBLISH=1 writes the comparison and the
+## scale to docs/benchmarks*; PEERS_EMULATOR=localstack has it use LocalStack's SQS.
 bench:
 	cargo build --release --locked --package extension-worker --package bare-loop
 	WORKER_BINARY=$(CURDIR)/$(RELEASE) BARE_LOOP_BINARY=$(CURDIR)/target/release/bare-loop \

@@ -6,6 +6,9 @@
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
 #![allow(clippy::print_stderr, reason = "what is being measured, while it is")]
 
+mod fair;
+#[path = "../fair_queue/mod.rs"]
+mod fair_queue;
 mod fleet;
 mod peers;
 mod scale;
@@ -69,6 +72,9 @@ async fn main() {
         fleet::fleet(&world).await;
     } else if wanted("upgrade-check") {
         fleet::upgrade_checks(&world).await;
+    }
+    if wanted("fair") {
+        fair::fair(&world).await;
     }
     if wanted("scale") {
         scale::scale(&world).await;

@@ -133,10 +133,20 @@ pub(crate) fn memory_mb(process: &Child, field: &str) -> f64 {
 
 /// CPU time of a process so far.
 pub(crate) fn cpu_of(process: &str) -> Duration {
+    cpu_fields(process, 11)
+}
+
+/// CPU time of this program's children that ended, and of theirs.
+pub(crate) fn cpu_of_the_ended() -> Duration {
+    cpu_fields("self", 13)
+}
+
+/// The sum of two fields of `/proc/…/stat`, by how many are before them behind the name.
+fn cpu_fields(process: &str, before: usize) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all.
+    // Behind the name, which may hold anything: utime, stime, cutime and cstime are the 14th to the 17th field of all.
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    let fields = fields.split_whitespace().skip(11).take(2);
+    let fields = fields.split_whitespace().skip(before).take(2);
     let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }

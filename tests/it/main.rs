@@ -9,6 +9,8 @@ mod blue_green;
 mod by_hand;
 mod cdk;
 mod edge_cases;
+#[path = "../fair_queue/mod.rs"]
+mod fair_queue;
 mod faults;
 mod histories;
 mod iam;

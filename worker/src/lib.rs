@@ -56,6 +56,7 @@
 //! | Messages processed at the same time | [`execution::fair_share`] | `WORKER_CONCURRENCY` (16); half of it for one stack or account while others wait |
 //! | Requests at one server | [`execution::server_limit`] | `WORKER_SERVER_CONCURRENCY` (half of the above); requests do not queue at a server that does not answer |
 //! | Databases of one request, or of one server in a re-sync | [`execution`], [`resync`] | 4 each |
+//! | Databases that re-syncs begin at the same time | [`execution::background`] | 4; none while a request is processed, for 0.25 s at the most |
 //! | Servers in re-sync at the same time | [`resync::Resync`] | half of `WORKER_CONCURRENCY`; one expansion, which reads 8 secrets at a time |
 //! | Connections of the process | [`postgres::limit::ConnectionLimit`] | `WORKER_CONNECTIONS` (200), idle ones included |
 //! | Connections to one database, for each role | [`postgres::Pools`] | `WORKER_CONNECTIONS_PER_DATABASE` (4) |

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use self::others::{Server, ansible, bare, psql, psql_for_each_check};
 use self::resync::{ONE_SERVER_AT_A_TIME, Resyncs};
+use crate::peers::contestant::optional;
 use crate::peers::postgres::Postgres;
+use crate::worker::cpu_of_the_ended;
 use crate::world::{World, another_server, variable};
 use crate::{line, line_at_least, note};
 
@@ -100,14 +102,22 @@ pub(crate) async fn upgrade_checks(world: &World) {
 
 /// A check before an upgrade, against a psql for each check of each database.
 async fn upgrade_check(resyncs: &Resyncs<'_>, server: &Server, databases: &[String]) {
-    let mut checks = Vec::new();
+    let postgres = Postgres::connect().await;
+    let cpu = || resyncs.worker.cpu() + postgres.cpu();
+    let (mut checks, before) = (Vec::new(), cpu());
     for _ in 0..ROUNDS {
         checks.push(resyncs.time_upgrade_check(databases).await);
     }
+    let of_cpu = (cpu() - before).as_secs_f64() * 1e3 / (ROUNDS * databases.len()) as f64;
     let each = median(checks) / databases.len() as f64;
     note("milliseconds each, upgrade-check", each, "ms");
+    note("CPU of the worker and PostgreSQL for each", of_cpu, "ms");
     let few = &databases[..databases.len().min(FEW)];
+    let cpu = || cpu_of_the_ended() + postgres.cpu();
+    let before = cpu();
     if let Some(time) = psql_for_each_check(server, few).await {
+        let psql_cpu = (cpu() - before).as_secs_f64() * 1e3 / few.len() as f64;
+        note("CPU of psql and PostgreSQL for each", psql_cpu, "ms");
         let each_psql = time / few.len() as f64;
         let what = "psql for each check of a database to upgrade-check";
         line_at_least(what, each_psql / each, "times", 20.0);
@@ -136,12 +146,16 @@ async fn memory(world: &World, databases: &[String]) {
 
 /// Databases that one Create made alike, by their names.
 pub(crate) async fn copies(world: &World, server: &Server) -> Vec<String> {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "make sets the number of databases"
-    )]
-    let requested = std::env::var("FLEET_DATABASES").ok();
-    let count = requested.map_or(DATABASES, |count| count.parse().unwrap());
+    copies_of(world, server, fleet_size()).await
+}
+
+/// How many databases a fleet has.
+pub(crate) fn fleet_size() -> usize {
+    optional("FLEET_DATABASES").map_or(DATABASES, |count| count.parse().unwrap())
+}
+
+/// So many databases.
+pub(crate) async fn copies_of(world: &World, server: &Server, count: usize) -> Vec<String> {
     let names: Vec<String> = (0..count)
         .map(|number| format!("{}_fleet_{number:04}", world.name))
         .collect();

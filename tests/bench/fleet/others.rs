@@ -59,22 +59,59 @@ impl Server {
 /// The smallest possible request.
 const QUERY: &str = "SELECT extname, extversion FROM pg_extension";
 
-/// What `upgrade-check` looks at in a database of PostgreSQL 15, each as one statement.
-const UPGRADE_CHECKS: [&str; 7] = [
-    QUERY,
-    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typname LIKE 'reg%'",
-    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typname = 'aclitem'",
-    "SELECT count(*) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid >= 16384 AND t.typtype = 'c' AND t.oid < 16384",
-    "SELECT count(*) FROM pg_proc WHERE oid >= 16384 AND probin IS NOT NULL",
-    "SELECT count(*) FROM pg_inherits",
-    "SELECT count(*) FROM pg_subscription_rel",
-];
+/// What `upgrade-check --to 18` checks in each database of PostgreSQL 15: each a statement as a script has it. Those of types are
+/// pg_upgrade's own (`check_for_data_types_usage` in `pg_upgrade/check.c`), and so are that of libraries and the last.
+fn upgrade_checks() -> [String; 6] {
+    let types = |base: &str| {
+        format!(
+            "WITH RECURSIVE oids AS (
+                SELECT t.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE {base}
+                UNION ALL SELECT * FROM (WITH x AS (SELECT oid FROM oids)
+                    SELECT t.oid FROM pg_catalog.pg_type t, x WHERE typbasetype = x.oid AND typtype = 'd'
+                    UNION ALL SELECT t.oid FROM pg_catalog.pg_type t, x WHERE typelem = x.oid AND typtype = 'b'
+                    UNION ALL SELECT t.oid FROM pg_catalog.pg_type t, pg_catalog.pg_class c, pg_catalog.pg_attribute a, x
+                        WHERE t.typtype = 'c' AND t.oid = c.reltype AND c.oid = a.attrelid AND NOT a.attisdropped
+                          AND a.atttypid = x.oid
+                    UNION ALL SELECT t.oid FROM pg_catalog.pg_type t, pg_catalog.pg_range r, x
+                        WHERE t.typtype = 'r' AND r.rngtypid = t.oid AND r.rngsubtype = x.oid) foo)
+             SELECT n.nspname, c.relname, a.attname
+             FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n, pg_catalog.pg_attribute a
+             WHERE c.oid = a.attrelid AND NOT a.attisdropped AND a.atttypid IN (SELECT oid FROM oids)
+               AND c.relkind IN ('r', 'm', 'i') AND c.relnamespace = n.oid AND n.nspname !~ '^pg_temp_'
+               AND n.nspname !~ '^pg_toast_temp_' AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+        )
+    };
+    [
+        QUERY.to_owned(),
+        types(
+            "n.nspname = 'pg_catalog' AND t.typname IN ('regcollation', 'regconfig', 'regdictionary', 'regnamespace', \
+             'regoper', 'regoperator', 'regproc', 'regprocedure')",
+        ),
+        types("n.nspname = 'pg_catalog' AND t.typname = 'aclitem'"),
+        types("t.typtype = 'c' AND (t.oid < 16384 OR n.nspname = 'information_schema')"),
+        "SELECT DISTINCT probin FROM pg_catalog.pg_proc WHERE prolang = 13 AND probin IS NOT NULL AND oid >= 16384".to_owned(),
+        "SELECT nspname, relname, a.attname FROM pg_catalog.pg_inherits i, pg_catalog.pg_attribute a, pg_catalog.pg_attribute p, \
+             pg_catalog.pg_class c, pg_catalog.pg_namespace n \
+         WHERE a.attrelid = i.inhrelid AND c.oid = a.attrelid AND c.relnamespace = n.oid AND p.attrelid = i.inhparent \
+           AND a.attname = p.attname AND a.attnum > 0 AND p.attnotnull AND NOT a.attnotnull"
+            .to_owned(),
+    ]
+}
 
 /// Connects to each, asks what is installed, and disconnects; how long that takes.
 pub(crate) async fn bare(server: &Server, databases: &[String]) -> Duration {
+    bare_at_once(server, databases, AT_ONCE).await
+}
+
+/// The same with so many at the same time.
+pub(crate) async fn bare_at_once(
+    server: &Server,
+    databases: &[String],
+    at_once: usize,
+) -> Duration {
     let begun = Instant::now();
     stream::iter(databases)
-        .for_each_concurrent(AT_ONCE, async |database| {
+        .for_each_concurrent(at_once, async |database| {
             let (client, connection) = server.open(database).await;
             let connection = tokio::spawn(connection);
             client.simple_query(QUERY).await.unwrap();
@@ -90,12 +127,11 @@ pub(crate) async fn psql(server: &Server, databases: &[String]) -> Option<f64> {
     psql_of(server, databases, QUERY, AT_ONCE).await
 }
 
-/// As scripts check a database before an upgrade: a psql for each check and database, one after the other. The checks are
-/// nothing here but the least query: what is compared is how it is asked.
+/// As scripts check a database before an upgrade: a psql for each check and database, one after the other.
 pub(crate) async fn psql_for_each_check(server: &Server, databases: &[String]) -> Option<f64> {
     let mut time = 0.0;
-    for check in UPGRADE_CHECKS {
-        time += psql_of(server, databases, check, 1).await?;
+    for check in upgrade_checks() {
+        time += psql_of(server, databases, &check, 1).await?;
     }
     Some(time)
 }

@@ -48,6 +48,11 @@ impl<'a> Resyncs<'a> {
         }
     }
 
+    /// The queue that the worker reads.
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
+    }
+
     pub(crate) async fn start(world: &'a World) -> Self {
         let sqs = aws_sdk_sqs::Client::new(&world.config);
         let sns = aws_sdk_sns::Client::new(&world.config);

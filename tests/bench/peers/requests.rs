@@ -33,8 +33,13 @@ impl Resources {
 
     /// Updates of one resource after the other.
     pub(crate) fn updates(&self, count: usize) -> Requests {
-        let turns = self.0.iter().cycle().take(count);
-        turns.map(|(create, id)| update(create, id)).collect()
+        self.endless_updates().take(count).collect()
+    }
+
+    /// The same without an end.
+    pub(crate) fn endless_updates(&self) -> impl Iterator<Item = (String, Value)> {
+        let turns = self.0.iter().cycle();
+        turns.map(|(create, id)| update(create, id))
     }
 }
 

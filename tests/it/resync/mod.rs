@@ -1,9 +1,11 @@
 //! The re-sync of a fleet: one message, and a result for each database.
 
 mod events;
+mod fair_queues;
 mod fleet;
 mod instances;
 mod offers;
+mod precedence;
 mod targets;
 
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 //! failed is in the ledgers of the databases, where the next one finds it.
 
 mod attempt;
+mod background;
 mod databases;
 pub(crate) mod delivery;
 mod delivery_state;
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 pub(crate) use self::delivery_state::DeliveryState;
 
+use self::background::BackgroundLimit;
 use self::error::AttemptError;
 use self::server_limit::ServerLimits;
 use crate::credentials::login::{Login, Logins};
@@ -37,6 +39,7 @@ pub struct Executor {
     pub(crate) server_limits: ServerLimits,
     pub(crate) policy: Policy,
     pub(crate) blue_green: Option<BlueGreenDeployments>,
+    pub(crate) background: BackgroundLimit,
 }
 
 /// What an attempt is to do.
@@ -78,6 +81,7 @@ impl Executor {
             server_limits,
             policy: Policy::unrestricted(),
             blue_green: None,
+            background: BackgroundLimit::default(),
         }
     }
 

@@ -178,8 +178,8 @@ impl Handler {
             share: &share,
         };
         let timestamp = envelope.timestamp;
-        self.answer(header, &url, envelope.message, timestamp, delivery)
-            .await
+        let answer = self.answer(header, &url, envelope.message, timestamp, delivery);
+        self.executor.background.prefer(answer).await
     }
 
     async fn acquire_share(

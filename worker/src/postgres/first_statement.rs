@@ -1,10 +1,12 @@
-//! Sessions whose first statement is an update: the library of some extensions must not be loaded in the old version before, and
-//! loads itself at whatever comes first. Everything that other sessions set in their first transaction is in the start-up
-//! packet here.
+//! Sessions that begin with a statement instead of a look at them.
+//!
+//! It is an update, where the library of the extension must not be loaded in the old version before, and loads itself at whatever
+//! comes first: everything that other sessions set in their first transaction is in the start-up packet then. Or it is the
+//! beginning of a transaction that reads.
 
 use std::time::Duration;
 
-use super::transaction::SessionStart;
+use super::transaction::{PIN, SessionStart};
 
 /// What a new session is to be given, made in another one of the same database.
 #[derive(Debug, Clone)]
@@ -17,6 +19,25 @@ pub(crate) struct FirstStatement {
     pub(super) start: SessionStart,
     /// How long the message may take.
     pub(super) timeout: Duration,
+}
+
+impl FirstStatement {
+    /// A transaction in which PostgreSQL's own catalogs are read, and nothing is changed: of the session nothing is to be known for
+    /// that. What the database or the role sets and the answers could differ by is set back.
+    pub(crate) fn for_reading(timeout: Duration) -> Self {
+        let message = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = 10000; \
+             SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; \
+             {PIN}; SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off",
+            timeout.as_millis()
+        );
+        Self {
+            options: String::new(),
+            message,
+            start: SessionStart::unknown(),
+            timeout,
+        }
+    }
 }
 
 /// `-c name=value` for each, as PostgreSQL's `pg_split_opts` takes them apart.

@@ -27,5 +27,5 @@ pub(crate) use first_statement::FirstStatement;
 pub(crate) use offer::Freshness;
 pub use pool::{PoolSettings, Pools};
 pub use session::Session;
-pub(crate) use session::{Applied, DatabaseNames, Tried};
+pub(crate) use session::{Applied, CATALOG_TIMEOUT, DatabaseNames, Tried};
 pub(crate) use upgrade::OFFER as OFFER_QUERY;

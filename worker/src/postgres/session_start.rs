@@ -84,6 +84,33 @@ SELECT json_build_object(
 FROM pg_show_all_settings() AS s;
 ROLLBACK";
 
+impl SessionStart {
+    /// Of a session that is asked nothing.
+    pub(super) fn unknown() -> Self {
+        Self {
+            backend_pid: 0,
+            in_recovery: false,
+            has_schema: false,
+            has_ledger: false,
+            server: ServerFacts {
+                version: String::new(),
+                started_at: String::new(),
+                preloaded: None,
+                cron_database: None,
+                timeouts: Vec::new(),
+                checks_connection: false,
+                publishes: true,
+            },
+            overridden: BTreeMap::new(),
+            of_libraries: Vec::new(),
+            path: None,
+            acts_as: None,
+            trust: Trust::default(),
+            preparation: Preparation::Impossible,
+        }
+    }
+}
+
 /// The answer to [`SHORT_START`].
 #[derive(Debug, Deserialize)]
 pub(super) struct ShortStart {

@@ -173,7 +173,11 @@ async fn resync_databases(
                 database: &database,
                 ..template
             };
-            drop(sender.send(resync_database(one, &failing).await).await);
+            let result = executor
+                .background
+                .run(resync_database(one, &failing))
+                .await;
+            drop(sender.send(result).await);
         })
         .await;
     count

@@ -16,7 +16,7 @@ use crate::execution::error::AttemptError;
 use crate::execution::retry_loop::{Attempts, RetryLimits, Retryable, run_with_retries};
 use crate::extension::Declaration;
 use crate::ledger::newest_version;
-use crate::postgres::{Pools, Session};
+use crate::postgres::{CATALOG_TIMEOUT, FirstStatement, Pools, Session};
 use crate::postgres_error::{Class, DatabaseError};
 use crate::reconcile::transaction::ReconcileError;
 use crate::request::Properties;
@@ -24,8 +24,8 @@ use crate::resync_protocol::event::{DatabaseResult, ExtensionResult, ExtensionSt
 use crate::resync_protocol::{Finding, MajorVersion, Severity};
 use crate::target::Target;
 use crate::upgrade::{
-    DatabaseFacts, ExtensionFacts, ServerFacts, Upgrade, check_database, check_server,
-    refused_types, state, wants_declarations, wants_updates,
+    DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts, Upgrade, check_database, check_server,
+    facts_of_look, refused_types, state, wants_declarations, wants_updates,
 };
 
 /// By extension.
@@ -130,6 +130,28 @@ impl UpgradeCheck {
         }
     }
 
+    /// The facts of the session's database, and what the server could update its extensions to, as far as that is wanted.
+    async fn read(
+        &self,
+        mut session: Session,
+    ) -> Result<(DatabaseFacts, OldUpdates), DatabaseError> {
+        let upgrade = &self.upgrade;
+        let types = refused_types(upgrade.from, upgrade.to);
+        let look = session.database_look(upgrade.from, &types).await?;
+        let facts = match facts_of_look(look, upgrade) {
+            Some(facts) => facts,
+            None => session.database_facts(upgrade.from, &types).await?,
+        };
+        let wanted = wants_updates(&facts, upgrade);
+        let updates = if wanted.is_empty() {
+            OldUpdates::default()
+        } else {
+            session.updates_of(&wanted).await?
+        };
+        session.close();
+        Ok((facts, updates))
+    }
+
     /// Looks at one database.
     ///
     /// # Errors
@@ -144,17 +166,19 @@ impl UpgradeCheck {
         let since = Instant::now();
         let upgrade = &self.upgrade;
         // One that is not managed, as template1, is looked at all the same.
-        let mut session = pools.session_for_listing(target, password).await?;
-        let types = refused_types(upgrade.from, upgrade.to);
-        let mut facts = session.database_facts(upgrade.from, &types).await?;
-        let wanted = wants_updates(&facts, upgrade);
-        let updates = if wanted.is_empty() {
-            Default::default()
-        } else {
-            session.updates_of(&wanted).await?
+        let first = FirstStatement::for_reading(CATALOG_TIMEOUT);
+        let session = pools.session_after(first, target, password).await?;
+        let read = match self.read(session).await {
+            // What the database or the role sets for its sessions may be the cause: an ordinary session sets back all of it.
+            Err(error) if error.sql().is_some() => {
+                let session = pools.session_for_listing(target, password).await?;
+                self.read(session).await
+            }
+            read => read,
         };
+        let (mut facts, updates) = read?;
         if wants_declarations(&facts, upgrade, &updates) {
-            facts.declared = match declared(&mut session).await {
+            facts.declared = match declared(pools, target, password).await {
                 Ok(declared) => declared,
                 // Without them nothing is promised of the worker.
                 Err(error) => {
@@ -163,7 +187,6 @@ impl UpgradeCheck {
                 }
             };
         }
-        session.close();
         let findings = check_database(&facts, upgrade, &updates);
         let state = state(&findings);
         Ok(DatabaseResult {
@@ -179,12 +202,18 @@ impl UpgradeCheck {
 }
 
 /// What the resources of the ledger declare, where there is one of the newest form that may be used.
-async fn declared(session: &mut Session) -> Result<Vec<Declaration>, DatabaseError> {
+async fn declared(
+    pools: &Pools,
+    target: &Target,
+    password: &Password,
+) -> Result<Vec<Declaration>, DatabaseError> {
+    let mut session = pools.session_for_listing(target, password).await?;
     let observed = session.begin(&[], STATEMENT_TIME).await?;
     if observed.ledger_version != Some(newest_version()) {
         return Ok(Vec::new());
     }
     let whole = session.read_whole_ledger("").await?;
+    session.close();
     let declared = whole.resources.iter();
     let declared = declared.map(|resource| Properties::parse(&resource.declared));
     // Of one that cannot be read it is not known what it declares: then nothing is.
@@ -193,7 +222,7 @@ async fn declared(session: &mut Session) -> Result<Vec<Declaration>, DatabaseErr
     Ok(all.flat_map(|properties| properties.declarations).collect())
 }
 
-/// The facts, and the default versions of what the server offers, where they can be read.
+/// The facts of the server, and the default versions of what it offers, where they can be read.
 async fn server_facts(
     executor: &Executor,
     login: &Login,

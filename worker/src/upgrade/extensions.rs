@@ -27,13 +27,16 @@ const POSTGIS: [&str; 7] = [
 /// The extensions for which it is to be found out what the old server could update them to: the target offers them, and
 /// nothing leads there from the installed version.
 pub(crate) fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> Vec<&'a str> {
-    let offer = upgrade.offer.as_ref().filter(|_| upgrade.is_one());
-    let is_stranded = |extension: &&ExtensionFacts| {
-        let offered = offer.and_then(|offer| offer.extensions.get(&extension.name));
-        offered.is_some_and(|offered| !leads_on(offered, &extension.version))
-    };
-    let stranded = facts.extensions.iter().filter(is_stranded);
+    let extensions = facts.extensions.iter();
+    let stranded = extensions.filter(|extension| is_stranded(extension, upgrade));
     stranded.map(|extension| extension.name.as_str()).collect()
+}
+
+/// Whether the target offers the extension, and nothing leads there from the installed version.
+pub(super) fn is_stranded(extension: &ExtensionFacts, upgrade: &Upgrade) -> bool {
+    let offer = upgrade.offer.as_ref().filter(|_| upgrade.is_one());
+    let offered = offer.and_then(|offer| offer.extensions.get(&extension.name));
+    offered.is_some_and(|offered| !leads_on(offered, &extension.version))
 }
 
 /// Whether it is to be found out what the database's resources declare: an extension is stranded, and no other version of the
@@ -45,6 +48,15 @@ pub(crate) fn wants_declarations(
 ) -> bool {
     let found = findings(facts, upgrade, updates);
     found.iter().any(|one| one.code == NO_PATH)
+}
+
+/// Whether the target does not offer the extension.
+pub(super) fn is_not_offered(extension: &ExtensionFacts, upgrade: &Upgrade) -> bool {
+    let name = &extension.name;
+    match &upgrade.offer {
+        Some(offer) => !offer.extensions.contains_key(name),
+        None => known::of(name, upgrade).is_some_and(|row| row.default.is_none()),
+    }
 }
 
 pub(super) fn findings(

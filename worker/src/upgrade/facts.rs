@@ -87,6 +87,15 @@ pub(crate) struct ClosedDatabase {
     pub(crate) is_invalid: bool,
 }
 
+/// Of a database: what is seen at first sight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct DatabaseLook {
+    /// Whether there may be anything of [`DatabaseFacts`] but extensions.
+    pub(crate) may_have_more: bool,
+    /// Its installed extensions; whether they have a library was not looked at.
+    pub(crate) extensions: Vec<ExtensionFacts>,
+}
+
 /// Of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -122,6 +131,7 @@ pub(crate) struct ExtensionFacts {
     /// Its installed version.
     pub(crate) version: String,
     /// The libraries that its functions are in, as `CREATE FUNCTION … AS` has them.
+    #[serde(default)]
     pub(crate) libraries: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ mod stranded;
 mod tests;
 
 pub(crate) use extensions::{wants_declarations, wants_updates};
-pub(crate) use facts::{DatabaseFacts, ExtensionFacts, OldUpdates, ServerFacts};
+pub(crate) use facts::{DatabaseFacts, DatabaseLook, ExtensionFacts, OldUpdates, ServerFacts};
 pub(crate) use objects::refused_types;
 
 use std::collections::BTreeMap;
@@ -86,6 +86,22 @@ pub(crate) fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Findin
         )];
     }
     in_order(server::findings(facts, upgrade))
+}
+
+/// The facts of a database, where a look at it shows them all.
+pub(crate) fn facts_of_look(look: DatabaseLook, upgrade: &Upgrade) -> Option<DatabaseFacts> {
+    // What becomes of these depends on their libraries.
+    let is_left_behind = |extension: &ExtensionFacts| {
+        extensions::is_not_offered(extension, upgrade)
+            || extensions::is_stranded(extension, upgrade)
+    };
+    if look.may_have_more || look.extensions.iter().any(is_left_behind) {
+        return None;
+    }
+    Some(DatabaseFacts {
+        extensions: look.extensions,
+        ..DatabaseFacts::default()
+    })
 }
 
 /// What the upgrade meets in one database. `updates` says what the old server could update extensions to first, for those

@@ -71,6 +71,26 @@ fn shown(findings: &[Finding]) -> String {
 }
 
 #[test]
+fn a_look_is_enough_where_there_are_only_extensions_that_the_target_offers() {
+    let offer = offered(&[("there", versions(&["1"], &[]))]);
+    let read = Upgrade {
+        offer: Some(offer),
+        ..upgrade(15, 18)
+    };
+    let look = |name: &str, may_have_more| DatabaseLook {
+        may_have_more,
+        extensions: vec![extension(name, "1")],
+    };
+    let facts = facts_of_look(look("there", false), &read).unwrap();
+    assert_eq!(facts, database(&[("there", "1")]));
+    assert_eq!(facts_of_look(look("there", true), &read), None);
+    // Whether it has a library makes the finding's severity.
+    assert_eq!(facts_of_look(look("gone", false), &read), None);
+    let by_table = upgrade(15, 18);
+    assert!(facts_of_look(look("hstore", false), &by_table).is_some());
+}
+
+#[test]
 fn what_becomes_of_an_extension_depends_on_what_the_target_offers() {
     let offer = offered(&[
         ("same", versions(&["1.0"], &[])),

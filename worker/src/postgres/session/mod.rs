@@ -15,6 +15,7 @@ mod upgrade;
 
 pub(crate) use listing::DatabaseNames;
 pub(crate) use steps::{Applied, Tried};
+pub(crate) use upgrade::CATALOG_TIMEOUT;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

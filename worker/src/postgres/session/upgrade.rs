@@ -9,13 +9,15 @@ use tokio::time::timeout;
 
 use super::begin::IN_TRANSACTION;
 use super::{Session, document, last_row, no_row};
-use crate::postgres::upgrade::{DEFAULTS, OFFER, database_facts, server_facts, updates};
+use crate::postgres::upgrade::{
+    DEFAULTS, OFFER, database_facts, database_look, server_facts, updates,
+};
 use crate::postgres_error::DatabaseError;
 use crate::resync_protocol::TargetOffer;
-use crate::upgrade::{DatabaseFacts, OldUpdates, ServerFacts};
+use crate::upgrade::{DatabaseFacts, DatabaseLook, OldUpdates, ServerFacts};
 
 /// How long the catalog of a database may be read: one of many thousands of tables takes seconds.
-const STATEMENT_TIME: Duration = Duration::from_secs(120);
+pub(crate) const CATALOG_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the server may be silent meanwhile.
 const SILENCE: Duration = Duration::from_secs(140);
 
@@ -26,6 +28,18 @@ impl Session {
     /// [`DatabaseError`].
     pub(crate) async fn server_facts(&mut self) -> Result<ServerFacts, DatabaseError> {
         self.read_only(&server_facts()).await
+    }
+
+    /// What is installed in the database, of a server of version `from`, and whether there may be more to know of it.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn database_look(
+        &mut self,
+        from: u16,
+        refused_types: &[&str],
+    ) -> Result<DatabaseLook, DatabaseError> {
+        self.read_only(&database_look(from, refused_types)).await
     }
 
     /// The facts of the database, of a server of version `from`.
@@ -69,10 +83,16 @@ impl Session {
         self.read_only(&updates(extensions)).await
     }
 
-    /// The one value that a query answers with, in a transaction of its own: one round trip.
+    /// The one value that a query answers with, in a transaction of its own, or in the one that is open: one round trip.
     async fn read_only<T: DeserializeOwned>(&mut self, query: &str) -> Result<T, DatabaseError> {
+        if self.is_busy {
+            let query = format!("{IN_TRANSACTION}; {query}");
+            let answered = timeout(SILENCE, self.client()?.simple_query(&query)).await;
+            let answer = answered.map_err(|_| silent())??;
+            return document(last_row(&answer)?.ok_or_else(no_row)?);
+        }
         self.is_busy = true;
-        let begin = self.connection()?.start.begin(STATEMENT_TIME);
+        let begin = self.connection()?.start.begin(CATALOG_TIMEOUT);
         let client = self.client()?;
         let query = format!("{IN_TRANSACTION}; SET TRANSACTION READ ONLY; {query}");
         // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
@@ -82,8 +102,7 @@ impl Session {
             client.batch_execute("ROLLBACK"),
         );
         let Ok((begun, answer, ended)) = timeout(SILENCE, answered).await else {
-            let silence = format!("no answer within {} s", SILENCE.as_secs());
-            return Err(DatabaseError::Lost(silence, None));
+            return Err(silent());
         };
         begun?;
         let answer = answer?;
@@ -91,4 +110,9 @@ impl Session {
         self.is_busy = false;
         document(last_row(&answer)?.ok_or_else(no_row)?)
     }
+}
+
+fn silent() -> DatabaseError {
+    let silence = format!("no answer within {} s", SILENCE.as_secs());
+    DatabaseError::Lost(silence, None)
 }
