@@ -17,6 +17,7 @@ mod server;
 mod target_offer;
 mod task;
 mod upgrade_check;
+mod upgrade_facts;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
