@@ -16,6 +16,9 @@ pub(crate) struct Members {
     pub(crate) remarks: BTreeMap<String, String>,
     /// What is no object of the extension and goes with one: indexes, triggers, policies, rules, statistics, publications.
     pub(crate) attached: BTreeSet<String>,
+    /// The superuser that made the server.
+    #[serde(default)]
+    pub(crate) server_owner: String,
 }
 
 /// One object.
@@ -47,7 +50,10 @@ impl Members {
                     rights.join(", ")
                 ));
             }
-            if let Some(now) = now.filter(|now| now.owner != before.owner) {
+            // pg_upgrade leaves every extension itself to that superuser, and its objects to their owners.
+            let is_upgraded = before.owner == self.server_owner && name.starts_with("extension ");
+            let is_anothers = |now: &&Member| now.owner != before.owner && !is_upgraded;
+            if let Some(now) = now.filter(is_anothers) {
                 let (from, to) = (&before.owner, &now.owner);
                 lost.push(format!(
                     "{name} would belong to role \"{to}\", not to \"{from}\""
@@ -89,6 +95,23 @@ mod tests {
                 .collect(),
             ..Members::default()
         }
+    }
+
+    #[test]
+    fn an_extension_that_pg_upgrade_left_to_the_servers_superuser_may_belong_to_its_creator() {
+        let of_superuser = Members {
+            server_owner: "postgres".to_owned(),
+            ..look(&[("extension e", "postgres", &[])])
+        };
+        let of_worker = look(&[("extension e", "worker", &[])]);
+        assert!(of_superuser.lost(&of_worker).is_empty());
+        assert_eq!(of_worker.lost(&of_superuser).len(), 1);
+        let of_superuser = Members {
+            server_owner: "postgres".to_owned(),
+            ..look(&[("function e()", "postgres", &[])])
+        };
+        let of_worker = look(&[("function e()", "worker", &[])]);
+        assert_eq!(of_superuser.lost(&of_worker).len(), 1);
     }
 
     #[test]

@@ -142,7 +142,8 @@ SELECT json_build_object(
          (SELECT '-' || unnest(\"then\")::text EXCEPT SELECT '-' || unnest(now)::text)) AS differences (given)))), '{{}}')
     FROM described),
   'remarks', (SELECT coalesce(json_object_agg(name, text), '{{}}') FROM remark),
-  'attached', (SELECT coalesce(json_agg(name), '[]') FROM attached)
+  'attached', (SELECT coalesce(json_agg(name), '[]') FROM attached),
+  'server_owner', pg_get_userbyid(10)
 )::text",
         name = escape_literal(extension).trim_start(),
     )
