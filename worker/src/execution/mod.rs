@@ -2,7 +2,7 @@
 //! failed is in the ledgers of the databases, where the next one finds it.
 
 mod attempt;
-mod background;
+pub(crate) mod background;
 mod databases;
 pub(crate) mod delivery;
 mod delivery_state;
