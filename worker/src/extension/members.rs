@@ -17,7 +17,6 @@ pub(crate) struct Members {
     /// What is no object of the extension and goes with one: indexes, triggers, policies, rules, statistics, publications.
     pub(crate) attached: BTreeSet<String>,
     /// The superuser that made the server.
-    #[serde(default)]
     pub(crate) server_owner: String,
 }
 
