@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join3};
 
 use super::answer::{alone, has_changed, last_row, no_row, rows, untrusted};
-use super::{Session, ledger};
+use super::{LedgerCheck, Session, ledger};
 use crate::extension::{Declaration, Observed};
 use crate::ledger::{Ledger, ResourceKey, newest_version};
 use crate::plan::OfferParts;
@@ -78,7 +78,7 @@ impl Session {
         parts: &OfferParts,
     ) -> Result<(Observed, Option<Ledger>), DatabaseError> {
         self.is_busy = true;
-        self.is_checked = false;
+        self.ledger_check = LedgerCheck::Due;
         let offer = (!parts.is_empty()).then(|| alone(&offer::query(parts)));
         let schemas = observe::schemas_of(declarations);
         for _ in 0..LOOKS {
@@ -130,7 +130,9 @@ impl Session {
                             _ => None,
                         };
                         start.note_begun(&names);
-                        self.is_checked = start.has_ledger();
+                        if start.has_ledger() {
+                            self.ledger_check = LedgerCheck::Passed;
+                        }
                         if let Some(offered) = offered {
                             self.keep_offer(parts, offered, read_at).await?;
                         }

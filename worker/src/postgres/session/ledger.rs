@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use tokio_postgres::types::Type;
 
-use super::Session;
 use super::answer::{has_changed, last_row, rows, untrusted};
+use super::{LedgerCheck, Session};
 use crate::extension::{Declaration, Ensure};
 use crate::ledger::{self, Entry, Ledger, ResourceKey, ResyncEntry, WholeLedger, Write};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
@@ -89,11 +89,14 @@ impl Session {
             Err(error) => return Err(self.why_not_made(error).await?),
         };
         let has_none = last_row(&messages)? == Some("0");
-        self.is_alone_with_ledger = is_new && has_none;
+        self.ledger_check = if is_new && has_none {
+            LedgerCheck::NotNeeded
+        } else {
+            LedgerCheck::Due
+        };
         if !has_none && (!is_new || self.has_foreign_grants().await?) {
             self.revoke_foreign_grants().await?;
         }
-        self.is_checked = false;
         self.connection_mut()?.start.note_ledger(true, true);
         Ok(())
     }
@@ -143,7 +146,7 @@ impl Session {
     pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
         let start = &self.connection()?.start;
         let mut sql = String::new();
-        if !self.is_checked {
+        if self.ledger_check != LedgerCheck::Passed {
             sql.push_str(&format!("{PIN}; "));
         }
         let mut names = Vec::new();
@@ -168,12 +171,12 @@ impl Session {
             };
             sql.push_str(&format!("{write}; "));
         }
-        let has_to_be_checked = !self.is_checked && !self.is_alone_with_ledger;
-        let may_be_altered = has_to_be_checked && start.expects_as_made();
+        let is_check_due = self.ledger_check == LedgerCheck::Due;
+        let may_be_altered = is_check_due && start.expects_as_made();
         if may_be_altered {
             sql.push_str("SAVEPOINT before_check; ");
         }
-        if has_to_be_checked {
+        if is_check_due {
             sql.push_str(&format!("{}; ", start.check_once_more()));
         }
         sql.push_str("COMMIT");
@@ -195,7 +198,7 @@ impl Session {
             start.note_mark(mark);
         }
         start.note_prepared(&names);
-        self.is_alone_with_ledger = false;
+        self.ledger_check = LedgerCheck::Due;
         self.is_busy = false;
         Ok(())
     }

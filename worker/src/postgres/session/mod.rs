@@ -43,22 +43,30 @@ use crate::target::Address;
 /// How long a cancel request may take: it is a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether the ledger is to be checked before it is written and committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LedgerCheck {
+    /// It is: code of others may have run since the last check.
+    Due,
+    /// In this transaction the ledger was locked and found to be one that may be used, and no code of others has run since.
+    Passed,
+    /// This transaction made the ledger, which no other session sees yet, in a database where no code of others runs inside
+    /// its definitions.
+    NotNeeded,
+}
+
 /// A connection, and while it lasts a transaction.
 pub struct Session {
     /// None once the connection is used up.
     client: Option<Object<Connections>>,
     /// A transaction is open, or a statement runs.
     is_busy: bool,
-    /// In this transaction the ledger was locked and found to be one that may be used, and no code of others has run since.
-    is_checked: bool,
+    ledger_check: LedgerCheck,
     /// The way to the server for a cancel request.
     streams: Streams,
     connection_limit: ConnectionLimit,
     schema_check: SchemaCheck,
     publish_ledger: bool,
-    /// This transaction made the ledger, which no other session sees yet, in a database where no code of others runs inside
-    /// its definitions.
-    is_alone_with_ledger: bool,
     address: Address,
     offers: Arc<Offers>,
     /// The database's turn, given back behind the connection.
@@ -81,12 +89,11 @@ impl Session {
             offers,
             client: Some(client),
             is_busy: false,
-            is_checked: false,
+            ledger_check: LedgerCheck::Due,
             streams,
             connection_limit,
             schema_check: settings.schema_check,
             publish_ledger: settings.publish_ledger,
-            is_alone_with_ledger: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use super::Session;
+use super::{LedgerCheck, Session};
 use crate::plan::{DropMode, Step};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
 use crate::postgres_error::DatabaseError;
@@ -39,7 +39,9 @@ impl Session {
     ) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
         // What runs inside it is others' code too, which may prepare statements under the worker's names.
-        self.is_checked = false;
+        if self.ledger_check == LedgerCheck::Passed {
+            self.ledger_check = LedgerCheck::Due;
+        }
         self.connection_mut()?.start.distrust_prepared();
         let may_stay = matches!(
             step,
