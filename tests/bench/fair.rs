@@ -25,8 +25,8 @@ const ROUNDS: usize = 2;
 const APART: Duration = Duration::from_millis(50);
 /// Without a re-sync.
 const IDLE: Duration = Duration::from_secs(15);
-/// Looks by another process at the same time: as the worker does.
-const LOOKS_AT_ONCE: usize = crate::fleet::AT_ONCE;
+/// Looks by another process at the same time: as the worker does while requests come in.
+const LOOKS_AT_ONCE: usize = 1;
 /// For each database to be met.
 const WARM_UP: Duration = Duration::from_secs(2);
 

@@ -1,15 +1,14 @@
-//! A limit on the databases that re-syncs begin, so that requests of stacks go first: one thread does the work of both, and a
-//! database of a re-sync takes as much of it as a request.
+//! A limit on the databases of re-syncs that are worked on while stacks' requests come in, so that requests go first: one thread
+//! does the work of both, and a database of a re-sync takes as much of it as a request.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Databases at the same time, of all servers together. A database takes 2 ms of the thread and about 20 ms in all: more would
-/// take most of the thread, and no longer be faster.
-const AT_ONCE: usize = 4;
+/// For how long after a request the next is expected: a stack has several resources, which CloudFormation updates in turn.
+const EXPECTED: Duration = Duration::from_secs(5);
 /// A database that takes longer waits for its server, and is no load: another may begin.
 const LONG: Duration = Duration::from_millis(500);
 /// A request that takes longer waits too.
@@ -20,15 +19,24 @@ const MAX_WAIT: Duration = Duration::from_millis(250);
 /// What may begin.
 #[derive(Debug)]
 pub(crate) struct BackgroundLimit {
-    permits: Semaphore,
-    /// How many requests are worked on, those that take long excepted.
-    requests: watch::Sender<usize>,
+    /// The one database that is worked on while requests are expected.
+    single: Semaphore,
+    requests: watch::Sender<Requests>,
+}
+
+/// Requests of stacks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Requests {
+    /// How many are worked on, those that take long excepted.
+    count: usize,
+    /// Until when another one is expected; none where there was none yet.
+    expected_until: Option<Instant>,
 }
 
 impl Default for BackgroundLimit {
     fn default() -> Self {
         Self {
-            permits: Semaphore::new(AT_ONCE),
+            single: Semaphore::new(1),
             requests: watch::Sender::default(),
         }
     }
@@ -48,13 +56,21 @@ impl BackgroundLimit {
         }
     }
 
-    /// Works on a database in the background, once that may begin.
+    /// Works on a database in the background, once that may begin: at once where no request is expected.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        // A semaphore that is never closed always gives one in the end.
-        let permit = self.permits.acquire().await;
+        let permit = loop {
+            let expected_until = self.requests.borrow().expected_until;
+            let Some(until) = expected_until.filter(|until| *until > Instant::now()) else {
+                return work.await;
+            };
+            // A semaphore that is never closed gives one, or takes too long.
+            if let Ok(permit) = timeout_at(until, self.single.acquire()).await {
+                break permit;
+            }
+        };
         let mut requests = self.requests.subscribe();
         // Neither the end of the wait nor of the sender, which is this one's, matters.
-        drop(timeout(MAX_WAIT, requests.wait_for(|count| *count == 0)).await);
+        drop(timeout(MAX_WAIT, requests.wait_for(|requests| requests.count == 0)).await);
         let mut work = pin!(work);
         match timeout(LONG, &mut work).await {
             Ok(done) => done,
@@ -66,26 +82,32 @@ impl BackgroundLimit {
     }
 }
 
-/// One more, while it is there.
-struct Counted<'a>(&'a watch::Sender<usize>);
+/// One more request, while it is there.
+struct Counted<'a>(&'a watch::Sender<Requests>);
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
+    fn new(requests: &'a watch::Sender<Requests>) -> Self {
+        requests.send_modify(|requests| {
+            requests.count += 1;
+            requests.expected_until = Some(Instant::now() + EXPECTED);
+        });
+        Self(requests)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        self.0.send_modify(|requests| {
+            requests.count = requests.count.saturating_sub(1);
+            requests.expected_until = Some(Instant::now() + EXPECTED);
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -104,6 +126,15 @@ mod tests {
 
     const fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_where_there_are_no_requests() {
+        let limit = BackgroundLimit::default();
+        assert_eq!(begun(&limit, 100, ms(20)).await, [ms(0); 100]);
+        limit.prefer(sleep(ms(1))).await;
+        sleep(EXPECTED).await;
+        assert_eq!(begun(&limit, 100, ms(20)).await, [ms(0); 100]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,12 +169,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_begin_at_a_time_and_what_takes_long_makes_room() {
+    async fn behind_a_request_one_begins_at_a_time_until_no_more_are_expected() {
         let limit = BackgroundLimit::default();
-        let begun_at = begun(&limit, AT_ONCE + 1, ms(20)).await;
-        assert_eq!(begun_at[AT_ONCE - 1], ms(0));
-        assert_eq!(begun_at[AT_ONCE], ms(20));
-        let begun_at = begun(&limit, AT_ONCE + 1, ms(60_000)).await;
-        assert_eq!(begun_at[AT_ONCE], LONG);
+        limit.prefer(sleep(ms(1))).await;
+        assert_eq!(begun(&limit, 3, ms(20)).await, [ms(0), ms(20), ms(40)]);
+        limit.prefer(sleep(ms(1))).await;
+        // What takes long makes room.
+        assert_eq!(begun(&limit, 2, ms(60_000)).await, [ms(0), LONG]);
+        limit.prefer(sleep(ms(1))).await;
+        let begun_at = begun(&limit, 100, ms(400)).await;
+        assert_eq!(begun_at[12], ms(4_800));
+        assert_eq!(begun_at[13..], [EXPECTED; 87]);
     }
 }
