@@ -65,6 +65,8 @@ class Emulator:
             "LOCALSTACK_HOST": address,
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
+            # Nothing here reads the metrics of the queues, which take the emulator as long as the messages.
+            "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
             "DNS_ADDRESS": "0",
             "SQS_ENDPOINT_STRATEGY": "path",
             "S3_SKIP_SIGNATURE_VALIDATION": "0",

@@ -78,7 +78,7 @@ pub(crate) async fn fleet(world: &World) {
             0.5,
         );
     }
-    upgrade_check(&resyncs, &server, &databases).await;
+    upgrade_check([&resyncs, &silent], &server, &databases).await;
     if let Some(time) = ansible(&server, few).await {
         // It is a task for each extension of a database.
         let each_ansible = time / few.len() as f64;
@@ -94,23 +94,36 @@ pub(crate) async fn upgrade_checks(world: &World) {
     let server = Server::new();
     let databases = copies(world, &server).await;
     note("databases of the fleet", databases.len() as f64, "");
-    let resyncs = Resyncs::start(world).await;
+    let (resyncs, silent) = (
+        Resyncs::start(world).await,
+        Resyncs::start_silent(world).await,
+    );
     // The first connection to a database costs more.
     bare(&server, &databases).await;
-    upgrade_check(&resyncs, &server, &databases).await;
+    upgrade_check([&resyncs, &silent], &server, &databases).await;
 }
 
-/// A check before an upgrade, against a psql for each check of each database.
-async fn upgrade_check(resyncs: &Resyncs<'_>, server: &Server, databases: &[String]) {
+/// A check before an upgrade, by a worker that publishes the results and by one that has them in its log alone, as psql has them
+/// in its output: against a psql for each check of each database.
+async fn upgrade_check(
+    [resyncs, silent]: [&Resyncs<'_>; 2],
+    server: &Server,
+    databases: &[String],
+) {
     let postgres = Postgres::connect().await;
-    let cpu = || resyncs.worker.cpu() + postgres.cpu();
-    let (mut checks, before) = (Vec::new(), cpu());
+    let cpu = || silent.worker.cpu() + postgres.cpu();
+    let (mut published, mut checks, mut of_cpu) = (Vec::new(), Vec::new(), Duration::ZERO);
     for _ in 0..ROUNDS {
-        checks.push(resyncs.time_upgrade_check(databases).await);
+        published.push(resyncs.time_upgrade_check(databases).await);
+        let before = cpu();
+        checks.push(silent.time_upgrade_check(databases).await);
+        of_cpu += cpu() - before;
     }
-    let of_cpu = (cpu() - before).as_secs_f64() * 1e3 / (ROUNDS * databases.len()) as f64;
+    let of_cpu = of_cpu.as_secs_f64() * 1e3 / (ROUNDS * databases.len()) as f64;
     let each = median(checks) / databases.len() as f64;
+    let each_published = median(published) / databases.len() as f64;
     note("milliseconds each, upgrade-check", each, "ms");
+    note("the same with a topic of results", each_published, "ms");
     note("CPU of the worker and PostgreSQL for each", of_cpu, "ms");
     let few = &databases[..databases.len().min(FEW)];
     let cpu = || cpu_of_the_ended() + postgres.cpu();
@@ -121,6 +134,11 @@ async fn upgrade_check(resyncs: &Resyncs<'_>, server: &Server, databases: &[Stri
         let each_psql = time / few.len() as f64;
         let what = "psql for each check of a database to upgrade-check";
         line_at_least(what, each_psql / each, "times", 20.0);
+        note(
+            "the same with a topic of results",
+            each_psql / each_published,
+            "times",
+        );
     }
 }
 

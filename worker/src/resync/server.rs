@@ -1,10 +1,11 @@
 //! One server of a re-sync: its databases, some at a time, each with a result.
 
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::attempts::{OneDatabase, list_databases, resync_database};
@@ -26,6 +27,8 @@ use crate::resync_protocol::UpgradeRequest;
 use crate::resync_protocol::event::{DatabaseResult, Event, Mode, State};
 use crate::target::{Address, Host};
 
+/// How long a result waits for others that are published in the same call.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
 /// Databases of a server that are worked on at the same time.
 const DATABASES_AT_ONCE: usize = 4;
 
@@ -67,13 +70,23 @@ pub(super) async fn publish_failure(
     results.publish(&events).await
 }
 
-/// Publishes what there is while more is worked on.
+/// Publishes the results while more databases are worked on, several in a call.
 async fn publish_results(
     results: &ResultPublisher,
     mut received: mpsc::Receiver<DatabaseResult>,
 ) -> Result<(), TopicError> {
     let mut batch = Vec::new();
     while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let more = async {
+            while batch.len() < MAX_BATCH {
+                let room = MAX_BATCH - batch.len();
+                if received.recv_many(&mut batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        // What came is in the batch, whether it is full or the time is over.
+        drop(timeout(GATHERED_FOR, more).await);
         for result in &batch {
             results.note(result);
         }
