@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 use tracing::info;
 
+use super::outcome::outcome;
 use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
-use super::{outcome, unreadable};
+use super::unreadable;
 use crate::extension::Observed;
 use crate::ledger::{Entry, Ledger, Managed, ResourceState, newest_version};
 use crate::plan::DatabaseOutcome;

@@ -24,9 +24,12 @@ pub(super) fn recorded_result(ledger: &Ledger) -> Result<Option<ReconcileResult>
 /// Whether the ledger knows of a newer request. With raw delivery requests are dated by the second: of a Delete and its
 /// Create in the same one the Create is the older.
 pub(super) fn is_superseded(
-    resource: &ResourceRecord,
+    resource: Option<&ResourceRecord>,
     reconciliation: &Reconciliation<'_>,
 ) -> bool {
+    let Some(resource) = resource else {
+        return false;
+    };
     let is_late_create =
         resource.state == ResourceState::Deleted && reconciliation.request.request_type == "Create";
     resource.requested_at > reconciliation.request.published_at

@@ -4,6 +4,7 @@
 //! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
 
 mod apply;
+mod basis;
 mod begin;
 mod blue_green;
 mod commit;
@@ -15,29 +16,18 @@ mod planning;
 mod script_check;
 mod server_decides;
 mod stages;
+mod transact;
 pub(crate) mod transaction;
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
-use tracing::info;
-
-use self::begin::{Begun, begin};
-use self::commit::{commit, record_deletion};
-use self::idempotency::{is_superseded, recorded_result, targets_this_resource};
-use self::outcome::{notes, outcome, versions};
-use self::planning::make_plan;
+use self::basis::attempt;
 pub(crate) use self::stages::Stages;
-use self::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
-use crate::extension::Observed;
-use crate::ledger::{Ledger, Managed, Stage};
-use crate::plan::{DatabaseOutcome, Intent, Step, plan, update_ownership};
-use crate::postgres::{Freshness, Pools};
+use self::transaction::{ReconcileError, ReconcileResult, Reconciliation};
+use crate::plan::Step;
+use crate::postgres::Pools;
 use crate::postgres_error::DatabaseError;
-use crate::process::failpoint;
 use crate::target::Target;
 
-pub(crate) use self::apply::{AppliedSteps, ApplyContext, Refusals, StatementTime, apply};
+pub(crate) use self::apply::{ApplyContext, Refusals, StatementTime, apply};
 pub(crate) use self::begin::{LedgerForm, migrate};
 pub use self::blue_green::BlueGreenDeployments;
 pub(crate) use self::commit::record_response;
@@ -94,233 +84,11 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// What a transaction goes by, in the order in which they are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Basis {
-    /// What a script needs is presumed to be there.
-    Presumed,
-    /// The server's offer, as it was read some minutes ago at most.
-    Offer,
-    /// The server's offer as it is now.
-    OfferOfNow,
-}
-
-/// One transaction, or others where one failed for what it did not know, or knew from before.
-async fn attempt(
-    pools: &Pools,
-    reconciliation: &Reconciliation<'_>,
-    committed: &mut Vec<Stage>,
-) -> Result<ReconcileResult, ReconcileError> {
-    // A dry run asks PostgreSQL nothing, which would otherwise refuse what is presumed wrongly.
-    let mut basis = match reconciliation.properties.dry_run {
-        true => Basis::Offer,
-        false => Basis::Presumed,
-    };
-    loop {
-        let mut better = None;
-        let end = transact(pools, reconciliation, basis, &mut better, committed).await;
-        let (Err(error), Some(next)) = (&end, better) else {
-            return end;
-        };
-        info!(%error, ?next, "planned again with what the server offers");
-        basis = next;
-    }
-}
-
-/// One transaction. Notes by what another may succeed where a step failed, and which stages were committed before it.
-async fn transact(
-    pools: &Pools,
-    reconciliation: &Reconciliation<'_>,
-    basis: Basis,
-    better: &mut Option<Basis>,
-    committed: &mut Vec<Stage>,
-) -> Result<ReconcileResult, ReconcileError> {
-    let mut session = pools
-        .session(reconciliation.target, reconciliation.password)
-        .await?;
-    failpoint::at("before-transaction");
-    failpoint::at_resource(&reconciliation.request.resource.logical_resource_id);
-    let began = Instant::now();
-    let Begun {
-        observed: mut before,
-        ledger,
-        has_ledger,
-    } = begin(&mut session, reconciliation).await?;
-    if let Some(end) = recorded_result(&ledger)? {
-        info!(
-            database = reconciliation.target.database,
-            "this request was decided before"
-        );
-        session.roll_back().await?;
-        return Ok(end);
-    }
-    let progress = ledger
-        .request
-        .as_ref()
-        .and_then(|request| request.progress.clone())
-        .unwrap_or_default();
-    committed.clone_from(&progress.stages);
-    // A replica knows what was decided, and decides nothing.
-    if before.in_recovery {
-        return Err(ReconcileError::ReadOnly);
-    }
-    if ledger
-        .resource
-        .as_ref()
-        .is_some_and(|resource| is_superseded(resource, reconciliation))
-    {
-        return Err(ReconcileError::Superseded);
-    }
-    if let Goal::Deleted {
-        physical_resource_id,
-    } = reconciliation.goal
-        && !targets_this_resource(
-            ledger.resource.as_ref(),
-            physical_resource_id,
-            reconciliation,
-        )
-    {
-        return record_deletion(session, reconciliation, &before, &ledger).await;
-    }
-
-    let intent = Intent {
-        resource: reconciliation.request.resource,
-        declarations: reconciliation.declarations(),
-        deletion_behavior: reconciliation.properties.deletion_behavior,
-        policy: reconciliation.policy,
-    };
-    let freshness = match basis {
-        Basis::Presumed | Basis::Offer => Freshness::Minutes,
-        Basis::OfferOfNow => Freshness::Since(began),
-    };
-    let mut offer = OfferReader::new(reconciliation.declarations(), freshness, began);
-    if basis == Basis::Presumed {
-        offer = offer.presuming_versions();
-    }
-    let (plan, mut warnings) = make_plan(
-        &mut session,
-        reconciliation,
-        &intent,
-        &mut before,
-        &ledger,
-        &mut offer,
-    )
-    .await?;
-    // A Delete is carried out all the same: nothing else would ever undo what was done before.
-    if reconciliation.properties.dry_run && reconciliation.goal == Goal::Live {
-        session.roll_back().await?;
-        return Ok(ReconcileResult::Outcome(DatabaseOutcome {
-            changes: plan.steps.iter().map(Step::sql).collect(),
-            notes: notes(&plan.retained, warnings, &plan.steps, &before),
-            ..outcome(reconciliation, &before, &before)
-        }));
-    }
-
-    if !plan.steps.is_empty() || !has_ledger {
-        warnings.extend(reconciliation.check_blue_green().await?);
-    }
-    if !plan.steps.is_empty() {
-        info!(
-            database = reconciliation.target.database,
-            extensions = versions(&before),
-            "extensions before"
-        );
-    }
-    if !has_ledger {
-        session.migrate_ledger(before.ledger_version).await?;
-    }
-    let context = ApplyContext {
-        database: &reconciliation.target.database,
-        declarations: reconciliation.declarations(),
-        refusals: Refusals::End,
-        earlier: &[],
-        may_stage: true,
-        statement_time: reconciliation.statement_time(),
-    };
-    let applied = apply(&mut session, plan.steps.clone(), &before, context).await;
-    let AppliedSteps {
-        done,
-        retained,
-        after,
-        ..
-    } = applied.inspect_err(|error| {
-        if before.catalog.presumes_versions && error.is_of_refused_creation() {
-            *better = Some(Basis::Offer);
-        } else if offer.is_older() && error.is_of_control_file_in_step() {
-            *better = Some(Basis::OfferOfNow);
-        }
-    })?;
-    let managed = update_ownership(&intent, &plan.steps, &before, &after, &ledger);
-    verify(&intent, &after, &managed, &ledger)?;
-    if !plan.steps.is_empty() {
-        info!(
-            database = reconciliation.target.database,
-            extensions = versions(&after),
-            "extensions after"
-        );
-    }
-
-    let staged = progress.stages.iter().map(Step::from);
-    let changed: Vec<Step> = staged.chain(done.iter().cloned()).collect();
-    let mut outcome = DatabaseOutcome {
-        changes: changed.iter().map(Step::to_string).collect(),
-        notes: notes(
-            plan.retained.iter().chain(&retained),
-            warnings,
-            &changed,
-            &after,
-        ),
-        ..outcome(reconciliation, &before, &after)
-    };
-    if !progress.stages.is_empty() {
-        outcome.before = progress.before;
-    }
-    if !outcome.notes.is_empty() {
-        info!(
-            database = reconciliation.target.database,
-            notes = outcome.notes.join("; "),
-            "to be known"
-        );
-    }
-    let end = commit(
-        session,
-        reconciliation,
-        outcome,
-        &before.server_version,
-        &ledger,
-        &managed,
-    )
-    .await?;
-    discard_outdated_sessions(pools, reconciliation.target, &done);
-    Ok(end)
-}
-
 /// A library that a session has loaded stays loaded: after an update no session from before it may go on.
 pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[Step]) {
     let is_update = |step: &Step| matches!(step, Step::Update { .. } | Step::Recreate { .. });
     if done.iter().any(is_update) {
         pools.discard_idle(target);
-    }
-}
-
-/// What was planned and applied plans to nothing.
-fn verify(
-    intent: &Intent<'_>,
-    after: &Observed,
-    managed: &BTreeMap<String, Managed>,
-    before: &Ledger,
-) -> Result<(), ReconcileError> {
-    let ledger = Ledger {
-        managed: managed.clone(),
-        resource: before.resource.clone(),
-        ..Ledger::default()
-    };
-    let rest =
-        plan(intent, after, &ledger).map_err(|_| ReconcileError::NotConverged(Vec::new()))?;
-    if rest.steps.is_empty() {
-        Ok(())
-    } else {
-        Err(ReconcileError::NotConverged(rest.steps))
     }
 }
 
