@@ -6,6 +6,7 @@ mod error;
 mod first_statement;
 mod guard;
 mod guarded_stream;
+mod ledger_trust;
 mod library_settings;
 pub(crate) mod limit;
 mod observe;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::ledger_trust::Trust;
 use super::library_settings;
 use super::preparation::Preparation;
 use super::server_facts::ServerFacts;
-use super::transaction::{SessionStart, Trust};
+use super::transaction::SessionStart;
 
 /// What makes the answer to [`session_start`] the server's own, in a message of its own: the time that a statement may take is
 /// that which held at the beginning of its message.

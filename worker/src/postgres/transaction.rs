@@ -8,6 +8,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::Deserialize;
 
 use super::first_statement::{FirstStatement, options};
+use super::ledger_trust::Trust;
 use super::library_settings;
 use super::preparation::{PLANS, Preparation};
 use super::prepared::Query;
@@ -48,20 +49,6 @@ pub(super) struct SessionStart {
     pub(super) preparation: Preparation,
 }
 
-/// What is known of the ledger's trustworthiness in this session, where the database has a ledger of the newest version.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It is expected to be as it was made.
-    #[default]
-    AsMade,
-    /// It was, with this mark of [`ledger::AS_MADE`].
-    WasAsMade(String),
-    /// It is not.
-    Altered,
-    /// The mark of the ledger that [`ledger::check`] found trustworthy.
-    Mark(String),
-}
-
 /// The name of the query that begins a transaction.
 const BEGIN: &str = "begin";
 
@@ -75,22 +62,6 @@ const READ: Query<'static> = Query {
     parameters: 4,
     sql: ledger::READ,
 };
-const STILL_AS_MADE: Query<'static> = Query {
-    name: "still_as_made",
-    parameters: 1,
-    sql: ledger::STILL_AS_MADE,
-};
-const UNCHANGED: Query<'static> = Query {
-    name: "unchanged",
-    parameters: 1,
-    sql: ledger::UNCHANGED,
-};
-const AS_MADE: Query<'static> = Query {
-    name: "as_made",
-    parameters: 1,
-    sql: ledger::AS_MADE,
-};
-
 impl SessionStart {
     /// The role whose rotated clone the session's role is, and as which it works.
     pub(super) fn acts_as(&self) -> Option<&str> {
@@ -116,10 +87,7 @@ impl SessionStart {
     /// Notes that the ledger is not what the beginning of a transaction expected: the next one begins with a larger check.
     pub(super) fn note_changed(&mut self) {
         if self.has_ledger {
-            self.trust = match self.trust {
-                Trust::WasAsMade(_) => Trust::AsMade,
-                Trust::AsMade | Trust::Altered | Trust::Mark(_) => Trust::Altered,
-            };
+            self.trust.note_changed();
         }
     }
 
@@ -130,16 +98,12 @@ impl SessionStart {
 
     /// Keeps the mark of a ledger that may be used, from the check that was made.
     pub(super) fn note_mark(&mut self, mark: &str) {
-        let mark = mark.to_owned();
-        self.trust = match self.trust {
-            Trust::AsMade | Trust::WasAsMade(_) => Trust::WasAsMade(mark),
-            Trust::Altered | Trust::Mark(_) => Trust::Mark(mark),
-        };
+        self.trust.note_mark(mark);
     }
 
     /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was made.
     pub(super) fn expects_as_made(&self) -> bool {
-        self.has_ledger && matches!(self.trust, Trust::AsMade | Trust::WasAsMade(_))
+        self.has_ledger && self.trust.expects_as_made()
     }
 
     /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
@@ -242,10 +206,8 @@ impl SessionStart {
             sql.push_str(&format!("{}; ", ledger::LOCK));
         }
         let mut names = vec![LOOK.name];
-        let first = match &self.trust {
-            Trust::WasAsMade(mark) => Some((STILL_AS_MADE, mark.as_str())),
-            Trust::AsMade | Trust::Altered | Trust::Mark(_) => self.short_check(),
-        };
+        let acts_as = self.acts_as.as_deref().unwrap_or_default();
+        let first = self.trust.check_at_begin(self.has_ledger, acts_as);
         let check = if let Some((query, argument)) = first {
             names.push(query.name);
             self.preparation.run_from_begin(query, &[argument])
@@ -279,21 +241,11 @@ impl SessionStart {
     /// A ledger that was made in this transaction, and one that is expected to be as it was made, is compared with that form:
     /// see [`Self::expects_as_made`].
     pub(super) fn check_once_more(&self) -> String {
-        match self.short_check() {
+        let acts_as = self.acts_as.as_deref().unwrap_or_default();
+        match self.trust.check_at_end(self.has_ledger, acts_as) {
             Some((query, argument)) => self.preparation.run(query, &[argument]),
             None if !self.has_schema => ledger::ABSENT.to_owned(),
             None => self.check(),
-        }
-    }
-
-    /// The query that does with what is known of the ledger where others' code may have run, and its argument.
-    fn short_check(&self) -> Option<(Query<'static>, &str)> {
-        match &self.trust {
-            Trust::Mark(mark) => Some((UNCHANGED, mark)),
-            Trust::AsMade | Trust::WasAsMade(_) if self.has_ledger => {
-                Some((AS_MADE, self.acts_as.as_deref().unwrap_or_default()))
-            }
-            Trust::AsMade | Trust::WasAsMade(_) | Trust::Altered => None,
         }
     }
 
