@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::master::{RANKS, world_of};
-use crate::support::{ResultsSubscriber, Worker};
+use super::master::{RANKS, Scene, world_of};
+use crate::support::{Fixture, ResultsSubscriber, Worker, World};
 
 #[tokio::test]
 async fn an_extension_that_is_not_allowed_is_not_created_not_even_by_cascade() {
@@ -77,5 +77,55 @@ async fn drop_cascade_is_refused_by_the_name_of_its_setting() {
             assert!(reason.contains("WORKER_ALLOW_DROP_CASCADE"), "{reason}");
         }
         assert!(world.database.extensions().await.contains_key("hstore"));
+    }
+}
+
+/// Before an extension is dropped, its configuration tables are read by the conditions that its script gave, whose columns the
+/// owner of the tables may change.
+#[tokio::test]
+async fn a_cast_in_the_condition_of_a_configuration_table_does_not_run() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let extension = Fixture::install(
+        &format!("{}_configured", world.name),
+        "default_version = '1'\nrelocatable = false\nsuperuser = false\n",
+        &[(
+            "1",
+            "CREATE TABLE @extschema@.settings (is_default boolean);
+             SELECT pg_catalog.pg_extension_config_dump('@extschema@.settings', 'WHERE NOT is_default');",
+        )],
+    );
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let attacker = scene.with_payload().await;
+        let create = format!("CREATE EXTENSION {} SCHEMA evil", extension.name);
+        attacker.batch_execute(&create).await.unwrap();
+        attacker
+            .batch_execute(
+                "CREATE TYPE evil.flag AS ENUM ('x');
+                 CREATE FUNCTION evil.boolean_of(evil.flag) RETURNS boolean LANGUAGE plpgsql AS
+                   $$ BEGIN PERFORM evil.payload(); RETURN true; END $$;
+                 CREATE CAST (evil.flag AS boolean) WITH FUNCTION evil.boolean_of(evil.flag) AS IMPLICIT;
+                 ALTER TABLE evil.settings ALTER is_default TYPE evil.flag USING NULL;
+                 INSERT INTO evil.settings VALUES ('x')",
+            )
+            .await
+            .unwrap();
+        let absent = json!([{"Name": extension.name, "Ensure": "absent"}]);
+        let answer = world.create(scene.declare(&absent)).await;
+        assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+        assert_eq!(answer["Status"], "FAILED", "{rank:?}: {answer}");
+        let reason = answer["Reason"].as_str().unwrap();
+        assert!(
+            reason.contains("table evil.settings cannot be looked at"),
+            "{answer}"
+        );
+
+        attacker
+            .batch_execute("TRUNCATE evil.settings; ALTER TABLE evil.settings ALTER is_default TYPE boolean USING NULL")
+            .await
+            .unwrap();
+        let answer = world.create(scene.declare(&absent)).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
     }
 }

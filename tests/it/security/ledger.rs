@@ -241,3 +241,25 @@ async fn a_template_is_no_database_to_manage() {
         .unwrap();
     assert_eq!(row.get::<_, String>(0), "0");
 }
+
+/// CREATE EXTENSION looks at no right on the schema, and the script of a trusted extension runs as a superuser.
+#[tokio::test]
+async fn a_trusted_extension_that_the_owner_puts_into_the_ledgers_schema_is_no_obstacle() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let grant = format!(
+            "GRANT CREATE ON DATABASE \"{}\" TO {}",
+            scene.database.name, scene.role
+        );
+        scene.database.execute(&grant).await;
+        let answer = world.create(scene.declare(&json!(["hstore"]))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        let put = "CREATE EXTENSION tablefunc SCHEMA extension_worker";
+        scene.attacker().await.batch_execute(put).await.unwrap();
+        let both = scene.declare(&json!(["hstore", "pg_trgm"]));
+        let answer = world.create(both).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+    }
+}

@@ -242,6 +242,171 @@ async fn an_operator_in_the_schema_of_what_is_required_is_found_before_the_scrip
     }
 }
 
+/// The names that a script uses are not PostgreSQL's and its own alone.
+#[tokio::test]
+async fn what_has_a_name_of_an_extension_that_is_required_is_found_before_the_script_runs() {
+    let world = World::new().await;
+    let base = Fixture::install(
+        &format!("{}_base", world.name),
+        "default_version = '1'\nrelocatable = false\n",
+        &[(
+            "1",
+            "CREATE FUNCTION @extschema@.tally(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+             CREATE TABLE @extschema@.kinds AS SELECT 'a' AS name;",
+        )],
+    );
+    let requiring = Fixture::install(
+        &format!("{}_requiring", world.name),
+        &format!("{FREE}requires = '{}'\n", base.name),
+        &[(
+            "1",
+            "CREATE TABLE @extschema@.made AS SELECT tally('a'::varchar) AS text, (SELECT count(*) FROM kinds) AS kinds;",
+        )],
+    );
+    let function = stealing("tally(varchar)");
+    let view = format!(
+        "{}; CREATE VIEW shared.kinds AS SELECT shared.steal('a', 'b') AS name; GRANT ALL ON shared.kinds TO PUBLIC",
+        stealing("steal(varchar, varchar)")
+    );
+    for rank in RANKS {
+        for (objects, expected) in [
+            (
+                function.as_str(),
+                "function shared.tally(character varying) of role",
+            ),
+            (view.as_str(), "relation shared.kinds of role"),
+        ] {
+            let scene = scene(&world, rank).await;
+            let install = format!(
+                "CREATE SCHEMA base; GRANT USAGE ON SCHEMA base TO PUBLIC; CREATE EXTENSION {} SCHEMA base;
+                 GRANT ALL ON base.kinds TO PUBLIC",
+                base.name
+            );
+            scene.database.execute(&install).await;
+            scene.attacker().await.batch_execute(objects).await.unwrap();
+            // A new one has read no versions.
+            let mut worker = Worker::start(&world, &[]);
+            let answer = world.create(declare(&scene, &requiring, "1")).await;
+            worker.signal("TERM");
+            worker.exit().await;
+            assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+            assert_eq!(answer["Status"], "FAILED", "{rank:?}: {answer}");
+            let reason = answer["Reason"].as_str().unwrap();
+            assert!(reason.contains(expected), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_a_name_of_an_extension_that_the_same_request_creates_is_found_before_the_next_script_runs()
+ {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let base = Fixture::install(
+        &format!("{}_base", world.name),
+        FREE,
+        &[(
+            "1",
+            "CREATE FUNCTION @extschema@.tally(text) RETURNS text LANGUAGE sql AS 'SELECT $1';",
+        )],
+    );
+    let requiring = Fixture::install(
+        &format!("{}_requiring", world.name),
+        &format!("{FREE}requires = '{}'\n", base.name),
+        &[(
+            "1",
+            "CREATE TABLE @extschema@.made AS SELECT tally('a'::varchar) AS text;",
+        )],
+    );
+    for rank in RANKS {
+        let scene = scene(&world, rank).await;
+        let both = [&base, &requiring];
+        let both = both.map(|one| json!({"Name": one.name, "Schema": "shared"}));
+        let both = scene.declare(&json!(both));
+        let function = stealing("tally(varchar)");
+        let attacker = scene.attacker().await;
+        attacker.batch_execute(&function).await.unwrap();
+        let answer = world.create(both.clone()).await;
+        assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+        assert_eq!(answer["Status"], "FAILED", "{rank:?}: {answer}");
+        let reason = answer["Reason"].as_str().unwrap();
+        let expected = "function shared.tally(character varying) of role";
+        assert!(reason.contains(expected), "{answer}");
+
+        let drop = "DROP FUNCTION shared.tally(varchar)";
+        attacker.batch_execute(drop).await.unwrap();
+        let answer = world.create(both).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+    }
+}
+
+/// An extension that takes no superuser belongs to the role that created it, and its objects do.
+#[tokio::test]
+async fn an_update_does_not_run_what_a_role_of_lower_rank_made_of_its_extension() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let extension = Fixture::install(
+        &format!("{}_theirs", world.name),
+        "default_version = '1'\nrelocatable = false\nsuperuser = false\n",
+        &[
+            (
+                "1",
+                "CREATE FUNCTION @extschema@.tally(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+                 CREATE TABLE @extschema@.kinds (name text, extra text);",
+            ),
+            (
+                "1--2",
+                "CREATE TABLE @extschema@.made AS SELECT @extschema@.tally('a') AS text;
+                 INSERT INTO @extschema@.kinds (name) VALUES ('a');",
+            ),
+        ],
+    );
+    let trigger = "ALTER FUNCTION shared.tally(text) OWNER TO {role};
+         CREATE FUNCTION shared.fire() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_catalog.nextval('public.proof'); RETURN NEW; END $$;
+         CREATE TRIGGER fire BEFORE INSERT ON shared.kinds FOR EACH ROW EXECUTE FUNCTION shared.fire();
+         ALTER FUNCTION shared.fire() OWNER TO {attacker}; ";
+    let value = "ALTER FUNCTION shared.tally(text) OWNER TO {role};
+         CREATE FUNCTION shared.value() RETURNS text LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_catalog.nextval('public.proof'); RETURN ''; END $$;
+         ALTER FUNCTION shared.value() OWNER TO {attacker};
+         ALTER TABLE shared.kinds ALTER extra SET DEFAULT shared.value()";
+    let function = stealing("tally(text)").replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION");
+    for rank in RANKS {
+        for (change, is_admins, expected) in [
+            (
+                function.as_str(),
+                false,
+                "function shared.tally(text) of role",
+            ),
+            (trigger, true, "relation shared.kinds of role"),
+            (value, true, "relation shared.kinds of role"),
+        ] {
+            let scene = scene(&world, rank).await;
+            let attacker = scene.attacker().await;
+            let create = format!(
+                "CREATE EXTENSION {} SCHEMA shared VERSION '1'; GRANT ALL ON SCHEMA shared TO PUBLIC",
+                extension.name
+            );
+            attacker.batch_execute(&create).await.unwrap();
+            let change = change
+                .replace("{role}", &scene.role)
+                .replace("{attacker}", &scene.attacker);
+            // The function is given to the worker's role, which the attacker cannot do: the table alone is left.
+            if is_admins {
+                scene.database.execute(&change).await;
+            } else {
+                attacker.batch_execute(&change).await.unwrap();
+            }
+            let answer = world.create(declare(&scene, &extension, "2")).await;
+            assert!(!scene.is_taken().await, "{rank:?}: {answer}");
+            assert_eq!(answer["Status"], "FAILED", "{rank:?}: {answer}");
+            let reason = answer["Reason"].as_str().unwrap();
+            assert!(reason.contains(expected), "{answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn with_a_warning_alone_the_operator_is_named() {
     let world = World::new().await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::master::{Rank, Scene};
+use super::master::{RANKS, Rank, Scene};
 use crate::support::{Fixture, Worker, World, connect};
 
 /// What a database and a role may set for their sessions; what its owner can set, is set to something else than it is.
@@ -169,5 +169,45 @@ async fn a_number_of_a_library_and_what_takes_a_rank_fail_no_transaction() {
         let seen = "SELECT string_agg(setting, ',' ORDER BY ctid) FROM public.seen";
         let seen = scene.database.text(seen).await;
         assert_eq!(seen, "0.9|use_column,0.3|use_column", "{rank:?}");
+    }
+}
+
+/// An administrator's event trigger calls a function without its schema. What is known of the server from an earlier session
+/// is not all that there is to know of this one.
+#[tokio::test]
+async fn a_path_that_the_owner_sets_is_not_that_of_a_statement_in_a_later_session() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let audit = "CREATE FUNCTION public.audit(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+         CREATE FUNCTION public.watch() RETURNS event_trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM audit('x'); END $$;
+         CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.watch()";
+    for rank in RANKS {
+        let scene = Scene::new(&world, rank).await;
+        let (name, role) = (&scene.database.name, &scene.role);
+        let earlier = world
+            .secret_with(&json!({"dbname": name, "username": role, "password": "master"}))
+            .await;
+        let earlier = match rank {
+            Rank::Superuser => &world.secret,
+            Rank::RdsMaster => &earlier,
+        };
+        let properties = json!({"DBSecret": earlier, "DBName": "postgres", "Extensions": []});
+        let answer = world.create(properties).await;
+        assert!(answer["Status"].is_string(), "{rank:?}: {answer}");
+
+        scene.database.execute(audit).await;
+        let attacker = scene.with_payload().await;
+        attacker
+            .batch_execute(&format!(
+                "CREATE FUNCTION evil.audit(text) RETURNS text LANGUAGE plpgsql AS
+                   $$ BEGIN RETURN evil.payload(); END $$;
+                 ALTER DATABASE \"{name}\" SET search_path = evil, public"
+            ))
+            .await
+            .unwrap();
+        let answer = world.create(scene.declare(&json!(["hstore"]))).await;
+        assert_eq!(answer["Status"], "SUCCESS", "{rank:?}: {answer}");
+        assert!(!scene.is_taken().await, "{rank:?}");
     }
 }

@@ -38,7 +38,7 @@ pub use policy::Policy;
 pub(crate) use recipes::{needs_fresh_session, packaged_object};
 pub(crate) use release::{Retained, RetainedBecause};
 pub use script::SchemaCheck;
-pub(crate) use script::script_schemas;
+pub(crate) use script::ScriptScope;
 pub(crate) use step::{DropMode, Step};
 pub(crate) use version::compare_naturally;
 

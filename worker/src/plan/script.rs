@@ -1,4 +1,4 @@
-//! The schemas whose objects an extension's script will see.
+//! The schemas whose objects an extension's script will see, and the extensions whose objects it will use.
 
 use std::collections::BTreeSet;
 
@@ -17,64 +17,93 @@ pub enum SchemaCheck {
     Warn,
 }
 
-/// The schemas that PostgreSQL puts on the `search_path` of the scripts that a step runs: the extension's own, that of each
-/// extension that it requires, and of each that CASCADE brings. None where no script runs and nothing moves.
-///
-/// Where the catalogue presumes versions, the schemas of all installed extensions stand for those of what is required.
-pub(crate) fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
-    let mut schemas = BTreeSet::new();
-    match step {
-        Step::Create { name, schema, .. } | Step::Recreate { name, schema, .. } => {
-            add(name.as_str(), schema.as_ref(), observed, &mut schemas);
-        }
-        Step::Update { name, .. } | Step::Package { name, .. } => {
-            add(name.as_str(), None, observed, &mut schemas)
-        }
-        Step::SetSchema { name, to, .. } => {
-            schemas.insert(to.clone());
-            add(name.as_str(), None, observed, &mut schemas);
-        }
-        Step::CreateSchema(_) | Step::Drop { .. } => {}
-    }
-    schemas
+/// What the scripts of steps see.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ScriptScope {
+    /// The schemas that PostgreSQL puts on the `search_path`: the extension's own, that of each extension that it requires,
+    /// and of each that CASCADE brings. None where no script runs and nothing moves.
+    pub(crate) schemas: BTreeSet<SchemaName>,
+    /// The extensions whose names the scripts use: their own, and those that they require.
+    pub(crate) extensions: BTreeSet<String>,
+    /// Those of them that are installed, and whose objects the scripts use as they are.
+    pub(crate) used: BTreeSet<String>,
 }
 
-/// `asked` is the schema that the statement names: CASCADE hands it down.
-fn add(
-    name: &str,
-    asked: Option<&SchemaName>,
-    observed: &Observed,
-    schemas: &mut BTreeSet<SchemaName>,
-) {
-    let mut seen = BTreeSet::new();
-    let mut open = vec![name.to_owned()];
-    while let Some(name) = open.pop() {
-        if !seen.insert(name.clone()) {
-            continue;
-        }
-        if let Some(installed) = observed.installed.get(&name) {
-            schemas.insert(installed.schema.clone());
-            open.extend(installed.requires.iter().cloned());
-        }
-        let mut fixed = false;
-        for row in observed.catalog.versions_of(&name) {
-            open.extend(row.requires.iter().flatten().cloned());
-            fixed |= row.schema.is_some();
-            schemas.extend(row.schema.clone());
-        }
-        if !fixed && !observed.installed.contains_key(&name) {
-            schemas.extend(asked.cloned());
-            // What it requires is not known, and is installed where PostgreSQL creates it.
-            if observed.catalog.presumes_versions {
-                let installed = observed.installed.values();
-                let schemas_of_all = installed.map(|installed| &installed.schema);
-                // Every script sees it, and it is PostgreSQL's own.
-                let others = schemas_of_all.filter(|schema| schema.as_str() != "pg_catalog");
-                schemas.extend(others.cloned());
+impl ScriptScope {
+    /// Adds what the scripts of a step see.
+    ///
+    /// Where the catalogue presumes versions, all installed extensions stand for those that are required.
+    pub(crate) fn add(&mut self, step: &Step, observed: &Observed) {
+        let name = step.extension();
+        match step {
+            Step::Create { schema, .. } | Step::Recreate { schema, .. } => {
+                let mut extensions = self.walk(name, schema.as_ref(), observed);
+                self.extensions.extend(extensions.iter().cloned());
+                // What it makes is its creator's.
+                extensions.remove(name);
+                self.use_installed(extensions, observed);
             }
+            Step::Update { .. } | Step::Package { .. } => {
+                let extensions = self.walk(name, None, observed);
+                self.extensions.extend(extensions.iter().cloned());
+                self.use_installed(extensions, observed);
+            }
+            Step::SetSchema { to, .. } => {
+                self.schemas.insert(to.clone());
+                self.walk(name, None, observed);
+                self.extensions.insert(name.to_owned());
+            }
+            Step::CreateSchema(_) | Step::Drop { .. } => {}
         }
     }
+
+    /// PostgreSQL's own schema is on every path, and no role of lower rank makes anything there.
+    fn use_installed(&mut self, extensions: BTreeSet<String>, observed: &Observed) {
+        let used = extensions.into_iter().filter(|name| {
+            let installed = observed.installed.get(name);
+            installed.is_some_and(|installed| installed.schema.as_str() != PG_CATALOG)
+        });
+        self.used.extend(used);
+    }
+
+    /// Adds the schemas, and returns the extensions. `asked` is the schema that the statement names: CASCADE hands it down.
+    fn walk(
+        &mut self,
+        name: &str,
+        asked: Option<&SchemaName>,
+        observed: &Observed,
+    ) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if let Some(installed) = observed.installed.get(&name) {
+                self.schemas.insert(installed.schema.clone());
+                open.extend(installed.requires.iter().cloned());
+            }
+            let mut fixed = false;
+            for row in observed.catalog.versions_of(&name) {
+                open.extend(row.requires.iter().flatten().cloned());
+                fixed |= row.schema.is_some();
+                self.schemas.extend(row.schema.clone());
+            }
+            if !fixed && !observed.installed.contains_key(&name) {
+                self.schemas.extend(asked.cloned());
+                // What it requires is not known, and is installed where PostgreSQL creates it.
+                if observed.catalog.presumes_versions {
+                    let others = observed.installed.iter();
+                    let others = others.filter(|(_, other)| other.schema.as_str() != PG_CATALOG);
+                    open.extend(others.map(|(name, _)| name.clone()));
+                }
+            }
+        }
+        seen
+    }
 }
+
+const PG_CATALOG: &str = "pg_catalog";
 
 #[cfg(test)]
 mod tests {
@@ -116,8 +145,14 @@ mod tests {
         }
     }
 
+    fn scope(step: &Step, observed: &Observed) -> ScriptScope {
+        let mut scope = ScriptScope::default();
+        scope.add(step, observed);
+        scope
+    }
+
     fn seen(step: &Step, observed: &Observed) -> String {
-        let schemas = script_schemas(step, observed);
+        let schemas = scope(step, observed).schemas;
         let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
         names.join(" ")
     }
@@ -159,5 +194,14 @@ mod tests {
             to: schema("other"),
         };
         assert_eq!(seen(&moved, &with), "deep other");
+
+        let used = |step: &Step| {
+            let scope = scope(step, &with);
+            [scope.extensions, scope.used].map(|names| Vec::from_iter(names).join(" "))
+        };
+        let of_topology = used(&create("topology", None, false));
+        assert_eq!(of_topology, ["plain postgis topology", "plain postgis"]);
+        assert_eq!(used(&update), ["plain postgis", "plain postgis"]);
+        assert_eq!(used(&moved), ["plain", ""]);
     }
 }

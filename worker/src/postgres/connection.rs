@@ -19,7 +19,7 @@ use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
 use super::server_facts::Servers;
-use super::session_start::{SESSION_BEGIN, SHORT_START, ShortStart, session_start};
+use super::session_start::{FULL_BEGIN, SESSION_BEGIN, SHORT_START, ShortStart, session_start};
 use super::transaction::SessionStart;
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
@@ -162,12 +162,12 @@ impl Connections {
         client: &tokio_postgres::Client,
     ) -> Result<SessionStart, ConnectError> {
         if let Some(server) = self.servers.get(&self.target) {
-            let short: ShortStart = ask(client, SHORT_START).await?;
+            let short: ShortStart = ask(client, SESSION_BEGIN, SHORT_START).await?;
             if let Some(start) = short.with(server) {
                 return Ok(start);
             }
         }
-        let start: SessionStart = ask(client, &session_start()).await?;
+        let start: SessionStart = ask(client, FULL_BEGIN, &session_start()).await?;
         self.servers.keep(&self.target, &start.server);
         Ok(start)
     }
@@ -245,9 +245,10 @@ impl deadpool::managed::Manager for Connections {
 /// What a new session answers, in a transaction that ends with it.
 async fn ask<T: DeserializeOwned>(
     client: &tokio_postgres::Client,
+    begin: &str,
     question: &str,
 ) -> Result<T, ConnectError> {
-    let begin = client.batch_execute(SESSION_BEGIN);
+    let begin = client.batch_execute(begin);
     let (begun, messages) = join(begin, client.simple_query(question)).await;
     begun?;
     let messages = messages?;

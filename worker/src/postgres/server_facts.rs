@@ -35,6 +35,8 @@ pub(super) struct ServerFacts {
     pub(super) checks_connection: bool,
     /// Whether `wal_level` is `logical`, without which nothing is published.
     pub(super) publishes: bool,
+    /// The `search_path` of a session for which neither the database nor the role sets one, where this was seen.
+    pub(super) path: Option<String>,
 }
 
 impl ServerFacts {
@@ -51,7 +53,8 @@ impl ServerFacts {
 
     fn bytes(&self) -> usize {
         let texts = [&self.version, &self.started_at].into_iter();
-        let optional = self.preloaded.iter().chain(&self.cron_database);
+        let optional = [&self.preloaded, &self.cron_database, &self.path];
+        let optional = optional.into_iter().flatten();
         let all = texts.chain(optional).chain(&self.timeouts);
         all.map(String::len).sum()
     }
@@ -110,6 +113,7 @@ mod tests {
             timeouts: Vec::new(),
             checks_connection: true,
             publishes: false,
+            path: None,
         }
     }
 

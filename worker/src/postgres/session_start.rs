@@ -15,6 +15,12 @@ use super::transaction::SessionStart;
 pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
     SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
 
+/// The same where the source of the session's path matters, which is not seen any more once another is set.
+pub(super) const FULL_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
+    SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; \
+    SELECT pg_catalog.set_config('extension_worker.path_source', s.source, true) FROM pg_catalog.pg_settings s \
+    WHERE s.name OPERATOR(pg_catalog.=) 'search_path'; SET LOCAL search_path = pg_catalog, pg_temp";
+
 /// What a new session is asked once: nothing of it is trusted to be so in another session of the same pooler, but what
 /// belongs to the server.
 ///
@@ -39,16 +45,16 @@ SELECT json_build_object(
     'timeouts', (SELECT json_agg(s.name) FROM s
                  WHERE s.context = 'user' AND s.unit IN ('ms', 's') AND s.name LIKE '%\\_timeout'),
     'checks_connection', EXISTS (SELECT FROM s WHERE s.name = 'client_connection_check_interval'),
-    'publishes', current_setting('wal_level') = 'logical'),
+    'publishes', current_setting('wal_level') = 'logical',
+    'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path'
+             AND current_setting('extension_worker.path_source') NOT IN ('database', 'user', 'database user'))),
   'overridden', (SELECT coalesce(json_object_agg(s.name, s.boot_val), '{{}}') FROM s
                  WHERE s.source IN ('database', 'user', 'database user') AND s.context = 'user' AND s.boot_val IS NOT NULL),
   'of_libraries', {of_libraries},
   'path', (SELECT s.reset_val FROM s WHERE s.name = 'search_path' AND (
              EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
                      WHERE d.datname = current_database() AND (r.rolsuper OR r.rolname = session_user))
-             OR NOT EXISTS (SELECT FROM pg_db_role_setting g JOIN pg_database d ON d.oid = g.setdatabase
-                            CROSS JOIN LATERAL unnest(g.setconfig) c
-                            WHERE d.datname = current_database() AND c ILIKE 'search_path=%'))),
+             OR current_setting('extension_worker.path_source') <> 'database')),
   'acts_as', (SELECT first.rolname FROM pg_roles me JOIN pg_roles first ON me.rolname = first.rolname || '_clone'
               WHERE me.rolname = session_user AND first.rolcanlogin AND NOT me.rolsuper
                 AND pg_has_role(me.oid, first.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
@@ -68,7 +74,8 @@ ROLLBACK",
 ///
 /// Whether the database or the role set something is seen in the settings that the session has, not in `pg_db_role_setting`,
 /// where it may have been reset since; of libraries that are not loaded it is there alone. The function is what the view
-/// `pg_settings` reads; PostgreSQL takes a tenth longer to go by the view.
+/// `pg_settings` reads; PostgreSQL takes a tenth longer to go by the view. Who set the path is not seen, as another is set by now:
+/// it is to be the server's own.
 pub(super) const SHORT_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
 SELECT json_build_object(
   'backend_pid', pg_backend_pid(),
@@ -101,6 +108,7 @@ impl SessionStart {
                 timeouts: Vec::new(),
                 checks_connection: false,
                 publishes: true,
+                path: None,
             },
             overridden: BTreeMap::new(),
             of_libraries: Vec::new(),
@@ -130,7 +138,10 @@ impl ShortStart {
     /// What [`session_start`] would answer; none where that has to be asked: this is another server, or the session is not an
     /// ordinary one.
     pub(super) fn with(self, server: ServerFacts) -> Option<SessionStart> {
-        let is_known = server.are_of(&self.version, &self.started_at) && self.is_ordinary;
+        let is_known = server.are_of(&self.version, &self.started_at)
+            && self.is_ordinary
+            && self.path.is_some()
+            && self.path == server.path;
         is_known.then(|| SessionStart {
             backend_pid: self.backend_pid,
             in_recovery: self.in_recovery,

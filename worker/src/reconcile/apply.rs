@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::transaction::ReconcileError;
-use super::{check_scripts, check_scripts_again, stages};
+use super::{check_script_behind, check_scripts, check_scripts_again, stages};
 use crate::extension::{Declaration, Observed};
 use crate::plan::{Retained, RetainedBecause, Step};
 use crate::postgres::{Applied, Session, Tried};
@@ -112,7 +112,7 @@ pub(crate) async fn apply(
         if context.may_stage {
             stages::check_session(&step)?;
         }
-        let result = apply_step(session, &step, before, context).await;
+        let result = apply_step(session, &step, before, &done, context).await;
         let result = result.map_err(|error| match context.may_stage {
             true => stages::needed(error, context.earlier.iter().chain(&done)),
             false => error,
@@ -151,6 +151,7 @@ async fn apply_step(
     session: &mut Session,
     step: &Step,
     before: &Observed,
+    done: &[Step],
     context: ApplyContext<'_>,
 ) -> Result<StepResult, ReconcileError> {
     let failed = |error| ReconcileError::Database {
@@ -159,11 +160,18 @@ async fn apply_step(
     };
     let timeout = context.statement_time.timeout();
     if context.refusals == Refusals::End {
+        check_script_behind(session, done, step, before).await?;
         let applied = session.apply(step, timeout).await.map_err(failed)?;
         return Ok(StepResult::Applied(applied));
     }
-    match check_scripts(session, std::iter::once(step), before).await {
-        Ok(_) => {}
+    let mut checked = check_scripts(session, std::iter::once(step), before)
+        .await
+        .map(drop);
+    if checked.is_ok() {
+        checked = check_script_behind(session, done, step, before).await;
+    }
+    match checked {
+        Ok(()) => {}
         Err(untrusted @ ReconcileError::UntrustedObjects(_)) => {
             return Ok(StepResult::Refused(untrusted));
         }

@@ -1,17 +1,16 @@
 //! Plans with what the server offers, and has PostgreSQL asked where its catalogue says that a declaration cannot be met.
 
-use std::collections::BTreeSet;
-
 use tracing::warn;
 
+use super::script_check::scope_of;
 use super::transaction::{ReconcileError, Reconciliation};
 use super::{
     OfferReader, Question, ServerAnswer, check_scripts, is_control_file_error, try_on_server,
     with_packaging,
 };
-use crate::extension::{Observed, SchemaName};
+use crate::extension::Observed;
 use crate::ledger::Ledger;
-use crate::plan::{Intent, Plan, Step, offer_parts_of, plan, script_schemas};
+use crate::plan::{Intent, Plan, ScriptScope, Step, offer_parts_of, plan};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
@@ -33,8 +32,13 @@ pub(super) async fn make_plan(
             plan_steps(session, reconciliation, intent, observed, ledger, offer).await?;
         let checked = check_scripts(session, plan.steps.iter(), observed).await;
         // What was found may be where the scripts do not look: which schemas they see is to be known then.
-        let is_clean = checked.as_ref().is_ok_and(Vec::is_empty);
-        if !is_clean && presumes_schemas(&plan, observed) && offer.presume_nothing() {
+        let presumes = match &checked {
+            Ok(warnings) => {
+                !warnings.is_empty() && presumed(&plan, observed, |scope| &scope.schemas)
+            }
+            Err(_) => presumed(&plan, observed, |scope| scope),
+        };
+        if presumes && offer.presume_nothing() {
             continue;
         }
         warnings.extend(checked?);
@@ -42,17 +46,16 @@ pub(super) async fn make_plan(
     }
 }
 
-/// Whether the scripts may see fewer schemas than are looked at.
-fn presumes_schemas(plan: &Plan, observed: &Observed) -> bool {
+/// Whether the scripts may see less than is looked at.
+fn presumed<T: PartialEq + ?Sized>(
+    plan: &Plan,
+    observed: &Observed,
+    part: impl Fn(&ScriptScope) -> &T,
+) -> bool {
     let mut named = observed.clone();
     named.catalog.presumes_versions = false;
-    let schemas = |observed: &Observed| -> BTreeSet<SchemaName> {
-        let steps = plan.steps.iter();
-        steps
-            .flat_map(|step| script_schemas(step, observed))
-            .collect()
-    };
-    schemas(observed) != schemas(&named)
+    let scope = |observed: &Observed| scope_of(plan.steps.iter(), observed);
+    part(&scope(observed)) != part(&scope(&named))
 }
 
 async fn plan_steps(

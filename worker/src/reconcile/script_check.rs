@@ -1,10 +1,8 @@
 //! Whether the scripts of a plan's steps would see what roles of lower rank wrote.
 
-use std::collections::BTreeSet;
-
 use super::transaction::ReconcileError;
-use crate::extension::{Observed, SchemaName};
-use crate::plan::{SchemaCheck, Step, script_schemas};
+use crate::extension::Observed;
+use crate::plan::{SchemaCheck, ScriptScope, Step};
 use crate::postgres::Session;
 use crate::response::reason;
 
@@ -13,16 +11,15 @@ use crate::response::reason;
 /// # Errors
 /// [`ReconcileError::UntrustedObjects`], where such objects are refused.
 pub(crate) async fn check_scripts<'a>(
-    session: &Session,
-    steps: impl Iterator<Item = &'a Step> + Clone,
+    session: &mut Session,
+    steps: impl Iterator<Item = &'a Step>,
     observed: &Observed,
 ) -> Result<Vec<String>, ReconcileError> {
-    let schemas = schemas_of(steps.clone(), observed);
-    if schemas.is_empty() {
+    let scope = scope_of(steps, observed);
+    if scope.schemas.is_empty() {
         return Ok(Vec::new());
     }
-    let extensions: BTreeSet<&str> = steps.map(Step::extension).collect();
-    let found = session.inspect(&schemas, &extensions).await?;
+    let found = session.inspect(&scope).await?;
     let mut warnings = Vec::new();
     if !found.shadowing.is_empty() {
         match session.schema_check() {
@@ -38,21 +35,46 @@ pub(crate) async fn check_scripts<'a>(
     Ok(warnings)
 }
 
+/// Looks again before the script of `step`, which may use what the steps before it in the transaction made: their names were not
+/// known at the first look.
+///
+/// # Errors
+/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+pub(crate) async fn check_script_behind(
+    session: &Session,
+    done: &[Step],
+    step: &Step,
+    observed: &Observed,
+) -> Result<(), ReconcileError> {
+    let mut scope = scope_of(std::iter::once(step), observed);
+    let is_needed = session.others_in_schemas() && session.schema_check() == SchemaCheck::Refuse;
+    if done.is_empty() || scope.schemas.is_empty() || !is_needed {
+        return Ok(());
+    }
+    for step in done {
+        scope.add(step, observed);
+        scope.used.insert(step.extension().to_owned());
+    }
+    refuse(session.shadowing(&scope).await?)
+}
+
 /// Looks again, behind the scripts, when the extensions' own names are known too and nothing is committed yet.
 ///
 /// # Errors
 /// [`ReconcileError::UntrustedObjects`], where such objects are refused.
 pub(crate) async fn check_scripts_again<'a>(
     session: &Session,
-    steps: impl Iterator<Item = &'a Step> + Clone,
+    steps: impl Iterator<Item = &'a Step>,
     observed: &Observed,
 ) -> Result<(), ReconcileError> {
-    let schemas = schemas_of(steps.clone(), observed);
-    if schemas.is_empty() || session.schema_check() == SchemaCheck::Warn {
+    let scope = scope_of(steps, observed);
+    if scope.schemas.is_empty() || session.schema_check() == SchemaCheck::Warn {
         return Ok(());
     }
-    let extensions: BTreeSet<&str> = steps.map(Step::extension).collect();
-    let shadowing = session.shadowing(&schemas, &extensions).await?;
+    refuse(session.shadowing(&scope).await?)
+}
+
+fn refuse(shadowing: Vec<String>) -> Result<(), ReconcileError> {
     if shadowing.is_empty() {
         Ok(())
     } else {
@@ -60,11 +82,14 @@ pub(crate) async fn check_scripts_again<'a>(
     }
 }
 
-fn schemas_of<'a>(
+/// What the scripts of all steps see.
+pub(super) fn scope_of<'a>(
     steps: impl Iterator<Item = &'a Step>,
     observed: &Observed,
-) -> BTreeSet<SchemaName> {
-    steps
-        .flat_map(|step| script_schemas(step, observed))
-        .collect()
+) -> ScriptScope {
+    let mut scope = ScriptScope::default();
+    for step in steps {
+        scope.add(step, observed);
+    }
+    scope
 }

@@ -182,7 +182,7 @@ impl Stages<'_> {
             ..OfferParts::default()
         };
         unread(offer.add(versions, &mut session, &mut observed).await)?;
-        check_scripts(&session, std::iter::once(&step), &observed).await?;
+        check_scripts(&mut session, std::iter::once(&step), &observed).await?;
         let failed = |error: DatabaseError| ReconcileError::Database {
             error,
             step: Some(Box::new(step.clone())),

@@ -17,7 +17,6 @@ pub(crate) use listing::DatabaseNames;
 pub(crate) use steps::{Applied, Tried};
 pub(crate) use upgrade::CATALOG_TIMEOUT;
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +34,8 @@ use super::limit::ConnectionLimit;
 use super::offer::Offers;
 use super::schema_objects::{self, SchemaObjects, ShortAnswer};
 use super::transaction::PIN;
-use crate::extension::{SchemaName, TleFunction};
-use crate::plan::SchemaCheck;
+use crate::extension::TleFunction;
+use crate::plan::{SchemaCheck, ScriptScope};
 use crate::postgres_error::DatabaseError;
 use crate::target::Address;
 
@@ -62,6 +61,8 @@ pub struct Session {
     /// A transaction is open, or a statement runs.
     is_busy: bool,
     ledger_check: LedgerCheck,
+    /// Roles of lower rank had something in the schemas that a script sees, or could put it there.
+    others_in_schemas: bool,
     /// The way to the server for a cancel request.
     streams: Streams,
     connection_limit: ConnectionLimit,
@@ -90,6 +91,7 @@ impl Session {
             client: Some(client),
             is_busy: false,
             ledger_check: LedgerCheck::Due,
+            others_in_schemas: false,
             streams,
             connection_limit,
             schema_check: settings.schema_check,
@@ -103,14 +105,14 @@ impl Session {
     /// # Errors
     /// [`DatabaseError`].
     pub(crate) async fn inspect(
-        &self,
-        schemas: &BTreeSet<SchemaName>,
-        extensions: &BTreeSet<&str>,
+        &mut self,
+        scope: &ScriptScope,
     ) -> Result<SchemaObjects, DatabaseError> {
-        if self.is_bare(schemas, true).await? {
+        if self.is_bare(scope, true).await? {
             return Ok(SchemaObjects::default());
         }
-        self.inspect_owners(schemas, extensions).await
+        self.others_in_schemas = true;
+        self.inspect_owners(scope).await
     }
 
     /// The objects alone.
@@ -119,40 +121,30 @@ impl Session {
     /// [`DatabaseError`].
     pub(crate) async fn shadowing(
         &self,
-        schemas: &BTreeSet<SchemaName>,
-        extensions: &BTreeSet<&str>,
+        scope: &ScriptScope,
     ) -> Result<Vec<String>, DatabaseError> {
-        if self.is_bare(schemas, false).await? {
+        if self.is_bare(scope, false).await? {
             return Ok(Vec::new());
         }
-        Ok(self.inspect_owners(schemas, extensions).await?.shadowing)
+        Ok(self.inspect_owners(scope).await?.shadowing)
     }
 
     /// Whether there is nothing to be found. `with_rights` is whether it matters who may create objects.
-    async fn is_bare(
-        &self,
-        schemas: &BTreeSet<SchemaName>,
-        with_rights: bool,
-    ) -> Result<bool, DatabaseError> {
+    async fn is_bare(&self, scope: &ScriptScope, with_rights: bool) -> Result<bool, DatabaseError> {
         // What the first role of a rotated clone has is the clone's own too.
         if self.connection()?.start.acts_as().is_some() {
             return Ok(false);
         }
-        self.read_document(&schema_objects::bare_query(schemas.iter(), with_rights))
+        self.read_document(&schema_objects::bare_query(scope, with_rights))
             .await
     }
 
-    async fn inspect_owners(
-        &self,
-        schemas: &BTreeSet<SchemaName>,
-        extensions: &BTreeSet<&str>,
-    ) -> Result<SchemaObjects, DatabaseError> {
+    async fn inspect_owners(&self, scope: &ScriptScope) -> Result<SchemaObjects, DatabaseError> {
         let acts_as = self.connection()?.start.acts_as();
-        let short = schema_objects::short_query(schemas.iter(), acts_as);
+        let short = schema_objects::short_query(scope, acts_as);
         let short: ShortAnswer = self.read_document(&short).await?;
         let shadowing = if short.may_shadow {
-            let extensions = extensions.iter().copied();
-            let query = schema_objects::query(schemas.iter(), extensions, acts_as);
+            let query = schema_objects::query(scope, acts_as);
             self.read_document(&query).await?
         } else {
             Vec::new()
@@ -198,6 +190,11 @@ impl Session {
     /// A transaction is open from the start.
     pub(super) fn note_begun(&mut self) {
         self.is_busy = true;
+    }
+
+    /// Whether [`Self::inspect`] may find something that it did not find before, once more names are known.
+    pub(crate) fn others_in_schemas(&self) -> bool {
+        self.others_in_schemas
     }
 
     /// Whether objects that [`Self::inspect`] finds are refused.

@@ -82,11 +82,12 @@ pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<St
     None
 }
 
-/// Why the script of an extension is not run: it would see these objects under names that it uses.
+/// Why the script of an extension is not run: it would use these objects, or see them under names that it uses.
 pub(crate) fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
     format!(
         "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
-         the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \
+         an extension uses, or as an object of the extension itself. Rename or drop it, transfer an object of the extension to \
+         the role of the secret (OWNER TO), or give the extension a schema in which no other role may create objects \
          (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
         objects.join(", ")
     )
