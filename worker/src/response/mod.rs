@@ -175,15 +175,26 @@ impl Response {
 
 const ELLIPSIS: &str = "…";
 
-/// Takes at least `excess` bytes from the end, and all where that is as much.
+/// Takes at least `excess` bytes of JSON from the end, and all where that is as much.
 fn shorten(text: &mut String, excess: usize) {
-    let mut keep = text.len().saturating_sub(excess + ELLIPSIS.len());
-    while !text.is_char_boundary(keep) {
-        keep -= 1;
-    }
+    let mut taken = 0;
+    let keep = text.char_indices().rev().find_map(|(at, character)| {
+        taken += escaped_bytes(character);
+        (taken >= excess + ELLIPSIS.len()).then_some(at)
+    });
+    let keep = keep.unwrap_or_default();
     text.truncate(keep);
     if keep > 0 {
         text.push_str(ELLIPSIS);
+    }
+}
+
+/// How many bytes JSON makes of a character.
+fn escaped_bytes(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => character.len_utf8(),
     }
 }
 
@@ -241,7 +252,10 @@ mod tests {
             let body = failed(reason.clone()).text;
             prop_assert!(body.len() <= MAX_BODY_BYTES);
             let answer: Value = serde_json::from_str(&body).unwrap();
-            let printed = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
+            let printed = answer["Reason"].as_str().unwrap_or_default();
+            // What is cut fills the answer.
+            prop_assert!(printed == reason || body.len() > MAX_BODY_BYTES - 2 * "\\u0000".len());
+            let printed = printed.trim_end_matches('…');
             prop_assert!(reason.starts_with(printed));
         }
 
