@@ -124,7 +124,9 @@ impl Response {
             if !document.reason.is_empty() {
                 shorten(&mut document.reason, excess);
             } else if let Some(value) = longest {
-                shorten(value, excess);
+                // No more than half at once, so that a value is left of each that is long.
+                let half = value.len() / 2 + 1;
+                shorten(value, excess.min(half));
             } else if document.data.pop_last().is_none() {
                 // The coordinates are bounded where they are read: this is never reached.
                 return Self { document, text };
@@ -244,6 +246,16 @@ mod tests {
         let keys: Vec<&String> = answer["Data"].as_object().unwrap().keys().collect();
         assert_eq!(keys, data.keys().collect::<Vec<_>>());
         assert_eq!(answer["Data"]["x"], "1.0");
+    }
+
+    #[test]
+    fn of_several_long_values_a_part_of_each_is_left() {
+        let data = ["Before", "Changes", "Databases"];
+        let data = data.map(|key| (key.to_owned(), "x".repeat(20_000 * key.len())));
+        let answer: Value = serde_json::from_str(&succeeded(data.into()).text).unwrap();
+        for (key, value) in answer["Data"].as_object().unwrap() {
+            assert!(value.as_str().unwrap().len() > 500, "{key}: {value}");
+        }
     }
 
     proptest! {
