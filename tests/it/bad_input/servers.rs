@@ -14,6 +14,8 @@ async fn secrets_that_cannot_be_used_are_named_and_not_quoted() {
     world.create_secret(&no_json, "hunter2").await;
     let no_user = world.secret_with(&json!({"username": ""})).await;
     let mysql = world.secret_with(&json!({"engine": "mysql"})).await;
+    let no_port = world.secret_with(&json!({"port": 0})).await;
+    let no_text = world.secret_with(&json!({"password": 1})).await;
     let no_host = world.secret_with(&json!({"host": ""})).await;
     let no_database = world.secret_with(&json!({"dbname": ""})).await;
     for (secret, expected) in [
@@ -34,6 +36,14 @@ async fn secrets_that_cannot_be_used_are_named_and_not_quoted() {
         (
             &mysql,
             format!("DBSecret \"{mysql}\": its engine is \"mysql\"; this worker serves postgres."),
+        ),
+        (
+            &no_port,
+            format!("DBSecret \"{no_port}\": its field \"port\" must be a port from 1 to 65535."),
+        ),
+        (
+            &no_text,
+            format!("DBSecret \"{no_text}\": its field \"password\" must be a text."),
         ),
         (
             &no_host,

@@ -51,6 +51,26 @@ async fn a_version_moves_along_the_paths_that_there_are() {
 }
 
 #[tokio::test]
+async fn a_pattern_creates_the_version_that_it_would_update_to() {
+    let world = World::new().await;
+    let _worker = Worker::start(&world, &[]);
+    let chain = chain(&world);
+    // The control file's default lies below the end of the chain.
+    chain.set_control("default_version = '2.0'\nrelocatable = true\n");
+    for name in [chain.name.to_uppercase(), chain.name.clone()] {
+        let declared = extensions(&world, json!([{"Name": name, "Version": "2.*"}]));
+        let answer = world.create(declared.clone()).await;
+        assert_eq!(answer["Data"][&name], "2.1", "{answer}");
+        let again = world.create(declared).await;
+        assert_eq!(again["Data"]["Changes"], "none", "{again}");
+        world
+            .database
+            .execute(&format!("DROP EXTENSION \"{}\"", chain.name))
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn default_follows_the_servers_default_up_and_never_down() {
     let world = World::new().await;
     let _worker = Worker::start(&world, &[]);

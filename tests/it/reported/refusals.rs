@@ -46,6 +46,22 @@ async fn an_update_that_a_view_is_in_the_way_of_says_what_to_do_around_the_updat
 }
 
 #[tokio::test]
+async fn a_long_reason_of_characters_that_json_escapes_is_cut_and_not_lost() {
+    let world = World::new().await;
+    let name = format!("{}_quotes", world.name);
+    let raise = "DO $$ BEGIN RAISE 'refused: %', repeat('\"', 9000); END $$;";
+    let _fixture = Fixture::install(&name, "default_version = '1'\n", &[("1", raise)]);
+    let _worker = Worker::start(&world, &[]);
+    let answer = world
+        .create(json!({"DBSecret": world.secret, "Extensions": [name]}))
+        .await;
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.contains("refused: \"\"\""), "{reason}");
+    assert!(reason.ends_with("\"…"), "{reason}");
+    assert!(answer.to_string().len() <= 4096, "{answer}");
+}
+
+#[tokio::test]
 async fn of_several_databases_the_reason_names_the_one_that_refuses() {
     let world = World::new().await;
     let other = Database::create(&format!("{}_b", world.name)).await;

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Worker, World, eventually, variable, worker_binary};
+use crate::support::{Action, HttpProxy, Worker, World, eventually, variable, worker_binary};
 
 pub(super) const MARKER: &str = "hunter2marker";
 
@@ -80,6 +80,35 @@ async fn a_secret_in_a_property_is_in_no_answer_and_no_log() {
     assert!(worker.exit().await.success());
     assert!(!worker.log().contains(MARKER));
     assert!(!worker.output().contains(MARKER));
+}
+
+#[tokio::test]
+async fn an_answer_of_sqs_that_cannot_be_read_is_not_logged() {
+    let world = World::new().await;
+    let proxy = HttpProxy::start().await;
+    let endpoint = proxy.endpoint();
+    let mut worker = Worker::start(&world, &[("AWS_ENDPOINT_URL_SQS", &endpoint)]);
+    // A message, of which the end is missing; and an error that is none of the service's.
+    let body = format!("https://bucket/key?X-Amz-Signature={MARKER}");
+    let cut_off = json!({"Messages": [{"MessageId": "1", "Body": body}]}).to_string();
+    let cut_off = cut_off.trim_end_matches('}').to_owned();
+    for status in [200, 400, 500] {
+        let cut_off = cut_off.clone();
+        let before = worker.log().matches("no messages can be received").count();
+        proxy.decide(move |request| match request.contains("ReceiveMessage") {
+            true => Action::Answer(status, cut_off.clone()),
+            false => Action::Forward,
+        });
+        let line = "no messages can be received";
+        worker.logged_times(line, before + 1).await;
+    }
+    proxy.decide(|_| Action::Forward);
+    let properties = json!({"DBSecret": world.secret, "Extensions": ["hstore"]});
+    assert_eq!(world.create(properties).await["Status"], "SUCCESS");
+    worker.signal("TERM");
+    assert!(worker.exit().await.success());
+    let log = worker.log();
+    assert!(!log.contains(MARKER) && !log.contains("X-Amz"), "{log}");
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
-use aws_sdk_sts::error::DisplayErrorContext;
 use tokio::sync::OnceCell;
 
+use crate::process::error_chain::with_causes;
 use crate::request::Arn;
 
 /// STS did not say who calls.
@@ -65,9 +65,7 @@ impl Identities {
         self.known
             .get_or_try_init(|| async {
                 let answer = self.client.get_caller_identity().send().await;
-                let answer = answer.map_err(|error| {
-                    CallerIdentityError(DisplayErrorContext(&error).to_string())
-                })?;
+                let answer = answer.map_err(|error| CallerIdentityError(with_causes(&error)))?;
                 let missing = || CallerIdentityError("an answer without an identity".to_owned());
                 Ok(CallerIdentity {
                     account: answer.account.ok_or_else(missing)?,

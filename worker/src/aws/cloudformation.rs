@@ -7,8 +7,10 @@ use aws_config::SdkConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use tokio::sync::Mutex;
+
+use crate::process::error_chain::with_causes;
 
 /// The session's name, which CloudTrail of the other account shows.
 const SESSION: &str = "extension-worker";
@@ -126,7 +128,8 @@ impl CloudFormation {
             .await;
         // The client would report it as a call that was not sent, whatever the reason is.
         provider.provide_credentials().await.map_err(|error| {
-            let text = DisplayErrorContext(&error).to_string();
+            // Without the answer itself, which the SDK's `Debug` prints whole: it may hold credentials.
+            let text = with_causes(&error);
             if text.contains("AccessDenied") {
                 CloudFormationError::Denied(format!("the role {role} cannot be assumed"))
             } else {
@@ -154,7 +157,7 @@ where
         ),
         Some(_) | None => Err(CloudFormationError::Unavailable(format!(
             "{call}: {}",
-            DisplayErrorContext(error)
+            with_causes(error)
         ))),
     }
 }

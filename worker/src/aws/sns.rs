@@ -1,11 +1,12 @@
 //! A topic. The only module that knows aws-sdk-sns; it decides nothing.
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sns::error::ProvideErrorMetadata;
 use aws_sdk_sns::types::{BatchResultErrorEntry, PublishBatchRequestEntry};
 use serde_json::json;
 
 use super::batch;
+use crate::process::error_chain::with_causes;
 
 /// SNS's bound of one batch.
 pub(crate) const MAX_BATCH: usize = 10;
@@ -148,11 +149,11 @@ fn refused(call: &'static str, entry: BatchResultErrorEntry) -> (String, TopicEr
 
 fn call_error<E>(call: &'static str, error: &E) -> TopicError
 where
-    E: ProvideErrorMetadata + std::error::Error,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     TopicError {
         call,
         code: error.code().unwrap_or_default().to_owned(),
-        text: DisplayErrorContext(error).to_string(),
+        text: with_causes(error),
     }
 }

@@ -37,6 +37,7 @@ impl OfferParts {
                 .keys()
                 .filter(is_declared)
                 .cloned()
+                .chain(new_by_pattern(declarations, observed))
                 .collect(),
         }
     }
@@ -107,7 +108,25 @@ pub(crate) fn offer_parts(
             parts.paths.insert(name.clone());
         }
     }
+    parts.paths.extend(new_by_pattern(declarations, observed));
     parts
+}
+
+/// Of the extensions that a pattern chooses the version of, those that are offered and not installed, by the names that
+/// the server has for them: which of two versions is the higher one is decided by the paths.
+fn new_by_pattern(
+    declarations: &[Declaration],
+    observed: &Observed,
+) -> impl Iterator<Item = String> {
+    let chosen = declarations.iter().filter(|declaration| {
+        declaration.ensure == Ensure::Present
+            && matches!(declaration.version, VersionRequest::Matching(_))
+    });
+    chosen
+        .filter_map(|declaration| observed.catalog.resolve(&declaration.name))
+        .map(|offer| offer.name.as_str())
+        .filter(|name| !observed.installed.contains_key(*name))
+        .map(str::to_owned)
 }
 
 /// What is to be known of a plan's updates: the versions say what their scripts require.

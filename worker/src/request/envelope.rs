@@ -9,8 +9,8 @@ use super::text::word;
 /// `Type` of the message that asks for a re-sync.
 pub(crate) const RESYNC: &str = "Resync";
 
-/// Subject of a subscription's first message, which a topic sends of itself.
-const SUBSCRIPTION_CONFIRMATION: &str = "SubscriptionConfirmation";
+/// Types of the messages about a subscription, which a topic sends of itself: the first one, and the one after its end.
+const SUBSCRIPTION_TYPES: [&str; 2] = ["SubscriptionConfirmation", "UnsubscribeConfirmation"];
 
 /// What the queue delivered, with what SNS says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +37,9 @@ pub enum EnvelopeError {
     /// The document is no object.
     #[error("the message is not a JSON object")]
     NotAnObject,
-    /// SNS asks for a subscription to be confirmed; a subscription made by the topic's owner needs none.
-    #[error("the message is an SNS {SUBSCRIPTION_CONFIRMATION}, not a request")]
-    SubscriptionConfirmation,
+    /// SNS asks for a subscription to be confirmed, or says that it ended; one made by the topic's owner needs neither.
+    #[error("the message is an SNS {0}, not a request")]
+    Subscription(&'static str),
     /// The topic is not one that the worker serves.
     #[error("topic {0} is not one that this worker serves")]
     ForeignTopic(String),
@@ -62,8 +62,8 @@ impl Envelope {
                 signed: None,
             });
         };
-        if kind == SUBSCRIPTION_CONFIRMATION {
-            return Err(EnvelopeError::SubscriptionConfirmation);
+        if let Some(kind) = SUBSCRIPTION_TYPES.into_iter().find(|known| known == kind) {
+            return Err(EnvelopeError::Subscription(kind));
         }
         if !topics.is_empty() && !topics.contains(topic_arn) {
             return Err(EnvelopeError::ForeignTopic(word(topic_arn).to_owned()));
@@ -155,6 +155,18 @@ mod tests {
         );
         assert!(matches!(refused, Err(EnvelopeError::ForeignTopic(topic)) if topic == TOPIC));
         assert!(Envelope::open(&notification(), &[]).is_ok());
+    }
+
+    #[test]
+    fn what_sns_says_of_a_subscription_is_no_request() {
+        for kind in ["SubscriptionConfirmation", "UnsubscribeConfirmation"] {
+            let body = notification().replace("Notification", kind);
+            let error = Envelope::open(&body, &[TOPIC.to_owned()]).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the message is an SNS {kind}, not a request")
+            );
+        }
     }
 
     #[test]

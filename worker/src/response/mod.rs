@@ -124,7 +124,9 @@ impl Response {
             if !document.reason.is_empty() {
                 shorten(&mut document.reason, excess);
             } else if let Some(value) = longest {
-                shorten(value, excess);
+                // No more than half at once, so that a value is left of each that is long.
+                let half = value.len() / 2 + 1;
+                shorten(value, excess.min(half));
             } else if document.data.pop_last().is_none() {
                 // The coordinates are bounded where they are read: this is never reached.
                 return Self { document, text };
@@ -175,15 +177,26 @@ impl Response {
 
 const ELLIPSIS: &str = "…";
 
-/// Takes at least `excess` bytes from the end, and all where that is as much.
+/// Takes at least `excess` bytes of JSON from the end, and all where that is as much.
 fn shorten(text: &mut String, excess: usize) {
-    let mut keep = text.len().saturating_sub(excess + ELLIPSIS.len());
-    while !text.is_char_boundary(keep) {
-        keep -= 1;
-    }
+    let mut taken = 0;
+    let keep = text.char_indices().rev().find_map(|(at, character)| {
+        taken += escaped_bytes(character);
+        (taken >= excess + ELLIPSIS.len()).then_some(at)
+    });
+    let keep = keep.unwrap_or_default();
     text.truncate(keep);
     if keep > 0 {
         text.push_str(ELLIPSIS);
+    }
+}
+
+/// How many bytes JSON makes of a character.
+fn escaped_bytes(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => character.len_utf8(),
     }
 }
 
@@ -235,13 +248,26 @@ mod tests {
         assert_eq!(answer["Data"]["x"], "1.0");
     }
 
+    #[test]
+    fn of_several_long_values_a_part_of_each_is_left() {
+        let data = ["Before", "Changes", "Databases"];
+        let data = data.map(|key| (key.to_owned(), "x".repeat(20_000 * key.len())));
+        let answer: Value = serde_json::from_str(&succeeded(data.into()).text).unwrap();
+        for (key, value) in answer["Data"].as_object().unwrap() {
+            assert!(value.as_str().unwrap().len() > 500, "{key}: {value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_answer_is_larger_than_cloudformation_takes(reason in "\\PC{0,5000}|[\"\\\\\u{0}\u{1f600}]{0,5000}") {
             let body = failed(reason.clone()).text;
             prop_assert!(body.len() <= MAX_BODY_BYTES);
             let answer: Value = serde_json::from_str(&body).unwrap();
-            let printed = answer["Reason"].as_str().unwrap_or_default().trim_end_matches('…');
+            let printed = answer["Reason"].as_str().unwrap_or_default();
+            // What is cut fills the answer.
+            prop_assert!(printed == reason || body.len() > MAX_BODY_BYTES - 2 * "\\u0000".len());
+            let printed = printed.trim_end_matches('…');
             prop_assert!(reason.starts_with(printed));
         }
 

@@ -11,7 +11,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Config;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
     DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
@@ -22,6 +22,7 @@ use futures_util::TryFutureExt;
 use self::batch_error::answers;
 use self::message::message;
 use crate::metrics::{Label, Metrics, SqsCall};
+use crate::process::error_chain::with_causes;
 use crate::process::failpoint;
 use crate::request::TRACEPARENT;
 
@@ -205,7 +206,7 @@ impl Queue {
     ) -> Vec<Result<(), EntryError>>
     where
         Sent: Future<Output = Result<Vec<BatchResultErrorEntry>, E>>,
-        E: ProvideErrorMetadata + std::error::Error,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         self.metrics.sqs_calls.inc(call);
         let count = items.len();
@@ -271,13 +272,14 @@ fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
 
+/// Without the answer itself, which the SDK's `Debug` prints whole: it may hold requests, with their presigned URLs.
 fn call_error<E>(call: &'static str, error: &E) -> QueueError
 where
-    E: ProvideErrorMetadata + std::error::Error,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     QueueError {
         call,
         code: error.code().unwrap_or_default().to_owned(),
-        text: DisplayErrorContext(error).to_string(),
+        text: with_causes(error),
     }
 }

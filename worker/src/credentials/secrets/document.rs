@@ -28,8 +28,14 @@ pub(super) fn parse(text: &str) -> Result<Secret, String> {
         Some(fields) => fields.retain(|_, value| !value.is_null()),
         None => return Err("is not a JSON object; it must have username and password".to_owned()),
     }
-    let document: Document = serde_path_to_error::deserialize(value)
-        .map_err(|error| format!("its field \"{}\" is of the wrong type", error.path()))?;
+    let document: Document = serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = error.path().to_string();
+        let expected = match field.as_str() {
+            "port" => "a port from 1 to 65535",
+            _ => "a text",
+        };
+        format!("its field \"{field}\" must be {expected}")
+    })?;
     let engine = document.engine.unwrap_or_default();
     if !engine.is_empty() && !engine.to_ascii_lowercase().contains("postgres") {
         return Err(format!(
@@ -126,11 +132,11 @@ mod tests {
             (r#"{"password":"hunter2"}"#, "has no field \"username\""),
             (
                 r#"{"username":"u","password":["hunter2"]}"#,
-                "its field \"password\" is of the wrong type",
+                "its field \"password\" must be a text",
             ),
             (
                 r#"{"username":"u","password":"p","port":"hunter2"}"#,
-                "its field \"port\" is of the wrong type",
+                "its field \"port\" must be a port from 1 to 65535",
             ),
             (
                 r#"{"engine":"mysql","username":"u","password":"p"}"#,

@@ -80,7 +80,7 @@ fn a_change_in_any_signed_field_is_seen() {
                 "TopicArn",
                 json!("arn:aws:sns:us-east-1:999999999999:extension-worker"),
             ),
-            ("Type", json!("UnsubscribeConfirmation")),
+            ("Type", json!("AnotherType")),
         ] {
             let mut tampered = genuine.clone();
             tampered[field] = change;
