@@ -19,15 +19,15 @@ use crate::process::http::Http;
 use crate::process::tls::TlsError;
 use crate::request::{Envelope, Origin};
 
-/// What is done about signatures, `WORKER_SNS_SIGNATURE`.
+/// Whether messages must have a valid SNS signature, `WORKER_SNS_SIGNATURE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SignatureCheck {
-    /// Nothing: no signature is looked at.
+    /// Signatures are not verified.
     #[default]
     Off,
-    /// A signature that is not right is logged, and the message handled.
+    /// A message without a valid signature is logged, and processed.
     Warn,
-    /// A message whose signature is not right is not handled.
+    /// A message without a valid signature is moved to the dead-letter queue.
     Enforce,
 }
 
