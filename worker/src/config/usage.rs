@@ -44,15 +44,15 @@ fn text(error: &Error, command: &Command) -> String {
         ErrorKind::InvalidValue => format!("{setting}: must be one of {right}"),
         ErrorKind::ValueValidation => format!("{setting}: {}", fault(error)),
         ErrorKind::UnknownArgument if setting.is_empty() => {
-            "an argument was given that is not expected here".to_owned()
+            "unexpected argument".to_owned()
         }
         ErrorKind::UnknownArgument => {
             let similar = given(ContextKind::SuggestedArg);
             let hint = similar
                 .first()
-                .map(|flag| format!(". Is {flag} meant?"))
+                .map(|flag| format!("; did you mean {flag}?"))
                 .unwrap_or_default();
-            format!("{setting}: no such setting{hint}")
+            format!("{setting}: unknown flag{hint}")
         }
         ErrorKind::InvalidSubcommand => {
             let commands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
@@ -62,16 +62,16 @@ fn text(error: &Error, command: &Command) -> String {
         ErrorKind::ArgumentConflict => {
             let others = all_named(&given(ContextKind::PriorArg), command);
             match others.is_empty() || others == setting {
-                true => format!("{setting}: may be given once"),
+                true => format!("{setting}: may be given only once"),
                 false => format!("{setting}: cannot be used with {others}"),
             }
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = all_named(&given(ContextKind::InvalidArg), command);
-            format!("required, and not given: {missing}")
+            format!("required settings are missing: {missing}")
         }
         ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-            format!("{setting}: takes another number of values")
+            format!("{setting}: wrong number of values")
         }
         ErrorKind::NoEquals => format!("{setting}: needs = before its value"),
         ErrorKind::InvalidUtf8 => "a setting is not UTF-8".to_owned(),
@@ -94,7 +94,7 @@ fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
 /// The text of the value's parser, without the value.
 fn fault(error: &Error) -> String {
     let Some(source) = error.source() else {
-        return "is not of the form that is expected here".to_owned();
+        return "has the wrong form".to_owned();
     };
     if let Some(number) = source.downcast_ref::<ParseIntError>() {
         let is_large = matches!(
@@ -118,7 +118,7 @@ fn fault(error: &Error) -> String {
         return format!("must be in {rest}");
     }
     if text.contains(value.as_str()) && value.len() > 2 {
-        return "is not of the form that is expected here".to_owned();
+        return "has the wrong form".to_owned();
     }
     text
 }
