@@ -37,7 +37,7 @@ pub(crate) enum AttemptError {
         error: Box<ReconcileError>,
     },
     /// As many requests as may wait for a server that does not answer: this one did not try.
-    #[error("enough requests wait for {0}")]
+    #[error("as many requests as allowed wait for {0}")]
     ServerLimit(Address),
     /// Time ran out in the middle of the attempt, which waited for this.
     #[error("time ran out")]

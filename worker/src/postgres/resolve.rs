@@ -12,7 +12,7 @@ use crate::target::Address;
 pub(super) enum ResolveError {
     #[error("the host name could not be looked up")]
     Lookup(#[source] io::Error),
-    #[error("the host leads to local addresses alone")]
+    #[error("the host resolves only to local addresses")]
     Local,
 }
 

@@ -135,7 +135,7 @@ pub(crate) enum ReconcileError {
     #[error("superseded by a newer request")]
     Superseded,
     /// The script of an extension would see what roles of lower rank wrote, under names that it uses: these objects.
-    #[error("objects of roles of lower rank stand where the script of an extension would see them")]
+    #[error("the script of an extension would see objects of less privileged roles")]
     UntrustedObjects(Vec<String>),
     /// PostgreSQL did everything, and the database is not as declared.
     #[error("the database is not as declared")]

@@ -40,13 +40,13 @@ pub(crate) enum SignatureError {
     )]
     Raw,
     /// The envelope has no signature that could be right.
-    #[error("the SNS signature cannot be right")]
+    #[error("the SNS signature is not valid")]
     Fault(#[source] SignatureFieldError),
     /// The certificate is not to be had, now or ever.
     #[error("the SNS signature cannot be checked")]
     Certificate(#[source] Arc<CertificateFetchError>),
     /// The signature is of another key or another text.
-    #[error("the SNS signature is not right: the envelope was not signed by SNS, or was changed")]
+    #[error("the SNS signature is not valid: the envelope was not signed by SNS, or was changed")]
     Forged,
 }
 

@@ -232,9 +232,9 @@ fn subscriptions(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
 
 fn statistics(upgrade: &Upgrade) -> Finding {
     let reason = if upgrade.to < STATISTICS_MOVE {
-        "pg_upgrade keeps no statistics of the planner: until they are made anew, queries are planned without."
+        "pg_upgrade keeps no statistics of the planner: until ANALYZE collects them again, queries are planned without them."
     } else {
-        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: these are to be made anew."
+        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: ANALYZE collects these again."
     };
     finding(
         StepAfter,

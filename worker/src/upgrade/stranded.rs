@@ -36,7 +36,7 @@ pub(super) fn stranded(
     match best {
         Some(target) => {
             let reason = format!(
-                "version {version} has no path to one that the target offers ({offers}); from {target} there is one."
+                "no update path leads from version {version} to one that the target offers ({offers}); from version {target} there is one."
             );
             let remedy = format!(
                 "ALTER EXTENSION {identifier} UPDATE TO {}",
@@ -62,8 +62,8 @@ fn without_path(
     } = extension;
     let from = upgrade.from;
     let stays = format!(
-        "version {version} has no path to one that the target offers ({offers}), and version {from} of PostgreSQL updates it to \
-         none that has"
+        "no update path leads from version {version} to one that the target offers ({offers}), nor from any other version that \
+         PostgreSQL {from} updates it to"
     );
     let drop = Some(format!("DROP EXTENSION {}", escape_identifier(name)));
     if let Some(library) = libraries

@@ -53,7 +53,7 @@ pub(crate) enum RequestVerificationError {
     Unverifiable(String),
     /// The operation has ended.
     #[error(
-        "the operation of this request is over (WORKER_VERIFY_STACKS): the resource is in {0} already"
+        "the operation of this request has ended (WORKER_VERIFY_STACKS): the resource is in {0} already"
     )]
     Over(String),
     /// CloudFormation shows no such operation.

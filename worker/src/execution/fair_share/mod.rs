@@ -65,7 +65,7 @@ pub(crate) struct Share {
 
 /// The stack or the account has its share, or there was no permit in time: the message is returned to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the places of its stack or account are taken")]
+#[error("its stack or account has its share of the concurrency already")]
 pub(crate) struct OverShareError;
 
 impl Shares {

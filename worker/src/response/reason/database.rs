@@ -19,7 +19,7 @@ pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &T
         }
         DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
             format!(
-                "{address} could not be reached. Does its security group admit the worker's? The worker's log says more."
+                "{address} could not be reached. Does its security group allow the worker's? See the worker's log."
             )
         }
         DatabaseError::ConfigurationRows(rows) => format!(
@@ -29,8 +29,8 @@ pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &T
         ),
         DatabaseError::NotRecreated(lost) => of_not_recreated(step, lost, target),
         DatabaseError::NotPackaged(objects) => format!(
-            "Extension \"{}\" is not created around the objects of it that {target} has: {objects} could be changed by that role \
-             at any time. Change the owner to the role of the secret, then update the stack.",
+            "Extension \"{}\" is not created from its existing objects on {target}: {objects} could be changed by that role at \
+             any time. Change the owner to the role of the secret, then update the stack.",
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)
@@ -63,8 +63,8 @@ fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String 
         return format!("{target}: {lost}.");
     };
     format!(
-        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created anew \
-         (OnNoUpdatePath: Recreate): {lost}. Save that, drop the extension, update the stack, and bring it back."
+        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created again \
+         (OnNoUpdatePath: Recreate): {lost}. Save it, drop the extension, update the stack, and restore it."
     )
 }
 
@@ -72,7 +72,7 @@ fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String 
 pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
     let address = &target.address;
     if matches!(error, DatabaseError::Unreachable(..)) {
-        let hint = "Does its security group admit the worker's?";
+        let hint = "Does its security group allow the worker's?";
         return Some(format!("{address} could not be reached ({error}). {hint}"));
     }
     if matches!(error, DatabaseError::Tls(..)) {
@@ -87,7 +87,7 @@ pub(crate) fn of_untrusted_objects(objects: &[String], target: &Target) -> Strin
     format!(
         "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
          the extension uses. Rename or drop it, or give the extension a schema in which no other role may create objects \
-         (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
+         (Schema, CreateSchema). The worker's setting WORKER_SCHEMA_CHECK controls this check.",
         objects.join(", ")
     )
 }

@@ -8,7 +8,7 @@ use crate::postgres_error::DatabaseError;
 pub(crate) fn of_retained(retained: &Retained) -> String {
     let Retained { name, because } = retained;
     match because {
-        RetainedBecause::Adopted => format!("kept {name} (was there before)"),
+        RetainedBecause::Adopted => format!("kept {name} (installed before)"),
         RetainedBecause::OwnedBy(other) => format!("kept {name} (also declared by {other})"),
         RetainedBecause::Retained => format!("kept {name} (DeletionBehavior Retain)"),
         RetainedBecause::RequiredElsewhere => {
@@ -27,7 +27,7 @@ pub(crate) fn of_warning(warning: &Warning) -> String {
         ),
         Warning::NoDropCascade => {
             "warning: DeletionBehavior DropCascade is not allowed by the worker's \
-             WORKER_ALLOW_DROP_CASCADE: nothing is dropped so"
+             WORKER_ALLOW_DROP_CASCADE, so that dependent objects are not dropped"
                 .to_owned()
         }
     }
@@ -35,7 +35,7 @@ pub(crate) fn of_warning(warning: &Warning) -> String {
 
 /// A side of a Blue/Green deployment that is changed all the same.
 pub(crate) fn of_changed_blue_green(part: &Part) -> String {
-    format!("warning: the server is {part}, which may have to be made anew after this change")
+    format!("warning: the server is {part}, which may have to be created again after this change")
 }
 
 /// What is left to do by hand after an update.
@@ -70,8 +70,8 @@ pub(crate) fn of_seen_objects(objects: &[String]) -> String {
 /// A warning where roles of lower rank may create objects that the script of an extension sees.
 pub(crate) fn of_open_schemas(schemas: &[String]) -> String {
     format!(
-        "warning: in {} roles of lower rank may create functions and operators that the script of an extension would use; a \
-         schema of its own (Schema, CreateSchema) has none",
+        "warning: in {} less privileged roles may create functions and operators that the script of an extension would use; a \
+         separate schema for the extension (Schema, CreateSchema) avoids this",
         schemas.join(", ")
     )
 }
@@ -109,5 +109,5 @@ pub(crate) fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
 
 /// A Delete of what cannot be reached, or is gone.
 pub(crate) fn of_left_behind(why: &str) -> String {
-    format!("Deleted, although what it managed is gone, cannot be reached, or never was: {why}")
+    format!("Deleted, although its databases do not exist or cannot be reached: {why}")
 }

@@ -82,7 +82,7 @@ pub(crate) fn of_plan_error(
                 versions => format!("It can be updated to: {}.", join(versions)),
             };
             let way_out = match can_create {
-                true => " OnNoUpdatePath: Recreate drops it and creates it anew, if nothing depends on it.",
+                true => " OnNoUpdatePath: Recreate drops it and creates it again, if nothing depends on it.",
                 false => "",
             };
             format!(
@@ -95,7 +95,7 @@ pub(crate) fn of_plan_error(
             installed,
             asked,
         } => format!(
-            "Extension \"{name}\": version {asked} lies below the installed {installed} on {target}. Ask for \
+            "Extension \"{name}\": version {asked} is below the installed {installed} on {target}. Ask for \
              {installed}, or set AllowDowngrade: true."
         ),
         PlanError::MissingRequirements { name, missing } => format!(
@@ -120,11 +120,11 @@ pub(crate) fn of_plan_error(
              [3F000]"
         ),
         PlanError::AbsentButRequired { name, by } => format!(
-            "Extension \"{name}\" shall be absent, but \"{by}\", which shall be present, requires it. Declare one of them \
-             otherwise."
+            "Extension \"{name}\" is declared absent, but \"{by}\", which is declared present, requires it. Change one \
+             of them."
         ),
         PlanError::OwnedByAnother { name, owner } => {
-            format!("Extension \"{name}\" shall be absent on {target}, but {owner} needs it.")
+            format!("Extension \"{name}\" is declared absent on {target}, but {owner} needs it.")
         }
     }
 }

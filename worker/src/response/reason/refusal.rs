@@ -22,9 +22,9 @@ pub(super) fn of_sql(
             let hint = error.hint.as_deref().map_or_else(
                 || {
                     let way_out = if is_of_pooler(error) {
-                        "It is the pooler that does not lead to it: have it added or enabled there, or name"
+                        "The pooler does not serve it: add or enable it there, or name"
                     } else {
-                        "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
+                        "Allow connections (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
                     };
                     format!("{way_out} another database.")
                 },
@@ -43,8 +43,8 @@ pub(super) fn of_sql(
             "42P06" | "42P07" | "42710" | "42723",
         ) => {
             format!(
-                "{subject}: {} What its script makes is there already and does not belong to the extension: drop or rename \
-                 it, then update the stack. [{state}]",
+                "{subject}: {} An object that the script creates exists already, and does not belong to the extension: drop or \
+                 rename it, then update the stack. [{state}]",
                 ended(&error.message)
             )
         }
@@ -58,7 +58,7 @@ pub(super) fn of_sql(
             ended(&error.message)
         ),
         (_, _, "57014") if error.message.contains("statement timeout") => {
-            let statement = step.map_or_else(|| "a look at it".to_owned(), Step::sql);
+            let statement = step.map_or_else(|| "a query of the worker".to_owned(), Step::sql);
             format!("{subject}: {statement} did not end in time and was cancelled. [57014]")
         }
         (_, _, "55P03") => format!(
@@ -117,7 +117,7 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
             bare(&error.message)
         ),
         Some(Step::Recreate { from, to, .. }) => format!(
-            "{subject} has no update path from {from} to {to}, and is not dropped and created anew (OnNoUpdatePath: \
+            "{subject} has no update path from {from} to {to}, and is not dropped and created again (OnNoUpdatePath: \
              Recreate): {first}{more}. Drop what depends on it, update the stack, and create it again afterwards. [{state}]"
         ),
         Some(Step::Create { .. } | Step::Package { .. } | Step::CreateSchema(_)) | None => {

@@ -15,7 +15,7 @@ pub(crate) fn of_findings<'a>(
 ) -> Option<String> {
     let unwanted = unwanted
         .iter()
-        .map(|name| format!("{name} is declared absent and is there: a re-sync drops nothing."));
+        .map(|name| format!("{name} is declared absent, and is installed: a re-sync drops no extension."));
     let warnings = warnings.iter().map(|warning| format!("{warning}."));
     let reasons: Vec<String> = faults
         .map(str::to_owned)
@@ -33,29 +33,29 @@ pub(crate) fn of_unreadable_declaration(resource: &ResourceKey, error: &Properti
 /// Two resources declare an extension otherwise.
 pub(crate) fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
     format!(
-        "{name} is not as {declarer} declares it, since another declares it otherwise: still to do is {}.",
+        "{name} is not as {declarer} declares it, because another resource declares it differently. Missing: {}.",
         step.sql()
     )
 }
 
 /// A side of a Blue/Green deployment, which is not repaired.
 pub(crate) fn of_blue_green(part: &Part) -> String {
-    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
+    format!("the server is {part}: nothing is repaired until the deployment is switched over or deleted")
 }
 
 /// A database that was not tried, as others of its server were not reached.
 pub(crate) fn of_unanswering_server() -> String {
-    "the server does not answer, and was not asked for this database.".to_owned()
+    "the server does not answer; this database was not tried.".to_owned()
 }
 
 /// A server that was sent from worker to worker this often.
 pub(crate) fn of_no_room(hops: u32) -> String {
-    format!("no worker had room for the server, and it was sent {hops} times.")
+    format!("no worker had a free permit for the server, after its message was sent {hops} times.")
 }
 
 /// Secrets were looked for.
 pub(crate) fn of_no_secret_found() -> String {
-    "no secret with a host is found by this: there is no server.".to_owned()
+    "no secret with a host matches this target.".to_owned()
 }
 
 /// Secrets Manager refuses to list secrets.
@@ -72,7 +72,7 @@ pub(crate) fn of_secret_list(error: &dyn Error) -> String {
 
 /// Instances and clusters were looked for.
 pub(crate) fn of_no_instance_found() -> String {
-    "no PostgreSQL instance or cluster is found by this.".to_owned()
+    "no PostgreSQL instance or cluster matches this target.".to_owned()
 }
 
 /// An instance or a cluster was looked for by its name.
@@ -87,7 +87,7 @@ pub(crate) fn of_other_engine(engine: &str) -> String {
 
 /// An instance or cluster that is a replica.
 pub(crate) fn of_replica() -> String {
-    "it is a replica, which takes its changes from its source.".to_owned()
+    "it is a replica: extensions are replicated from its source.".to_owned()
 }
 
 /// RDS refuses to list instances and clusters.
@@ -111,7 +111,7 @@ pub(crate) fn of_no_managed_secret() -> String {
 
 /// What the target of an upgrade offers was to be read from a server.
 pub(crate) fn of_unread_offer(reason: &str) -> String {
-    format!("what the target of the upgrade offers cannot be read: {reason}")
+    format!("the extensions that the target of the upgrade offers cannot be read: {reason}")
 }
 
 /// The server that the offer was read from does not have the version that the upgrade goes to.
