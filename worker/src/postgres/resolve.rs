@@ -1,4 +1,4 @@
-//! From a host to the addresses that may be connected to.
+//! Resolves a host to the addresses that are allowed.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,10 +16,10 @@ pub(super) enum ResolveError {
     Local,
 }
 
-/// Finds the addresses of one host.
+/// Resolves one host.
 pub(super) struct Resolver {
     address: Address,
-    /// None: every address is allowed.
+    /// `None`: every address is allowed.
     hosts: Option<Arc<HostPatterns>>,
 }
 
@@ -33,7 +33,7 @@ impl Resolver {
         self.address.host.as_str()
     }
 
-    /// The addresses that may be connected to, in the system's order; one at least.
+    /// The allowed addresses, in the system's order; at least one.
     ///
     /// # Errors
     /// [`ResolveError`].
