@@ -1,11 +1,11 @@
-//! Reasons of what goes wrong before and around a transaction: the login, the databases, time.
+//! Reasons of errors before and around a transaction: the login, the databases, timeouts.
 
 use crate::credentials::HostError;
 use crate::credentials::login::LoginError;
 use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
 
-/// Why there is no login.
+/// There are no credentials for a login.
 pub(crate) fn of_login(error: &LoginError) -> String {
     match error {
         LoginError::Secret(error) => format!("{error}."),
@@ -38,7 +38,7 @@ fn of_host(error: &HostError, secret: &str) -> String {
     }
 }
 
-/// Time ran out while this was waited for.
+/// The time was over while the request waited for this.
 pub(crate) fn of_timeout(waiting_for: Option<&str>) -> String {
     match waiting_for {
         Some(what) => format!("{what}: there was no answer in time."),
@@ -46,7 +46,7 @@ pub(crate) fn of_timeout(waiting_for: Option<&str>) -> String {
     }
 }
 
-/// As many requests wait for the server as may.
+/// As many requests as allowed wait for the server.
 pub(crate) fn of_server_limit(address: &Address) -> String {
     format!("{address} does not answer, and as many requests as allowed wait for it already (WORKER_SERVER_CONCURRENCY).")
 }
@@ -56,12 +56,12 @@ pub(crate) fn of_no_database_name(secret: &str) -> String {
     format!("DBName: required, as secret \"{secret}\" has no dbname.")
 }
 
-/// `Databases: "*"` of a server that has none to list them in.
+/// `Databases: "*"`, and no database of the server in which they can be listed.
 pub(crate) fn of_no_database_to_list_in() -> String {
     "Databases: the worker can connect to no database of the server to list the others.".to_owned()
 }
 
-/// `Databases` of a server that has none but templates.
+/// `Databases: "*"`, and the server has only templates.
 pub(crate) fn of_no_databases() -> String {
     "Databases: the server has no database that accepts connections except template1.".to_owned()
 }
@@ -97,7 +97,7 @@ pub(crate) fn of_superseded() -> String {
     "a newer request of this resource was carried out already; this one changes nothing.".to_owned()
 }
 
-/// PostgreSQL carried the plan out, and the database is not as declared.
+/// All statements succeeded, and the database is not as declared.
 pub(crate) fn of_not_converged(target: &Target, steps: &[Step]) -> String {
     let missing: Vec<String> = steps.iter().map(Step::sql).collect();
     format!(
@@ -106,12 +106,12 @@ pub(crate) fn of_not_converged(target: &Target, steps: &[Step]) -> String {
     )
 }
 
-/// The same, with what was done in other databases.
+/// Adds the changes in other databases.
 pub(crate) fn with_changes(reason: &str, changes: &str) -> String {
     format!("{reason} Done before: {changes}.")
 }
 
-/// The same, with how long the request was tried.
+/// Adds how long the request was retried.
 pub(crate) fn with_time(reason: &str, seconds: i64) -> String {
     format!("{reason} Gave up after {seconds} s.")
 }

@@ -1,12 +1,12 @@
-//! Why a database could not be worked on, once a connection was to be made.
+//! Reasons of errors of a database or its connection.
 
 use super::refusal;
 use crate::plan::Step;
 use crate::postgres_error::{DatabaseError, Statement, classify};
 use crate::target::Target;
 
-/// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
-/// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
+/// Why a database could not be changed; `step` is the one that was under way. If no connection could be opened, the
+/// sentence is always the same: with more details the author of a stack could scan the worker's network for servers.
 pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
     let address = &target.address;
     match error {
@@ -68,7 +68,7 @@ fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String 
     )
 }
 
-/// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
+/// The details that [`of_database`] leaves out, for the log and the worker's operators: why no connection could be opened.
 pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
     let address = &target.address;
     if matches!(error, DatabaseError::Unreachable(..)) {
@@ -82,7 +82,7 @@ pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<St
     None
 }
 
-/// Why the script of an extension is not run: it would see these objects under names that it uses.
+/// The script of an extension is not run, because it would see these objects under names that it uses.
 pub(crate) fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
     format!(
         "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \

@@ -1,4 +1,4 @@
-//! Reasons of what cannot be planned.
+//! Reasons of declarations that cannot be planned.
 
 use crate::extension::{ExtensionName, Version, VersionRequest};
 use crate::plan::PlanError;
@@ -167,7 +167,7 @@ fn no_such_version(
     }
 }
 
-/// YAML reads a bare 1.10 as the number 1.1: a version that may have been cut so is to be quoted.
+/// YAML reads an unquoted 1.10 as the number 1.1: suggests to quote a version that may have been shortened so.
 fn of_cut_version(asked: &str, available: &[Version]) -> String {
     let is_number = |text: &str| {
         let is_part = |byte: u8| byte == b'.' || byte.is_ascii_digit();

@@ -1,10 +1,11 @@
-//! Why PostgreSQL refused, in the words that fit the statement: one SQLSTATE has several causes, and as many remedies.
+//! Reasons of errors that PostgreSQL reports. One SQLSTATE has several causes with different remedies, depending on the
+//! statement.
 
 use crate::plan::Step;
 use crate::postgres_error::{Class, SqlError, Statement};
 use crate::target::Target;
 
-/// The Reason. `step` is the one that was under way; none at a log-in or a statement of the worker's own.
+/// The Reason. `step` is the one that was under way; `None` at a log-in, or at a query of the worker's own.
 pub(super) fn of_sql(
     error: &SqlError,
     class: Class,
@@ -48,7 +49,7 @@ pub(super) fn of_sql(
                 ended(&error.message)
             )
         }
-        // Where all that is declared is ASCII, it is the script's.
+        // If the declaration is ASCII, the character is in the script.
         (_, _, "22P05") if step.is_none_or(|step| !step.sql().is_ascii()) => format!(
             "{subject}: a name or version that is declared has a character that the encoding of the database lacks ({}). [{state}]",
             bare(&error.message)
@@ -77,13 +78,13 @@ fn subject(step: Option<&Step>, target: &Target) -> String {
     }
 }
 
-/// A pooler that does not know the database, or has it disabled.
+/// A pooler that does not know the database, or in which it is disabled.
 fn is_of_pooler(error: &SqlError) -> bool {
     error.sqlstate == "08P01"
         && (error.message.starts_with("no such database") || error.message.contains("is disabled"))
 }
 
-/// 2BP01 of DROP; a script that replaces a type, a column or a function has other states for the same.
+/// DROP reports 2BP01; a script that replaces a type, a column or a function reports other SQLSTATEs for the same.
 fn is_in_use(error: &SqlError) -> bool {
     error.sqlstate == "2BP01"
         || error
