@@ -1,7 +1,7 @@
-//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger; before it, where
-//! PostgreSQL refuses the whole in one, the stages of its updates, each in a transaction of its own.
+//! One reconciliation of a database: observe, plan, apply and observe again, in one transaction with the ledger. If
+//! PostgreSQL refuses this in one transaction, the stages of its updates come before, each in a transaction of its own.
 //!
-//! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
+//! A failed reconciliation leaves only such stages, and the next one observes again: no code undoes anything.
 
 mod apply;
 mod begin;
@@ -49,10 +49,11 @@ pub(crate) use self::server_decides::{
     Question, ServerAnswer, is_control_file_error, try_on_server,
 };
 
-/// Makes one pass.
+/// Reconciles a database.
 ///
 /// # Errors
-/// [`ReconcileError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
+/// [`ReconcileError`]; nothing was changed then, unless the connection was lost at COMMIT: the next reconciliation reads
+/// the result in the ledger.
 pub(crate) async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
@@ -94,24 +95,24 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// What a transaction goes by, in the order in which they are tried.
+/// Sources of a transaction's plan, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Basis {
-    /// What a script needs is presumed to be there.
+    /// The requirements of a script are presumed to be met.
     Presumed,
-    /// The server's offer, as it was read some minutes ago at most.
+    /// The server's offer, cached for some minutes.
     Offer,
-    /// The server's offer as it is now.
+    /// The server's offer, read now.
     OfferOfNow,
 }
 
-/// One transaction, or others where one failed for what it did not know, or knew from before.
+/// Runs one transaction, and another if that one failed because of an offer that was presumed or cached.
 async fn attempt(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
-    // A dry run asks PostgreSQL nothing, which would otherwise refuse what is presumed wrongly.
+    // A dry run has PostgreSQL try nothing, which would otherwise refuse a wrong presumption.
     let mut basis = match reconciliation.properties.dry_run {
         true => Basis::Offer,
         false => Basis::Presumed,
@@ -127,7 +128,8 @@ async fn attempt(
     }
 }
 
-/// One transaction. Notes by what another may succeed where a step failed, and which stages were committed before it.
+/// Runs one transaction. Records the source with which another may succeed if a step failed, and the stages that were
+/// committed before it.
 async fn transact(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
@@ -160,7 +162,7 @@ async fn transact(
         .and_then(|request| request.progress.clone())
         .unwrap_or_default();
     committed.clone_from(&progress.stages);
-    // A replica knows what was decided, and decides nothing.
+    // A replica has the ledger's results, and records none.
     if before.in_recovery {
         return Err(ReconcileError::ReadOnly);
     }
@@ -206,7 +208,7 @@ async fn transact(
         &mut offer,
     )
     .await?;
-    // A Delete is carried out all the same: nothing else would ever undo what was done before.
+    // A Delete is carried out nevertheless: no later request would revert the earlier changes.
     if reconciliation.properties.dry_run && reconciliation.goal == Goal::Live {
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(DatabaseOutcome {
@@ -295,7 +297,7 @@ async fn transact(
     Ok(end)
 }
 
-/// A library that a session has loaded stays loaded: after an update no session from before it may go on.
+/// A library that a session has loaded stays loaded: after an update no session from before may continue.
 pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[Step]) {
     let is_update = |step: &Step| matches!(step, Step::Update { .. } | Step::Recreate { .. });
     if done.iter().any(is_update) {
@@ -303,7 +305,7 @@ pub(crate) fn discard_outdated_sessions(pools: &Pools, target: &Target, done: &[
     }
 }
 
-/// What was planned and applied plans to nothing.
+/// A second plan after the steps must be empty.
 fn verify(
     intent: &Intent<'_>,
     after: &Observed,

@@ -1,4 +1,4 @@
-//! Plans with what the server offers, and has PostgreSQL asked where its catalogue says that a declaration cannot be met.
+//! Plans with the server's offer, and has PostgreSQL try declarations that its catalog cannot meet.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,11 @@ use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
 
-/// Plans, and checks the scripts of the steps. Returns all warnings with the plan. What was learnt of the offer is added to what was observed.
+/// Plans, and checks the scripts of the steps. Returns the plan with all warnings. What it learns about the offer is added
+/// to the observation.
 ///
 /// # Errors
-/// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
+/// [`ReconcileError`], if a declaration cannot be met, or this cannot be found out.
 pub(super) async fn make_plan(
     session: &mut Session,
     reconciliation: &Reconciliation<'_>,
@@ -32,7 +33,7 @@ pub(super) async fn make_plan(
         let (plan, mut warnings) =
             plan_steps(session, reconciliation, intent, observed, ledger, offer).await?;
         let checked = check_scripts(session, plan.steps.iter(), observed).await;
-        // What was found may be where the scripts do not look: which schemas they see is to be known then.
+        // The objects that were found may be in schemas that the scripts do not see: the exact schemas have to be known.
         let is_clean = checked.as_ref().is_ok_and(Vec::is_empty);
         if !is_clean && presumes_schemas(&plan, observed) && offer.presume_nothing() {
             continue;
@@ -42,7 +43,7 @@ pub(super) async fn make_plan(
     }
 }
 
-/// Whether the scripts may see fewer schemas than are looked at.
+/// Whether the scripts may see fewer schemas than were inspected.
 fn presumes_schemas(plan: &Plan, observed: &Observed) -> bool {
     let mut named = observed.clone();
     named.catalog.presumes_versions = false;
@@ -72,7 +73,7 @@ async fn plan_steps(
     let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
-            // An update that came since the offer was read is better than none.
+            // An update path that was added since the offer was read is better than none.
             Ok(plan) if recreates(&plan) => match &unread {
                 None if offer.read_afresh(session, observed).await? => continue,
                 None | Some(_) => break plan,
@@ -87,7 +88,7 @@ async fn plan_steps(
                 Err(error) => unread = self::unread(Err(error))?,
             }
         }
-        // What is tried is a change, even where it is taken back.
+        // Trying a statement is a change, even if it is rolled back.
         question.may_try &= reconciliation.check_blue_green().await.is_ok();
         let timeout = reconciliation.statement_time().timeout();
         let server_answer = match asked.next() {
@@ -117,13 +118,14 @@ async fn plan_steps(
     Ok((plan, warnings))
 }
 
-/// Whether an extension is dropped and created anew.
+/// Whether an extension is dropped and created again.
 fn recreates(plan: &Plan) -> bool {
     let mut steps = plan.steps.iter();
     steps.any(|step| matches!(step, Step::Recreate { .. }))
 }
 
-/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
+/// Why the server's list of extensions cannot be read, if a control file is the cause: PostgreSQL then tries each
+/// declaration.
 pub(crate) fn unread(
     read: Result<(), DatabaseError>,
 ) -> Result<Option<DatabaseError>, DatabaseError> {

@@ -1,4 +1,4 @@
-//! Whether the scripts of a plan's steps would see what roles of lower rank wrote.
+//! Checks whether the scripts of a plan's steps would see objects of less privileged roles.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::plan::{SchemaCheck, Step, script_schemas};
 use crate::postgres::Session;
 use crate::response::reason;
 
-/// Looks at the schemas that the scripts of `steps` see, before they run. Returns warnings, each once.
+/// Inspects the schemas that the scripts of `steps` see, before they run. Returns each warning once.
 ///
 /// # Errors
-/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_scripts<'a>(
     session: &Session,
     steps: impl Iterator<Item = &'a Step> + Clone,
@@ -38,10 +38,10 @@ pub(crate) async fn check_scripts<'a>(
     Ok(warnings)
 }
 
-/// Looks again, behind the scripts, when the extensions' own names are known too and nothing is committed yet.
+/// Inspects them again after the scripts, when the extensions' own names are known, too, and nothing is committed yet.
 ///
 /// # Errors
-/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_scripts_again<'a>(
     session: &Session,
     steps: impl Iterator<Item = &'a Step> + Clone,
