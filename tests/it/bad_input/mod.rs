@@ -167,7 +167,7 @@ async fn what_cannot_be_answered_goes_to_the_dead_letter_queue() {
     for (body, expected) in [
         ("not JSON".to_owned(), "the SNS Message is not JSON"),
         ("[]".to_owned(), "the message is not a JSON object"),
-        ("{}".to_owned(), "ResponseURL: missing or not a text"),
+        ("{}".to_owned(), "ResponseURL: missing or not a string"),
         (
             with(
                 "ResponseURL",

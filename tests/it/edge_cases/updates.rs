@@ -100,11 +100,9 @@ async fn the_rollback_of_a_move_does_not_fail_for_the_place_that_could_not_be_mo
     let id = case.create(&json!(["hstore"])).await;
     let old = case.declare(&json!(["hstore"]));
     let other = Database::create(&format!("{}_b", case.database.name)).await;
-    other
-        .execute(
-            "CREATE ROLE another_role; CREATE SCHEMA extension_worker AUTHORIZATION another_role",
-        )
-        .await;
+    let role = format!("{}_role", other.name);
+    let own = format!("CREATE ROLE {role}; CREATE SCHEMA extension_worker AUTHORIZATION {role}");
+    other.execute(&own).await;
     let with = |field: &str, value: Value| {
         let mut new = old.clone();
         new[field] = value;

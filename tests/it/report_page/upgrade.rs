@@ -34,7 +34,7 @@ fn a_server() -> Vec<Value> {
         "StepAfter",
         "Statistics",
         "pg_statistic",
-        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: these are to be made anew.",
+        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: ANALYZE collects these again.",
         "ANALYZE",
     );
     let prepared = finding(

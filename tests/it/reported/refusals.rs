@@ -177,7 +177,7 @@ async fn what_refuses_the_ledger_is_said_to_refuse_it() {
         .create(json!({"DBSecret": world.secret, "Extensions": ["hstore"]}))
         .await;
     let expected = format!(
-        "{}/{}: the ledger (schema extension_worker) cannot be made: schemas are made; by operations. Context: PL/pgSQL \
+        "{}/{}: the ledger (schema extension_worker) cannot be created: schemas are made; by operations. Context: PL/pgSQL \
          function",
         variable("PGHOST"),
         world.database.name

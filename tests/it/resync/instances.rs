@@ -9,7 +9,7 @@ use crate::support::{
 
 const NO_SECRET: &str =
     "RDS manages no secret of its master user: name its own secret as a target (--secret).";
-const NONE: &str = "no PostgreSQL instance or cluster is found by this.";
+const NONE: &str = "no PostgreSQL instance or cluster matches this target.";
 
 /// A worker whose calls to RDS go through the proxy.
 fn worker_behind(proxy: &HttpProxy, world: &World, subscriber: &ResultsSubscriber<'_>) -> Worker {

@@ -206,7 +206,7 @@ async fn nothing_is_dropped() {
     assert_eq!(extension(drifted, "citext")["State"], "Drifted");
     assert_eq!(
         drifted["Reason"],
-        "citext is declared absent and is there: a re-sync drops nothing."
+        "citext is declared absent, and is installed: a re-sync drops no extension."
     );
     assert!(world.database.extensions().await.contains_key("citext"));
 }
@@ -278,7 +278,7 @@ async fn two_that_declare_an_extension_in_different_schemas_are_reported() {
     assert_eq!(failed["State"], "Failed", "{failed}");
     let reason = failed["Reason"].as_str().unwrap();
     assert!(
-        reason.contains("since another declares it otherwise"),
+        reason.contains("because another resource declares it differently"),
         "{reason}"
     );
 }

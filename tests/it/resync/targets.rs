@@ -64,11 +64,11 @@ async fn what_finds_nothing_and_what_cannot_be_read_is_reported() {
     };
     assert_eq!(
         reason(&format!("secrets {}-none/*", world.name)),
-        "no secret with a host is found by this: there is no server."
+        "no secret with a host matches this target."
     );
     assert_eq!(
         reason(&format!("secrets {}=*", world.name)),
-        "no secret with a host is found by this: there is no server."
+        "no secret with a host matches this target."
     );
     assert!(
         reason(&missing).contains("secret not found"),
@@ -111,7 +111,7 @@ async fn secrets_that_may_not_be_listed_are_reported_and_so_are_pages_without_an
     let events = subscriber.run("Report", targets, json!({})).await;
     assert_eq!(
         events.results[&key]["Reason"],
-        "no secret with a host is found by this: there is no server."
+        "no secret with a host matches this target."
     );
 }
 

@@ -36,7 +36,7 @@ async fn many_requests_to_silent_servers_keep_no_other_stack_waiting() {
         world.send_raw_batch(batch.to_vec()).await;
     }
     worker
-        .logged("the places of its stack or account are taken")
+        .logged("its stack or account has its share of the concurrency already")
         .await;
     let begun = Instant::now();
     // The stack of another test is another stack.

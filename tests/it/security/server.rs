@@ -24,7 +24,7 @@ async fn a_server_that_never_stops_sending_is_left() {
         )
         .await;
         let expected = format!(
-            "127.0.0.1:{}: the server sent more than 8 MB in answer to one request, and was not listened to further.",
+            "127.0.0.1:{}: the server sent more than 8 MB in answer to one request, and the worker closed the connection.",
             server.port
         );
         assert_eq!(text, expected, "{deed}");
@@ -77,8 +77,8 @@ async fn a_stacks_author_cannot_look_for_servers_and_the_log_says_what_happened(
         let properties = json!({"DBSecret": secret, "ServiceTimeout": 2, "Extensions": ["hstore"]});
         let text = reason(&world, properties).await;
         let same = format!(
-            "127.0.0.1:{port} could not be reached. Does its security group admit the worker's? The worker's log says \
-             more."
+            "127.0.0.1:{port} could not be reached. Does its security group allow the worker's? See the worker's \
+             log."
         );
         assert!(text.starts_with(&same), "{text}");
         assert!(!text.contains(happened), "{text}");

@@ -10,7 +10,7 @@ use crate::request::ResponseUrl;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResponderError {
     /// It never will be: the URL expired or is wrong.
-    #[error("the ResponseURL cannot be written to: HTTP status {0}")]
+    #[error("S3 refused the PUT to the ResponseURL: HTTP status {0}")]
     Refused(u16),
     /// It may be later: an overloaded service.
     #[error("the answer could not be delivered: HTTP status {0}")]

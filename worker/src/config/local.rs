@@ -11,38 +11,39 @@ use super::{DatabaseUrl, SslSettings, TrustSettings, UrlText};
 /// The settings of `plan` and `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct LocalSettings {
-    /// File with the properties as JSON, as a template has them; "-" is standard input.
+    /// File with the properties of the resource, as JSON; "-" is standard input.
     #[arg(value_name = "FILE", value_parser = file)]
     pub(crate) properties: String,
     /// Name or ARN of the secret; overrides the file's DBSecret, which overrides DATABASE_URL.
     #[arg(long, value_name = "NAME", value_parser = secret)]
     pub(crate) secret: Option<String>,
     /// The database instead of a secret: postgres://user:password@host:port/database. The flag overrides DBSecret, DBHost,
-    /// DBPort and DBName of the file; the variable does not, and is not seen in the list of processes. Of its parameters
-    /// sslmode and sslrootcert are heeded before PGSSLMODE and PGSSLROOTCERT, but not before their flags.
+    /// DBPort and DBName of the file; the variable is used only if neither the command line nor the file names a secret,
+    /// and is not visible in the list of processes. Its parameters sslmode and sslrootcert override PGSSLMODE and
+    /// PGSSLROOTCERT, but not --ssl-mode and --ssl-root-cert.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) url: Option<UrlText>,
-    /// Under which name the ledger remembers who declared the extensions.
+    /// Name under which the ledger records who declared the extensions.
     #[arg(long, default_value = "command-line", value_parser = owner)]
     pub(crate) owner: String,
-    /// How long it may take.
+    /// Time limit of the command.
     #[arg(long, default_value = "600", value_parser = seconds_from_1_to_3600)]
     pub timeout_seconds: Duration,
-    /// Write the result as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// How the connection is secured.
+    /// TLS and authentication of the connection.
     #[command(flatten)]
     pub(crate) ssl: SslSettings,
-    /// How a database is treated that roles of lower rank share.
+    /// Protection against less privileged roles of a database.
     #[command(flatten)]
     pub trust: TrustSettings,
-    /// What came by a flag rather than from the environment.
+    /// Which settings were given by a flag rather than by the environment.
     #[arg(skip)]
     pub(crate) flags: Flags,
 }
 
-/// Which of the settings of `plan` and `apply` came by a flag: it goes before what the file says, and that before the
+/// Which of the settings of `plan` and `apply` were given by a flag. A flag overrides the file, and the file overrides the
 /// environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flags {
@@ -65,14 +66,14 @@ impl Flags {
     }
 }
 
-/// Whose credentials are used.
+/// Source of the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Credentials {
-    /// Those of a secret that the command line names.
+    /// A secret that the command line names.
     Secret(String),
-    /// Those of the file's DBSecret; or none.
+    /// The file's `DBSecret`, if it has one.
     File,
-    /// Those of a URL.
+    /// A URL.
     Url(Box<DatabaseUrl>),
 }
 
@@ -92,10 +93,10 @@ impl LocalSettings {
         }
     }
 
-    /// Whose credentials are used: those of a flag, else of the file, where it names a secret, else of DATABASE_URL.
+    /// The credentials: those of a flag, else of the file's `DBSecret`, else of `DATABASE_URL`.
     ///
     /// # Errors
-    /// What is wrong with the URL that is used.
+    /// The URL that would be used is not valid.
     pub(crate) fn credentials(&self, file_has_secret: bool) -> Result<Credentials, String> {
         match (&self.secret, &self.url) {
             (Some(secret), _) => Ok(Credentials::Secret(secret.clone())),
@@ -107,7 +108,7 @@ impl LocalSettings {
         }
     }
 
-    /// How the connection is secured: by a flag, else as the URL says, else as the environment does.
+    /// TLS and authentication of the connection: those of a flag, else of the URL, else of the environment.
     pub fn ssl(&self, url: Option<&DatabaseUrl>) -> SslSettings {
         let mut ssl = self.ssl.clone();
         let Some(url) = url else { return ssl };

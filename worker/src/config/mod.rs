@@ -36,24 +36,24 @@ pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// How logs are written: text for a terminal, JSON for anything else, unless said otherwise.
+    /// Format of the logs, which are written to standard error.
     #[arg(long, env = "WORKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
     pub log_format: LogFormat,
-    /// Which logs are written, as in "info,extension_worker=debug"; unset: info of a running worker, else warnings.
+    /// Log levels, as in "info,extension_worker=debug"; unset: info for the command run, warn for the others.
     #[arg(long, env = "RUST_LOG", global = true)]
     pub(crate) log: Option<String>,
 }
 
 impl CommandLine {
-    /// The settings of this process. Where they are wrong, or help is asked for, that is printed, and the process ends.
+    /// Reads the settings of this process. Prints help or a usage error, and ends the process, where they call for it.
     pub fn read() -> Self {
         Self::try_read_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
-    /// Reads arguments, and the environment for what they leave out.
+    /// Reads the arguments, and the environment variables of settings that no argument gives.
     ///
     /// # Errors
-    /// What is wrong, named by flag and variable; what was given is not quoted.
+    /// The usage error names the flag and its variable, and never quotes the value.
     pub(crate) fn try_read_from<I, T>(arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = T>,
@@ -77,7 +77,7 @@ impl CommandLine {
         Ok(settings)
     }
 
-    /// Which logs are written.
+    /// The log levels: those of `--log`, else the command's default.
     pub fn log_filter(&self) -> &str {
         match (&self.log, &self.command) {
             (Some(filter), _) => filter,
@@ -95,26 +95,27 @@ impl CommandLine {
     }
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take requests from the queue until SIGTERM or SIGINT.
+    /// Receive requests from the queue and carry them out, until SIGTERM or SIGINT.
     Run(Box<RunSettings>),
-    /// Say what a file of properties would do to a database, and do nothing.
+    /// Print what the properties in a file would change in a database, and change nothing.
     Plan(LocalSettings),
-    /// Make a database be as a file of properties declares.
+    /// Change a database to what the properties in a file declare.
     Apply(LocalSettings),
-    /// Have the workers compare a fleet's databases with what is declared, or repair them, and print the results.
+    /// Publish a re-sync: the workers compare the databases of a fleet with what is declared for them, or repair them.
     #[command(after_help = EXIT_CODES)]
     Resync(Box<ResyncSettings>),
-    /// Have the workers say what an upgrade to another major version of PostgreSQL would meet, and change nothing.
+    /// Publish a check before an upgrade: the workers list what would make an upgrade to another major version of
+    /// PostgreSQL fail, and what has to be done before and after it. They change nothing.
     #[command(after_help = UPGRADE_EXIT_CODES)]
     UpgradeCheck(Box<UpgradeCheckSettings>),
-    /// Print the query that answers with what a server offers, for the file of --offer.
+    /// Print a query that returns which extensions a server offers, for the file of upgrade-check --offer.
     OfferQuery,
-    /// Ask a running worker on this machine whether it is healthy; exit with 0 if so.
+    /// Request /healthz of a running worker; exit with 0 if it is healthy, else with 1.
     Health {
-        /// Where it listens.
+        /// Address on which the worker serves its health checks.
         #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
         health_addr: SocketAddr,
     },
@@ -123,13 +124,13 @@ pub enum Command {
 /// How connections to PostgreSQL are secured.
 #[derive(Debug, Clone, Args)]
 pub struct SslSettings {
-    /// As in libpq.
+    /// TLS of connections to PostgreSQL, as libpq's sslmode.
     #[arg(long, env = "PGSSLMODE", value_enum, default_value_t = SslMode::VerifyFull)]
     pub ssl_mode: SslMode,
-    /// File of the CA certificates that PostgreSQL's are checked against, or "system"; unset: the system's.
+    /// File of CA certificates that verify the certificates of servers; "system", or unset: those of the system.
     #[arg(long, env = "PGSSLROOTCERT", value_name = "FILE", value_parser = file)]
     pub ssl_root_cert: Option<String>,
-    /// How a password may be given to a server, separated by commas.
+    /// Authentication methods by which a password may be sent to a server, separated by commas.
     #[arg(
         long,
         env = "WORKER_AUTH_METHODS",
@@ -140,13 +141,14 @@ pub struct SslSettings {
     pub auth_methods: Vec<AuthMethod>,
 }
 
-/// How a database is treated that roles of lower rank share.
+/// Protection against less privileged roles of a database.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct TrustSettings {
-    /// Whether an extension is refused whose script would see objects of roles of lower rank under names that it uses.
+    /// What happens if the script of an extension would see functions, operators, casts or types of less privileged roles
+    /// under names that PostgreSQL or the extension uses.
     #[arg(long, env = "WORKER_SCHEMA_CHECK", value_enum, default_value_t = SchemaCheck::Refuse)]
     pub schema_check: SchemaCheck,
-    /// Whether the ledger may become a part of a publication FOR ALL TABLES, whose subscribers then need it too.
+    /// Whether the ledger may become part of a publication FOR ALL TABLES; its subscribers then need the ledger's schema.
     #[arg(long, env = "WORKER_PUBLISH_LEDGER", default_value_t = false, action = clap::ArgAction::Set)]
     pub publish_ledger: bool,
 }

@@ -19,24 +19,24 @@ use crate::verification::StackCheck;
 /// The settings of `run`. AWS's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials …) are read by the SDK.
 #[derive(Debug, Clone, Args)]
 pub struct RunSettings {
-    /// URL of the queue that the topic is subscribed to.
+    /// URL of the queue that is subscribed to the topic.
     #[arg(long, env = "WORKER_QUEUE_URL", value_parser = queue_url)]
     pub queue_url: String,
-    /// ARNs of the topics that are served, separated by commas; unset: any.
+    /// ARNs of the topics whose messages are accepted, separated by commas; unset: any.
     #[arg(long, env = "WORKER_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
     pub topic_arns: Vec<String>,
-    /// ARNs of the topics that re-syncs may come by, separated by commas; unset: any that is served.
+    /// ARNs of the topics that re-syncs may arrive by, separated by commas; unset: those of --topic-arns.
     #[arg(long, env = "WORKER_RESYNC_TOPIC_ARNS", value_delimiter = ',', value_parser = topic_arn)]
     pub resync_topic_arns: Vec<String>,
-    /// Whether CloudFormation is asked, before anything is changed, if the resource is in just the operation that the
-    /// request says.
+    /// Whether each request is verified with CloudFormation before anything is changed.
     #[arg(long, env = "WORKER_VERIFY_STACKS", value_enum, default_value_t = StackCheck::Off)]
     pub verify_stacks: StackCheck,
-    /// Accounts whose stacks are served, separated by commas; unset: any.
+    /// AWS accounts whose stacks are accepted, separated by commas; unset: any.
     #[arg(long, env = "WORKER_ACCOUNTS", value_delimiter = ',', value_parser = account)]
     pub accounts: Vec<String>,
     /// Hosts that any secret may be sent to, separated by commas: names, addresses and patterns with *, as in
-    /// "*.example.com,10.0.0.7:5432". Others are its own, and those that RDS reports for it.
+    /// "*.example.com,10.0.0.7:5432". A secret may also be sent to the host that it contains, and to the endpoints that
+    /// RDS reports for it.
     #[arg(
         long,
         env = "WORKER_HOSTS",
@@ -44,68 +44,68 @@ pub struct RunSettings {
         value_delimiter = ','
     )]
     pub hosts: Vec<HostPattern>,
-    /// Queue for messages that cannot be answered; unset: the queue's redrive policy moves them.
+    /// URL of the queue for messages that no response can be sent for; unset: the queue's redrive policy moves them.
     #[arg(long, env = "WORKER_DEAD_LETTER_QUEUE_URL", value_parser = queue_url)]
     pub dead_letter_queue_url: Option<String>,
-    /// Topic for the results of a re-sync; unset: only the log and the metrics have them.
+    /// ARN of the topic that the results of re-syncs are published to; unset: only the log and the metrics contain them.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_parser = topic_arn)]
     pub results_topic_arn: Option<String>,
-    /// One more origin that may be answered beside CloudFormation's own, for LocalStack: http://127.0.0.1:4566.
+    /// One more origin that responses may be sent to, beside CloudFormation's, for LocalStack: http://127.0.0.1:4566.
     #[arg(long, env = "WORKER_RESPONSE_ORIGIN", value_name = "ORIGIN")]
     pub response_origin: Option<Origin>,
-    /// Whether messages must be signed by SNS: what is not right is let pass, logged, or put in the dead-letter queue.
+    /// Whether messages must have a valid SNS signature.
     #[arg(long, env = "WORKER_SNS_SIGNATURE", value_enum, default_value_t = SignatureCheck::Off)]
     pub sns_signature: SignatureCheck,
-    /// One more origin that SNS's certificate may come from, for LocalStack: http://127.0.0.1:4566.
+    /// One more origin that the certificate of SNS may be fetched from, for LocalStack: http://127.0.0.1:4566.
     #[arg(long, env = "WORKER_SNS_CERTIFICATE_ORIGIN", value_name = "ORIGIN")]
     pub sns_certificate_origin: Option<Origin>,
-    /// Messages that are worked on at the same time.
+    /// Messages that are processed at the same time.
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
-    /// How many of these may be of one server; unset: half.
+    /// How many of these may be for one server; unset: half.
     #[arg(long, env = "WORKER_SERVER_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) server_concurrency: Option<u16>,
-    /// The queue's maxReceiveCount: on that receive a request is answered with FAILED at the latest.
+    /// The queue's maxReceiveCount. At the receive of this number a request is answered, with FAILED if need be.
     #[arg(long, env = "WORKER_MAX_RECEIVES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_receives: u32,
-    /// How long a request is tried again before its message goes back to the queue; unset: 90.
+    /// How long one delivery of a request is retried before the message is returned to the queue; unset: 90.
     #[arg(long, env = "WORKER_RETRY_BUDGET_SECONDS", value_parser = seconds_from_1_to_3600)]
     pub(crate) retry_budget_seconds: Option<Duration>,
-    /// The former name of --retry-budget-seconds, which counts where both are set.
+    /// The former name of --retry-budget-seconds, which is used if both are set.
     #[arg(long, env = "WORKER_PATIENCE_SECONDS", hide = true, value_parser = seconds_from_1_to_3600)]
     pub(crate) patience_seconds: Option<Duration>,
-    /// For how long a message is hidden from other workers; it is extended while it is worked on.
+    /// Visibility timeout of a received message; it is extended while the message is processed.
     #[arg(long, env = "WORKER_VISIBILITY_SECONDS", default_value = "120", value_parser = seconds_from_10_to_43200)]
     pub visibility_seconds: Duration,
-    /// How long one receive waits for a message.
+    /// Wait time of one receive (long polling).
     #[arg(long, env = "WORKER_RECEIVE_WAIT_SECONDS", default_value = "20", value_parser = seconds_from_1_to_20)]
     pub receive_wait_seconds: Duration,
-    /// How long requests under way may go on after SIGTERM.
+    /// How long requests under way may continue after SIGTERM.
     #[arg(long, env = "WORKER_SHUTDOWN_SECONDS", default_value = "75", value_parser = seconds_to_110)]
     pub shutdown_seconds: Duration,
-    /// Where the health check listens, and the instruments are shown; unset: nowhere.
+    /// Address on which /healthz, /readyz and /metrics are served; unset: none.
     #[arg(long, env = "WORKER_HEALTH_ADDR", value_name = "ADDRESS:PORT")]
     pub health_addr: Option<SocketAddr>,
-    /// Where the ECS agent takes requests to protect the task; ECS sets it.
+    /// URI of the ECS agent, which task protection is requested from; ECS sets it.
     #[arg(long, env = "ECS_AGENT_URI", hide = true)]
     pub ecs_agent_uri: Option<String>,
-    /// How often metrics for CloudWatch are written to standard output; 0: never.
+    /// Interval at which metrics for CloudWatch are written to standard output; 0: never.
     #[arg(long, env = "WORKER_METRICS_SECONDS", default_value = "60", value_parser = seconds_to_3600)]
     pub metrics_seconds: Duration,
-    /// CloudWatch's namespace of them.
+    /// CloudWatch namespace of the metrics.
     #[arg(long, env = "WORKER_METRICS_NAMESPACE", value_name = "NAME", default_value = "ExtensionWorker", value_parser = namespace)]
     pub metrics_namespace: String,
-    /// How long a secret is kept before it is read again, give or take a tenth; 0: not at all.
+    /// How long a secret is cached, plus or minus a tenth; 0: not at all.
     #[arg(long, env = "WORKER_SECRET_SECONDS", default_value = "300", value_parser = seconds_to_3600)]
     pub secret_seconds: Duration,
-    /// Connections to PostgreSQL at the most, all databases together.
+    /// Maximum number of connections to all databases, idle ones included.
     #[arg(long, env = "WORKER_CONNECTIONS", default_value_t = CONNECTIONS, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub connections: u16,
-    /// Connections to one database at the most, for each role.
+    /// Maximum number of connections of each role to one database.
     #[arg(long, env = "WORKER_CONNECTIONS_PER_DATABASE", default_value_t = CONNECTIONS_PER_DATABASE, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections_per_database: u16,
-    /// Extensions that stacks and re-syncs may create, those included that CASCADE creates; names separated by commas, in
-    /// which * stands for any text.
+    /// Extensions that stacks and re-syncs may create, including those that CASCADE creates: names, and patterns with *,
+    /// separated by commas.
     #[arg(
         long,
         env = "WORKER_EXTENSIONS",
@@ -114,32 +114,32 @@ pub struct RunSettings {
         default_value = "*"
     )]
     pub extensions: Vec<ExtensionPattern>,
-    /// Whether DeletionBehavior DropCascade is carried out.
+    /// Whether the property DeletionBehavior: DropCascade is carried out.
     #[arg(long, env = "WORKER_ALLOW_DROP_CASCADE", value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
     pub allow_drop_cascade: bool,
-    /// What happens where a change would break a Blue/Green deployment of RDS: it is refused, or made with a warning.
+    /// What happens if a change would break a Blue/Green deployment of RDS.
     #[arg(long, env = "WORKER_BLUE_GREEN_CHECK", value_enum, default_value_t = BlueGreenCheck::Refuse)]
     pub blue_green_check: BlueGreenCheck,
     /// How connections to PostgreSQL are secured.
     #[command(flatten)]
     pub ssl: SslSettings,
-    /// How a database is treated that roles of lower rank share.
+    /// Protection against less privileged roles of a database.
     #[command(flatten)]
     pub trust: TrustSettings,
 }
 
-/// How long a request is tried again within one delivery, by default: longer than most failovers of RDS take.
+/// Default of the retry budget of one delivery: longer than most failovers of RDS take.
 const RETRY_BUDGET: Duration = Duration::from_secs(90);
-/// Connections to PostgreSQL at the most, by default.
+/// Default of the maximum number of connections to all databases.
 pub const CONNECTIONS: u16 = 200;
-/// Connections to one database at the most, by default: workers wait for each other there in any case.
+/// Default of the maximum number of connections of a role to one database: more would only wait for the ledger's lock.
 pub const CONNECTIONS_PER_DATABASE: u16 = 4;
 
 impl RunSettings {
-    /// Looks at what no setting says by itself.
+    /// Checks the settings against each other.
     ///
     /// # Errors
-    /// Which settings do not go together.
+    /// Names the two settings that contradict each other.
     pub fn check(&self) -> Result<(), String> {
         if self.connections < self.connections_per_database {
             return Err(format!(
@@ -160,14 +160,14 @@ impl RunSettings {
         Ok(())
     }
 
-    /// How long a request is tried again within one delivery.
+    /// How long one delivery of a request is retried.
     pub fn retry_budget(&self) -> Duration {
         self.retry_budget_seconds
             .or(self.patience_seconds)
             .unwrap_or(RETRY_BUDGET)
     }
 
-    /// How many messages of one server may be worked on at the same time.
+    /// How many messages for one server may be processed at the same time.
     pub fn requests_per_server(&self) -> usize {
         usize::from(self.server_concurrency.unwrap_or(self.concurrency / 2)).max(1)
     }

@@ -12,8 +12,7 @@ use crate::process::tls::SslMode;
 use crate::request::text::{is_name, path};
 use crate::target::Host;
 
-/// libpq's parameters that say nothing of where the server is, who logs in, and what is trusted: they are taken, and
-/// change nothing here. The worker has settings of its own for what they are about.
+/// Parameters of libpq that are accepted and ignored: they change neither the server, nor the role, nor what is trusted.
 const PASSED_OVER: [&str; 22] = [
     "application_name",
     "channel_binding",
@@ -41,7 +40,7 @@ const PASSED_OVER: [&str; 22] = [
 
 const FORM: &str = "must be postgres://user:password@host:port/database";
 
-/// A URL that was not looked at yet. `Debug` does not print it, and taking it has no error that could.
+/// A URL that is not parsed yet. `Debug` does not print it, and no usage error can quote it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct UrlText(String);
 
@@ -60,19 +59,19 @@ impl fmt::Debug for UrlText {
 }
 
 impl UrlText {
-    /// Reads it.
+    /// Parses the URL.
     ///
     /// # Errors
-    /// What would be right; never a part of it.
+    /// Names the valid form, and never quotes the URL.
     pub(crate) fn read(&self) -> Result<DatabaseUrl, String> {
         self.0.parse()
     }
 }
 
-/// A database with its credentials, as a URL says them.
+/// A database and its credentials, from a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseUrl {
-    /// Who logs in, and where.
+    /// Credentials, host, port and database.
     pub secret: Secret,
     /// Its `sslmode`.
     pub(crate) ssl_mode: Option<SslMode>,

@@ -1,5 +1,5 @@
-//! Errors of the command line. clap quotes what it was given, and that may be a password: here a setting that is wrong is
-//! named by its flag and its variable, with what would be right, and never quoted.
+//! Usage errors of the command line. clap quotes the value of a setting, which may be a password. These errors name the
+//! flag, its variable and the valid values instead, and never quote a value.
 
 use std::error::Error as _;
 use std::num::{IntErrorKind, ParseIntError};
@@ -7,10 +7,10 @@ use std::num::{IntErrorKind, ParseIntError};
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Arg, Command};
 
-/// The longest flag that is named.
+/// Length of the longest flag that an error names.
 const MAX_FLAG_BYTES: usize = 40;
 
-/// The same error without what was given. Help and version stay as they are, and so does the exit code.
+/// Returns the same error without the values of settings. Help, version and the exit code are unchanged.
 pub(super) fn without_values(error: Error, command: &Command) -> Error {
     let kind = error.kind();
     if matches!(
@@ -43,16 +43,14 @@ fn text(error: &Error, command: &Command) -> String {
         ErrorKind::InvalidValue if right.is_empty() => format!("{setting}: needs a value"),
         ErrorKind::InvalidValue => format!("{setting}: must be one of {right}"),
         ErrorKind::ValueValidation => format!("{setting}: {}", fault(error)),
-        ErrorKind::UnknownArgument if setting.is_empty() => {
-            "an argument was given that is not expected here".to_owned()
-        }
+        ErrorKind::UnknownArgument if setting.is_empty() => "unexpected argument".to_owned(),
         ErrorKind::UnknownArgument => {
             let similar = given(ContextKind::SuggestedArg);
             let hint = similar
                 .first()
-                .map(|flag| format!(". Is {flag} meant?"))
+                .map(|flag| format!("; did you mean {flag}?"))
                 .unwrap_or_default();
-            format!("{setting}: no such setting{hint}")
+            format!("{setting}: unknown flag{hint}")
         }
         ErrorKind::InvalidSubcommand => {
             let commands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
@@ -62,16 +60,16 @@ fn text(error: &Error, command: &Command) -> String {
         ErrorKind::ArgumentConflict => {
             let others = all_named(&given(ContextKind::PriorArg), command);
             match others.is_empty() || others == setting {
-                true => format!("{setting}: may be given once"),
+                true => format!("{setting}: may be given only once"),
                 false => format!("{setting}: cannot be used with {others}"),
             }
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = all_named(&given(ContextKind::InvalidArg), command);
-            format!("required, and not given: {missing}")
+            format!("required settings are missing: {missing}")
         }
         ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-            format!("{setting}: takes another number of values")
+            format!("{setting}: wrong number of values")
         }
         ErrorKind::NoEquals => format!("{setting}: needs = before its value"),
         ErrorKind::InvalidUtf8 => "a setting is not UTF-8".to_owned(),
@@ -91,10 +89,10 @@ fn texts(error: &Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// What the parser of the value says, without the value.
+/// The text of the value's parser, without the value.
 fn fault(error: &Error) -> String {
     let Some(source) = error.source() else {
-        return "is not of the form that is expected here".to_owned();
+        return "has the wrong form".to_owned();
     };
     if let Some(number) = source.downcast_ref::<ParseIntError>() {
         let is_large = matches!(
@@ -118,7 +116,7 @@ fn fault(error: &Error) -> String {
         return format!("must be in {rest}");
     }
     if text.contains(value.as_str()) && value.len() > 2 {
-        return "is not of the form that is expected here".to_owned();
+        return "has the wrong form".to_owned();
     }
     text
 }
@@ -131,7 +129,7 @@ fn all_named(arguments: &[String], command: &Command) -> String {
     named.join(", ")
 }
 
-/// The flag with its variable, or a positional argument; empty where it is none that may be named.
+/// The flag with its variable, or a positional argument; empty if it may not be named.
 fn named(argument: &str, command: &Command) -> String {
     if argument.starts_with('<') {
         return argument.to_owned();
@@ -151,7 +149,7 @@ fn named(argument: &str, command: &Command) -> String {
     }
 }
 
-/// A flag of the command or of one below it: a flag of one name has the same variable in each.
+/// Finds a flag in the command or its subcommands. A flag has the same variable in each of them.
 fn find<'a>(long: &str, command: &'a Command) -> Option<&'a Arg> {
     command
         .get_arguments()

@@ -1,24 +1,23 @@
-//! The calls about messages in flight: deletions, returns to the queue and extensions of leases, each with a batcher of its
-//! own.
+//! The calls about messages in flight: deletions, returns to the queue and extensions of leases, each with its own batcher.
 
 use std::time::Duration;
 
 use super::batcher::Batcher;
 use crate::aws::sqs::{EntryError, Queue};
 
-/// How long an acknowledgement waits for others to go with it.
+/// How long an acknowledgement waits for others, to be sent in the same call.
 const ACKNOWLEDGE_LINGER: Duration = Duration::from_millis(100);
-/// How long at the most the extension of a lease does: see [`extension_linger`].
+/// How long an extension of a lease waits at most: see [`extension_linger`].
 const EXTENSION_LINGER: Duration = Duration::from_secs(2);
 
-/// What a change of visibility is about.
+/// The purpose of a change of visibility.
 #[derive(Debug)]
 pub(super) struct VisibilityChange {
     pub(super) receipt_handle: String,
     pub(super) visibility: Duration,
 }
 
-/// Batchers of the calls about messages in flight.
+/// The batchers.
 #[derive(Debug)]
 pub(super) struct AckBatchers {
     pub(super) deletions: Batcher<String>,
@@ -51,13 +50,13 @@ impl AckBatchers {
     }
 }
 
-/// About a third of the visibility timeout, or more, lies between a renewal and the moment at which the work is cancelled.
-/// The linger of the last renewal and of this one must leave most of it to SQS.
+/// About a third of the visibility timeout or more lies between a renewal and the time at which the message's processing is
+/// cancelled. The lingers of the previous renewal and of this one must leave most of it to SQS.
 pub(super) fn extension_linger(visibility: Duration) -> Duration {
     EXTENSION_LINGER.min(visibility / 20)
 }
 
-/// Whether SQS says that the delivery is no longer this worker's.
+/// Whether SQS reports that the receipt handle is no longer valid.
 pub(super) fn is_gone(error: &EntryError) -> bool {
     [
         "ReceiptHandleIsInvalid",

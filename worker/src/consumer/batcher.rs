@@ -1,5 +1,5 @@
-//! Groups deletions and visibility changes into calls of up to ten entries: a call costs the worker more than the work that
-//! it is about.
+//! Groups deletions and visibility changes into calls of up to ten entries: a call costs the worker more than the work on a
+//! message.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::sqs::{EntryError, MAX_BATCH};
 
-/// Entries of one kind of call.
+/// Batches the entries of one operation.
 #[derive(Debug)]
 pub(super) struct Batcher<T> {
     entries: mpsc::UnboundedSender<(T, Reply)>,
@@ -18,7 +18,7 @@ pub(super) struct Batcher<T> {
 type Reply = oneshot::Sender<Result<(), EntryError>>;
 
 impl<T: Send + 'static> Batcher<T> {
-    /// Makes a call as soon as there are ten entries, or when the first of them has waited for `linger`. `call` answers
+    /// Makes a call when there are ten entries, or when the first of them has waited for `linger`. `call` returns a result
     /// for each entry, in their order.
     pub(super) fn start<C, F>(linger: Duration, call: C) -> Self
     where
@@ -37,7 +37,7 @@ impl<T: Send + 'static> Batcher<T> {
                     replies.push(reply);
                 }
                 let results = call(batch);
-                // A slow call keeps no other waiting.
+                // A slow call does not delay other calls.
                 tokio::spawn(async move {
                     for (reply, answer) in replies.into_iter().zip(results.await) {
                         // A caller that was cancelled no longer waits.
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Batcher<T> {
         Self { entries }
     }
 
-    /// Adds an entry, and waits for the answer to it.
+    /// Adds an entry, and waits for its result.
     ///
     /// # Errors
     /// [`EntryError`].

@@ -1,4 +1,5 @@
-//! The messages in flight: each once, however often it is delivered, and each with the handle of its newest delivery.
+//! The messages in flight: each is registered once, however often it is delivered, with the receipt handle of its newest
+//! delivery.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ struct Lease {
     ends: Instant,
 }
 
-/// A message in flight, with its permit; both are released when it is dropped.
+/// A message in flight with its permit; both are released when it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlightMessage {
     pub(super) received: Message,
@@ -37,8 +38,8 @@ pub(super) struct InFlightMessage {
 }
 
 impl InFlight {
-    /// Registers a message until `ends`. One that is registered already is not registered twice: its newest handle is stored,
-    /// and the permit is released.
+    /// Registers a message until `ends`. For a message that is registered already, only its newest handle is stored, and
+    /// the permit is released.
     pub(super) fn register(
         &self,
         message: Message,
@@ -68,7 +69,7 @@ impl InFlight {
         })
     }
 
-    /// How long ago the oldest of them was registered.
+    /// The time since the oldest of them was registered.
     pub(super) fn oldest_age(&self) -> Option<Duration> {
         let all = self.0.lock();
         all.values().map(|state| state.since.elapsed()).max()
@@ -76,17 +77,17 @@ impl InFlight {
 }
 
 impl InFlightMessage {
-    /// The handle of the newest delivery.
+    /// The receipt handle of the newest delivery.
     pub(super) fn receipt_handle(&self) -> String {
         self.state.lease.lock().receipt_handle.clone()
     }
 
-    /// When the message becomes visible to others, unless it is extended.
+    /// When the message becomes visible to other workers, unless the lease is extended.
     pub(super) fn lease_ends(&self) -> Instant {
         self.state.lease.lock().ends
     }
 
-    /// The lease was extended; by a handle that is still the newest, or not at all.
+    /// Records that the lease was extended, if the handle is still the newest.
     pub(super) fn record_extension(&self, receipt_handle: &str, ends: Instant) {
         let mut lease = self.state.lease.lock();
         if lease.receipt_handle == receipt_handle {
@@ -94,7 +95,7 @@ impl InFlightMessage {
         }
     }
 
-    /// Another message may be taken, while this one is only waiting to be acknowledged.
+    /// Releases the permit, so that another message can be received while this one only waits for its acknowledgement.
     pub(super) fn release_permit(&mut self) {
         self.permit = None;
     }

@@ -1,8 +1,9 @@
-//! Works on a message alone that may have ended the process on an earlier receive: then it ends with no other in flight.
+//! Processes a message alone if an earlier receive may have ended the process, so that it cannot end the processing of
+//! others.
 //!
-//! SQS counts receives, and does not say how one ended. A message is suspect that was received several times and that
-//! this process never returned to the queue: it was another's to return, or that one died. Only a part of the time is given to
-//! suspects, since an outage of a database makes many of them.
+//! SQS counts receives, and does not report how one ended. A message is suspect if it was received several times, and this
+//! process never returned it to the queue: either another worker returned it, or a worker died. The time for suspects is
+//! limited, because an outage of a database makes many messages suspect.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,23 +13,23 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::Instant;
 use tracing::warn;
 
-/// The receive from which on a message is suspect.
+/// The receive number from which on a message is suspect.
 const SUSPECT_RECEIVE: u32 = 3;
-/// How long a suspect is alone at the most: what ends a process by its form alone does so at once.
+/// How long a suspect is processed alone at most: a message that ends a process by its content does so at once.
 const ALONE: Duration = Duration::from_secs(4);
-/// How much time suspects may take in a row, and one second out of this number afterwards: a stack's author can make suspects, with
-/// requests to a server that does not answer.
+/// Time that suspects may take in succession; after that, one second out of every [`ONE_OF`]. The author of a stack can
+/// make messages suspect, with requests to a server that does not answer.
 const BURST: Duration = Duration::from_secs(12);
 const ONE_OF: u32 = 10;
-/// With less left the next suspect is worked on together with others.
+/// If less time is left, the next suspect is processed together with others.
 const LEAST: Duration = Duration::from_secs(1);
-/// How many returned messages are remembered: with more, all are forgotten.
+/// Number of returned messages that are remembered: above it all are forgotten.
 const MAX_RETURNED: usize = 10_000;
 
-/// Which messages are worked on together.
+/// Decides which messages are processed together.
 #[derive(Debug)]
 pub(super) struct Isolation {
-    /// Held for writing while a suspect is alone.
+    /// Locked for writing while a suspect is processed alone.
     together: RwLock<()>,
     returned: Mutex<HashSet<String>>,
     left: Mutex<(Duration, Instant)>,
@@ -45,7 +46,7 @@ impl Default for Isolation {
 }
 
 impl Isolation {
-    /// Remembers that this process returned the message to the queue.
+    /// Records that this process returned the message to the queue.
     pub(super) fn note_return(&self, id: &str) {
         let mut returned = self.returned.lock();
         if returned.len() >= MAX_RETURNED {
@@ -54,7 +55,7 @@ impl Isolation {
         returned.insert(id.to_owned());
     }
 
-    /// Runs `handling` together with that of others, or, for a suspect, for some time alone.
+    /// Runs `handling` together with that of other messages, or for a suspect alone for some time.
     pub(super) async fn run<T>(
         &self,
         id: &str,
@@ -65,7 +66,7 @@ impl Isolation {
         if self.is_suspect(id, receive_count)
             && let Some(began) = self.may_be_alone()
         {
-            // Who waits for it to be over holds all others up, so that the wait counts too.
+            // A suspect that waits for others to end delays all messages, so that this wait counts, too.
             let done = match tokio::time::timeout(ALONE, self.together.write()).await {
                 Ok(alone) => Self::alone(alone, receive_count, &mut handling).await,
                 Err(_) => None,

@@ -1,4 +1,4 @@
-//! The span in which everything about one message is logged.
+//! The log span of one message.
 
 use tracing::field::{self, Empty};
 use tracing::{Span, error_span};
@@ -8,7 +8,7 @@ use crate::request::Traceparent;
 
 /// Opens the span of a message, from its receipt to its acknowledgement. The handler records the request's fields in it.
 ///
-/// Of the level of errors, so that every line has it.
+/// Its level is ERROR, so that every log line has it.
 pub(super) fn message_span(message: &Message) -> Span {
     let trace = message.trace.as_ref();
     error_span!(

@@ -1,8 +1,8 @@
-//! Takes messages from the queue as long as there is room for them, and processes each or returns it to the queue.
+//! Receives messages from the queue while there are permits for them, and processes each or returns it to the queue.
 //!
-//! Few messages are held that cannot be started at once: those that wait for their share, see
-//! [`crate::execution::fair_share`]. The receive call is never cut short: a long poll that is
-//! cancelled can still be handed a message, which would then be hidden until its visibility ends.
+//! Only few received messages wait for processing: those that wait for their share, see [`crate::execution::fair_share`]. A
+//! receive call is never cancelled: SQS may already have delivered a message to it, which would then stay invisible until
+//! its visibility timeout ends.
 
 mod ack_batchers;
 mod batcher;
@@ -36,20 +36,20 @@ use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::process::health::Heartbeat;
 
-/// The numbers of the consumer.
+/// Settings of the consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerSettings {
-    /// Messages that are worked on at the same time.
+    /// Messages that are processed at the same time.
     pub concurrency: usize,
-    /// For how long a message is hidden from others, and how far each beat extends that.
+    /// Visibility timeout of a message, by which each renewal extends its lease.
     pub visibility: Duration,
-    /// How long a receive waits.
+    /// Wait time of a receive.
     pub receive_wait: Duration,
-    /// How long handlers may go on once the process is to stop.
+    /// How long handlers may continue after SIGTERM.
     pub shutdown: Duration,
 }
 
-/// Takes and handles messages until `stop`; then lets what is under way finish, for a bounded time.
+/// Receives and processes messages until `stop`; then lets those under way finish, for a limited time.
 pub async fn run(
     settings: ConsumerSettings,
     queue: Queue,
@@ -84,7 +84,7 @@ pub async fn run(
         let ends = Instant::now() + settings.visibility;
         let mut permits = permits.into_iter();
         for message in received {
-            // SQS returns no more than were asked for: a permit for each.
+            // SQS returns no more messages than requested: there is a permit for each.
             let Some(permit) = permits.next() else { break };
             let span = message_span(&message);
             let Some(message) = in_flight.register(message, permit, ends) else {

@@ -1,4 +1,5 @@
-//! One message, under its lease: handled, then acknowledged, returned to the queue or put in the dead-letter queue.
+//! Processes one message under its lease, then acknowledges it, returns it to the queue or moves it to the dead-letter
+//! queue.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,34 +18,34 @@ use crate::handler::{Disposition, Handler};
 use crate::metrics::Metrics;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 
-/// How long a message that could not be put in the dead-letter queue stays hidden.
+/// How long a message stays invisible if it could not be moved to the dead-letter queue.
 const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(60);
-/// How long at most one whose handler panicked does.
+/// How long a message stays invisible at most after its handler panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(60);
 
-/// What the processing of each message needs.
+/// Parameters of the processing of each message.
 pub(super) struct MessageContext {
-    /// For how long a lease is extended.
+    /// Visibility timeout by which a lease is extended.
     pub(super) visibility: Duration,
     pub(super) queue: Queue,
     pub(super) handler: Arc<Handler>,
     pub(super) batchers: AckBatchers,
     pub(super) isolation: Isolation,
     pub(super) metrics: Metrics,
-    /// No more messages are received.
+    /// Cancelled when no more messages are received.
     pub(super) stop: CancellationToken,
-    /// Messages in flight are returned to the queue.
+    /// Cancelled when messages in flight are returned to the queue.
     pub(super) cancel: CancellationToken,
 }
 
 impl MessageContext {
-    /// Handles a message under its lease, then acknowledges it or returns it to the queue.
+    /// Processes a message under its lease, then acknowledges it or returns it to the queue.
     pub(super) async fn process(self: Arc<Self>, mut message: InFlightMessage) {
         if self.stop.is_cancelled() {
             self.return_to_queue(&message, Duration::ZERO).await;
             return;
         }
-        // A panic is a failure of this message alone.
+        // A panic fails only this message.
         let handling = AssertUnwindSafe(self.handler.handle(&message.received)).catch_unwind();
         let Message {
             id, receive_count, ..
@@ -72,7 +73,7 @@ impl MessageContext {
         match disposition {
             Disposition::Done => self.acknowledge(&message).await,
             Disposition::ReturnToQueue(pause) => {
-                // Another worker need not wait when this one stops.
+                // The message becomes visible to other workers at once when this one stops.
                 let pause = if self.stop.is_cancelled() {
                     Duration::ZERO
                 } else {
@@ -105,7 +106,7 @@ impl MessageContext {
         }
     }
 
-    /// Deletes the message, again where SQS does not, as long as the lease lasts.
+    /// Deletes the message, and retries as long as the lease lasts.
     async fn acknowledge(&self, message: &InFlightMessage) {
         let mut pauses = Retry::new(POLICY, message.lease_ends().into_std());
         loop {

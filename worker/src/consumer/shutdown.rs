@@ -1,4 +1,4 @@
-//! The end of the process: handlers may finish for some time, are then cancelled, and are at last ended.
+//! Shutdown: handlers may finish for some time, are then cancelled, and are finally aborted.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 
-/// How long cancelled handlers have to return their messages to the queue, and acknowledgements to be sent.
+/// Time for cancelled handlers to return their messages to the queue, and for acknowledgements to be sent.
 const CANCEL_GRACE: Duration = Duration::from_secs(20);
 
-/// Lets handlers finish until `until`, cancels those that do not, and lets these return their messages to the queue.
+/// Waits for handlers until `until`, then cancels the others, which return their messages to the queue.
 pub(super) async fn shut_down(
     until: Instant,
     handlers: &mut JoinSet<()>,

@@ -1,5 +1,5 @@
-//! Asks ECS not to take this task away while a request is long under way. Without it, a scale-in or a deployment stops
-//! the task, and the request starts over elsewhere: a loss of time, not of work.
+//! Requests ECS task protection while a request takes long. Otherwise a scale-in or a deployment would stop the task, and
+//! another task would start the request over: time would be lost, but no work.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::process::error_chain::with_causes;
 use crate::process::http::Http;
 use crate::request::text::printable;
 
-/// How often it is looked whether protection is needed.
+/// Interval at which the need for protection is checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// Requests that are over sooner need none.
+/// Requests that end sooner need no protection.
 const LONG: Duration = Duration::from_secs(30);
-/// For how long protection is asked for; renewed while it is needed.
+/// Duration of the protection; renewed while it is needed.
 const MINUTES: u32 = 10;
-/// When it is renewed.
+/// Time after which it is renewed.
 const RENEW: Duration = Duration::from_secs(5 * 60);
-/// How long the agent may take: it calls ECS for up to 4 s before it answers. Nothing waits for it.
+/// Timeout of a call: the agent calls ECS for up to 4 s before it answers. Nothing waits for the call.
 const TIMEOUT: Duration = Duration::from_secs(6);
-/// The agent's answers have a few hundred.
+/// Maximum size of the agent's answer, in bytes; answers have a few hundred.
 const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Of the agent's explanation in the log.
+/// Maximum length of the agent's explanation in the log.
 const MAX_FAILURE_CHARACTERS: usize = 300;
 
-/// The way to the ECS agent.
+/// The client of the ECS agent.
 #[derive(Debug)]
 pub struct TaskProtection {
     http: Http,
@@ -37,7 +37,7 @@ impl TaskProtection {
     /// `agent` is `ECS_AGENT_URI`.
     ///
     /// # Errors
-    /// Where it is no URL.
+    /// `agent` is not a URL.
     pub fn new(http: Http, agent: &str) -> Result<Self, url::ParseError> {
         let url = format!("{}/task-protection/v1/state", agent.trim_end_matches('/'));
         Ok(Self {
@@ -87,8 +87,8 @@ impl TaskProtection {
     }
 }
 
-/// Why ECS did not do it, where it did not. The agent answers a refusal of ECS with 200 and a member `failure`, and an
-/// error of its own with `error` (Amazon ECS developer guide, "Task scale-in protection endpoint").
+/// Why ECS did not protect the task, if it did not. The agent reports a refusal of ECS with status 200 and a member
+/// `failure`, and its own errors with `error` (Amazon ECS developer guide, "Task scale-in protection endpoint").
 fn refusal(status: u16, body: &[u8]) -> Option<String> {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let refused = ["failure", "error"].map(|member| document.get(member));

@@ -1,47 +1,47 @@
 //! `WORKER_AUTH_METHODS`: how a password may be given to a server. Pure.
 
-/// How a server has a password proven.
+/// Authentication methods for a password, `WORKER_AUTH_METHODS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum AuthMethod {
-    /// SCRAM: the server learns neither the password nor what it could log in with.
+    /// SCRAM: the server learns neither the password nor anything else that it could log in with.
     #[value(name = "scram-sha-256")]
     ScramSha256,
-    /// A hash from which a weak password is found in minutes.
+    /// MD5 hash of the password, from which a weak password is found in minutes.
     Md5,
-    /// The password itself.
+    /// The password in clear text.
     Password,
 }
 
-/// What a server may ask for on one connection.
+/// The authentication that a server may request on one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthPolicy {
     /// The methods that are allowed for a password.
     pub(crate) methods: Vec<AuthMethod>,
-    /// An IAM token is sent, no password.
+    /// An IAM token is sent instead of a password.
     pub(crate) is_token: bool,
-    /// The server has proven by its certificate that it is the host that was named.
+    /// The server's certificate was verified for its host name (`verify-full`).
     pub(crate) is_verified: bool,
 }
 
-/// Why a server is not given what it asks for.
+/// Why an authentication request of a server is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthMethodError {
-    /// The method is not among those that are allowed.
+    /// `WORKER_AUTH_METHODS` does not contain the method.
     #[error(
         "the server asks for authentication by {0}, which WORKER_AUTH_METHODS (--auth-methods) does not allow"
     )]
     Method(&'static str),
-    /// The server that receives a token can use it.
+    /// The server's certificate was not verified, and whoever receives an IAM token can log in with it.
     #[error(
         "the server asks for the IAM token in clear text, which is sent with PGSSLMODE verify-full alone"
     )]
     Token,
-    /// The driver knows no such method.
+    /// The driver does not support the method.
     #[error(
         "the server asks for an authentication method that this worker does not have (number {0})"
     )]
     Unknown(u32),
-    /// A proof over too few rounds gives the password away, and one over too many takes the worker's time.
+    /// SCRAM with too few rounds, which would give the password away, or with too many, which would take the worker's time.
     #[error(
         "the server asks for {0} rounds of SCRAM; 4096 to 600000 are accepted (scram_iterations)"
     )]
@@ -58,13 +58,13 @@ const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
 
-/// RFC 7677 asks for 4096 at the least, which is PostgreSQL's default.
+/// Fewest rounds of SCRAM: RFC 7677 requires 4096, which is PostgreSQL's default.
 const MIN_ROUNDS: u32 = 4096;
-/// OWASP's recommendation for PBKDF2 with SHA-256 in 2023: about a second of the worker's time.
+/// Most rounds of SCRAM: OWASP's recommendation for PBKDF2 with SHA-256 in 2023, about a second of the worker's time.
 const MAX_ROUNDS: u32 = 600_000;
 
 impl AuthPolicy {
-    /// Looks at a server's AuthenticationRequest: its code and what follows.
+    /// Checks an AuthenticationRequest of a server: its code, and the rest of the message.
     ///
     /// # Errors
     /// [`AuthMethodError`] where it must not be answered.

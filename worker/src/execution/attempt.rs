@@ -1,4 +1,4 @@
-//! One attempt: the first database, then the others, then the databases that an Update leaves.
+//! One attempt: the first database, then the others, then the databases that an Update no longer names.
 
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
@@ -13,12 +13,12 @@ use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, physical_resource_id, reason, unchanged_id};
 use crate::target::Address;
 
-/// Databases of one request that are worked on at the same time: a server has other things to do.
+/// Databases of one request that are processed at the same time: the server has other work, too.
 const DATABASES_AT_ONCE: usize = 4;
 
 impl Executor {
-    /// Makes an attempt. The first database keeps the answer: it comes before the others, which nothing is done in where
-    /// the request was answered before, is superseded or fails for good.
+    /// Makes an attempt. The ledger of the first database stores the response: it comes before the others, in which nothing
+    /// is done if the request already has a response, is superseded or fails for good.
     ///
     /// # Errors
     /// [`AttemptError`].
@@ -35,7 +35,7 @@ impl Executor {
         let resolved = self.resolve_target(execution).await?;
         let end = self.attempt_at(execution, &resolved, moved_from).await;
         if execution.deleted {
-            // An idle session would keep the database from being dropped next.
+            // An idle session would prevent the database from being dropped next.
             for database in &resolved.databases {
                 self.pools.remove(&resolved.login.target(database));
             }
@@ -79,7 +79,7 @@ impl Executor {
             .collect()
             .await;
         let together = merge(others, results, &mut outcomes);
-        // A dry run did nothing before.
+        // A dry run has changed nothing before.
         let is_dry = execution.properties.dry_run && !execution.deleted;
         let together = together.map_err(|error| match is_dry {
             true => error,
@@ -111,10 +111,11 @@ impl Executor {
         Ok(AttemptOutcome::Answered(recorded))
     }
 
-    /// Keeps the answer to a request that failed, where it can be. Returns the one that counts: the first that was kept.
+    /// Records the response to a failed request, if a database can be reached. Returns the response that was recorded
+    /// first, which is the one to send.
     ///
     /// # Errors
-    /// [`AttemptError`], where it is not kept.
+    /// [`AttemptError`] if it is not recorded.
     pub(crate) async fn record_failure(
         &self,
         execution: &ExecutionRequest<'_>,
@@ -130,14 +131,14 @@ impl Executor {
         }
     }
 
-    /// What a success calls the resource.
+    /// The physical resource id, and what else a successful response contains.
     fn physical_id_on_success(
         &self,
         execution: &ExecutionRequest<'_>,
         address: &Address,
     ) -> String {
         match execution.header {
-            // A dry run moves nothing, not even where the secret leads elsewhere by now.
+            // A dry run moves nothing, even if the secret names another server by now.
             Some(header)
                 if execution.deleted || execution.properties.dry_run && execution.old.is_some() =>
             {
@@ -148,8 +149,8 @@ impl Executor {
     }
 }
 
-/// Adds every outcome; or of the troubles the one that trying again helps least. Where
-/// one of the databases keeps an answer, the request was answered with it: the list of databases changed since.
+/// Merges the outcomes of all databases; or returns the error for which another attempt helps least. If the ledger of one
+/// of the databases has a response, the request has this response: the list of databases has changed since.
 fn merge(
     databases: &[String],
     results: Vec<Result<ReconcileResult, AttemptError>>,

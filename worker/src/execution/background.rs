@@ -1,5 +1,5 @@
-//! A limit on the databases of re-syncs that are worked on while stacks' requests come in, so that requests go first: one thread
-//! does the work of both, and a database of a re-sync takes as much of it as a request.
+//! A limit on the databases of re-syncs while stacks' requests arrive, so that requests go first: one thread processes
+//! both, and a database of a re-sync takes as much of its time as a request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// For how long after a request the next is expected: a stack has several resources, which CloudFormation updates in turn.
+/// How long after a request the next one is expected: CloudFormation updates the resources of a stack one after the other.
 const EXPECTED: Duration = Duration::from_secs(5);
-/// A database that takes longer waits for its server, and is no load: another may begin.
+/// A database that takes longer is waiting for its server, and uses no CPU time: another may begin.
 const LONG: Duration = Duration::from_millis(500);
-/// A request that takes longer waits too.
+/// A request that takes longer is waiting for its server, too.
 const LONG_REQUEST: Duration = Duration::from_secs(1);
-/// How long a database waits for requests: a re-sync goes on where there are always some.
+/// How long a database waits for requests to end, so that a re-sync makes progress even if there are always some.
 const MAX_WAIT: Duration = Duration::from_millis(250);
 
-/// What may begin.
+/// The limit.
 #[derive(Debug)]
 pub(crate) struct BackgroundLimit {
-    /// The one database that is worked on while requests are expected.
+    /// The permit for a database while requests are expected.
     single: Semaphore,
     requests: watch::Sender<Requests>,
 }
 
-/// Requests of stacks.
+/// The stacks' requests of this process.
 #[derive(Debug, Clone, Copy, Default)]
 struct Requests {
-    /// How many are worked on, those that take long excepted.
+    /// Requests under way, except those that take longer than [`LONG_REQUEST`].
     count: usize,
-    /// Until when another one is expected; none where there was none yet.
+    /// The time until which another request is expected; `None` before the first one.
     expected_until: Option<Instant>,
 }
 
@@ -43,7 +43,7 @@ impl Default for BackgroundLimit {
 }
 
 impl BackgroundLimit {
-    /// Works on a request: until it is over, or takes long, nothing begins in the background.
+    /// Runs a request. Until it ends or takes longer than [`LONG_REQUEST`], no database of a re-sync begins.
     pub(crate) async fn prefer<T>(&self, request: impl Future<Output = T>) -> T {
         let counted = Counted::new(&self.requests);
         let mut request = pin!(request);
@@ -56,20 +56,20 @@ impl BackgroundLimit {
         }
     }
 
-    /// Works on a database in the background, once that may begin: at once where no request is expected.
+    /// Runs the work on a database of a re-sync when it may begin: at once if no request is expected.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let permit = loop {
             let expected_until = self.requests.borrow().expected_until;
             let Some(until) = expected_until.filter(|until| *until > Instant::now()) else {
                 return work.await;
             };
-            // A semaphore that is never closed gives one, or takes too long.
+            // The semaphore is never closed: it returns a permit, or the timeout ends the wait.
             if let Ok(permit) = timeout_at(until, self.single.acquire()).await {
                 break permit;
             }
         };
         let mut requests = self.requests.subscribe();
-        // Neither the end of the wait nor of the sender, which is this one's, matters.
+        // The result does not matter: the wait is over, or the timeout has ended it; the sender is this one's.
         drop(timeout(MAX_WAIT, requests.wait_for(|requests| requests.count == 0)).await);
         let mut work = pin!(work);
         match timeout(LONG, &mut work).await {
@@ -82,7 +82,7 @@ impl BackgroundLimit {
     }
 }
 
-/// One more request, while it is there.
+/// A request under way, which counts while this exists.
 struct Counted<'a>(&'a watch::Sender<Requests>);
 
 impl<'a> Counted<'a> {

@@ -1,4 +1,4 @@
-//! The databases that a request is for, and those that it is to leave.
+//! Finds the databases of a request, and those that it no longer names.
 
 use tracing::{info, warn};
 
@@ -11,12 +11,12 @@ use crate::reconcile::transaction::ReconcileError;
 use crate::request::{Databases, Properties};
 use crate::response::physical_resource_id;
 
-/// Databases of a server, and how to log in to it.
+/// Databases of a server, and the login.
 #[derive(Debug)]
 pub(super) struct ResolvedTarget {
     pub(super) login: Login,
     pub(super) databases: Vec<String>,
-    /// Names of databases that cannot be worked on, as they are not UTF-8.
+    /// Names of databases that are skipped, because they are not UTF-8.
     pub(super) skipped: Vec<String>,
 }
 
@@ -47,9 +47,9 @@ impl Executor {
         })
     }
 
-    /// Takes the resource out of the databases that an Update no longer names, of the same server; or of all of another,
-    /// where an Update that failed began to move the resource there. What it cannot know, or cannot work on, it leaves
-    /// alone: the rollback from a target that cannot be changed must not fail for it.
+    /// Releases the resource from the databases of the same server that an Update no longer names; or from all databases of
+    /// another server, to which a failed Update began to move it. Databases that are unknown, or cannot be changed, are
+    /// left unchanged, so that the rollback does not fail because of them.
     pub(super) async fn release_previous_target(
         &self,
         execution: &ExecutionRequest<'_>,
@@ -76,7 +76,7 @@ impl Executor {
         Ok(())
     }
 
-    /// The databases that a move leaves, with the way to their server.
+    /// The databases that a move leaves, with the login to their server.
     async fn previous_target(
         &self,
         execution: &ExecutionRequest<'_>,
@@ -96,8 +96,8 @@ impl Executor {
         };
         let address = &now.login.address;
         let is_here = login.address == *address;
-        // CloudFormation deletes what was replaced by its id. Where the id never changed, the move failed, and nothing
-        // but this Update goes back.
+        // CloudFormation deletes a replaced resource by its id. If the id never changed, the move failed, and only this
+        // Update reverts it.
         let id = physical_resource_id(address, execution.request.resource);
         if !is_here && execution.physical_resource_id != Some(id.as_str()) {
             return Ok(None);
@@ -123,7 +123,7 @@ impl Executor {
         }
     }
 
-    /// The databases that properties mean.
+    /// The databases that the properties name.
     pub(crate) async fn databases(
         &self,
         properties: &Properties,
@@ -146,7 +146,7 @@ impl Executor {
         }
     }
 
-    /// Asks in the default database, or, where that is gone, in one that every server has.
+    /// Lists the databases in the default database; if it does not exist, in one that every server has.
     async fn list_databases(
         &self,
         default: Option<&String>,
@@ -167,7 +167,7 @@ impl Executor {
                 session.databases().await
             };
             match listed.await {
-                // What is asked keeps the answer: it comes first, whatever databases are made later.
+                // This database records the response: it is the first, even if databases are created later.
                 Ok(mut databases) => {
                     databases.usable.sort_by_key(|name| name != database);
                     return Ok(databases);
@@ -180,7 +180,7 @@ impl Executor {
                         target,
                         error: Box::new(error),
                     };
-                    // The others may be there.
+                    // The others may exist.
                     if !matches!(class, Class::NoDatabase | Class::ClosedDatabase) {
                         return Err(error);
                     }
@@ -192,8 +192,8 @@ impl Executor {
     }
 }
 
-/// Whether a target may be left as it is. Of the server that the resource is on now, what may pass is waited for; of one
-/// that a move failed to go to, nothing is.
+/// Whether a database may be left unchanged. On the server on which the resource is now, temporary errors are retried; on a
+/// server to which it could not be moved, no error is.
 fn can_be_left_unchanged(error: &AttemptError, is_here: bool) -> bool {
     let cannot_be = matches!(
         error.class(),

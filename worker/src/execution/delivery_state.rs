@@ -1,4 +1,4 @@
-//! What the attempts at one request share: what they wait for, and their turn at the server.
+//! The state that the attempts at one request share: what they wait for, and their permit for the server.
 
 use parking_lot::Mutex;
 
@@ -6,7 +6,7 @@ use super::error::AttemptError;
 use super::server_limit::{ServerLimits, ServerPermit};
 use crate::target::Address;
 
-/// What the attempts at one request share.
+/// The state that the attempts at one request share.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryState {
     /// Whether there is no later attempt, in this delivery or another.
@@ -16,7 +16,7 @@ pub(crate) struct DeliveryState {
 }
 
 impl DeliveryState {
-    /// Nothing was tried yet. At the last chance a turn is waited for in any case.
+    /// The state before the first attempt. At the final receive the request waits for a permit even if the server fails.
     pub(crate) fn new(is_final_receive: bool) -> Self {
         Self {
             is_final_receive,
@@ -28,12 +28,12 @@ impl DeliveryState {
         *self.waiting.lock() = Some(what);
     }
 
-    /// What was waited for last: the Reason names it where it never comes.
+    /// What the request waited for last, which the Reason of a timeout names.
     pub(crate) fn waiting_for(&self) -> Option<String> {
         self.waiting.lock().clone()
     }
 
-    /// The server at which there is a turn.
+    /// The server of the permit.
     pub(crate) fn address(&self) -> Option<Address> {
         self.permit
             .lock()
@@ -41,14 +41,14 @@ impl DeliveryState {
             .map(|(address, _)| address.clone())
     }
 
-    /// Notes whether the server answered the attempt.
+    /// Records whether the server answered the attempt.
     pub(crate) fn record_answer(&self, answered: bool) {
         if let Some((_, permit)) = &*self.permit.lock() {
             permit.record_answer(answered);
         }
     }
 
-    /// Takes a turn at the server, for this attempt and those after it.
+    /// Acquires a permit for the server, for this attempt and the following ones.
     pub(super) async fn acquire_permit(
         &self,
         server_limits: &ServerLimits,

@@ -1,4 +1,4 @@
-//! Why an attempt at a request failed, with all that is needed to decide what is next.
+//! Why an attempt at a request failed, with the facts that decide what happens next.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::target::{Address, Target};
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// There is no login.
+    /// There are no credentials for a login.
     #[error("could not log in")]
     Login(#[from] LoginError),
     /// A transaction failed.
@@ -23,53 +23,53 @@ pub(crate) enum AttemptError {
     Reconcile {
         /// The database.
         target: Target,
-        /// Why it failed.
+        /// Why the transaction failed.
         #[source]
         error: Box<ReconcileError>,
     },
-    /// The server's databases could not be listed. The resource is not gone with the one that they were listed in.
+    /// The server's databases could not be listed. The resource is not gone with the database in which they were listed.
     #[error("could not list databases in {target}")]
     ListDatabases {
-        /// The database that was connected to.
+        /// The database in which they were listed.
         target: Target,
-        /// Why it failed.
+        /// Why they could not be listed.
         #[source]
         error: Box<ReconcileError>,
     },
-    /// As many requests as may wait for a server that does not answer: this one did not try.
-    #[error("enough requests wait for {0}")]
+    /// As many requests as allowed wait for a server that does not answer: this one made no attempt.
+    #[error("as many requests as allowed wait for {0}")]
     ServerLimit(Address),
-    /// Time ran out in the middle of the attempt, which waited for this.
+    /// The time was over while the attempt waited.
     #[error("time ran out")]
     Timeout {
-        /// A secret, a server or a database.
+        /// The secret, the server or the database for which it waited.
         waiting_for: Option<String>,
     },
-    /// Neither the properties nor the secret of this name has a database.
+    /// Neither the properties nor the secret of this name contains a database.
     #[error("neither the properties nor secret \"{0}\" names a database")]
     NoDatabaseName(String),
-    /// No database of the server can be connected to for a list of all.
+    /// No database of the server accepts a connection in which the others could be listed.
     #[error("the server has no database to list the others in")]
     NoDatabaseToListIn,
-    /// The server has no database but templates.
+    /// The server has no database except templates.
     #[error("the server has no databases")]
     NoDatabases,
-    /// A dry run cannot look at two targets.
+    /// A dry run cannot plan for two servers or lists of databases.
     #[error("a dry run of a move")]
     DryRunThatMoves,
-    /// An attempt failed that had changed other databases: the changes stay until the rollback's own request undoes them.
+    /// An attempt failed after changes in other databases: they stay until the rollback's own request reverts them.
     #[error("other databases were changed before: {changes}")]
     AfterChanges {
-        /// What was done.
+        /// The changes.
         changes: String,
-        /// Why it failed.
+        /// Why the attempt failed.
         #[source]
         error: Box<AttemptError>,
     },
 }
 
 impl AttemptError {
-    /// What to do about it.
+    /// How the worker reacts to the error.
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::Login(error) => class_of_login(error),
@@ -83,7 +83,7 @@ impl AttemptError {
         }
     }
 
-    /// The SQLSTATE, or a word where there is none: the label of the retries' metric.
+    /// The SQLSTATE, or a word for an error without one: the label of the metric of retries.
     pub(crate) fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Reconcile { error, .. } | Self::ListDatabases { error, .. } => {
@@ -122,7 +122,7 @@ impl AttemptError {
         }
     }
 
-    /// The Reason, with what a stack's author is not to learn: for the log and the worker's operators.
+    /// The Reason with details that the author of a stack must not see: for the log and the worker's operators.
     pub(crate) fn full_reason(&self) -> String {
         if let Self::AfterChanges { changes, error } = self {
             return reason::with_changes(&error.full_reason(), changes);
@@ -132,7 +132,7 @@ impl AttemptError {
             .unwrap_or_else(|| self.reason())
     }
 
-    /// Whether the secret, the host or the database does not exist: nothing of the resource is there.
+    /// Whether the secret, the host or the database does not exist, so that nothing of the resource exists.
     pub(crate) fn target_is_gone(&self) -> bool {
         match self {
             Self::Login(error) => matches!(error, LoginError::Secret(SecretError::NotFound { .. })),
@@ -156,7 +156,7 @@ impl AttemptError {
             || matches!(self.database_error(), Some(DatabaseError::Unreachable(..)))
     }
 
-    /// Whether the server does not answer, or not to the end.
+    /// Whether the server does not answer, or stopped answering.
     pub(crate) fn is_server_failure(&self) -> bool {
         matches!(
             self.database_error(),
@@ -164,12 +164,12 @@ impl AttemptError {
         )
     }
 
-    /// Whether the attempt did not try, as enough others wait for the server.
+    /// Whether the attempt was not made, because as many requests as allowed wait for the server.
     pub(crate) fn is_server_limit(&self) -> bool {
         matches!(self, Self::ServerLimit(_))
     }
 
-    /// Whether a statement of a plan was refused: there was something to do.
+    /// Whether PostgreSQL refused a step of a plan, so that there was something to change.
     pub(crate) fn is_in_step(&self) -> bool {
         let failed = self.failed_transaction().map(|(_, error)| error);
         matches!(
@@ -178,12 +178,12 @@ impl AttemptError {
         )
     }
 
-    /// The database that was being worked on; none where the attempt did not come so far.
+    /// The database in which the error occurred; `None` if the attempt did not reach one.
     pub(crate) fn target(&self) -> Option<&Target> {
         self.failed_transaction().map(|(target, _)| target)
     }
 
-    /// The same, after changes in other databases, where there were any.
+    /// The same error, with the changes in other databases, if there are any.
     pub(crate) fn after(self, outcomes: &[(String, DatabaseOutcome)]) -> Self {
         let done: Vec<String> = outcomes
             .iter()

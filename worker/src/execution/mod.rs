@@ -1,5 +1,5 @@
-//! One attempt at one request: the login, the databases, a pass over each. What an attempt did before it
-//! failed is in the ledgers of the databases, where the next one finds it.
+//! One attempt at one request: the login, the databases, and a reconciliation of each. The changes of an attempt that
+//! failed are in the ledgers of the databases, where the next attempt finds them.
 
 mod attempt;
 pub(crate) mod background;
@@ -31,7 +31,7 @@ use crate::request::{Properties, RequestHeader};
 use crate::response::Response;
 use crate::target::{Address, Target};
 
-/// Carries requests out.
+/// Executes requests.
 #[derive(Debug)]
 pub struct Executor {
     pub(crate) logins: Logins,
@@ -42,38 +42,38 @@ pub struct Executor {
     pub(crate) background: BackgroundLimit,
 }
 
-/// What an attempt is to do.
+/// The input of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExecutionRequest<'a> {
     /// The request.
     pub(crate) request: &'a ResourceRequest<'a>,
-    /// The id that the resource has; a new one has none.
+    /// The physical id of the resource; a new one has none.
     pub(crate) physical_resource_id: Option<&'a str>,
-    /// What the resource declares, or, if it is deleted, declared.
+    /// The properties of the resource; of a deleted one, those that it had.
     pub(crate) properties: &'a Properties,
-    /// What an updated resource declared before.
+    /// The properties before an Update.
     pub(crate) old: Option<&'a Properties>,
-    /// Whether the resource goes.
+    /// Whether the resource is deleted.
     pub(crate) deleted: bool,
-    /// When it must be over.
+    /// The deadline.
     pub(crate) until: Instant,
-    /// Where it is answered from; none on the command line, where there is no response.
+    /// Parameters of the response; `None` on the command line, where there is no response.
     pub(crate) header: Option<&'a RequestHeader>,
-    /// What this attempt shares with others.
+    /// The state that this attempt shares with others.
     pub(crate) state: &'a DeliveryState,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(crate) enum AttemptOutcome {
-    /// The server, and each database's outcome, in the order of the databases.
+    /// The server, and the outcome of each database, in the order of the databases.
     Done(Address, Vec<(String, DatabaseOutcome)>),
-    /// The request is answered, now or before.
+    /// The request has this response, from this attempt or an earlier one.
     Answered(Response),
 }
 
 impl Executor {
-    /// A worker with no connections yet.
+    /// Makes a worker without connections.
     pub fn new(logins: Logins, pools: Pools, server_limits: ServerLimits) -> Self {
         Self {
             logins,
@@ -85,12 +85,12 @@ impl Executor {
         }
     }
 
-    /// The same, for requests that may do no more than the operator allows.
+    /// Sets the operator's limits for requests.
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// The same, where servers are looked up among the sides of Blue/Green deployments before they are changed.
+    /// Sets the Blue/Green deployments that are checked before a change.
     pub fn with_blue_green(self, deployments: BlueGreenDeployments) -> Self {
         Self {
             blue_green: Some(deployments),
@@ -117,25 +117,26 @@ impl Executor {
         }
     }
 
-    /// Discards what may have led to a failure, so that the next attempt reads it again: credentials and connections.
+    /// Discards cached values that may have led to a failure, so that the next attempt reads them again: credentials and
+    /// connections.
     fn note_failure(&self, error: &ReconcileError, target: &Target, login: &Login) {
         let class = error.class();
         if matches!(error.cause(), ReconcileError::Database { error, .. } if error.sql().is_some())
         {
-            // It answered, if only to refuse.
+            // The server answered, even if only to refuse.
             self.pools.reached().note(&target.address);
         }
         if class == Class::Credentials {
             self.logins.invalidate(login);
         } else {
-            // A secret that is corrected after a failure is to be read at once.
+            // Read a secret again at once, as it may have been corrected after the failure.
             self.logins.expire(login);
         }
         if !matches!(
             class,
             Class::Permanent | Class::Prerequisite(_) | Class::ClosedDatabase
         ) {
-            // The next attempt gets a new connection, to a server that may have changed.
+            // The next attempt gets a new connection, as the server may have changed.
             self.pools.discard_idle(target);
         }
     }

@@ -1,4 +1,4 @@
-//! One database of a request in one attempt: its transaction, or two, and what is left of the resource there.
+//! One database of a request in one attempt: its transaction or two, and the release of the resource.
 
 use tracing::warn;
 
@@ -50,8 +50,8 @@ impl RequestDatabase<'_> {
         }
     }
 
-    /// A transaction after which the resource is gone from the database; done where the database is gone itself, or takes no
-    /// connections and may be left as it is.
+    /// Runs a transaction after which the resource is gone from the database. It also succeeds if the database does not
+    /// exist, or if it accepts no connections and may be left unchanged.
     pub(super) async fn release(
         self,
         success_template: Option<SuccessTemplate<'_>>,
@@ -96,10 +96,10 @@ impl RequestDatabase<'_> {
         result.map_err(|error| self.executor.reconcile_error(error, &target, self.login))
     }
 
-    /// Records the response to the request. Returns the one that counts: the first that was recorded.
+    /// Records the response to the request. Returns the response that was recorded first, which is the one to send.
     ///
     /// # Errors
-    /// [`AttemptError`], where it is not recorded.
+    /// [`AttemptError`] if it is not recorded.
     pub(super) async fn record_response(
         self,
         response: &Response,
@@ -111,7 +111,7 @@ impl RequestDatabase<'_> {
         recorded.map_err(|error| self.executor.reconcile_error(error, &target, self.login))
     }
 
-    /// The resource's id on this server.
+    /// The physical id of the resource on this server.
     fn physical_resource_id(self) -> String {
         physical_resource_id(&self.login.address, self.execution.request.resource)
     }
@@ -124,7 +124,7 @@ impl RequestDatabase<'_> {
         success_template: Option<SuccessTemplate<'b>>,
     ) -> Reconciliation<'b> {
         let execution = self.execution;
-        // Of what an Update leaves behind the ledger knows the id that this worker gave it.
+        // For a database that an Update no longer names, the ledger has the id that this worker assigned.
         let named = execution.physical_resource_id.filter(|_| execution.deleted);
         Reconciliation {
             request: execution.request,

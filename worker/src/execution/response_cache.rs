@@ -1,5 +1,5 @@
-//! The answers that this process gave last. The ledger keeps those that a database belongs to; this is for the others, and
-//! for a second delivery of either while the process lives.
+//! Cache of the last responses of this process. The ledger stores the responses of requests that reached a database; the
+//! cache is for the others, and for a second delivery of any request while the process lives.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use crate::request::RequestHeader;
 use crate::response::Response;
 
-/// How many are kept: at 4096 bytes at the most, a megabyte.
+/// Number of responses: with 4096 bytes each, at most a megabyte.
 const MAX_RESPONSES: usize = 256;
 
 /// A request: stack, logical resource id and request id.
 type Key = (String, String, String);
 
-/// Answers by request.
+/// Responses by request.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseCache(Mutex<Responses>);
 
@@ -25,13 +25,13 @@ struct Responses {
 }
 
 impl ResponseCache {
-    /// The answer that was decided on.
+    /// The cached response of a request.
     pub(crate) fn get(&self, header: &RequestHeader) -> Option<Response> {
         let responses = self.0.lock();
         responses.by_request.get(&key(header)).cloned()
     }
 
-    /// Decides on an answer. Returns the one that counts: the first that was decided on.
+    /// Caches a response. Returns the one that was cached first, which is the one to send.
     pub(crate) fn get_or_insert(&self, header: &RequestHeader, response: Response) -> Response {
         let mut responses = self.0.lock();
         let key = key(header);

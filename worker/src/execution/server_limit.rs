@@ -1,5 +1,4 @@
-//! A limit on the requests at each server, so that one that does not answer cannot hold every permit that there is for
-//! messages.
+//! A limit on the requests for each server, so that a server that does not answer cannot hold all permits for messages.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -11,13 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::target::Address;
 
-/// For how long a failure is remembered of a server at which no permit is held.
+/// How long a failure of a server is remembered while no permit for it is held.
 const FAILURE_MEMORY: Duration = Duration::from_secs(600);
 
-/// How often it is looked whether a server that is waited for began to fail.
+/// Interval at which a waiting request checks whether the server began to fail.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The permits of every server.
+/// The permits of all servers.
 #[derive(Debug)]
 pub struct ServerLimits {
     each: usize,
@@ -27,7 +26,7 @@ pub struct ServerLimits {
 #[derive(Debug)]
 struct Server {
     permits: Arc<Semaphore>,
-    /// When it failed last; none since it last did not.
+    /// The time of the last failure; `None` after a success.
     failed_at: Mutex<Option<Instant>>,
 }
 
@@ -39,7 +38,7 @@ pub(crate) struct ServerPermit {
 }
 
 impl ServerLimits {
-    /// Gives each server this many permits.
+    /// Makes limits with this number of permits for each server.
     pub fn new(each: usize) -> Self {
         Self {
             each: each.max(1),
@@ -47,14 +46,15 @@ impl ServerLimits {
         }
     }
 
-    /// Acquires a permit at a server, waiting for one if need be; none at a server that fails, unless `wait_while_failing`.
+    /// Acquires a permit for a server, and waits for one if necessary. Returns `None` if the server fails, unless
+    /// `wait_while_failing`.
     pub(crate) async fn acquire(
         &self,
         address: &Address,
         wait_while_failing: bool,
     ) -> Option<ServerPermit> {
         let server = self.server(address);
-        // One wait, so that who came first is first.
+        // A single wait, so that requests are served in the order of their arrival.
         let mut permit = pin!(Arc::clone(&server.permits).acquire_owned());
         loop {
             let is_full = server.permits.available_permits() == 0;
@@ -93,7 +93,7 @@ impl Server {
 }
 
 impl ServerPermit {
-    /// Whether the server answered.
+    /// Records whether the server answered.
     pub(crate) fn record_answer(&self, answered: bool) {
         let mut failed_at = self.server.failed_at.lock();
         *failed_at = if answered { None } else { Some(Instant::now()) };
@@ -118,7 +118,7 @@ mod tests {
         let dead = address("dead");
         let first = limits.acquire(&dead, false).await.unwrap();
         let second = limits.acquire(&dead, false).await.unwrap();
-        // It may only be slow.
+        // The server may only be slow.
         let waiting = limits.acquire(&dead, false);
         let failing = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -127,7 +127,7 @@ mod tests {
         let (waited, ()) = tokio::join!(waiting, failing);
         assert!(waited.is_none());
         assert!(limits.acquire(&address("other"), false).await.is_some());
-        // Who has no other chance waits all the same.
+        // A request without a later attempt waits nevertheless.
         let (waited, ()) = tokio::join!(limits.acquire(&dead, true), async { drop(second) });
         let waited = waited.unwrap();
         waited.record_answer(true);

@@ -168,7 +168,7 @@ impl Handler {
         let stack = &header.stack_id;
         let share = self.acquire_share(&stack.arn, &stack.account, message.receive_count);
         let Ok(share) = share.await else {
-            info!("given back: the places of its stack or account are taken");
+            info!("given back: its stack or account has its share of the concurrency already");
             return return_to_queue(over_share_pause(message.receive_count));
         };
         let delivery = Delivery {

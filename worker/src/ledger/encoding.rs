@@ -1,6 +1,6 @@
-//! Texts of requests in a ledger: a database keeps them in its own encoding, which may lack some of their characters, and no
-//! database keeps U+0000. They are written in ASCII, so that a dump of the ledger fits every database, with the escapes that
-//! PostgreSQL's own literals have: `U&'donn\00e9es'`. Pure.
+//! Texts of requests in a ledger. A database stores them in its own encoding, which may lack some of their characters, and
+//! no database stores U+0000. They are written in ASCII, so that a dump of the ledger can be restored in any database, with
+//! the escapes of PostgreSQL's own literals: `U&'donn\00e9es'`. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use serde_json::Value;
 const BEGIN: &str = "U&'";
 const END: char = '\'';
 
-/// The text in ASCII.
+/// Encodes the text in ASCII.
 pub(crate) fn keep(text: &str) -> Cow<'_, str> {
     let is_kept = |character: char| character != '\0' && character.is_ascii();
     if text.chars().all(is_kept) && !text.starts_with(BEGIN) {
@@ -31,12 +31,12 @@ pub(crate) fn keep(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// The same for all texts of a document.
+/// Encodes all texts of a document.
 pub(crate) fn keep_all(document: &Value) -> Value {
     each_text(document, &keep)
 }
 
-/// The text as it was.
+/// Decodes a text.
 pub(crate) fn kept(text: &str) -> Cow<'_, str> {
     let inner = text
         .strip_prefix(BEGIN)
@@ -47,10 +47,10 @@ pub(crate) fn kept(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads a document, all of whose texts are as they were.
+/// Parses a document, and decodes all its texts.
 ///
 /// # Errors
-/// Where it is another document.
+/// The document has another form.
 pub(crate) fn read<T: DeserializeOwned>(document: &str) -> serde_json::Result<T> {
     if document.contains(BEGIN) {
         let document = serde_json::from_str(document)?;

@@ -1,8 +1,9 @@
-//! The ledger: which resource owns which extension of a database, and what each request came to. It lives in the database
-//! itself, in the schema `extension_worker`, so that it changes in the transaction that changes the extensions, and
-//! travels with dumps and snapshots.
+//! The ledger: which resource owns which extension of a database, and the result of each request. It is in the schema
+//! `extension_worker` of the database itself, so that it changes in the same transaction as the extensions, and is part of
+//! dumps and snapshots.
 //!
-//! Text of SQL alone: nothing here speaks to a server. `trust` says when what is there may be used.
+//! This module contains only the text of SQL, and does not connect to a server. `trust` decides whether a ledger may be
+//! used.
 
 mod encoding;
 mod migrations;

@@ -1,4 +1,4 @@
-//! What the ledger of one database says, and what it says after a pass.
+//! The contents of the ledger of one database, and its contents after a reconciliation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::Progress;
 use crate::request::RequestHeader;
 
-/// In the place of a stack's ARN.
+/// Replaces the ARN of a stack for a baseline.
 const BASELINE: &str = "baseline";
-/// Stands where a stack's ARN and a logical id stand, for re-syncs.
+/// Replaces the ARN of a stack and the logical id for re-syncs.
 pub(super) const RESYNC: &str = "resync";
 
-/// A resource of a stack, or a baseline. All its requests are worked off one after the other.
+/// A resource of a stack, or a baseline. Its requests are carried out one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceKey {
     /// The stack's ARN.
     pub(crate) stack_id: String,
-    /// The resource's name in the template.
+    /// The logical id: the resource's name in the template.
     pub(crate) logical_resource_id: String,
 }
 
 impl ResourceKey {
-    /// The baseline of a name.
+    /// The baseline of this name.
     pub(crate) fn baseline(name: &str) -> Self {
         Self {
             stack_id: BASELINE.to_owned(),
@@ -31,7 +31,7 @@ impl ResourceKey {
         }
     }
 
-    /// Under which the ledger has re-syncs.
+    /// The key of the rows of re-syncs.
     pub(crate) fn resync() -> Self {
         Self {
             stack_id: RESYNC.to_owned(),
@@ -39,7 +39,7 @@ impl ResourceKey {
         }
     }
 
-    /// The resource that a request is for.
+    /// The resource of a request.
     pub fn of(header: &RequestHeader) -> Self {
         Self {
             stack_id: header.stack_id.arn.clone(),
@@ -69,39 +69,39 @@ pub(crate) struct ResourceRequest<'a> {
     pub(crate) request_type: &'a str,
     /// CloudFormation's id of the request.
     pub(crate) request_id: &'a str,
-    /// When it was published: what is older never overrules what is newer.
+    /// When it was published: an older request never overrides a newer one.
     pub(crate) published_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// The ledger of one database, as one request sees it.
+/// The rows of a database's ledger that concern one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ledger {
-    /// The resource that the request is for, if it was here before.
+    /// The resource of the request, if the ledger has it.
     pub(crate) resource: Option<ResourceRecord>,
-    /// This very request, if it was decided before.
+    /// This request, if it has a result.
     pub(crate) request: Option<RequestRecord>,
     /// Every extension that a resource owns or that this worker created, by name.
     pub(crate) managed: BTreeMap<String, Managed>,
 }
 
-/// The ledger of one database as a whole.
+/// The whole ledger of one database.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct WholeLedger {
-    /// The resources that are there.
+    /// The resources that exist.
     pub(crate) resources: Vec<LiveResource>,
     /// Every extension that a resource owns or that this worker created, by name, with all its owners.
     pub(crate) managed: BTreeMap<String, Managed>,
-    /// What the re-sync that asks came to in this database, if it was here before and changed something.
+    /// The earlier result of this re-sync in this database, if it changed something.
     pub(crate) resync: Option<serde_json::Value>,
-    /// PostgreSQL's version when the ledger was last written, where that is kept.
+    /// PostgreSQL's version when the ledger was last written, if it is recorded.
     #[serde(default)]
     pub(crate) server_version: Option<String>,
-    /// What it committed before its last transaction, where it is not over.
+    /// The stages that this re-sync committed before its last transaction, if that has not run yet.
     #[serde(default)]
     pub(crate) progress: Option<Progress>,
 }
 
-/// A resource that is there.
+/// A resource that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LiveResource {
     /// The resource.
@@ -111,36 +111,36 @@ pub(crate) struct LiveResource {
     pub(crate) declared: serde_json::Value,
 }
 
-/// What the ledger knows of a request.
+/// The ledger's rows about a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestRecord {
-    /// What it came to in this database; none where it was not carried out.
+    /// The result of the request in this database; `None` if it was not carried out here.
     pub(crate) outcome: Option<serde_json::Value>,
-    /// The answer to it, in the one database that keeps it.
+    /// The response, in the one database that records it.
     pub(crate) response: Option<String>,
-    /// What was committed before the last transaction, where that is still to come.
+    /// The stages that were committed before the last transaction, if that has not run yet.
     #[serde(default)]
     pub(crate) progress: Option<Progress>,
 }
 
-/// What the ledger knows of a resource.
+/// The ledger's row about a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ResourceRecord {
-    /// The id that its last answer gave.
+    /// The physical id in the last response.
     pub(crate) physical_resource_id: String,
-    /// Whether it is there.
+    /// Whether the resource exists.
     pub(crate) state: ResourceState,
-    /// `Create`, `Update` or `Delete`: the last request that was carried out.
+    /// `Create`, `Update` or `Delete`: the type of the last request that was carried out.
     pub(crate) request_type: String,
     /// When that request was published.
     pub(crate) requested_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Whether a resource is there. A deleted one is remembered, so that a Create that comes late changes nothing.
+/// Whether a resource exists. A deleted one is remembered, so that a Create that arrives after the Delete changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ResourceState {
-    /// It is there.
+    /// It exists.
     Live,
     /// It was deleted.
     Deleted,
@@ -149,20 +149,19 @@ pub(crate) enum ResourceState {
 /// An extension that resources own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Managed {
-    /// How it came to be.
+    /// Whether the worker created it.
     pub(crate) origin: Origin,
-    /// The resources that own it, of those beside the request's own one at the most; none where the last one left it
-    /// behind.
+    /// The resources that own it: the request's own, and at most one other; none if the last owner left it in place.
     pub(crate) owners: Vec<Owner>,
 }
 
-/// How an extension came to be in the database.
+/// How an extension came into the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
-    /// This worker created it: it may drop it.
+    /// Created by this worker, which may drop it.
     Created,
-    /// It was there: it is never dropped.
+    /// Adopted: it was installed before, and is never dropped.
     Adopted,
 }
 
@@ -179,9 +178,9 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// It declares it.
+    /// The resource declares it.
     Declared,
-    /// `CASCADE` brought it along with one that it declares.
+    /// `CASCADE` created it with an extension that the resource declares.
     Dependency,
 }
 
@@ -202,7 +201,7 @@ impl Ledger {
             .map(|(name, managed)| (name.as_str(), managed))
     }
 
-    /// The extensions that resources beside this one own.
+    /// The extensions that other resources own.
     pub(crate) fn owned_by_others(&self, resource: &ResourceKey) -> BTreeSet<&str> {
         self.managed
             .iter()
@@ -216,7 +215,7 @@ impl Ledger {
             .collect()
     }
 
-    /// A resource beside this one that owns the extension.
+    /// Another resource that owns the extension.
     pub(crate) fn other_owner(
         &self,
         extension: &str,

@@ -1,5 +1,5 @@
-//! What a request, or a re-sync, committed in a database before its last transaction: the stages of updates that are not
-//! possible in one.
+//! The stages that a request or a re-sync committed in a database before its last transaction, for updates that are not
+//! possible in one transaction.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::ResourceKey;
 use super::write::{NOW, Write, write_request};
 use crate::extension::{ExtensionName, Version};
 
-/// What was committed so far.
+/// The stages that were committed so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Installed before the first stage, with versions.
+    /// The extensions that were installed before the first stage, with versions.
     pub(crate) before: BTreeMap<String, String>,
-    /// In the order in which they were committed.
+    /// The updates, in the order in which they were committed.
     pub(crate) stages: Vec<Stage>,
 }
 
@@ -31,21 +31,21 @@ pub(crate) struct Stage {
     pub(crate) to: Version,
 }
 
-/// What one stage writes.
+/// The row that one stage writes.
 #[derive(Debug)]
 pub(crate) struct ProgressEntry<'a> {
-    /// The resource; of a re-sync [`ResourceKey::resync`].
+    /// The resource; for a re-sync [`ResourceKey::resync`].
     pub(crate) resource: &'a ResourceKey,
     /// The request, or the re-sync.
     pub(crate) request_id: &'a str,
-    /// When it was published; a re-sync has no such time.
+    /// When it was published; `None` for a re-sync.
     pub(crate) published_at: Option<DateTime<Utc>>,
     /// All stages up to this one.
     pub(crate) progress: &'a Progress,
 }
 
 impl ProgressEntry<'_> {
-    /// The statements. The request is not decided by them.
+    /// The statements. They record no result of the request.
     pub(crate) fn writes(&self) -> Vec<Write> {
         let published_at = self.published_at.as_ref().map(DateTime::to_rfc3339);
         vec![write_request(

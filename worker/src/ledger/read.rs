@@ -1,4 +1,4 @@
-//! What is read in the ledger, one JSON document each.
+//! The queries that read the ledger; each returns one JSON document.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use super::{Ledger, Managed, Origin, Owner, ResourceKey, ResourceRecord, Role};
 /// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the extensions that the request declares, as a JSON array → one JSON
 /// document, for [`read_ledger`].
 ///
-/// Of an extension's owners the resource itself and one other: whether there are others is asked, never how many. Of what the
-/// request declares it does not matter, as that stays in any case, and the search of it is most of the query's time.
+/// Of an extension's owners it returns the resource itself and one other, because only their existence matters, not their
+/// number. It does not search other owners of extensions that the request declares, as these stay in any case, and this
+/// search would take most of the query's time.
 pub(crate) const READ: &str = "
 SELECT json_build_object(
   'resource', own.data - 'declared' || jsonb_build_object('requested_at', own.requested_at),
@@ -51,7 +52,7 @@ SELECT json_build_object(
                WHERE kind = 'request' AND stack_id = 'resync' AND logical_resource_id = 'resync' AND name = $1)
 )::text";
 
-/// The answer to [`READ`].
+/// The result of [`READ`].
 #[derive(Debug, Deserialize)]
 struct LedgerRow {
     resource: Option<ResourceRecord>,
@@ -62,16 +63,16 @@ struct LedgerRow {
 #[derive(Debug, Deserialize)]
 struct ManagedRow {
     origin: Origin,
-    /// Why the resource owns it, where it does.
+    /// Why the resource owns it, if it does.
     role: Option<Role>,
     /// Another resource that owns it.
     other: Option<Owner>,
 }
 
-/// Reads the answer to `READ`, one JSON document: what the ledger of a database says to a request for this resource.
+/// Parses the result of `READ`: the ledger's rows for a request of this resource.
 ///
 /// # Errors
-/// Where it is another document.
+/// The document has another form.
 pub fn read_ledger(document: &str, resource: &ResourceKey) -> serde_json::Result<Ledger> {
     let row: LedgerRow = read(document)?;
     let managed = row.managed.into_iter().map(|(name, managed)| {

@@ -1,26 +1,28 @@
-//! When the ledger that a database holds may be used: where everything in it belongs to the role of the session, or to a
-//! superuser, and nothing in it runs what others wrote.
+//! Whether a ledger may be used: everything in it belongs to the session's role or a superuser, and nothing in it runs code
+//! of other roles.
 //!
-//! The server itself decides, in one query that raises an error: what was sent behind it meets an aborted transaction.
-//! Once [`LOCK`] is held, no other session can put a trigger, a rule or another owner there before the transaction ends.
+//! The server itself decides, in a query that raises an error: statements that were sent after it then fail, as the
+//! transaction is aborted. Once [`LOCK`] is held, no other session can add a trigger or a rule, or change the owner, before
+//! the transaction ends.
 //!
-//! Most ledgers are just as the worker made them: [`AS_MADE`] compares them with that form, at a fraction of the cost of
-//! [`check`], and accepts less than it. Of any other ledger `check` looks at everything, which takes PostgreSQL some
-//! milliseconds, and says what is wrong. Both return a mark. While it is the same, nothing that they looked at has changed:
-//! [`STILL_AS_MADE`] and [`UNCHANGED`] compare it in a fraction of that time.
+//! Most ledgers are exactly as the worker created them: [`AS_MADE`] compares them with this form, at a fraction of the cost
+//! of [`check`], and accepts only a part of what `check` accepts. `check` inspects everything in a ledger, which takes
+//! PostgreSQL some milliseconds, and reports what is wrong. Both return a mark. While the mark is the same, nothing that
+//! they inspected has changed: [`STILL_AS_MADE`] and [`UNCHANGED`] compare it in a fraction of that time.
 
 use postgres_protocol::escape::escape_literal;
 
-/// What the error's message holds before the sentence that says what is wrong.
+/// The text of the error before the sentence that says what is wrong.
 pub(crate) const UNTRUSTED: &str = "extension-worker ledger: ";
 
-/// What the error's message holds where [`check`] has to look again.
+/// The text of the error if [`check`] has to run again.
 pub(crate) const CHANGED: &str = "extension-worker changed";
 
-/// One text for the state of the ledger, or no row where there is no schema.
+/// One text for the state of the ledger, or no row if there is no schema.
 ///
-/// A role of lower rank changes nothing there unless a right was granted to it, or an owner was changed: PostgreSQL writes a
-/// new version of the row in `pg_namespace`, `pg_class` or `pg_attribute` then. What a role of the owner's rank adds without
+/// A less privileged role can change the ledger only after a right was granted to it, or the owner was changed: PostgreSQL
+/// then writes a new version of the row in `pg_namespace`, `pg_class` or `pg_attribute`. Objects that a role with the
+/// owner's rights adds without such a change are listed by their OID.
 /// one is listed by its OID.
 macro_rules! mark {
     () => {
@@ -36,11 +38,12 @@ macro_rules! mark {
     };
 }
 
-/// One text for the state of a ledger that is as it was made, or no row where there is none.
+/// One text for the state of a ledger that is as the worker created it, or no row if there is none.
 ///
-/// PostgreSQL writes a new version of the row in `pg_namespace` or `pg_class` for another owner, a right that is granted, the
-/// first trigger, rule, child or CHECK constraint, and row security, and in `pg_attribute` for a right on a column or a default.
-/// An index is counted, as PostgreSQL does not write a new version of the table's row for it.
+/// PostgreSQL writes a new version of the row in `pg_namespace` or `pg_class` for a change of the owner, for a granted
+/// right, for the first trigger, rule, child or CHECK constraint, and for row security; and of the row in `pg_attribute`
+/// for a right on a column, or a default. Indexes are counted, because PostgreSQL does not write a new version of the
+/// table's row for them.
 macro_rules! form_mark {
     () => {
         "SELECT concat_ws(' ', n.oid, n.xmin, c.oid, c.xmin, \
@@ -52,17 +55,18 @@ macro_rules! form_mark {
     };
 }
 
-/// `$1` the role that a clone of it works as, or an empty text: its mark, for [`STILL_AS_MADE`], where the ledger is as [`super::migration`] makes it
-/// and belongs to the session's role, or to that one. It leaves nothing to be looked at that [`check`] looks at:
+/// `$1` the role whose rotated clone the session's role is, or an empty text → the mark for [`STILL_AS_MADE`], if the
+/// ledger is as [`super::migration`] creates it, and belongs to the session's role or to `$1`. It covers everything that
+/// [`check`] inspects:
 ///
-/// - The schema and the relations have one owner, and grant others no more than to read.
-/// - In the schema are the table and the view; an index, a trigger, a policy, a rule, a child or another view on them, or a
-///   default, would be one more row of `pg_depend`. Constraints are not counted there, as those for NOT NULL are rows from
-///   PostgreSQL 18 on; others have an index, a trigger, or are counted in `relchecks`.
-/// - A parent, or a type, function, operator class or collation that is not PostgreSQL's own, would be one more row of
-///   `pg_depend` the other way round.
+/// - The schema and the relations have the same owner, and grant other roles only the right to read.
+/// - The schema contains the table and the view. An index, a trigger, a policy, a rule, a child, another view on them, or a
+/// default would be another row of `pg_depend`. Constraints are not counted there, because those for NOT NULL are rows from
+/// PostgreSQL 18 on; other constraints have an index or a trigger, or are counted in `relchecks`.
+/// - A parent, or a type, function, operator class or collation that does not belong to PostgreSQL, would be another row of
+/// `pg_depend` in the opposite direction.
 ///
-/// A ledger that was changed in a way that `check` admits costs both of them.
+/// For a ledger that was changed in a way that `check` accepts, both queries run.
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].
@@ -95,7 +99,7 @@ pub(crate) const AS_MADE: &str = concat!(
        FROM pg_namespace n WHERE n.nspname = 'extension_worker') OFFSET 0) AS found (form)"
 );
 
-/// `$1` the mark of [`AS_MADE`]: no error where it is the ledger's still.
+/// `$1` the mark of [`AS_MADE`]: raises no error if the ledger still has it.
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].
@@ -107,7 +111,7 @@ pub(crate) const STILL_AS_MADE: &str = concat!(
     ") OFFSET 0) AS found (mark)"
 );
 
-/// `$1` the mark of [`check`]: no error where it is the ledger's still.
+/// `$1` the mark of [`check`]: raises no error if the ledger still has it.
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].
@@ -119,15 +123,15 @@ pub(crate) const UNCHANGED: &str = concat!(
     ") OFFSET 0) AS found (mark)"
 );
 
-/// No error where there is no schema.
+/// Raises no error if there is no schema.
 ///
 /// # Errors
 /// 22P02, with a message that holds [`CHANGED`].
 pub(crate) const ABSENT: &str = "SELECT (SELECT ('extension-worker changed' || left(nspname, 0))::int FROM pg_namespace \
      WHERE nspname = 'extension_worker')";
 
-/// One transaction at a time changes a database through its ledger. Only a role with rights on the table can hold this
-/// lock; it lets readers pass.
+/// Only one transaction at a time changes a database through its ledger. This lock requires rights on the table, and does
+/// not block readers.
 pub(crate) const LOCK: &str = "LOCK TABLE extension_worker.ledger IN SHARE UPDATE EXCLUSIVE MODE";
 /// The same for a ledger of version 1 or 2.
 pub(crate) const LOCK_OLDER: &str =
@@ -137,11 +141,11 @@ pub(crate) const LOCK_OLDER: &str =
 const COLUMNS: &str = "kind text,stack_id text,logical_resource_id text,name text,requested_at timestamp with time zone,\
                        owns jsonb,data jsonb";
 
-/// The query: the mark, where there is a ledger that may be used; NULL where there is no schema. `acts_as` is the role that
-/// a clone of it works as. Its names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
+/// The query → the mark of a ledger that may be used; NULL if there is no schema. `acts_as` is the role whose rotated clone
+/// the session's role is. The query resolves names only in `pg_catalog`, which is the transaction's `search_path`.
 ///
 /// # Errors
-/// 22P02, with a message that holds [`UNTRUSTED`] and what is wrong.
+/// 22P02, with a message that contains [`UNTRUSTED`] and what is wrong.
 pub(crate) fn check(acts_as: Option<&str>) -> String {
     let first = acts_as.map_or_else(|| "NULL".to_owned(), escape_literal);
     format!(

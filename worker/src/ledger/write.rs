@@ -1,4 +1,4 @@
-//! What is written in the ledger. A resource's row is one statement, whatever it owns.
+//! The statements that write the ledger. The row of a resource is one statement, whatever the resource owns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use super::encoding::keep_all;
 use super::model::RESYNC;
 use super::{Managed, Origin, ResourceKey, ResourceRequest, ResourceState, Role};
 
-/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the answer → the answer that
-/// counts: the first that was kept.
+/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` when it was published, `$5` the response → the response that
+/// was recorded first, which is the one to send.
 pub(crate) const RECORD_RESPONSE: &str = "
 INSERT INTO extension_worker.ledger AS r (kind, stack_id, logical_resource_id, name, requested_at, data)
 VALUES ('request', $1, $2, $3, $4::timestamptz, jsonb_build_object('outcome', NULL, 'response', $5::text))
@@ -18,8 +18,8 @@ ON CONFLICT (kind, stack_id, logical_resource_id, name)
   DO UPDATE SET data = r.data || jsonb_build_object('response', coalesce(r.data ->> 'response', $5::text))
 RETURNING data ->> 'response'";
 
-/// A statement that writes, with its arguments, each of type text. One that requests write time and again has a name, under which
-/// it can be prepared.
+/// A statement that writes, with its arguments, each of type text. A statement that requests run repeatedly has a name,
+/// under which it can be prepared.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) name: Option<&'static str>,
@@ -27,8 +27,8 @@ pub(crate) struct Write {
     pub(crate) arguments: Vec<String>,
 }
 
-/// `$1` stack, `$2` logical resource id: the end of the rows of older requests. They are kept as long as a message can come again:
-/// the retention of the dead-letter queue, 14 days, and the queue's four before it.
+/// `$1` stack, `$2` logical resource id: deletes the rows of older requests. They are kept as long as a message can be
+/// delivered again: the four days of the queue's retention, and the 14 days of the dead-letter queue's.
 macro_rules! delete_old_requests {
     () => {
         "WITH old AS (
@@ -46,8 +46,8 @@ VALUES ('resource', $1, $2, '', $3::timestamptz, $4::jsonb, $5::jsonb)
 ON CONFLICT (kind, stack_id, logical_resource_id, name)
   DO UPDATE SET requested_at = excluded.requested_at, owns = excluded.owns, data = excluded.data";
 
-/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the document of the row, which stages
-/// may have written before; with the end of older rows.
+/// `$1` stack, `$2` logical resource id, `$3` request id, `$4` the time of the request, `$5` the document of the row, which
+/// stages may have written before; also deletes the rows of older requests.
 const WRITE_REQUEST: &str = concat!(
     delete_old_requests!(),
     "\
@@ -82,30 +82,30 @@ DELETE FROM extension_worker.ledger WHERE kind = 'extension' AND stack_id = '' A
 const WRITE_OWNED: &str = "\
 UPDATE extension_worker.ledger SET owns = $1::jsonb WHERE kind = 'resource' AND stack_id = $2 AND logical_resource_id = $3";
 
-/// `$1` a document that the rows of all resources take up.
+/// `$1` a document that is merged into the rows of all resources.
 const WRITE_SEEN: &str =
     "UPDATE extension_worker.ledger SET data = data || $1::jsonb WHERE kind = 'resource'";
 
-/// What one carried-out request writes.
+/// The rows of one request that was carried out.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     /// The request.
     pub(crate) request: &'a ResourceRequest<'a>,
-    /// The id that the answer gives.
+    /// The physical id in the response.
     pub(crate) physical_resource_id: &'a str,
-    /// Whether the resource is there from now on.
+    /// Whether the resource exists after the request.
     pub(crate) state: ResourceState,
-    /// What it came to in this database.
+    /// The result in this database.
     pub(crate) outcome: &'a serde_json::Value,
-    /// The answer, where nothing but this database belongs to it.
+    /// The response, if the request has only this database.
     pub(crate) response: Option<&'a str>,
-    /// Who owned what before.
+    /// The owners before.
     pub(crate) managed_before: &'a BTreeMap<String, Managed>,
-    /// Who owns what now.
+    /// The owners after.
     pub(crate) managed_after: &'a BTreeMap<String, Managed>,
-    /// When it is written.
+    /// The time of the transaction.
     pub(crate) changed_at: DateTime<Utc>,
-    /// PostgreSQL's, at that time.
+    /// PostgreSQL's version at that time.
     pub(crate) server_version: &'a str,
 }
 
@@ -140,22 +140,22 @@ impl Entry<'_> {
     }
 }
 
-/// What a re-sync writes.
+/// The rows of a re-sync.
 #[derive(Debug)]
 pub(crate) struct ResyncEntry<'a> {
     /// The re-sync.
     pub(crate) resync_id: &'a str,
-    /// What it came to, where it changed an extension: a repetition finds it here.
+    /// The result, if it changed an extension: a repeated delivery finds it here.
     pub(crate) result: Option<&'a serde_json::Value>,
-    /// The baseline that is declared from now on, with what it declares.
+    /// The baseline that is declared after the re-sync, with its declarations.
     pub(crate) baseline: Option<(&'a ResourceKey, &'a serde_json::Value)>,
-    /// Who owned what before.
+    /// The owners before.
     pub(crate) managed_before: &'a BTreeMap<String, Managed>,
-    /// Who owns what now.
+    /// The owners after.
     pub(crate) managed_after: &'a BTreeMap<String, Managed>,
-    /// When it is written.
+    /// The time of the transaction.
     pub(crate) changed_at: DateTime<Utc>,
-    /// PostgreSQL's, at that time.
+    /// PostgreSQL's version at that time.
     pub(crate) server_version: &'a str,
 }
 
@@ -203,7 +203,7 @@ impl ResyncEntry<'_> {
             }
         }
         write_extensions(&mut writes, self.managed_before, self.managed_after);
-        // What is compared with the next version that is seen.
+        // Compared with the version that the next re-sync observes.
         writes.push(Write {
             name: None,
             sql: WRITE_SEEN,
@@ -213,10 +213,10 @@ impl ResyncEntry<'_> {
     }
 }
 
-/// PostgreSQL's name for the time at which the transaction began.
+/// PostgreSQL's function for the time at which the transaction began.
 pub(super) const NOW: &str = "now";
 
-/// The first five arguments of what writes a resource.
+/// The first five arguments of the statements that write a resource.
 fn resource_arguments(
     key: &ResourceKey,
     requested_at: &str,
@@ -248,7 +248,7 @@ pub(super) fn write_request(
     }
 }
 
-/// Only what differs, so that a request that changes nothing writes nothing here.
+/// Writes only differences, so that a request that changes nothing writes nothing here.
 fn write_extensions(
     writes: &mut Vec<Write>,
     managed_before: &BTreeMap<String, Managed>,
@@ -287,7 +287,7 @@ fn owners(managed: &BTreeMap<String, Managed>) -> BTreeSet<&ResourceKey> {
         .collect()
 }
 
-/// The extensions that a resource owns, each with why.
+/// The extensions that a resource owns, each with the reason.
 fn owned_by<'a>(
     key: &ResourceKey,
     managed: &'a BTreeMap<String, Managed>,

@@ -1,4 +1,4 @@
-//! The values of labels, few and known beforehand. A new one is one line.
+//! Labels of metrics. Their values are few and known beforehand; a new value is one line.
 
 /// The values of a label.
 pub trait Label: Copy + 'static {
@@ -6,11 +6,11 @@ pub trait Label: Copy + 'static {
     const ALL: &'static [Self];
     /// The label's name in Prometheus.
     const NAME: &'static str;
-    /// The dimension's name in CloudWatch; none where CloudWatch gets the sum alone, as each value costs.
+    /// The dimension's name in CloudWatch. `None`: CloudWatch gets only the sum, as it charges for each value.
     const DIMENSION: Option<&'static str>;
-    /// Which of them it is.
+    /// Position of the value in [`Self::ALL`].
     fn index(self) -> usize;
-    /// As it is shown.
+    /// Text of the value in metrics.
     fn as_str(self) -> &'static str;
 }
 
@@ -41,73 +41,73 @@ macro_rules! label {
 }
 
 label! {
-    /// What a message's handling came to. Each message that is begun has one.
+    /// The result of processing a message. Each message has one.
     Outcome, "outcome", Some("Outcome");
-    /// SUCCESS was answered.
+    /// A response SUCCESS was accepted.
     Succeeded = "succeeded",
-    /// FAILED was answered.
+    /// A response FAILED was accepted.
     Failed = "failed",
-    /// The request came after its deadline.
+    /// The request arrived after its deadline.
     Stale = "stale",
-    /// The answer was refused for good: the stack waits for its timeout.
+    /// The response was refused for good; the stack waits for its timeout.
     Unanswered = "unanswered",
-    /// Back to the queue, to come again later.
+    /// The message was returned to the queue.
     ReturnedToQueue = "given_back",
-    /// To the dead-letter queue.
+    /// The message was moved to the dead-letter queue.
     DeadLetter = "dead_letter",
-    /// Cancelled, as another worker may have the message.
+    /// Processing was cancelled, as another worker may have received the message.
     LeaseLost = "lease_lost",
-    /// Cancelled, as the worker stops.
+    /// Processing was cancelled, as the worker stops.
     Cancelled = "cancelled",
-    /// A bug.
+    /// The handler panicked, which is a bug.
     Panicked = "panicked",
 }
 
 label! {
-    /// How the receiver of a response reacted.
+    /// The result of a PUT of a response.
     PutResult, "result", Some("Result");
-    /// It has it.
+    /// S3 accepted the response.
     Accepted = "accepted",
-    /// It never will take it.
+    /// S3 refused the response for good.
     Refused = "refused",
-    /// It may take it later.
+    /// S3 may accept the response later.
     Busy = "busy",
-    /// Nothing.
+    /// S3 did not answer.
     NoAnswer = "no_answer",
 }
 
 label! {
     /// An operation of SQS.
     SqsCall, "operation", None;
-    /// Up to ten messages.
+    /// Receives up to ten messages.
     ReceiveMessage = "ReceiveMessage",
-    /// Up to ten of them.
+    /// Acknowledges up to ten messages.
     DeleteMessageBatch = "DeleteMessageBatch",
-    /// Up to ten of them.
+    /// Extends or ends the leases of up to ten messages.
     ChangeMessageVisibilityBatch = "ChangeMessageVisibilityBatch",
-    /// A dead letter.
+    /// Moves a message to the dead-letter queue.
     SendMessage = "SendMessage",
-    /// Servers of a re-sync.
+    /// Sends up to ten messages between workers, for the servers of a re-sync.
     SendMessageBatch = "SendMessageBatch",
 }
 
 label! {
-    /// How a re-sync found or left a database.
+    /// The result of a re-sync, or of a check before an upgrade, for a database.
     ResyncState, "state", Some("State");
-    /// As declared.
+    /// The database is as declared.
     InSync = "in_sync",
-    /// It was not as declared, and now is.
+    /// The database was changed to what is declared.
     Repaired = "repaired",
-    /// Not as declared.
+    /// The database is not as declared.
     Drifted = "drifted",
-    /// It could not be looked at, or not be made as declared.
+    /// The database could not be compared, or not be repaired.
     Failed = "failed",
-    /// Nothing is declared for it.
+    /// Nothing is declared for the database.
     Unmanaged = "unmanaged",
     /// Nothing has to be done before an upgrade.
     Ready = "ready",
     /// Something has to be done before an upgrade.
     NeedsSteps = "needs_steps",
-    /// An upgrade fails.
+    /// The upgrade would fail.
     Blocked = "blocked",
 }

@@ -1,8 +1,8 @@
-//! What the worker counts and measures: one set of instruments, shown as text for Prometheus ([`text`]) and written
-//! as lines for CloudWatch ([`start`]). It changes nothing and decides nothing.
+//! The worker's metrics: one set of instruments, served as text for Prometheus ([`text`]) and written as lines for
+//! CloudWatch ([`start`]). No decision of the worker depends on them.
 //!
-//! A new instrument is one entry in the list below, and one row in `docs/metrics.md`, which a test asks for; what
-//! uses it takes [`Metrics`]. A new label value is one line in `labels.rs`.
+//! To add an instrument, add one entry to the list below and one row to `docs/metrics.md`, which a test requires, and pass
+//! [`Metrics`] to the code that counts. To add a label value, add one line to `labels.rs`.
 
 mod emf;
 mod handling;
@@ -33,7 +33,7 @@ pub struct Metrics(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     instruments: Instruments,
-    /// Handlers that were cancelled, without a cause noted yet.
+    /// Handlers that were cancelled, and whose cause is not recorded yet.
     cancelled: AtomicU64,
 }
 
@@ -46,7 +46,7 @@ impl Deref for Metrics {
 }
 
 impl Metrics {
-    /// What every instrument shows now, and what the system says of the process.
+    /// Reads every instrument, and the CPU time and memory of the process.
     pub(crate) fn read(&self) -> Vec<Reading> {
         let mut readings = self.0.instruments.read();
         readings.extend(process::read());
@@ -54,11 +54,11 @@ impl Metrics {
     }
 }
 
-/// Makes the instruments of a list: what each means, its name, its kind, its name in CloudWatch, and its unit. The name in
-/// Prometheus is the field's behind `extension_worker_`; a counter's ends in `_total` there.
+/// Defines the instruments of a list. An entry has the help text, the field, the kind, the name in CloudWatch and the unit. The
+/// name in Prometheus is `extension_worker_` and the field; that of a counter ends in `_total`.
 macro_rules! instruments {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ty = $cloudwatch:literal, $unit:ident;)+) => {
-        /// The instruments. Using one is an atomic operation or two; only [`CounterByCode`] takes a lock.
+        /// The instruments. Each use takes one or two atomic operations; only [`CounterByCode`] takes a lock.
         #[derive(Debug, Default)]
         pub struct Instruments {
             $($(#[doc = $help])+ pub $field: $kind,)+
@@ -79,36 +79,36 @@ macro_rules! instruments {
 }
 
 instruments! {
-    /// Messages that receives brought, redeliveries too.
+    /// Messages that were received, redeliveries included.
     messages_received: Counter = "MessagesReceived", Count;
-    /// Messages that were handled, by outcome.
+    /// Messages that were processed, by outcome.
     messages_handled: CounterBy<Outcome> = "MessagesHandled", Count;
-    /// Messages that are being handled.
+    /// Messages that are being processed.
     messages_in_flight: Gauge = "MessagesInFlight", Count;
-    /// From the start of a message's handling to its end, without the acknowledgement.
+    /// Time to process a message, without its acknowledgement.
     handling_seconds: Histogram = "HandlingTime", Seconds;
-    /// PUTs of answers, by result; an answer may take several.
+    /// PUTs of responses, by result; a response may take several.
     puts: CounterBy<PutResult> = "Puts", Count;
-    /// From the start of a PUT to its status, or until it was given up.
+    /// Time from the start of a PUT to its status, or to its timeout.
     put_seconds: Histogram = "PutTime", Seconds;
-    /// Attempts at a request that were repeated, by the SQLSTATE of the failure or a word where it has none.
+    /// Attempts at a request that failed and were repeated, by SQLSTATE, or by a word for a failure without one.
     retries: CounterByCode = "Retries", Count;
-    /// Leases that were lost while their message was handled.
+    /// Leases that were lost while their message was processed.
     lease_losses: Counter = "LeaseLosses", Count;
-    /// Requests that came after their deadline: nothing is changed, and nobody waits for an answer.
+    /// Requests that arrived after their deadline: nothing is changed, and no response is sent.
     stale_requests: Counter = "StaleRequests", Count;
-    /// Receives of requests that CloudFormation did not confirm, or could not be asked about.
+    /// Received requests that CloudFormation did not confirm, or that could not be verified yet.
     unverified_requests: Counter = "UnverifiedRequests", Count;
-    /// Requests whose ResponseURL names a host that is not CloudFormation's for the stack's region; they are not answered.
+    /// Requests whose ResponseURL names a host that is not CloudFormation's for the stack's region; no response is sent.
     refused_response_hosts: Counter = "RefusedResponseHosts", Count;
-    /// Messages that were put in the dead-letter queue.
+    /// Messages that were moved to the dead-letter queue.
     dead_letters: Counter = "DeadLetters", Count;
-    /// Calls of SQS, by operation; the SDK's own retries are not counted.
+    /// Calls of SQS, by operation, without the SDK's own retries.
     sqs_calls: CounterBy<SqsCall> = "SqsCalls", Count;
     /// Receives that failed.
     receive_failures: Counter = "ReceiveFailures", Count;
-    /// Databases that a re-sync was at, by how it found or left them.
+    /// Databases that a re-sync or a check before an upgrade processed, by state.
     resync_databases: CounterBy<ResyncState> = "ResyncDatabases", Count;
-    /// Connections to databases that are open, at work or at rest.
+    /// Open connections to databases, idle ones included.
     database_connections: Gauge = "DatabaseConnections", Count;
 }

@@ -19,14 +19,14 @@ pub(super) fn read() -> Vec<Reading> {
     let cpu = cpu.map(|spent| Reading {
         name: "process_cpu_seconds",
         cloudwatch: "CpuTime",
-        help: "CPU time of the process, the system's part included.",
+        help: "CPU time of the process, in user and system mode.",
         unit: Unit::Seconds,
         value: Value::Spent(spent),
     });
     let memory = memory.map(|bytes| Reading {
         name: "process_resident_memory_bytes",
         cloudwatch: "ResidentMemory",
-        help: "Memory of the process that is resident.",
+        help: "Resident memory of the process.",
         unit: Unit::Bytes,
         value: Value::Level(bytes),
     });

@@ -4,12 +4,12 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-/// What happens where a change would break a Blue/Green deployment.
+/// What happens if a change would break a Blue/Green deployment, `WORKER_BLUE_GREEN_CHECK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BlueGreenCheck {
-    /// The request is refused, and a re-sync only reports.
+    /// A request fails, and a re-sync only reports.
     Refuse,
-    /// The change is made, and a warning is given.
+    /// The change is made, with a warning in `Changes`.
     Warn,
 }
 

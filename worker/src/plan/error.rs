@@ -68,7 +68,7 @@ pub enum PlanError {
         /// Whether the server can create it, and it does not lie below the installed one.
         can_create: bool,
     },
-    /// The version lies below the installed one.
+    /// The version is below the installed one.
     Downgrade {
         /// As declared.
         name: ExtensionName,

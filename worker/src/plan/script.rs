@@ -7,13 +7,14 @@ use clap::ValueEnum;
 use super::Step;
 use crate::extension::{Observed, SchemaName};
 
-/// What becomes of a step whose script would see objects of roles of lower rank under names that it uses.
+/// What happens to a step whose script would see objects of less privileged roles under names that PostgreSQL or the
+/// extension uses, `WORKER_SCHEMA_CHECK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SchemaCheck {
-    /// The request is refused, and the objects are named.
+    /// The request fails, and the Reason names the objects.
     #[default]
     Refuse,
-    /// It is carried out, and the objects are named in `Changes`.
+    /// The step runs, and `Changes` names the objects.
     Warn,
 }
 

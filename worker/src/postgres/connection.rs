@@ -1,4 +1,4 @@
-//! How a connection is made, and proves that it lives.
+//! How a connection is opened, and how an idle one is tested.
 
 use std::fmt;
 use std::ops::Deref;
@@ -29,26 +29,26 @@ use crate::process::error_chain::with_causes;
 use crate::process::tls::SslMode;
 use crate::target::Target;
 
-/// For how long a connection that was used is not asked whether it lives: that question is a round trip before the request's
-/// own. What the server closed meanwhile is known without it; one that died silently meanwhile costs an attempt, which takes
-/// [`SILENCE_TIMEOUT`], and is tried again.
+/// How long an idle connection is used without a test, which would be a round trip. A connection that the server closed
+/// meanwhile is recognized without a test; one whose host died silently costs an attempt that takes [`SILENCE_TIMEOUT`] and
+/// is retried.
 const RECYCLE_CHECK_AFTER: Duration = Duration::from_secs(3);
-/// How long a connection may take to be made: TCP and TLS, authentication included.
+/// Timeout for opening a connection: TCP, TLS and authentication.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long TCP alone may take.
+/// Timeout for the TCP connection alone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a peer may be silent before it is asked whether it is there, and how long between two such questions. With
-/// the next they find a host that is gone within 25 seconds.
+/// TCP keepalive: the idle time before the first probe, and the interval between probes. A host that is gone is detected
+/// within 25 seconds.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// How long what was sent may go unacknowledged.
+/// TCP user timeout: how long sent data may stay unacknowledged.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a server may be silent that has next to nothing to do: twice as long as a statement waits for a lock. A peer
-/// that takes everything and says nothing is not found otherwise.
+/// How long a server may be silent after a statement that takes almost no time: twice as long as a statement waits for a
+/// lock. TCP does not detect a peer that acknowledges everything and sends nothing.
 pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why no connection was made.
+/// Why no connection was opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("all connections of the process are in use")]
@@ -67,11 +67,11 @@ pub(super) enum ConnectError {
     FirstTimedOut,
 }
 
-/// A connection, and the right to it: both end together.
+/// A connection and its permit, which are released together.
 #[derive(Debug)]
 pub(super) struct Connection {
     client: ClientWrapper,
-    /// What was found at its start; whether the database has a ledger is kept up to date.
+    /// What was read when the session began. Whether the database has a ledger is kept up to date.
     pub(super) start: SessionStart,
     _permit: Permit,
     _open: GaugeGuard,
@@ -85,7 +85,7 @@ impl Deref for Connection {
     }
 }
 
-/// Makes the connections of one pool: the driver's own way, within the budget.
+/// Opens the connections of one pool, within the limit on connections.
 pub(super) struct Connections {
     config: tokio_postgres::Config,
     target: Target,
@@ -95,12 +95,12 @@ pub(super) struct Connections {
     connection_limit: ConnectionLimit,
     open: Gauge,
     close_idle: Box<dyn Fn() + Send + Sync>,
-    /// What a session begins with instead of a look at it.
+    /// The statement with which a session begins, instead of the query for its facts.
     first: Option<FirstStatement>,
 }
 
 impl Connections {
-    /// To a database, with a password. `close_idle` closes connections that are at rest, if there are any.
+    /// Connects to a database with a password. `close_idle` closes idle connections, if there are any.
     pub(super) fn new(
         settings: &PoolSettings,
         target: &Target,
@@ -128,20 +128,20 @@ impl Connections {
         }
     }
 
-    /// The way to the server for a cancel request.
+    /// How a cancel request reaches the server.
     pub(super) fn streams(&self) -> Streams {
         self.streams.clone()
     }
 
-    /// Connects to an address that the host leads to now, once it was seen to be one that is allowed: no later answer of
-    /// DNS can lead elsewhere. Of several the first that serves is taken.
+    /// Connects to an address of the host that is allowed. The address is resolved once and checked, so that a later DNS
+    /// answer cannot change it. Of several addresses the first that accepts the connection is used.
     async fn connect(&self) -> Result<(ClientWrapper, BackendPid), ConnectError> {
         let mut config = self.config.clone();
         let host = self.resolver.host();
         for ip in self.resolver.resolve().await? {
             config.host(host).hostaddr(ip);
         }
-        // Boxed: what the driver awaits is deep.
+        // Boxed: the driver's future is large.
         let (streams, backend_pid) = self.streams.for_one();
         let connecting = Box::pin(config.connect(streams));
         let (client, connection) = connecting.await?;
@@ -156,7 +156,7 @@ impl Connections {
         Ok((ClientWrapper::new(client, task), backend_pid))
     }
 
-    /// What is to be known of the session: one round trip, or two where more than usual is to be known of it.
+    /// Reads the facts of the session: one round trip, or two for a session that is not an ordinary one.
     async fn begin_session(
         &self,
         client: &tokio_postgres::Client,
@@ -173,7 +173,8 @@ impl Connections {
     }
 }
 
-/// The answer to a statement that takes no time but to wait for a lock. After a failure the connection is used up.
+/// The result of a statement that takes no time except to wait for a lock. After a failure the connection is not used
+/// again.
 pub(super) async fn promptly<T>(
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, DatabaseError> {
@@ -242,7 +243,7 @@ impl deadpool::managed::Manager for Connections {
     }
 }
 
-/// What a new session answers, in a transaction that ends with it.
+/// The result of the query that a new session runs, in a transaction that ends with it.
 async fn ask<T: DeserializeOwned>(
     client: &tokio_postgres::Client,
     begin: &str,
@@ -283,7 +284,7 @@ fn postgres_config(
         .keepalives_interval(KEEPALIVE_INTERVAL)
         .keepalives_retries(3)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
-        // What is negotiated is up to `Streams`.
+        // `Streams` negotiates TLS.
         .ssl_mode(tokio_postgres::config::SslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct);
     config

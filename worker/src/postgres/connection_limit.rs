@@ -1,16 +1,18 @@
-//! Which limit a log-in met. The server's own frees itself with the next session that ends; one that is 0 never does.
+//! Which connection limit a log-in exceeded. A place below the server's own limit becomes free when another session ends; a
+//! limit of 0 never allows a session.
 
 use super::Pools;
 use crate::credentials::secrets::Password;
 use crate::postgres_error::DatabaseError;
 use crate::target::Target;
 
-/// Where the limit of another database is asked for.
+/// The database in which the limit of another database is read.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
 impl Pools {
-    /// A log-in's error, where it met a limit with which. A database's limit is asked for elsewhere on the server; a role's
-    /// cannot be, as the role logs in nowhere then: what is known is whether it ever did.
+    /// Adds to a log-in's error which limit was exceeded. The limit of a database is read in another database of the
+    /// server. That of a role cannot be read, because the role cannot log in anywhere: then it is only known whether the
+    /// role ever logged in.
     pub(super) async fn with_limit(
         &self,
         target: &Target,

@@ -1,4 +1,4 @@
-//! tokio-postgres's errors, made into ours.
+//! Converts errors of tokio-postgres into [`DatabaseError`].
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,8 +12,7 @@ use super::guard::{GuardError, TOO_MUCH};
 use super::resolve::ResolveError;
 use crate::postgres_error::{DatabaseError, SqlError};
 
-/// What `getaddrinfo` says of a name that does not exist, in glibc's, musl's and BSD's words. Anything else that it
-/// says may pass.
+/// Messages of `getaddrinfo` for a name that does not exist, in glibc, musl and BSD. All its other errors may be temporary.
 const NO_SUCH_NAME: [&str; 4] = [
     "not known",
     "does not resolve",
@@ -51,14 +50,15 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 GuardError::Protocol => Self::Lost(refusal.to_string(), Some(Box::new(error))),
             };
         }
-        // What the driver refuses while it authenticates: a server that has no SCRAM, or knows nothing of the password.
+        // The driver refuses the authentication: the server offers no SCRAM, or does not prove that it knows the password.
         if error.to_string().starts_with("authentication error") {
             return Self::Authentication(innermost, Box::new(error));
         }
         if innermost.contains("does not support TLS") {
             return Self::Tls(innermost, Box::new(error));
         }
-        // What arrived whole and is no text breaks no connection: it arrives so again.
+        // A message that arrived completely and is not valid text: the connection is intact, and the next attempt gets the
+        // same message.
         let is_no_text = causes.iter().any(|cause| cause.is::<Utf8Error>())
             || error.to_string().starts_with("error deserializing");
         if is_no_text {
@@ -85,13 +85,13 @@ impl From<ResolveError> for DatabaseError {
     }
 }
 
-/// What the guard of the stream refused.
+/// An error of the stream's guard.
 fn guard<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a GuardError> {
     let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
     inner.downcast_ref()
 }
 
-/// A handshake that failed for its content; one that was cut off is an ordinary I/O error.
+/// A TLS handshake that failed because of its content; an interrupted one is an ordinary I/O error.
 fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let inner = cause
         .downcast_ref::<io::Error>()
@@ -101,8 +101,8 @@ fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
         .or_else(|| inner.and_then(|inner| inner.downcast_ref()))
 }
 
-/// Why the server is not trusted, for the operator who replaces its certificate or the bundle; rustls's own words for the
-/// rest.
+/// Why the server's certificate is not trusted, for the operator who replaces it or the bundle; for other errors the text
+/// of rustls.
 fn refused(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(error) = error else {
         return error.to_string();
@@ -143,7 +143,7 @@ fn refused(error: &rustls::Error) -> String {
     }
 }
 
-/// `DnsName("db.example")` and `IpAddress(127.0.0.1)` without what is around the name.
+/// The name in `DnsName("db.example")` or `IpAddress(127.0.0.1)`.
 fn bare(presented: &str) -> &str {
     let inner = presented.split_once('(').map(|(_, inner)| inner);
     inner
@@ -160,7 +160,7 @@ fn date(time: UnixTime) -> String {
     )
 }
 
-/// The same fault where a connection was to be made.
+/// The same error, for a connection that was being opened.
 pub(super) fn unreachable(error: tokio_postgres::Error) -> DatabaseError {
     let error = DatabaseError::from(error);
     if let DatabaseError::Lost(text, source) = error {

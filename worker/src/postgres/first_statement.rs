@@ -1,29 +1,29 @@
-//! Sessions that begin with a statement instead of a look at them.
+//! Sessions that begin with a statement instead of the query for the facts of the session.
 //!
-//! It is an update, where the library of the extension must not be loaded in the old version before, and loads itself at whatever
-//! comes first: everything that other sessions set in their first transaction is in the start-up packet then. Or it is the
-//! beginning of a transaction that reads.
+//! The statement is an update of an extension whose library must not be loaded in the old version before, and which any
+//! earlier statement would load: the settings that other sessions make in their first transaction are then in the start-up
+//! packet. Or it is the beginning of a read-only transaction.
 
 use std::time::Duration;
 
 use super::transaction::{PIN, SessionStart};
 
-/// What a new session is to be given, made in another one of the same database.
+/// Parameters of a new session, made in another session of the same database.
 #[derive(Debug, Clone)]
 pub(crate) struct FirstStatement {
-    /// For the start-up packet.
+    /// Options of the start-up packet.
     pub(super) options: String,
-    /// One message: the statement, and then an ordinary beginning of a transaction, which the statement becomes a part of.
+    /// One message: the statement, and then the usual beginning of a transaction, in which the statement is included.
     pub(super) message: String,
     /// What is known of the database's sessions.
     pub(super) start: SessionStart,
-    /// How long the message may take.
+    /// Timeout of the message.
     pub(super) timeout: Duration,
 }
 
 impl FirstStatement {
-    /// A transaction in which PostgreSQL's own catalogs are read, and nothing is changed: of the session nothing is to be known for
-    /// that. What the database or the role sets and the answers could differ by is set back.
+    /// A read-only transaction that reads PostgreSQL's own catalogs. It needs no facts of the session. Settings of the
+    /// database or the role that could change a result are reset.
     pub(crate) fn for_reading(timeout: Duration) -> Self {
         let message = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = 10000; \
@@ -40,7 +40,7 @@ impl FirstStatement {
     }
 }
 
-/// `-c name=value` for each, as PostgreSQL's `pg_split_opts` takes them apart.
+/// `-c name=value` for each setting, in the form that PostgreSQL's `pg_split_opts` parses.
 pub(super) fn options(settings: impl IntoIterator<Item = (String, String)>) -> String {
     let escaped = |text: &str| {
         let mut escaped = String::new();
@@ -52,7 +52,7 @@ pub(super) fn options(settings: impl IntoIterator<Item = (String, String)>) -> S
         }
         escaped
     };
-    // What is no name of a setting would be refused, and sets nothing.
+    // A name that PostgreSQL would refuse sets nothing, and is left out.
     let is_name = |name: &str| {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         !name.is_empty() && name.chars().all(is_part)

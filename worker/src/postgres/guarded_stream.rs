@@ -1,4 +1,4 @@
-//! The way to a server, with TLS or without, and with a guard over what the server sends.
+//! The stream to a server, with or without TLS, and with a guard that checks the server's messages.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -20,11 +20,11 @@ use crate::process::tls::SslMode;
 type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 type RustlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
-/// How much is read at once.
+/// Size of one read.
 const READ_BYTES: usize = 8192;
 
-/// Makes the streams of connections. To the driver it is TLS of which the handshake comes at once
-/// (`sslnegotiation=direct`): whether there is TLS is negotiated here, so that a connection without it is guarded too.
+/// Makes the streams of connections. For the driver each of them is TLS with a direct handshake (`sslnegotiation=direct`).
+/// TLS is negotiated here instead, so that a connection without TLS has a guard, too.
 #[derive(Clone)]
 pub(super) struct Streams {
     tls: MakeRustlsConnect,
@@ -43,7 +43,7 @@ impl Streams {
         }
     }
 
-    /// The same for one connection alone, with the server's process once it is made.
+    /// The same for a single connection, with the process id of its backend once it is known.
     pub(super) fn for_one(&self) -> (Self, BackendPid) {
         let backend_pid = BackendPid::default();
         let streams = Self {
@@ -68,7 +68,7 @@ impl MakeTlsConnect<Socket> for Streams {
     }
 }
 
-/// What comes first on a connection.
+/// The first bytes of a connection.
 pub(super) struct Negotiation {
     tls: RustlsConnect,
     mode: SslMode,
@@ -107,7 +107,8 @@ impl TlsConnect<Socket> for Negotiation {
     }
 }
 
-/// Asks. One byte is read, so that nothing that was sent behind it passes for what comes over TLS.
+/// Sends SSLRequest. Only one byte of the answer is read, so that bytes sent after it in clear text cannot pass for TLS
+/// data.
 async fn offers_tls(socket: &mut Socket) -> io::Result<bool> {
     let mut request = Default::default();
     frontend::ssl_request(&mut request);
@@ -120,12 +121,12 @@ enum Inner {
     Tls(Box<RustlsStream>),
 }
 
-/// A stream on which the driver gets what the guard passes on.
+/// A stream from which the driver reads the bytes that the guard passes on.
 pub(super) struct GuardedStream {
     inner: Inner,
     guard: Guard,
     passed_on: Vec<u8>,
-    /// How much of that the driver has.
+    /// How many of these bytes the driver has read.
     taken: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a session knows of whether the ledger of its database may be used, and by which query the server decides it next.
+//! What a session knows of whether the ledger of its database may be used, and the query by which the server decides it.
 
 use super::prepared::Query;
 use crate::ledger;
@@ -19,22 +19,22 @@ const UNCHANGED: Query<'static> = Query {
     sql: ledger::UNCHANGED,
 };
 
-/// What is known of a ledger of the newest version.
+/// What this session knows of whether a ledger of the newest version may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// It is expected to be as it was made.
+    /// The ledger is expected to be as the worker created it.
     #[default]
     AsMade,
-    /// It was, with this mark of [`ledger::AS_MADE`].
+    /// The ledger was as the worker created it, with this mark of [`ledger::AS_MADE`].
     WasAsMade(String),
-    /// It is not.
+    /// The ledger differs from what the worker created.
     Altered,
-    /// The mark of the ledger that [`ledger::check`] found trustworthy.
+    /// The mark of the ledger that [`ledger::check`] accepted.
     Mark(String),
 }
 
 impl Trust {
-    /// Notes that the ledger is not what the beginning of a transaction expected.
+    /// Records that the ledger differs from what the beginning of the transaction expected.
     pub(super) fn note_changed(&mut self) {
         *self = match self {
             Self::WasAsMade(_) => Self::AsMade,
@@ -42,7 +42,7 @@ impl Trust {
         };
     }
 
-    /// Keeps the mark of a ledger that may be used.
+    /// Stores the mark of an accepted ledger.
     pub(super) fn note_mark(&mut self, mark: &str) {
         let mark = mark.to_owned();
         *self = match self {
@@ -51,12 +51,13 @@ impl Trust {
         };
     }
 
-    /// Whether the ledger is compared with the form that it was made in, so that one that was altered fails, which may be used.
+    /// Whether the next check compares the ledger with the form in which the worker creates it. An altered ledger that may be
+    /// used fails that check.
     pub(super) fn expects_as_made(&self) -> bool {
         matches!(self, Self::AsMade | Self::WasAsMade(_))
     }
 
-    /// The query that decides at the beginning of a transaction, and its argument; none where [`ledger::check`] has to.
+    /// The query for the beginning of a transaction, and its argument; `None` if [`ledger::check`] is needed.
     pub(super) fn check_at_begin<'a>(
         &'a self,
         has_ledger: bool,
@@ -68,8 +69,8 @@ impl Trust {
         }
     }
 
-    /// The same where code of other roles may have run in the transaction: a ledger that is as it was made is compared with that
-    /// form again, not with its mark.
+    /// The same after code of other roles may have run in the transaction: a ledger that was as the worker created it is
+    /// compared with that form again, not with its mark.
     pub(super) fn check_at_end<'a>(
         &'a self,
         has_ledger: bool,

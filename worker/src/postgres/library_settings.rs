@@ -1,15 +1,15 @@
-//! Settings of libraries that a session has not loaded. PostgreSQL checks them when the library is loaded, and lists them in
-//! `pg_settings` from then on only.
+//! Settings of libraries that a session has not loaded. PostgreSQL checks such a setting when the library is loaded, and
+//! lists it in `pg_settings` only from then on.
 //!
-//! The owner of a database may set those that take no rank, once a session of its own has loaded the library: whether
-//! PL/pgSQL checks assertions, or the function that PL/v8 calls first (`plv8.start_proc`), which would run as the worker in
-//! the first script or event trigger that uses the language. A setting whose class is no library's can be set for a
-//! database or a role by a superuser alone, who is trusted, and stays.
+//! The owner of a database may set those that need no privilege, after loading the library in a session: for instance
+//! whether PL/pgSQL checks assertions, or the function that PL/v8 calls first (`plv8.start_proc`), which would run as the
+//! worker in the first script or event trigger of that language. A setting whose class belongs to no library can be set for
+//! a database or a role only by a superuser, who is trusted; it is not reset.
 
 use postgres_protocol::escape::escape_literal;
 
-/// An expression: the names of the settings that the database or the role has and that are of an installed extension's
-/// library. What a library calls its settings begins with the extension's name.
+/// An SQL expression: the names of the settings of the database or the role that belong to the library of an installed
+/// extension. The names of a library's settings begin with the extension's name.
 pub(super) const NAMES: &str = "(SELECT coalesce(json_agg(DISTINCT named.name), '[]')
    FROM pg_db_role_setting g
    LEFT JOIN pg_database d ON d.oid = g.setdatabase LEFT JOIN pg_roles r ON r.oid = g.setrole
@@ -19,7 +19,7 @@ pub(super) const NAMES: &str = "(SELECT coalesce(json_agg(DISTINCT named.name), 
    WHERE named.name LIKE '%.%' AND (g.setdatabase = 0 OR d.datname = current_database())
      AND (g.setrole = 0 OR r.rolname = session_user))";
 
-/// The values that PL/pgSQL itself has.
+/// PL/pgSQL's own default values.
 const KNOWN: [(&str, &str); 4] = [
     ("plpgsql.check_asserts", "on"),
     ("plpgsql.extra_errors", "none"),
@@ -27,7 +27,7 @@ const KNOWN: [(&str, &str); 4] = [
     ("plpgsql.print_strict_params", "off"),
 ];
 
-/// The value that each is set back to where its library is not loaded.
+/// The value to which each setting is reset if its library is not loaded.
 pub(super) fn values(names: &[String]) -> impl Iterator<Item = (String, String)> {
     names.iter().map(|name| {
         let known = KNOWN.iter().find(|(known, _)| known == name);
@@ -36,12 +36,12 @@ pub(super) fn values(names: &[String]) -> impl Iterator<Item = (String, String)>
     })
 }
 
-/// The statement that sets them back, LOCAL to the transaction; none where there are none. Its names are found in
-/// `pg_catalog` alone, to which the transaction's `search_path` is set.
+/// The statement that resets these settings, LOCAL to the transaction; `None` if there are none. It resolves names only in
+/// `pg_catalog`, which is the transaction's `search_path`.
 ///
-/// Whether the library is loaded is looked at each time. Where it is, its own value is known, and one that takes a rank is
-/// left. Where it is not, a text becomes empty, with which a library does nothing; the database's number or flag, for which
-/// that is no value, counts all the same once the library is loaded.
+/// It checks each time whether the library is loaded. If it is, its own default is known, and a setting that needs a
+/// privilege is kept. If it is not, a text setting becomes empty, with which a library does nothing; a number or a flag of
+/// the database stays in effect when the library is loaded, because an empty text is no value for it.
 pub(super) fn set_back(names: &[String]) -> Option<String> {
     let rows: Vec<String> = values(names)
         .map(|(name, value)| format!("({}, {})", escape_literal(&name), escape_literal(&value)))

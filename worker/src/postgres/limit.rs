@@ -1,4 +1,4 @@
-//! How many connections the process may have, all databases together.
+//! The limit on the connections of the process to all databases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a new connection waits for another one's end.
+/// How long a new connection waits until another one ends.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A number of connections. Clones are the same one.
+/// The limit. Clones share it.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit {
     limit: usize,
     permits: Arc<Semaphore>,
-    /// How many wait for a connection's end.
+    /// Callers that wait until a connection ends.
     waiting: Arc<AtomicUsize>,
 }
 
-/// Lasts as long as a connection.
+/// The permit of a connection, held as long as the connection lasts.
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl ConnectionLimit {
-    /// With this number of permits.
+    /// Makes a limit of this number of connections.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -31,23 +31,23 @@ impl ConnectionLimit {
         }
     }
 
-    /// Connections that are open or being made, idle ones included.
+    /// Connections that are open or being opened, idle ones included.
     pub fn open(&self) -> usize {
         self.limit.saturating_sub(self.permits.available_permits())
     }
 
-    /// Whether a caller waits for a connection to end: then none that is returned stays open.
+    /// Whether a caller waits until a connection ends: then a returned connection is closed instead of kept.
     pub(super) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Allows one more connection; where there are too many, once `close_idle` or the end of a session closed one. None
-    /// where that takes too long.
+    /// Acquires a permit for one more connection. If there is none, waits until `close_idle` or the end of a session
+    /// releases one; `None` after [`WAIT_TIMEOUT`].
     pub(super) async fn permit(&self, close_idle: impl FnOnce()) -> Option<Permit> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        // Before idle connections are closed: one that is returned afterwards is then closed too.
+        // Counted before idle connections are closed, so that one returned afterwards is closed, too.
         let _waiting = Waiting::new(&self.waiting);
         close_idle();
         let permit = Arc::clone(&self.permits).acquire_owned();
@@ -55,7 +55,7 @@ impl ConnectionLimit {
     }
 }
 
-/// Counts while it is there.
+/// Counts a waiting caller while it exists.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

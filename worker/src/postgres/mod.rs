@@ -1,4 +1,4 @@
-//! PostgreSQL. The only module that knows tokio-postgres and deadpool.
+//! PostgreSQL. Only this module uses tokio-postgres and deadpool.
 
 mod connection;
 mod connection_limit;

@@ -1,5 +1,5 @@
-//! One look at one database: a single query whose answer is a single JSON document, about what may change with every
-//! request. What the server offers is another matter: [`super::offer`].
+//! The observation of a database: one query whose result is one JSON document, with everything that can change between two
+//! requests. For what the server offers see [`super::offer`].
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ struct Look {
     database: String,
 }
 
-/// The names of the schemas that the declarations ask for, as JSON.
+/// The names of the schemas of the declarations, as JSON.
 pub(super) fn schemas_of(declarations: &[Declaration]) -> String {
     let schemas = declarations
         .iter()
@@ -57,7 +57,7 @@ pub(super) fn schemas_of(declarations: &[Declaration]) -> String {
     serde_json::Value::from_iter(schemas).to_string()
 }
 
-/// Reads the document.
+/// Parses the document.
 pub(super) fn read(document: &str, server: &ServerFacts) -> Result<Observed, DatabaseError> {
     let look: Look = serde_json::from_str(document)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))?;

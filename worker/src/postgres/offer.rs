@@ -1,5 +1,5 @@
-//! What a server offers to install. PostgreSQL reads a file for each extension to list them, and every script to list their
-//! versions, so that one reading serves all databases of a server.
+//! The extensions, versions and update paths that a server offers. To list them, PostgreSQL reads a file for each
+//! extension, and every script for the versions; one reading therefore serves all databases of a server.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::plan::OfferParts;
 use crate::postgres_error::DatabaseError;
 use crate::target::Address;
 
-/// How old an offer may be where not the newest is asked for. Files of a running server change with its packages alone, and
-/// on RDS with an upgrade, which restarts it.
+/// Maximum age of an offer, unless a newer one is required. On a running server these files change only with its packages,
+/// and on RDS only with an upgrade, which restarts it.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How many servers are kept.
+/// Number of servers whose offers are cached.
 const MAX_SERVERS: usize = 64;
-/// How much of all servers' documents is kept: one with PostGIS has some 200 kB. With more, all are read again, as a server
-/// may send anything.
+/// Total size of the cached documents: the one of a server with PostGIS has about 200 kB. Above it the cache is emptied, as
+/// a server may send anything.
 const MAX_BYTES: usize = 16 << 20;
 
-/// How old an offer may be.
+/// Required age of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// Some minutes.
+    /// At most [`MAX_AGE`].
     Minutes,
-    /// It was read at this time, or later.
+    /// Read at this time or later.
     Since(Instant),
 }
 
@@ -49,11 +49,11 @@ impl Freshness {
     }
 }
 
-/// A server as it is until it is restarted, by its address and [`ServerFacts::identity`]: behind one name there may be another
-/// after a failover.
+/// A server until its next restart: its address and [`ServerFacts::identity`], as after a failover another server may have
+/// the same name.
 pub(super) type ServerKey = (Address, String);
 
-/// The offers of servers.
+/// The cached offers of servers.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
     kept: Mutex<HashMap<ServerKey, Arc<AsyncMutex<Offer>>>>,
@@ -61,7 +61,7 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    /// The offer of a server. Who holds it reads for all others.
+    /// The offer of a server. The session that holds the lock reads it for all others.
     pub(super) fn of(&self, key: &ServerKey) -> Arc<AsyncMutex<Offer>> {
         let mut kept = self.kept.lock();
         if !kept.contains_key(key) && kept.len() >= MAX_SERVERS {
@@ -70,7 +70,7 @@ impl Offers {
         Arc::clone(kept.entry(key.clone()).or_default())
     }
 
-    /// Notes that a document of this length was kept.
+    /// Counts a document of this length, and empties the cache if it has become too large.
     pub(super) fn note(&self, bytes: usize) {
         if self.bytes.fetch_add(bytes, Relaxed) + bytes > MAX_BYTES {
             self.kept.lock().clear();
@@ -79,10 +79,10 @@ impl Offers {
     }
 }
 
-/// A part of an offer, and when it was read.
+/// A part of an offer, and the time at which it was read.
 type Part<T> = Option<(Instant, Vec<T>)>;
 
-/// What is known of one server's offer.
+/// The offer of one server, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
     extensions: Part<AvailableExtension>,
@@ -90,7 +90,7 @@ pub(super) struct Offer {
     paths: HashMap<String, (Instant, Vec<UpdatePath>)>,
 }
 
-/// The answer to [`query`].
+/// The result of [`query`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -99,7 +99,7 @@ struct Document {
     paths: Vec<Row<UpdatePath>>,
 }
 
-/// A control file whose name or version PostgreSQL itself refuses is listed all the same: it is left out.
+/// PostgreSQL lists a control file even if it refuses its name or version; such a row is left out.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Row<T> {
@@ -108,7 +108,7 @@ enum Row<T> {
 }
 
 impl Offer {
-    /// What is to be read for these parts.
+    /// The parts of these that have to be read.
     pub(super) fn missing(&self, parts: &OfferParts, freshness: Freshness) -> OfferParts {
         let admits = |read_at: Option<Instant>| read_at.is_some_and(|at| freshness.admits(at));
         let extensions = self.extensions.as_ref().map(|(at, _)| *at);
@@ -125,7 +125,7 @@ impl Offer {
         }
     }
 
-    /// Takes what was read from `read_at` on.
+    /// Stores what was read at `read_at`.
     ///
     /// # Errors
     /// [`DatabaseError::Unreadable`].
@@ -154,7 +154,8 @@ impl Offer {
         Ok(())
     }
 
-    /// Those of the parts that are about the declarations and what is installed; and when the oldest of them was read.
+    /// The rows of these parts that concern the declarations and the installed extensions, and the time at which the oldest
+    /// of them was read.
     pub(super) fn catalog(
         &self,
         parts: &OfferParts,
@@ -175,7 +176,7 @@ impl Offer {
                     .iter()
                     .any(|offer| declaration.name.means(offer.name.as_str()))
             };
-            // Among all of them may be the one that was meant.
+            // All names, because the Reason suggests a similar one.
             let all = declarations.iter().any(is_missing);
             let is_wanted = |offer: &&AvailableExtension| {
                 let name = offer.name.as_str();
@@ -197,7 +198,7 @@ impl Offer {
     }
 }
 
-/// The extensions, and what they require in any version.
+/// The extensions, and those that they require in any version.
 fn with_required(
     versions: &[AvailableVersion],
     is_declared: impl Fn(&str) -> bool,

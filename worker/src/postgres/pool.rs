@@ -1,4 +1,4 @@
-//! Connections: a pool for each database and role, and a number that all of them have at the most.
+//! Connections: a pool for each database and role, within a limit for all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,43 +25,43 @@ use crate::postgres_error::DatabaseError;
 use crate::process::tls::SslMode;
 use crate::target::Target;
 
-/// How connections are made and kept.
+/// How connections are opened and kept.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
     /// libpq's `sslmode`.
     pub ssl_mode: SslMode,
-    /// The TLS configuration that goes with it.
+    /// The TLS configuration of this mode.
     pub tls: rustls::ClientConfig,
-    /// How a password may be given to a server.
+    /// Authentication methods that are allowed for a password.
     pub auth_methods: Vec<AuthMethod>,
-    /// The patterns that allow local addresses; none where every address may be connected to.
+    /// The patterns that allow local addresses; `None`: every address is allowed.
     pub hosts: Option<Arc<HostPatterns>>,
-    /// Connections at the most, for each database and role.
+    /// Maximum number of connections of each role to one database.
     pub per_database: usize,
-    /// Connections at the most, all databases together, those at rest included.
+    /// Maximum number of connections to all databases, idle ones included.
     pub max_total: usize,
-    /// Counts the connections that are open.
+    /// Gauge of the open connections.
     pub open: Gauge,
-    /// What becomes of a step whose script would see objects of roles of lower rank.
+    /// What happens if the script of an extension would see objects of less privileged roles.
     pub schema_check: SchemaCheck,
-    /// Whether the ledger may become a part of a publication of all tables.
+    /// Whether the ledger may become part of a publication FOR ALL TABLES.
     pub publish_ledger: bool,
 }
 
-/// Databases that are not managed: what is in a template is copied to every new database, its ledger too, and `rdsadmin`
-/// is RDS's own.
+/// Databases that are not managed: a template is copied, with its ledger, to every new database, and `rdsadmin` belongs to
+/// RDS.
 const RESERVED: [&str; 3] = ["template0", "template1", "rdsadmin"];
 
-/// How long a pool stays that is not used: a session at rest keeps its database from being dropped, renamed or copied. A new
-/// one costs some milliseconds.
+/// How long an idle pool is kept: an idle session prevents its database from being dropped, renamed or copied. A new
+/// connection takes a few milliseconds.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a session waits for the one before it to be over, and its connection to be free, rather than to make another. Of
-/// two transactions in a database one waits for the other's lock in any case, and most take a fraction of what a new
-/// connection costs.
+/// How long a session waits until the previous one ends and its connection is free, before another connection is opened. Of
+/// two transactions in a database one waits for the other's lock in any case, and most take a fraction of the time that a
+/// new connection takes.
 const TURN_TIMEOUT: Duration = Duration::from_millis(250);
-/// How long a session waits for one of the pool's connections.
+/// How long a session waits for a connection of the pool.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a kept connection may take to prove that it lives.
+/// Timeout of the test of an idle connection.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All pools of the process.
@@ -75,11 +75,11 @@ pub struct Pools {
     servers: Arc<Servers>,
 }
 
-/// Pools by what they lead to.
+/// Pools by address, database and role.
 #[derive(Debug, Default)]
 struct PoolMap(Mutex<HashMap<Target, Entry>>);
 
-/// A pool, and the password that its connections were made with.
+/// A pool, and the password with which its connections were opened.
 #[derive(Debug, Clone)]
 struct Entry {
     pool: Pool<Connections>,
@@ -96,7 +96,7 @@ impl Entry {
 }
 
 impl PoolMap {
-    /// Closes what is at rest of the pool that was used last the longest ago.
+    /// Closes the idle connections of the pool that was used least recently.
     fn close_idle(&self) {
         let pools = self.pools();
         let mut entries: Vec<&Entry> = pools.values().collect();
@@ -114,8 +114,8 @@ impl PoolMap {
 }
 
 impl Pools {
-    /// No pool yet. Those that are made go when they are at rest for long: an open connection keeps a database from being
-    /// dropped, and counts against the server's.
+    /// Makes an empty map. Idle pools are removed: an open connection prevents its database from being dropped, and counts
+    /// towards the server's limit.
     pub fn new(settings: PoolSettings) -> Self {
         let pools: Arc<PoolMap> = Arc::default();
         let swept = Arc::downgrade(&pools);
@@ -138,21 +138,21 @@ impl Pools {
         }
     }
 
-    /// The connections that there may be, to be asked how many there are.
+    /// The limit on connections, which also counts them.
     pub fn connection_limit(&self) -> &ConnectionLimit {
         &self.connection_limit
     }
 
-    /// Which servers this process has had a connection to.
+    /// The servers to which this process has had a connection.
     pub(crate) fn reached(&self) -> &Reached {
         &self.reached
     }
 
-    /// A connection to a database that is to be managed, kept or new.
+    /// Takes a connection to a database that is to be managed: an idle one, or a new one.
     ///
     /// # Errors
-    /// [`DatabaseError`] where none could be made in time; [`DatabaseError::ReservedDatabase`] where the database is none
-    /// to manage.
+    /// [`DatabaseError`] if none could be opened in time; [`DatabaseError::ReservedDatabase`] if the database is not
+    /// managed.
     pub async fn session(
         &self,
         target: &Target,
@@ -164,10 +164,10 @@ impl Pools {
         self.session_for_listing(target, password).await
     }
 
-    /// A connection to any database, for a look at the server's list of databases.
+    /// Takes a connection to any database, to list the databases of the server.
     ///
     /// # Errors
-    /// [`DatabaseError`] where none could be made in time.
+    /// [`DatabaseError`] if none could be opened in time.
     pub(crate) async fn session_for_listing(
         &self,
         target: &Target,
@@ -179,10 +179,10 @@ impl Pools {
         self.session_of(&pool, turn, target, password).await
     }
 
-    /// A new connection, in whose transaction the statement was run before anything else.
+    /// Opens a new connection, and runs the statement in its transaction before any other.
     ///
     /// # Errors
-    /// [`DatabaseError`], where none could be made or the statement was refused: nothing was changed then.
+    /// [`DatabaseError`] if no connection could be opened, or the statement was refused; nothing is changed then.
     pub(crate) async fn session_after(
         &self,
         first: FirstStatement,
@@ -240,8 +240,8 @@ impl Pools {
         ))
     }
 
-    /// Discards idle connections: a server that was restarted, or a session that has an
-    /// extension's old library loaded, is not met twice.
+    /// Discards idle connections, so that the next attempt does not get a connection to a server that was restarted, or a
+    /// session that has loaded an extension's old library.
     pub(crate) fn discard_idle(&self, target: &Target) {
         if let Some(entry) = self.pools.pools().get(target) {
             entry.pool.retain(|_, _| false);
@@ -253,7 +253,7 @@ impl Pools {
         drop(self.pools.pools().remove(target));
     }
 
-    /// Another password never gets a connection that was made with this one.
+    /// A connection that was opened with one password is never used with another.
     fn pool(
         &self,
         target: &Target,

@@ -1,31 +1,32 @@
-//! Which of the worker's queries a session has prepared. What is prepared is used while no code of others has run in the
-//! session, which may put other statements under the same names.
+//! Which of the worker's queries a session has prepared. Prepared statements are used only until code of other roles has
+//! run in the session, because that code may prepare other statements under the same names.
 
 use std::collections::BTreeSet;
 
 use super::prepared::Query;
 
-/// The setting that says how prepared statements are planned.
+/// The setting that controls how prepared statements are planned.
 pub(super) const PLANS: &str = "plan_cache_mode";
 
-/// Without it PostgreSQL plans a prepared statement anew the first five times.
+/// Without this setting PostgreSQL plans a prepared statement again for its first five executions.
 const PLAN_ONCE: &str = "SET LOCAL plan_cache_mode = force_generic_plan; ";
-/// The same where the session forgets every prepared statement, those of the worker's names that others made too.
+/// The same, and deallocates all prepared statements of the session, including those that others prepared under the
+/// worker's names.
 const FORGET_AND_PLAN_ONCE: &str =
     "DEALLOCATE ALL; SET LOCAL plan_cache_mode = force_generic_plan; ";
 
-/// Whether a session has the worker's prepared statements, and which.
+/// The prepared statements of a session.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Preparation {
-    /// It cannot keep any: a pooler may give each transaction another session.
+    /// The session cannot have any: a pooler may give each transaction another session.
     #[default]
     Impossible,
-    /// This transaction is the session's first and may be its last: PostgreSQL takes longer to prepare a query and run it than
-    /// to run it alone.
+    /// This transaction is the session's first, and may be its last: PostgreSQL takes longer to prepare and execute a query
+    /// than to run it once.
     First,
-    /// The next transaction begins with none: what ran in the session since may have put others in their place.
+    /// The next transaction begins with none: code that ran in the session since may have replaced them.
     Next,
-    /// Those with these names are prepared.
+    /// The statements of these names are prepared.
     Begun(BTreeSet<&'static str>),
 }
 
@@ -35,14 +36,14 @@ impl Preparation {
         *self = Self::First;
     }
 
-    /// Others' code may have run in the session.
+    /// Records that code of other roles may have run in the session.
     pub(super) fn distrust(&mut self) {
         if let Self::Begun(_) = self {
             *self = Self::Next;
         }
     }
 
-    /// What a transaction begins with.
+    /// The statements with which a transaction begins.
     pub(super) fn begin(&self) -> &'static str {
         match self {
             Self::Impossible | Self::First => "",
@@ -51,7 +52,7 @@ impl Preparation {
         }
     }
 
-    /// Notes that a transaction began.
+    /// Records that a transaction began.
     pub(super) fn note_begun(&mut self) {
         match self {
             Self::First => *self = Self::Next,
@@ -60,14 +61,14 @@ impl Preparation {
         }
     }
 
-    /// Notes that the queries of these names were prepared.
+    /// Records that the queries of these names were prepared.
     pub(super) fn note(&mut self, names: &[&'static str]) {
         if let Self::Begun(prepared) = self {
             prepared.extend(names);
         }
     }
 
-    /// Runs a query, prepared where it is.
+    /// The query, as EXECUTE if it is prepared.
     pub(super) fn run(&self, query: Query<'_>, arguments: &[&str]) -> String {
         match self {
             Self::Begun(names) if names.contains(query.name) => query.execute(arguments),
@@ -75,7 +76,7 @@ impl Preparation {
         }
     }
 
-    /// The same, and prepares it where no code of others has run in the transaction.
+    /// The same, and prepares the query if no code of other roles has run in the transaction.
     pub(super) fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
         match self {
             Self::Begun(_) => self.run_from_begin(query, arguments),
@@ -83,7 +84,7 @@ impl Preparation {
         }
     }
 
-    /// The same together with [`Self::begin`], before which no code of others counts.
+    /// The same, in one message with [`Self::begin`], before which no such code counts.
     pub(super) fn run_from_begin(&self, query: Query<'_>, arguments: &[&str]) -> String {
         let is_prepared = match self {
             Self::Impossible | Self::First => return query.plain(arguments),

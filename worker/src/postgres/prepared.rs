@@ -1,27 +1,27 @@
-//! Queries that a session runs for each request. PostgreSQL takes several times as long to parse and plan one of them as
-//! to run it, so that a session prepares them once.
+//! Queries that a session runs for each request. PostgreSQL takes several times as long to parse and plan one of them as to
+//! execute it; therefore a session prepares them.
 //!
-//! They are prepared and executed with SQL's PREPARE and EXECUTE, not with the protocol's messages: in one simple query
-//! PostgreSQL runs nothing behind a statement that failed.
+//! They are prepared and executed with SQL's PREPARE and EXECUTE, not with messages of the protocol: in a simple query
+//! PostgreSQL runs no statement after one that failed.
 
 use postgres_protocol::escape::escape_literal;
 
-/// Names of the worker's prepared statements begin so.
+/// Prefix of the names of the worker's prepared statements.
 pub(super) const PREFIX: &str = "extension_worker";
 
 /// A query with parameters of type text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Query<'a> {
-    /// The end of its name.
+    /// The name after the prefix.
     pub(super) name: &'static str,
-    /// The number of its parameters: `$1` and so on, at most nine.
+    /// The number of its parameters, at most nine: `$1` and so on.
     pub(super) parameters: usize,
     /// One statement, without a semicolon.
     pub(super) sql: &'a str,
 }
 
 impl Query<'_> {
-    /// The statement that prepares it.
+    /// The statement that prepares the query.
     pub(super) fn prepare(&self) -> String {
         let types = match self.parameters {
             0 => String::new(),
@@ -30,7 +30,7 @@ impl Query<'_> {
         format!("PREPARE {PREFIX}_{}{types} AS {}", self.name, self.sql)
     }
 
-    /// The statement that runs it, prepared.
+    /// The statement that executes the prepared query.
     pub(super) fn execute(&self, arguments: &[&str]) -> String {
         let values: Vec<String> = arguments.iter().copied().map(escape_literal).collect();
         let list = match values.as_slice() {
@@ -40,7 +40,7 @@ impl Query<'_> {
         format!("EXECUTE {PREFIX}_{}{list}", self.name)
     }
 
-    /// The statement that runs it in a session in which it is not prepared.
+    /// The query as a single statement, for a session in which it is not prepared.
     pub(super) fn plain(&self, arguments: &[&str]) -> String {
         let mut parts = self.sql.split('$');
         let mut sql = parts.next().unwrap_or_default().to_owned();

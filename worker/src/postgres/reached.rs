@@ -1,4 +1,5 @@
-//! Which servers this process has had a connection to, and as which roles. One that was never reached may never be: it gets a short attempt.
+//! The servers to which this process has had a connection, and the roles. An attempt at a server that was never reached is
+//! short, because it may never be reached.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::target::{Address, Target};
 
-/// How many are remembered: with more, all are forgotten, and the next connection to each is remembered.
+/// Number of entries: above it all are forgotten, and recorded again with the next connection.
 const LIMIT: usize = 10_000;
 
 /// Servers that were reached, and roles that logged in.
@@ -18,23 +19,23 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
-    /// Whether there was a connection.
+    /// Whether there was a connection to the server.
     pub(crate) fn has(&self, address: &Address) -> bool {
         self.servers.lock().contains(address)
     }
 
-    /// Whether the role logged in, to whichever database.
+    /// Whether the role logged in to any database of the server.
     pub(crate) fn has_role(&self, target: &Target) -> bool {
         let role = (target.address.clone(), target.username.clone());
         self.roles.lock().contains(&role)
     }
 
-    /// There is a connection; or the server answered otherwise.
+    /// Records that there is a connection, or that the server answered otherwise.
     pub(crate) fn note(&self, address: &Address) {
         remember(&mut self.servers.lock(), address);
     }
 
-    /// A role logged in.
+    /// Records that a role logged in.
     pub(crate) fn note_role(&self, target: &Target) {
         self.note(&target.address);
         let role = (target.address.clone(), target.username.clone());

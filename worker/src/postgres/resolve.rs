@@ -1,4 +1,4 @@
-//! From a host to the addresses that may be connected to.
+//! Resolves a host to the addresses that are allowed.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::target::Address;
 pub(super) enum ResolveError {
     #[error("the host name could not be looked up")]
     Lookup(#[source] io::Error),
-    #[error("the host leads to local addresses alone")]
+    #[error("the host resolves only to local addresses")]
     Local,
 }
 
-/// Finds the addresses of one host.
+/// Resolves one host.
 pub(super) struct Resolver {
     address: Address,
-    /// None: every address is allowed.
+    /// `None`: every address is allowed.
     hosts: Option<Arc<HostPatterns>>,
 }
 
@@ -33,7 +33,7 @@ impl Resolver {
         self.address.host.as_str()
     }
 
-    /// The addresses that may be connected to, in the system's order; one at least.
+    /// The allowed addresses, in the system's order; at least one.
     ///
     /// # Errors
     /// [`ResolveError`].

@@ -1,8 +1,8 @@
-//! What roles of lower rank have put where an extension's script will see it.
+//! Objects of less privileged roles that the script of an extension would see.
 //!
-//! `CREATE EXTENSION` and `ALTER EXTENSION … UPDATE` run a script, as a superuser where the extension is trusted or RDS
-//! says so, under a `search_path` that holds the extension's schema and those of what it requires. PostgreSQL's own objects
-//! come first there, but a function or an operator with a better fitting signature is taken all the same.
+//! `CREATE EXTENSION` and `ALTER EXTENSION … UPDATE` run a script, as a superuser if the extension is trusted or RDS allows
+//! it. Its `search_path` contains the extension's schema and those of the extensions that it requires. `pg_catalog` comes
+//! first, but PostgreSQL prefers a function or an operator whose signature matches better, in whichever schema it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,29 +12,29 @@ use serde::Deserialize;
 use crate::extension::SchemaName;
 use crate::plan::ScriptScope;
 
-/// The most objects that are named: a Reason holds no more.
+/// Maximum number of objects that are named, for the length of a Reason.
 const NAMED: usize = 10;
 
-/// What was found in the schemas that scripts see.
+/// The objects and schemas that were found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SchemaObjects {
-    /// Functions, operators, casts and types of roles of lower rank, with a name that PostgreSQL or the extension uses.
+    /// Functions, operators, casts and types of less privileged roles, with a name that PostgreSQL or the extension uses.
     pub(crate) shadowing: Vec<String>,
-    /// The schemas in which a role of lower rank may create more of them: `schema "public" (role "app")`.
+    /// The schemas in which a less privileged role may create more of them: `schema "public" (role "app")`.
     pub(crate) open: Vec<String>,
 }
 
-/// What [`short_query`] finds.
+/// The result of [`short_query`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub(super) struct ShortAnswer {
-    /// Whether [`query`] may find anything.
+    /// Whether [`query`] can find objects.
     pub(super) may_shadow: bool,
-    /// The schemas in which a role of lower rank may create objects, each with that role; none for every role.
+    /// The schemas in which a less privileged role may create objects, each with that role; no role stands for PUBLIC.
     open: Vec<(String, Option<String>)>,
 }
 
 impl ShortAnswer {
-    /// As [`SchemaObjects`] has them.
+    /// In the form of [`SchemaObjects`].
     pub(super) fn open(&self) -> Vec<String> {
         let mut schemas: BTreeMap<&str, Vec<Option<&str>>> = BTreeMap::new();
         for (schema, role) in &self.open {
@@ -57,12 +57,12 @@ impl ShortAnswer {
     }
 }
 
-/// The query: one JSON document, [`ShortAnswer`]. It takes PostgreSQL a third of the time of [`query`], as it looks at owners
-/// alone, and in most databases finds no object of a role of lower rank in the schemas.
+/// The query → one JSON document, [`ShortAnswer`]. It takes PostgreSQL a third of the time of [`query`], as it compares
+/// only owners, and in most databases finds no object of a less privileged role in the schemas.
 ///
-/// What a schema holds is found by `pg_depend`, which has an index for it, and a row for each function, operator and type that
-/// is not PostgreSQL's own: those of a table's or an array's follow it. A range's multirange may be in another schema than the
-/// range; both, and casts, are looked at in all schemas, but for those that `initdb` made.
+/// It finds the objects of a schema by `pg_depend`, which has an index for this, and a row for each function, operator and
+/// type that does not belong to PostgreSQL; the types of tables and arrays depend on these. The multirange of a range may
+/// be in another schema than the range: both, and casts, are searched in all schemas, except those that `initdb` created.
 pub(super) fn short_query(scope: &ScriptScope, acts_as: Option<&str>) -> String {
     let used = of_used(scope, "NOT IN (SELECT oid FROM trusted)");
     format!(
@@ -95,13 +95,13 @@ SELECT json_build_object(
     )
 }
 
-/// The query: `true` where [`short_query`] finds nothing, as everything in the schemas belongs to the session's role or to the
-/// superuser that made the server, whose OID is 10. It takes PostgreSQL half of the time of `short_query`: what a new session
-/// pays for is each catalogue, function and operator that it meets for the first time.
+/// The query → `true` if [`short_query`] would find nothing, because everything in the schemas belongs to the session's
+/// role or to the superuser that initialized the server, whose OID is 10. It takes PostgreSQL half of the time of
+/// `short_query`: a new session pays for each catalog, function and operator that it uses for the first time.
 ///
-/// In a database whose schemas or casts are others' too it is `false`. `with_rights` is whether the roles that may create
-/// objects count. The numbers are the OIDs of `pg_namespace`, `pg_proc`, `pg_operator`, `pg_type` and of the role
-/// `pg_database_owner`, the same in every version.
+/// It is `false` if schemas or casts of the database belong to other roles, too. `with_rights` is whether the roles that
+/// may create objects count. The numbers are the OIDs of `pg_namespace`, `pg_proc`, `pg_operator`, `pg_type` and of the
+/// role `pg_database_owner`, the same in every version.
 pub(super) fn bare_query(scope: &ScriptScope, with_rights: bool) -> String {
     let schemas = array(scope.schemas.iter().map(SchemaName::as_str));
     let used = of_used(
@@ -132,9 +132,9 @@ OR EXISTS (SELECT FROM pg_range WHERE rngtypid >= {FIRST_OID}){used}{rights}))",
     )
 }
 
-/// A condition of the queries above: an object of an extension that the scripts use may be of a role of lower rank, which
-/// `is_lower` says of an owner's OID, or a relation that has the name of one in the schemas. The numbers are the OIDs of
-/// `pg_extension`, `pg_proc`, `pg_operator`, `pg_type` and `pg_class`.
+/// A condition of the queries above: a less privileged role may own an object of an extension that the scripts use, or a
+/// relation in the schemas that has the name of a relation of such an extension. `is_lower` is the condition on an owner's
+/// OID. The numbers are the OIDs of `pg_extension`, `pg_proc`, `pg_operator`, `pg_type` and `pg_class`.
 fn of_used(scope: &ScriptScope, is_lower: &str) -> String {
     if scope.used.is_empty() {
         return String::new();
@@ -157,10 +157,10 @@ OR EXISTS (
     )
 }
 
-/// The lowest OID that PostgreSQL gives to what was made after `initdb`.
+/// The lowest OID that PostgreSQL assigns after `initdb`.
 const FIRST_OID: u32 = 16384;
 
-/// `trusted`, the roles that are not of lower rank, and `seen`, the schemas.
+/// Common table expressions: `trusted`, the roles that are not less privileged, and `seen`, the schemas.
 fn seen(schemas: &BTreeSet<SchemaName>, acts_as: Option<&str>) -> String {
     let schemas = array(schemas.iter().map(SchemaName::as_str));
     let first = acts_as.map_or_else(|| "NULL".to_owned(), escape_literal);
@@ -179,10 +179,10 @@ fn array<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     format!("ARRAY[{}]::text[]", literals.join(","))
 }
 
-/// The query: the names of the objects, as a JSON array. `acts_as` is the role that a rotated clone of it works as.
+/// The query → the names of the objects, as a JSON array. `acts_as` is the role whose rotated clone the session's role is.
 ///
-/// Of an extension that the scripts use, a function, an operator or a type of a role of lower rank counts by itself, and a
-/// relation where what is attached to it, or what it is made of, is another object of such a role.
+/// A function, an operator or a type of an extension that the scripts use counts if a less privileged role owns it. A
+/// relation of such an extension counts if it has a trigger, a default, a rule, a column type or a child of such a role.
 pub(super) fn query(scope: &ScriptScope, acts_as: Option<&str>) -> String {
     let extensions = array(scope.extensions.iter().map(String::as_str));
     let used = array(scope.used.iter().map(String::as_str));

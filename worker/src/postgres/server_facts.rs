@@ -1,5 +1,5 @@
-//! What is the same in every session of a server until it is restarted, kept for each server and role: `pg_settings`, which most
-//! of it comes from, takes PostgreSQL longer to list than anything else that a session begins with.
+//! Facts that are the same in every session of a server until its restart, cached for each server and role: most of them
+//! come from `pg_settings`, which takes PostgreSQL longer to list than anything else at the beginning of a session.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,29 +9,29 @@ use serde::Deserialize;
 
 use crate::target::{Address, Target};
 
-/// How long they are kept: which settings a role may read can be changed on a running server.
+/// How long they are cached: the settings that a role may read can change on a running server.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How many servers and roles are kept.
+/// Number of servers and roles.
 const MAX_KEPT: usize = 64;
-/// The most that is kept of one, in bytes: what a server sends may be of any length.
+/// Maximum size of one entry in bytes, as a server may send anything.
 const MAX_BYTES: usize = 4096;
-/// The longest identity, in characters.
+/// Maximum length of an identity in characters.
 const MAX_IDENTITY: usize = 100;
 
-/// What is the same in every session of a role on a server until it is restarted.
+/// Facts that are the same in every session of a role on a server until its restart.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ServerFacts {
     /// `server_version`, without the packager's addition: `15.18`.
     pub(super) version: String,
-    /// Seconds since 1970.
+    /// Time of the restart, in seconds since 1970.
     pub(super) started_at: String,
-    /// `shared_preload_libraries`, where the role may read it.
+    /// `shared_preload_libraries`, if the role may read it.
     pub(super) preloaded: Option<String>,
-    /// `cron.database_name`, where the server has that setting.
+    /// `cron.database_name`, if the server has this setting.
     pub(super) cron_database: Option<String>,
-    /// Every setting that ends a statement, a transaction or a session after some time.
+    /// The settings that end a statement, a transaction or a session after some time.
     pub(super) timeouts: Vec<String>,
-    /// Whether there is `client_connection_check_interval`.
+    /// Whether the server has the setting `client_connection_check_interval`.
     pub(super) checks_connection: bool,
     /// Whether `wal_level` is `logical`, without which nothing is published.
     pub(super) publishes: bool,
@@ -46,7 +46,7 @@ impl ServerFacts {
         both.chars().take(MAX_IDENTITY).collect()
     }
 
-    /// Whether they are those of the server that says this of itself.
+    /// Whether these are the facts of the server with this identity.
     pub(super) fn are_of(&self, version: &str, started_at: &str) -> bool {
         self.version == version && self.started_at == started_at
     }
@@ -60,20 +60,20 @@ impl ServerFacts {
     }
 }
 
-/// The facts of servers, by their addresses and the roles that asked. Behind an address there may be another server after a
-/// failover: see [`ServerFacts::are_of`].
+/// The facts of servers, by address and role. After a failover another server may have the same address: see
+/// [`ServerFacts::are_of`].
 #[derive(Debug, Default)]
 pub(super) struct Servers(Mutex<HashMap<(Address, String), (Instant, ServerFacts)>>);
 
 impl Servers {
-    /// What is known.
+    /// The cached facts.
     pub(super) fn get(&self, target: &Target) -> Option<ServerFacts> {
         let kept = self.0.lock();
         let (read_at, facts) = kept.get(&key(target))?;
         (read_at.elapsed() < MAX_AGE).then(|| facts.clone())
     }
 
-    /// Keeps what was read.
+    /// Caches facts that were read.
     pub(super) fn keep(&self, target: &Target, facts: &ServerFacts) {
         let mut kept = self.0.lock();
         if facts.bytes() > MAX_BYTES {

@@ -1,4 +1,4 @@
-//! The settings of every transaction of the worker's, whatever the owner of the database has set for its sessions.
+//! The settings of every transaction of the worker. They override what the owner of the database has set for its sessions.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,12 @@ use postgres_protocol::escape::escape_literal;
 use super::preparation::PLANS;
 use super::server_facts::ServerFacts;
 
-/// The role first: an owner of the database may have set another for its sessions, under which a schema of that owner's
-/// would pass for the worker's own, and out of which code of that owner's could step with SET ROLE NONE.
+/// The role comes first: an owner of the database may have set another role for its sessions. A schema of that role would
+/// then pass for the worker's own, and code in it could regain the session's role with SET ROLE NONE.
 ///
-/// The rest is what an owner of a database may set that changes what a statement of the worker's does or sends. A worker
-/// that is cut off, or stopped, keeps the lock for no longer than another waits for it: the server, too, looks whether its
+/// The other settings are those with which an owner of a database could change the result or the output of the worker's
+/// statements. The timeouts limit how long the lock of a worker that ended, or lost its connection, is held: the server
+/// checks whether its client is still connected, and ends a transaction in which no statement runs.
 /// peer is there, and a transaction in which nothing happens ends.
 const FIXED: &[(&str, &str)] = &[
     ("search_path", "pg_catalog, pg_temp"),
@@ -25,15 +26,15 @@ const FIXED: &[(&str, &str)] = &[
     ("lc_monetary", "C"),
     ("lc_numeric", "C"),
     ("lc_time", "C"),
-    // No statement here is worth compiling.
+    // No statement here is worth JIT compilation.
     ("jit", "off"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
 ];
 
-/// The query that sets all of them, LOCAL to the transaction: `$1` the longest time of a statement in milliseconds, `$2` that of
-/// a wait for a lock. `overridden` are settings of the database or the role, with PostgreSQL's own values.
+/// The query that makes these settings LOCAL to the transaction: `$1` the statement timeout in milliseconds, `$2` the lock
+/// timeout. `overridden` are settings of the database or the role, with PostgreSQL's own values.
 pub(super) fn set_all(overridden: &BTreeMap<String, String>, server: &ServerFacts) -> String {
     let set = |name: &str, value: &str| {
         format!(
@@ -56,8 +57,8 @@ pub(super) fn set_all(overridden: &BTreeMap<String, String>, server: &ServerFact
     format!("SELECT {}", settings.join(", "))
 }
 
-/// The same for a session from its start, but for the path, which is the caller's to choose: with the longest time of a statement
-/// and that of a wait for a lock.
+/// The same settings for a whole session, except `search_path`, which the caller chooses: with the statement timeout and
+/// the lock timeout.
 pub(super) fn of_session<'a>(
     overridden: &'a BTreeMap<String, String>,
     server: &'a ServerFacts,
@@ -97,8 +98,8 @@ fn is_fixed(name: &str, server: &ServerFacts) -> bool {
         )
 }
 
-/// The value of a timeout, in milliseconds. Zero: none. Shorter for a lock than for the statement, so that a wait for a lock
-/// ends as one.
+/// A timeout in milliseconds. Zero: none. The lock timeout is shorter than the statement timeout, so that a wait for a lock
+/// ends with the error of a lock timeout.
 fn timeout(name: &str) -> &'static str {
     match name {
         "statement_timeout" => "$1",

@@ -1,4 +1,4 @@
-//! What a new session is asked, once: the server's facts, and what the database and the role set for it.
+//! The query of a new session: the server's facts, and the settings of the database and the role.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,25 @@ use super::preparation::Preparation;
 use super::server_facts::ServerFacts;
 use super::transaction::SessionStart;
 
-/// What makes the answer to [`session_start`] the server's own, in a message of its own: the time that a statement may take is
-/// that which held at the beginning of its message.
+/// Puts the query into a message of its own: the statement timeout of a message is the one that was set when the message
+/// began.
 pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
     SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
 
-/// The same where the source of the session's path matters, which is not seen any more once another is set.
+/// The same for [`session_start`], which needs the source of the session's `search_path`: after `SET LOCAL` it is lost.
 pub(super) const FULL_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
     SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; \
     SELECT pg_catalog.set_config('extension_worker.path_source', s.source, true) FROM pg_catalog.pg_settings s \
     WHERE s.name OPERATOR(pg_catalog.=) 'search_path'; SET LOCAL search_path = pg_catalog, pg_temp";
 
-/// What a new session is asked once: nothing of it is trusted to be so in another session of the same pooler, but what
-/// belongs to the server.
+/// The query that a new session runs once. Except for the server's facts, its result is not used for another session of the
+/// same pooler.
 ///
-/// What a database, or the role itself, sets beside what a transaction sets itself is
-/// listed with PostgreSQL's own value for it, so that it can be set back: what the server's configuration file says beneath
-/// cannot be read. What only a superuser can set stays; of libraries that are not loaded see [`library_settings`]. The path of
-/// an ordinary session is what the role sets, or the server; what the database sets counts where its owner is the session's
-/// role, or a superuser.
+/// Settings of the database or the role that a transaction does not set itself are listed with PostgreSQL's own value, so
+/// that they can be reset; the value of the server's configuration file below them cannot be read. A setting that only a
+/// superuser can make stays; for libraries that are not loaded see [`library_settings`]. The `search_path` of an ordinary
+/// session is that of the role or the server; that of the database counts only if its owner is the session's role or a
+/// superuser.
 pub(super) fn session_start() -> String {
     format!("SAVEPOINT begun; RELEASE SAVEPOINT begun;
 WITH s AS MATERIALIZED (SELECT name, setting, context, unit, source, boot_val, reset_val FROM pg_settings)
@@ -70,12 +70,12 @@ ROLLBACK",
     )
 }
 
-/// What most sessions have to be asked of a server whose facts are known, in a quarter of the time that [`session_start`] takes.
+/// The query for most sessions of a server whose facts are cached, which takes a quarter of the time of [`session_start`].
 ///
-/// Whether the database or the role set something is seen in the settings that the session has, not in `pg_db_role_setting`,
-/// where it may have been reset since; of libraries that are not loaded it is there alone. The function is what the view
-/// `pg_settings` reads; PostgreSQL takes a tenth longer to go by the view. Who set the path is not seen, as another is set by now:
-/// it is to be the server's own.
+/// Settings of the database or the role are recognized by the settings that the session has, not by `pg_db_role_setting`,
+/// from which they may have been removed since; settings of libraries that are not loaded are only in the latter. The query
+/// calls the function that the view `pg_settings` reads, which takes PostgreSQL a tenth less time than the view. The source of
+/// the `search_path` is lost after `SET LOCAL`: the session is an ordinary one only if its path is the server's.
 pub(super) const SHORT_START: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun;
 SELECT json_build_object(
   'backend_pid', pg_backend_pid(),
@@ -93,7 +93,7 @@ FROM pg_show_all_settings() AS s;
 ROLLBACK";
 
 impl SessionStart {
-    /// Of a session that is asked nothing.
+    /// For a session that runs no such query.
     pub(super) fn unknown() -> Self {
         Self {
             backend_pid: 0,
@@ -120,7 +120,7 @@ impl SessionStart {
     }
 }
 
-/// The answer to [`SHORT_START`].
+/// The result of [`SHORT_START`].
 #[derive(Debug, Deserialize)]
 pub(super) struct ShortStart {
     backend_pid: i32,
@@ -129,14 +129,14 @@ pub(super) struct ShortStart {
     has_ledger: bool,
     version: String,
     started_at: String,
-    /// Neither the database nor the role sets anything for its sessions, and the role is no rotated clone.
+    /// Neither the database nor the role has settings for its sessions, and the role is no rotated clone.
     is_ordinary: bool,
     path: Option<String>,
 }
 
 impl ShortStart {
-    /// What [`session_start`] would answer; none where that has to be asked: this is another server, or the session is not an
-    /// ordinary one.
+    /// What [`session_start`] would return; `None` if that query has to run, because this is another server or not an
+    /// ordinary session.
     pub(super) fn with(self, server: ServerFacts) -> Option<SessionStart> {
         let is_known = server.are_of(&self.version, &self.started_at)
             && self.is_ordinary

@@ -1,5 +1,5 @@
-//! How a transaction begins: as the session's own role and with fixed settings, whatever the owner of the database has set
-//! for it. All of it is LOCAL, so that nothing stays behind in a session that a pooler hands to its next client.
+//! The beginning of a transaction: it takes the session's own role and fixed settings, which override those of the
+//! database. All of them are LOCAL, so that nothing stays in a session that a pooler gives to its next client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,17 +16,16 @@ use super::server_facts::ServerFacts;
 use super::session_settings::{of_session, set_all};
 use crate::ledger;
 
-/// What the worker's own statements are resolved by: no function or operator of the database's own stands in for one of
-/// PostgreSQL's.
+/// The `search_path` of the worker's own statements: no function or operator of the database can replace one of PostgreSQL.
 pub(super) const PIN: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
-/// How long a statement waits for a lock that another session holds before the attempt starts over.
+/// How long a statement waits for a lock of another session before the attempt starts over.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an ordinary session's statements are resolved by where nothing else is set.
+/// The `search_path` of an ordinary session, unless another is set.
 const ORDINARY_PATH: &str = "\"$user\", public";
 
-/// What is known of a session from its start, and from its transactions since.
+/// What is known of a session from its first query, and from its transactions since.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SessionStart {
     pub(super) backend_pid: i32,
@@ -38,7 +37,7 @@ pub(super) struct SessionStart {
     pub(super) server: ServerFacts,
     /// Settings of the database or the role, with PostgreSQL's own values.
     pub(super) overridden: BTreeMap<String, String>,
-    /// Those of libraries that are not loaded, or were not at the start.
+    /// Settings of libraries that are not loaded, or were not loaded at the beginning of the session.
     pub(super) of_libraries: Vec<String>,
     pub(super) path: Option<String>,
     /// The role whose rotated clone the session's role is.
@@ -63,7 +62,7 @@ const READ: Query<'static> = Query {
     sql: ledger::READ,
 };
 impl SessionStart {
-    /// The role whose rotated clone the session's role is, and as which it works.
+    /// The role whose rotated clone the session's role is, and which the session takes.
     pub(super) fn acts_as(&self) -> Option<&str> {
         self.acts_as.as_deref()
     }
@@ -73,70 +72,71 @@ impl SessionStart {
         self.has_ledger
     }
 
-    /// Notes what was found.
+    /// Records what was found.
     pub(super) fn note_ledger(&mut self, has_schema: bool, has_ledger: bool) {
         if has_ledger != self.has_ledger {
             self.trust = Trust::AsMade;
         }
         self.has_schema = has_schema;
         self.has_ledger = has_ledger;
-        // What is prepared depends on it.
+        // Prepared statements depend on it.
         self.distrust_prepared();
     }
 
-    /// Notes that the ledger is not what the beginning of a transaction expected: the next one begins with a larger check.
+    /// Records that the ledger differs from what the beginning of the transaction expected: the next one begins with a
+    /// larger check.
     pub(super) fn note_changed(&mut self) {
         if self.has_ledger {
             self.trust.note_changed();
         }
     }
 
-    /// Notes that the ledger is not as it was made.
+    /// Records that the ledger is not as the worker created it.
     pub(super) fn note_altered(&mut self) {
         self.trust = Trust::Altered;
     }
 
-    /// Keeps the mark of a ledger that may be used, from the check that was made.
+    /// Stores the mark of an accepted ledger, from the check that was made.
     pub(super) fn note_mark(&mut self, mark: &str) {
         self.trust.note_mark(mark);
     }
 
-    /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was made.
+    /// Whether [`Self::check_once_more`] may fail for a ledger that may be used, but was altered since it was created.
     pub(super) fn expects_as_made(&self) -> bool {
         self.has_ledger && self.trust.expects_as_made()
     }
 
-    /// Allows prepared statements where the server's process is the one that the connection was made to: a pooler stands
-    /// between where it is not.
+    /// Allows prepared statements if the backend is the one to which the connection was opened. If it is another, there is
+    /// a pooler between.
     pub(super) fn note_connected_to(&mut self, pid: i32) {
         if pid == self.backend_pid {
             self.preparation.allow();
         }
     }
 
-    /// Others' code may have run in the session: prepared statements are not the worker's own any more.
+    /// Records that code of other roles may have run in the session: the prepared statements may no longer be the worker's.
     pub(super) fn distrust_prepared(&mut self) {
         self.preparation.distrust();
     }
 
-    /// Notes that [`Self::begin`] succeeded, and [`Self::look`], which ran the queries with these names.
+    /// Records that [`Self::begin`] and [`Self::look`] succeeded, which ran the queries of these names.
     pub(super) fn note_begun(&mut self, names: &[&'static str]) {
         self.preparation.note_begun();
         self.preparation.note(&[BEGIN]);
         self.preparation.note(names);
     }
 
-    /// Notes that the queries of these names, of [`Self::run_and_prepare`], succeeded.
+    /// Records that [`Self::run_and_prepare`] prepared the queries of these names.
     pub(super) fn note_prepared(&mut self, names: &[&'static str]) {
         self.preparation.note(names);
     }
 
-    /// Runs a query, and prepares it where it may be.
+    /// Runs a query, and prepares it if that is allowed.
     pub(super) fn run_and_prepare(&self, query: Query<'_>, arguments: &[&str]) -> String {
         self.preparation.run_and_prepare(query, arguments)
     }
 
-    /// Begins a transaction whose statements run for no longer than `statement_timeout`.
+    /// Begins a transaction with this statement timeout.
     pub(super) fn begin(&self, statement_timeout: Duration) -> String {
         // A replica refuses READ WRITE.
         let access = if self.in_recovery { "" } else { ", READ WRITE" };
@@ -144,7 +144,7 @@ impl SessionStart {
             .acts_as
             .as_deref()
             .map_or_else(|| "NONE".to_owned(), escape_identifier);
-        // A prepared statement is planned for a search_path.
+        // A prepared statement is planned for one search_path.
         let mut sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED{access}, NOT DEFERRABLE; SET LOCAL SESSION AUTHORIZATION DEFAULT; \
              SET LOCAL ROLE {role}; {PIN}; "
@@ -164,15 +164,15 @@ impl SessionStart {
         sql
     }
 
-    /// What a new session of the same database is given whose first statement is this one. Its transaction goes on behind it,
-    /// as one that [`Self::begin`] began, with the ledger locked.
+    /// Parameters of a new session of the same database whose first statement is this one. Afterwards its transaction is as
+    /// one that [`Self::begin`] began, with the ledger locked.
     pub(super) fn first_statement(&self, sql: &str, statement_timeout: Duration) -> FirstStatement {
         let start = Self {
             preparation: Preparation::Impossible,
             ..self.clone()
         };
         let begin = start.begin(statement_timeout);
-        // An isolation level cannot be chosen any more: the session has its default from the start-up packet.
+        // The isolation level cannot be set any more: the session has it from the start-up packet.
         let settings = begin.split_once("; ").map_or("", |(_, settings)| settings);
         let timeouts = timeouts(statement_timeout);
         let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -192,10 +192,10 @@ impl SessionStart {
         }
     }
 
-    /// Takes the lock under which a database is changed, has the server decide whether its ledger may be used, and looks at
-    /// the database; and reads in the ledger, where one is expected. Each of the three answers with a row.
+    /// Takes the lock under which a database is changed, has the server check its ledger, observes the database, and reads
+    /// the ledger if one is expected. Each of these returns a row.
     ///
-    /// `schemas` are the names of the schemas to look for, as JSON. Returns the names of the queries too.
+    /// `schemas` are the names of the schemas to look for, as JSON. Also returns the names of the queries.
     pub(super) fn look(
         &self,
         schemas: &str,
@@ -226,20 +226,20 @@ impl SessionStart {
         (sql, names)
     }
 
-    /// Looks again, behind what a plan did.
+    /// Observes again, after the steps of a plan.
     pub(super) fn look_again(&self, schemas: &str) -> String {
         format!("{PIN}; {}", self.preparation.run(LOOK, &[schemas]))
     }
 
-    /// Has the server decide whether the ledger may be used: all of it, one row.
+    /// Has the server check the whole ledger: one row.
     pub(super) fn check(&self) -> String {
         ledger::check(self.acts_as.as_deref())
     }
 
-    /// The same at the end of a transaction, as short as it may be. One row, or none.
+    /// The same at the end of a transaction, with the shortest query that is sufficient: one row, or none.
     ///
-    /// A ledger that was made in this transaction, and one that is expected to be as it was made, is compared with that form:
-    /// see [`Self::expects_as_made`].
+    /// A ledger that was created in this transaction, and one that is expected to be as the worker created it, is compared
+    /// with that form: see [`Self::expects_as_made`].
     pub(super) fn check_once_more(&self) -> String {
         let acts_as = self.acts_as.as_deref().unwrap_or_default();
         match self.trust.check_at_end(self.has_ledger, acts_as) {
@@ -249,8 +249,8 @@ impl SessionStart {
         }
     }
 
-    /// Sets what a statement of a plan runs by: the path of an ordinary session of the role, for what else runs inside it,
-    /// as event triggers do, and how that is planned.
+    /// Makes the settings under which a statement of a plan runs: the `search_path` of an ordinary session of the role, for
+    /// other code that runs inside the statement, such as event triggers, and the planning of that code.
     pub(super) fn ordinary_path(&self) -> String {
         let path = self.path.as_deref().unwrap_or(ORDINARY_PATH);
         let plans = match self.overridden.get(PLANS) {
@@ -264,7 +264,7 @@ impl SessionStart {
     }
 }
 
-/// The longest time of a statement, and of a wait for a lock, in milliseconds.
+/// Statement timeout and lock timeout, in milliseconds.
 fn timeouts(statement_timeout: Duration) -> [String; 2] {
     let lock_timeout = LOCK_TIMEOUT.min(statement_timeout * 9 / 10);
     [statement_timeout, lock_timeout].map(|timeout| timeout.as_millis().max(1).to_string())

@@ -1,11 +1,11 @@
-//! What is asked of a server and its databases before an upgrade: each a single query whose answer is a single JSON document.
-//! Their names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
+//! Queries before an upgrade. Each of them returns one JSON document, and resolves names only in `pg_catalog`, which is the
+//! transaction's `search_path`.
 
 use postgres_protocol::escape::escape_literal;
 
 use crate::upgrade::MAX_LISTED;
 
-/// Objects below this number are PostgreSQL's own.
+/// Objects with a lower OID belong to PostgreSQL.
 /// Source: `FirstNormalObjectId` in `src/include/access/transam.h`.
 const FIRST_OF_USERS: u32 = 16384;
 
@@ -14,8 +14,8 @@ const FIRST_OF_USERS: u32 = 16384;
 const POLYMORPHIC: &str = "'array_append', 'array_cat', 'array_prepend', 'array_remove', 'array_replace', 'array_position', \
                            'array_positions', 'width_bucket'";
 
-/// → [`crate::upgrade::ServerFacts`]. Names of databases are read as bytes: each is in the encoding of the database that it
-/// was given in.
+/// → [`crate::upgrade::ServerFacts`]. Names of databases are read as bytes, because each is in the encoding of the database
+/// in which it was created.
 pub(super) fn server_facts() -> String {
     let name = |of: &str| format!("encode(namesend({of}), 'hex')");
     let database = name("datname");
@@ -48,15 +48,15 @@ pub(super) fn server_facts() -> String {
     )
 }
 
-/// Types that contain nothing else and are not refused, and arrays of some: most columns are of one of them.
+/// Types that contain no other type and are not refused, and some of their arrays: most columns have one of these types.
 /// Source: `src/include/catalog/pg_type.dat`.
 const PLAIN: &str = "16, 17, 18, 19, 20, 21, 23, 25, 26, 27, 28, 29, 114, 700, 701, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, \
                      1700, 2950, 3802, 1000, 1005, 1007, 1009, 1015, 1016, 1115, 1185, 1231, 2951, 3807";
 
-/// → [`crate::upgrade::DatabaseLook`], of a server of version `from`: whether [`database_facts`] would find anything but extensions,
-/// in a third of its time. A new session takes longest for what it plans and reads first.
+/// → [`crate::upgrade::DatabaseLook`], for a server of version `from`: whether [`database_facts`] would find anything but
+/// extensions, in a third of its time. A new session takes longest for what it plans and reads first.
 pub(super) fn database_look(from: u16, refused_types: &[&str]) -> String {
-    // What was removed in later versions is not looked for here.
+    // Findings that only older versions can have are not searched here.
     let mut may_have = vec![if from < 14 { "true" } else { "false" }.to_owned()];
     may_have.push("EXISTS (SELECT FROM pg_inherits)".to_owned());
     may_have.push(format!(
@@ -85,7 +85,7 @@ fn literals(names: &[&str]) -> String {
     literals.join(", ")
 }
 
-/// → [`crate::upgrade::DatabaseFacts`], of a server of version `from`, with the columns of these types of PostgreSQL's own.
+/// → [`crate::upgrade::DatabaseFacts`], for a server of version `from`, with the columns of these types of PostgreSQL.
 pub(super) fn database_facts(from: u16, refused_types: &[&str]) -> String {
     let limit = MAX_LISTED + 1;
     let list = |field: &str, query: &str| {
@@ -101,7 +101,7 @@ pub(super) fn database_facts(from: u16, refused_types: &[&str]) -> String {
         list("functions", &functions()),
     ];
     if from >= 17 {
-        // Before, pg_upgrade does not take subscriptions along.
+        // Before this version pg_upgrade does not keep subscriptions.
         fields.push(list(
             "subscribed_tables",
             "SELECT s.subname AS subscription, r.srrelid::regclass::text AS table \
@@ -109,7 +109,7 @@ pub(super) fn database_facts(from: u16, refused_types: &[&str]) -> String {
         ));
     }
     if from < 12 {
-        // The column is there in these versions alone.
+        // Only these versions have the column.
         let tables = "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relhasoids AND c.relnamespace <> 'pg_catalog'::regnamespace";
         fields.push(names("tables_with_oids", tables, limit));
     }
@@ -136,9 +136,9 @@ fn names(field: &str, query: &str, limit: usize) -> String {
     )
 }
 
-/// Columns that are stored, of a refused type or of one that contains one: a domain, an array, a row or a range. A view stores
-/// nothing. What the columns' types contain is followed from these few down: from the refused types up it is a walk through all
-/// of `pg_type`, which takes a new session longer than all else.
+/// Stored columns of a refused type, or of a type that contains one: a domain, an array, a row or a range. Views store
+/// nothing. The search goes down from the types of these few columns: the way up from the refused types would read all of
+/// `pg_type`, which takes a new session longer than everything else.
 fn columns(refused_types: &[&str]) -> String {
     format!(
         "WITH RECURSIVE stored AS MATERIALIZED (
@@ -168,7 +168,7 @@ fn columns(refused_types: &[&str]) -> String {
     )
 }
 
-/// Functions of libraries that belong to no extension.
+/// Functions in libraries that belong to no extension.
 fn functions() -> String {
     format!(
         "SELECT p.oid::regprocedure::text AS name, p.probin AS library FROM pg_proc p
@@ -180,7 +180,7 @@ fn functions() -> String {
     )
 }
 
-/// Each with a name that DROP OPERATOR, DROP or DROP CONVERSION takes.
+/// Each with a name in the form that DROP OPERATOR, DROP FUNCTION and similar statements take.
 fn removed_in_14() -> [(&'static str, String); 3] {
     let polymorphic = format!(
         "SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ({POLYMORPHIC})
@@ -238,11 +238,11 @@ pub(crate) const OFFER: &str = "SELECT json_build_object(
     FROM available a)
 )::text";
 
-/// → an object of the default versions by extension.
+/// → an object of default versions by extension.
 pub(super) const DEFAULTS: &str = "SELECT coalesce(json_object_agg(name, default_version) FILTER (WHERE default_version IS NOT NULL), '{}')::text \
                                    FROM pg_available_extensions()";
 
-/// → an object of the versions that the installed ones can be updated to, by extension.
+/// → an object of the versions to which the installed extensions can be updated, by extension.
 pub(super) fn updates(extensions: &[&str]) -> String {
     format!(
         "SELECT coalesce(json_object_agg(e.extname, (SELECT coalesce(json_agg(p.target), '[]') FROM pg_extension_update_paths(e.extname) p \

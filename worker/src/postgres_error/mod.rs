@@ -44,7 +44,7 @@ pub enum DatabaseError {
     Authentication(String, #[source] Box<dyn StdError + Send + Sync>),
     /// The server sent more than any answer takes.
     #[error(
-        "the server sent more than 8 MB in answer to one request, and was not listened to further"
+        "the server sent more than 8 MB in answer to one request, and the worker closed the connection"
     )]
     TooMuchReceived,
     /// The host leads to this machine itself, or to its link.
@@ -73,7 +73,7 @@ pub enum DatabaseError {
     )]
     RoleLimit(Box<SqlError>),
     /// PostgreSQL refused the ledger, or something of the database's own did.
-    #[error("the ledger (schema extension_worker) cannot be made: {0}")]
+    #[error("the ledger (schema extension_worker) cannot be created: {0}")]
     LedgerNotMade(Box<SqlError>),
     /// The answer is not what the query asks for.
     #[error("PostgreSQL's answer cannot be read: {0}")]
@@ -89,7 +89,7 @@ pub enum DatabaseError {
     #[error("the ledger in schema extension_worker is locked by {0}")]
     LedgerLocked(String),
     /// Another session made the ledger, or dropped it, since it was looked at.
-    #[error("another session made or dropped the schema extension_worker meanwhile")]
+    #[error("another session created or dropped the schema extension_worker meanwhile")]
     LedgerAppeared,
     /// A publication of all tables would take up the ledger.
     #[error(
@@ -101,7 +101,7 @@ pub enum DatabaseError {
     /// An extension that is to be dropped holds rows of its users. The text names the tables.
     #[error("{0}")]
     ConfigurationRows(String),
-    /// An extension is not dropped and created anew, as something would be lost. The text says what.
+    /// An extension is not dropped and created again, as something would be lost. The text says what.
     #[error("{0}")]
     NotRecreated(String),
     /// Objects that an extension is to be created around belong to roles of lower rank. The text names them.

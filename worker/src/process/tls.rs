@@ -26,13 +26,13 @@ const SYSTEM: &str = "system";
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it, unverified.
+    /// TLS if the server supports it; its certificate is not verified.
     Prefer,
-    /// TLS, unverified unless `PGSSLROOTCERT` is set.
+    /// TLS; the certificate is verified only if `PGSSLROOTCERT` is set.
     Require,
-    /// TLS with a certificate of a known CA, for any host.
+    /// TLS with a certificate of a trusted CA, for any host.
     VerifyCa,
-    /// TLS with a certificate of a known CA for the host that is connected to.
+    /// TLS with a certificate of a trusted CA for the server's host name.
     VerifyFull,
 }
 

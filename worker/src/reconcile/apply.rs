@@ -1,4 +1,4 @@
-//! Carries the steps of a plan out, in a transaction that is open, and observes what is there then. Commits nothing.
+//! Applies the steps of a plan in an open transaction, and observes the result. Commits nothing.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use crate::plan::{Retained, RetainedBecause, Step};
 use crate::postgres::{Applied, Session, Tried};
 use crate::postgres_error::{Class, DatabaseError, classify};
 
-/// What becomes of the transaction when PostgreSQL refuses a step.
+/// What happens to the transaction when PostgreSQL refuses a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusals {
-    /// It ends: nothing was done.
+    /// It ends: nothing is changed.
     End,
-    /// It goes on without the step where trying again would not help, and ends where it may.
+    /// It continues without the step if another attempt cannot help, and ends if one may.
     LeaveOutPermanent,
-    /// It goes on without the step.
+    /// It continues without the step.
     LeaveOut,
 }
 
 impl Refusals {
-    /// Whether the transaction goes on without the step.
+    /// Whether the transaction continues without the step.
     pub(crate) fn leaves_out(self, error: &DatabaseError, step: &Step) -> bool {
         match self {
             Self::End => false,
@@ -36,12 +36,13 @@ impl Refusals {
     }
 }
 
-/// How long a statement may run.
+/// Time limit of statements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StatementTime {
-    /// Until shortly before this: PostgreSQL ends a statement in time to say which one it was, and to be answered about.
+    /// Until shortly before this time: PostgreSQL ends a statement early enough to report which one it was, and to send the
+    /// response.
     Until(Instant),
-    /// As long each.
+    /// This timeout for each statement.
     Each(Duration),
 }
 
@@ -58,46 +59,47 @@ impl StatementTime {
     }
 }
 
-/// What steps are applied for.
+/// Parameters of the steps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ApplyContext<'a> {
     /// The database, for the log.
     pub(crate) database: &'a str,
-    /// What is observed afterwards.
+    /// The declarations whose schemas are observed afterwards.
     pub(crate) declarations: &'a [Declaration],
     pub(crate) refusals: Refusals,
-    /// Carried out before in the same transaction.
+    /// Steps that were applied before in the same transaction.
     pub(crate) earlier: &'a [Step],
-    /// Whether updates may be committed one by one, where they have to be.
+    /// Whether updates may be committed one by one if necessary.
     pub(crate) may_stage: bool,
     pub(crate) statement_time: StatementTime,
 }
 
-/// What the steps came to.
+/// The results of the steps.
 #[derive(Debug)]
 pub(crate) struct AppliedSteps {
-    /// Carried out.
+    /// Applied.
     pub(crate) done: Vec<Step>,
-    /// Not dropped, as something uses it.
+    /// Not dropped, because something depends on the extension.
     pub(crate) retained: Vec<Retained>,
-    /// Left out: the extension, and why.
+    /// Skipped: the extension, and why.
     pub(crate) refused: Vec<(String, ReconcileError)>,
-    /// What is there now.
+    /// The observation afterwards.
     pub(crate) after: Observed,
 }
 
-/// What one step came to.
+/// The result of one step.
 enum StepResult {
     Applied(Applied),
     Refused(ReconcileError),
 }
 
-/// Applies the steps, observes again, and has what the scripts saw checked once more. With [`Refusals::End`] the caller has
-/// checked the scripts of all steps before, as a dry run does; otherwise each step is checked here, to be left out alone.
+/// Applies the steps, observes again, and checks once more the objects that the scripts saw. With [`Refusals::End`] the
+/// caller has checked the scripts of all steps before, as a dry run does; otherwise each step is checked here, so that it
+/// can be skipped alone.
 ///
 /// # Errors
-/// [`ReconcileError`], after which the transaction cannot go on; [`ReconcileError::StagesNeeded`] where updates have to be
-/// committed before what follows them.
+/// [`ReconcileError`], after which the transaction cannot continue; [`ReconcileError::StagesNeeded`] if updates have to be
+/// committed before the following steps.
 pub(crate) async fn apply(
     session: &mut Session,
     steps: Vec<Step>,

@@ -1,4 +1,4 @@
-//! By what a transaction plans: first by the least that PostgreSQL has to be asked for, then by more where that was too little.
+//! The sources of a transaction's plan. The first one reads least from PostgreSQL; the next is used if a statement fails.
 
 use std::time::Instant;
 
@@ -11,19 +11,19 @@ use crate::extension::Declaration;
 use crate::ledger::Stage;
 use crate::postgres::{Freshness, Pools};
 
-/// What a transaction plans by, in the order in which they are tried.
+/// Sources of a transaction's plan, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// What a script needs is presumed to be there.
+    /// The requirements of a script are presumed to be met.
     Presumed,
-    /// The server's offer, as it was read some minutes ago at most.
+    /// The server's offer, cached for some minutes.
     Offer,
-    /// The server's offer as it is now.
+    /// The server's offer, read now.
     OfferOfNow,
 }
 
 impl Basis {
-    /// What the transaction that began then reads the server's offer with.
+    /// The reader of the server's offer for a transaction that began at `began`.
     pub(super) fn offer_reader(
         self,
         declarations: &[Declaration],
@@ -41,13 +41,13 @@ impl Basis {
     }
 }
 
-/// One transaction, or others where one failed for what it did not know, or knew from before.
+/// Runs one transaction, and another if that one failed because of an offer that was presumed or cached.
 pub(super) async fn attempt(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,
     committed: &mut Vec<Stage>,
 ) -> Result<ReconcileResult, ReconcileError> {
-    // A dry run asks PostgreSQL nothing, which would otherwise refuse what is presumed wrongly.
+    // A dry run has PostgreSQL try nothing, which would otherwise refuse a wrong presumption.
     let mut basis = match reconciliation.properties.dry_run {
         true => Basis::Offer,
         false => Basis::Presumed,

@@ -1,4 +1,4 @@
-//! How a transaction begins: the database is observed, and its ledger is brought to the newest form and read.
+//! Begins a transaction: observes the database, and migrates and reads its ledger.
 
 use super::transaction::{ReconcileError, Reconciliation};
 use crate::extension::Observed;
@@ -53,18 +53,18 @@ pub(super) async fn begin(
     })
 }
 
-/// The form of a database's ledger. It is read in its newest form only.
+/// The version of a database's ledger. Only the newest version is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LedgerForm {
-    /// There is none.
+    /// There is no ledger.
     Absent,
-    /// The newest.
+    /// The newest version.
     Newest,
-    /// That of this version, on a replica, which cannot be migrated.
+    /// This older version, on a replica, on which it cannot be migrated.
     Older(u32),
 }
 
-/// Brings the ledger to its newest form, where there is one.
+/// Migrates the ledger to the newest version, if there is one.
 ///
 /// # Errors
 /// [`DatabaseError`].

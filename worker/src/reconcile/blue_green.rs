@@ -1,7 +1,8 @@
-//! Whether a server is a side of a Blue/Green deployment, whose replication the creation, update or removal of an extension
-//! on blue would end: green would have to be made anew.
+//! Whether a server belongs to a Blue/Green deployment whose replication a change of extensions on blue would break, so
+//! that green would have to be created again.
 //!
-//! RDS is asked before something is changed, and never before a look. What it cannot be asked stands in the way of nothing.
+//! The worker lists the deployments before a change, and never for a mere observation. If it cannot list them, it refuses
+//! nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,35 +18,35 @@ use crate::plan::{BlueGreenCheck, Part, Side};
 use crate::response::reason;
 use crate::target::Address;
 
-/// How long a listing serves: RDS allows an account few calls a second, and a deployment takes longer to be created.
+/// How long a listing is cached: RDS allows an account few calls a second, and the creation of a deployment takes longer.
 const LISTING_LIFETIME: Duration = Duration::from_secs(60);
 /// How long RDS may take to answer while a request waits.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long RDS is not asked again after it may not be asked, or did not answer in time: where there is no way to it, no
-/// request of the next minutes waits for it.
+/// How long the worker does not list deployments again after it may not list them, or RDS did not answer in time: without a
+/// route to RDS, no request of the next minutes waits for it.
 const DEFER: Duration = Duration::from_secs(600);
-/// What a deployment's status is when it is over.
+/// The states of a deployment that has ended.
 ///
 /// Source: `BlueGreenDeployment` in the API reference of RDS.
 const OVER: [&str; 2] = ["SWITCHOVER_COMPLETED", "DELETING"];
 
 type Parts = HashMap<(String, u16), Part>;
 
-/// The account's deployments, listed for a minute.
+/// The account's deployments, cached for a minute.
 #[derive(Debug)]
 pub struct BlueGreenDeployments {
     instances: Instances,
     check: BlueGreenCheck,
-    /// Until when the listing serves.
+    /// Until when the listing is valid.
     last: Mutex<Option<(Instant, Arc<Parts>)>>,
-    /// Held by the one that lists.
+    /// Held by the request that lists the deployments.
     listing_lock: tokio::sync::Mutex<()>,
-    /// Whether it was logged that RDS may not be asked.
+    /// Whether it was logged that the task role may not list them.
     is_denied: Mutex<bool>,
 }
 
 impl BlueGreenDeployments {
-    /// Nothing is listed yet.
+    /// Makes an empty cache.
     pub fn new(instances: Instances, check: BlueGreenCheck) -> Self {
         Self {
             instances,
@@ -56,7 +57,7 @@ impl BlueGreenDeployments {
         }
     }
 
-    /// Whether the server may be changed; the warning that goes with it, if any.
+    /// Whether the server may be changed; with a warning, if there is one.
     ///
     /// # Errors
     /// [`ReconcileError::BlueGreen`].
@@ -81,7 +82,7 @@ impl BlueGreenDeployments {
                 let _listing = self.listing_lock.lock().await;
                 match self.listed() {
                     Some(parts) => parts,
-                    // Boxed: what the SDK awaits is deep, and rarely needed.
+                    // Boxed: the SDK's future is large, and rarely needed.
                     None => self.list().boxed().await,
                 }
             }
@@ -128,7 +129,7 @@ impl BlueGreenDeployments {
     }
 }
 
-/// The endpoints are listed only where there is a deployment.
+/// The endpoints of instances and clusters are listed only if there is a deployment.
 async fn list(instances: &Instances) -> Result<Parts, ListError> {
     let mut deployments = instances.blue_green_deployments().await?;
     deployments.retain(|deployment| !OVER.contains(&deployment.status.as_str()));
@@ -140,7 +141,7 @@ async fn list(instances: &Instances) -> Result<Parts, ListError> {
     Ok(parts(&deployments, &reported))
 }
 
-/// Who has which part. Of both sides of one endpoint it is blue that counts.
+/// The part of each server. An endpoint that belongs to both sides counts as blue.
 fn parts(deployments: &[Deployment], reported: &[Reported]) -> Parts {
     let mut parts = Parts::new();
     for deployment in deployments {
@@ -164,7 +165,7 @@ fn parts(deployments: &[Deployment], reported: &[Reported]) -> Parts {
     parts
 }
 
-/// The instance or cluster of an ARN, and what is a member of it.
+/// The instance or cluster of an ARN, and its members.
 fn members<'a>(reported: &'a [Reported], arn: &str) -> Vec<&'a Reported> {
     let Some(named) = reported.iter().find(|one| one.arn == arn) else {
         return Vec::new();
@@ -175,8 +176,8 @@ fn members<'a>(reported: &'a [Reported], arn: &str) -> Vec<&'a Reported> {
     reported.iter().filter(is_member).collect()
 }
 
-/// Whether blue is replicated physically, so that green gets every change: RDS for PostgreSQL within a major version. Where
-/// green is not known yet, it may become another.
+/// Whether blue is replicated physically, so that every change reaches green: RDS for PostgreSQL within a major version.
+/// Green may not be known yet, and may have another version then.
 ///
 /// Source: "PostgreSQL replication methods for blue/green deployments" in the RDS User Guide.
 fn is_physical(source: &[&Reported], target: &[&Reported]) -> bool {
@@ -237,7 +238,7 @@ mod tests {
             ("green.example".to_owned(), Side::Green),
         ];
         assert_eq!(sides(deployment("blue", Some("green")), &all), both);
-        // What green will be is not known yet.
+        // It is not known yet what green will be.
         assert_eq!(sides(deployment("blue", None), &all), both[..1]);
     }
 

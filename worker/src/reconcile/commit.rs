@@ -1,4 +1,4 @@
-//! What a pass leaves in the ledger.
+//! Writes the result of a reconciliation to the ledger.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub(super) async fn commit(
     Ok(response.map_or(ReconcileResult::Outcome(outcome), ReconcileResult::Answered))
 }
 
-/// A Delete of what is not here: a Create that comes late must find that it was deleted.
+/// A Delete of a resource that is not in the ledger is recorded, so that a Create that arrives later changes nothing.
 pub(super) async fn record_deletion(
     mut session: Session,
     reconciliation: &Reconciliation<'_>,
@@ -72,12 +72,12 @@ pub(super) async fn record_deletion(
     }
     let is_missing = before.ledger_version.unwrap_or(0) == 0;
     if is_missing && reconciliation.check_blue_green().await.is_err() {
-        // What was refused here made nothing that could be deleted.
+        // A Create that was refused here made nothing that a Delete would have to drop.
         session.roll_back().await?;
         return Ok(ReconcileResult::Outcome(outcome));
     }
     if is_missing && let Err(error) = session.migrate_ledger(before.ledger_version).await {
-        // Who may not make the ledger made nothing that could be deleted.
+        // A role that may not create the ledger made nothing that a Delete would have to drop.
         let forbidden = matches!(error, DatabaseError::PublishedLedger(_))
             || error
                 .sql()
@@ -99,8 +99,8 @@ pub(super) async fn record_deletion(
     .await
 }
 
-/// Keeps the answer to a request of several databases, or to one that failed, in one of its databases. Returns the one
-/// that counts: the first that was kept.
+/// Records the response to a request of several databases, or to a failed request, in one of its databases. Returns the
+/// response that was recorded first, which is the one to send.
 ///
 /// # Errors
 /// [`ReconcileError`].
@@ -120,7 +120,7 @@ pub(crate) async fn record_response(
     }
     let is_missing = seen.ledger_version.unwrap_or(0) == 0;
     if is_missing && matches!(reconciliation.goal, Goal::Deleted { .. }) {
-        // The role may not make one, or the pass before this had.
+        // The role may not create a ledger, or the transaction before this one has created it.
         session.roll_back().await?;
         return Ok(response.clone());
     }

@@ -1,11 +1,12 @@
-//! What the ledger says before anything is looked at: whether the request was carried out, is outdated, or is meant at all.
+//! Decides from the ledger, before anything is observed, whether the request was carried out, is superseded, or is for this
+//! resource.
 
 use super::transaction::{ReconcileError, ReconcileResult, Reconciliation};
 use super::unreadable;
 use crate::ledger::{Ledger, ResourceRecord, ResourceState};
 use crate::response::Response;
 
-/// What the ledger says of this very request.
+/// The ledger's row about this request.
 pub(super) fn recorded_result(ledger: &Ledger) -> Result<Option<ReconcileResult>, ReconcileError> {
     let Some(request) = &ledger.request else {
         return Ok(None);
@@ -21,8 +22,8 @@ pub(super) fn recorded_result(ledger: &Ledger) -> Result<Option<ReconcileResult>
         .map(ReconcileResult::Outcome))
 }
 
-/// Whether the ledger knows of a newer request. With raw delivery requests are dated by the second: of a Delete and its
-/// Create in the same one the Create is the older.
+/// Whether the ledger has a newer request. With raw message delivery requests are dated by the second: of a Delete and a
+/// Create in the same second, the Create counts as the older one.
 pub(super) fn is_superseded(
     resource: Option<&ResourceRecord>,
     reconciliation: &Reconciliation<'_>,
@@ -36,9 +37,9 @@ pub(super) fn is_superseded(
         || is_late_create && resource.requested_at == reconciliation.request.published_at
 }
 
-/// Whether a Delete means the resource that the ledger knows. A resource whose only request was its Create is meant by
-/// any id: CloudFormation may not have learnt the right one. Otherwise another id is that of a resource which this one
-/// replaced. A ledger that came to this server with a dump or a snapshot describes the server that it came from.
+/// Whether a Delete is for the resource in the ledger. If the only request of the resource was its Create, any id is
+/// accepted, because CloudFormation may not have received the right one. Otherwise another id is that of a resource that
+/// this one replaced. A ledger that came to this server in a dump or a snapshot describes the server that it came from.
 pub(super) fn targets_this_resource(
     resource: Option<&ResourceRecord>,
     named: &str,

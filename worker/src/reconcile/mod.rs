@@ -1,7 +1,7 @@
-//! One pass over one database: observe, plan, apply, observe, all in one transaction with the ledger; before it, where
-//! PostgreSQL refuses the whole in one, the stages of its updates, each in a transaction of its own.
+//! One reconciliation of a database: observe, plan, apply and observe again, in one transaction with the ledger. If
+//! PostgreSQL refuses this in one transaction, the stages of its updates come before, each in a transaction of its own.
 //!
-//! A pass that failed left nothing behind but such stages, and the next one looks afresh: there is no undo code.
+//! A failed reconciliation leaves only such stages, and the next one observes again: no code undoes anything.
 
 mod apply;
 mod basis;
@@ -39,10 +39,11 @@ pub(crate) use self::server_decides::{
     Question, ServerAnswer, is_control_file_error, try_on_server,
 };
 
-/// Makes one pass.
+/// Reconciles a database.
 ///
 /// # Errors
-/// [`ReconcileError`]; nothing was changed then, but for a commit whose answer was lost: the next pass finds it in the ledger.
+/// [`ReconcileError`]; nothing was changed then, unless the connection was lost at COMMIT: the next reconciliation reads
+/// the result in the ledger.
 pub(crate) async fn reconcile(
     pools: &Pools,
     reconciliation: &Reconciliation<'_>,

@@ -1,4 +1,4 @@
-//! Reads what a plan needs of the server's offer, and no more.
+//! Reads the parts of the server's offer that a plan needs.
 
 use std::time::Instant;
 
@@ -8,23 +8,23 @@ use crate::plan::{OfferParts, asks_for_newest, offer_parts};
 use crate::postgres::{Freshness, Session};
 use crate::postgres_error::DatabaseError;
 
-/// What is known of the offer in one transaction.
+/// The offer as one transaction knows it.
 #[derive(Debug)]
 pub(crate) struct OfferReader<'a> {
     declarations: &'a [Declaration],
-    /// When the attempt began: nothing older is the newest.
+    /// When the attempt began: an offer that was read before does not count as the newest.
     began: Instant,
     freshness: Freshness,
     known: OfferParts,
     /// When the oldest part was read.
     oldest: Option<Instant>,
-    /// What pg_tle offers in this database; none until it is needed.
+    /// The extensions of pg_tle in this database; `None` until they are needed.
     tle: Option<Vec<TleFunction>>,
     presumes_versions: bool,
 }
 
 impl<'a> OfferReader<'a> {
-    /// Nothing is known yet. A declaration that asks for the newest version is answered with what is offered now.
+    /// Makes an empty offer. For a declaration of the newest version the offer is read at the time of the request.
     pub(crate) fn new(
         declarations: &'a [Declaration],
         freshness: Freshness,
@@ -46,7 +46,7 @@ impl<'a> OfferReader<'a> {
         }
     }
 
-    /// The same, but the versions are not read for what is to be created, as PostgreSQL takes long to list them.
+    /// The same, without reading the versions of extensions that are to be created, as PostgreSQL takes long to list them.
     pub(crate) fn presuming_versions(self) -> Self {
         Self {
             presumes_versions: true,
@@ -54,17 +54,17 @@ impl<'a> OfferReader<'a> {
         }
     }
 
-    /// What is read from now on includes the versions. Returns whether it did not before.
+    /// Includes the versions from now on. Returns whether they were not included before.
     pub(crate) fn presume_nothing(&mut self) -> bool {
         std::mem::take(&mut self.presumes_versions) && !self.known.versions
     }
 
-    /// Whether something that is known was read before the attempt began.
+    /// Whether a part was read before the attempt began.
     pub(crate) fn is_older(&self) -> bool {
         self.oldest.is_some_and(|oldest| oldest < self.began)
     }
 
-    /// Reads what the declarations need.
+    /// Reads the parts that the declarations need.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -79,7 +79,7 @@ impl<'a> OfferReader<'a> {
             if parts.is_empty() {
                 return Ok(());
             }
-            // pg_tle has extensions of its own, and what is known already need not be presumed.
+            // pg_tle has extensions of its own, and a cached list of versions makes presumptions unnecessary.
             if self.presumes_versions
                 && (observed.installed.contains_key("pg_tle")
                     || session.knows_versions(self.freshness).await?)
@@ -91,7 +91,7 @@ impl<'a> OfferReader<'a> {
         }
     }
 
-    /// Reads these parts too.
+    /// Also reads these parts.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -126,8 +126,8 @@ impl<'a> OfferReader<'a> {
         Ok(())
     }
 
-    /// Reads everything about the declarations as it is now, where something that is known may be older. Returns whether
-    /// there was something to read.
+    /// Reads all parts about the declarations again if a known one may be older. Returns whether there was something to
+    /// read.
     ///
     /// # Errors
     /// [`DatabaseError`].

@@ -1,4 +1,4 @@
-//! What one transaction came to, as the response and the log say it. Pure.
+//! The result of one transaction, for the response and the log. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::extension::{Ensure, Observed};
 use crate::plan::{DatabaseOutcome, Retained, Step, follow_ups};
 use crate::response::reason;
 
-/// What was there before and is there now. The caller adds what was done.
+/// The extensions before and after. The caller adds the changes.
 pub(super) fn outcome(
     reconciliation: &Reconciliation<'_>,
     before: &Observed,
@@ -43,7 +43,7 @@ pub(super) fn all_versions(observed: &Observed) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What is to be known beside the changes.
+/// Notes beside the changes.
 pub(super) fn notes<'a>(
     retained: impl IntoIterator<Item = &'a Retained>,
     warnings: Vec<String>,

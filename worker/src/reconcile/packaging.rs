@@ -1,14 +1,15 @@
-//! Extensions whose objects are in the database without them: they are created around what is there.
+//! Extensions whose objects are in the database without the extension: they are created from these objects.
 
 use crate::extension::Observed;
 use crate::plan::{Step, packaged_object};
 use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 
-/// The version from which an extension's script takes up what is there.
+/// The version whose script creates an extension from existing objects.
 const UNPACKAGED: &str = "unpackaged";
 
-/// The same steps, where CREATE EXTENSION would fail for the extension's own objects with one that takes them up.
+/// Replaces the steps whose CREATE EXTENSION would fail because the extension's own objects exist, by steps that create it
+/// from them.
 ///
 /// # Errors
 /// [`DatabaseError`].

@@ -1,4 +1,4 @@
-//! Plans with what the server offers, and has PostgreSQL asked where its catalogue says that a declaration cannot be met.
+//! Plans with the server's offer, and has PostgreSQL try declarations that its catalog cannot meet.
 
 use tracing::warn;
 
@@ -15,10 +15,11 @@ use crate::postgres::Session;
 use crate::postgres_error::DatabaseError;
 use crate::response::reason;
 
-/// Plans, and checks the scripts of the steps. Returns all warnings with the plan. What was learnt of the offer is added to what was observed.
+/// Plans, and checks the scripts of the steps. Returns the plan with all warnings. What it learns about the offer is added
+/// to the observation.
 ///
 /// # Errors
-/// [`ReconcileError`], where what is declared cannot be had, or was not to be found out.
+/// [`ReconcileError`], if a declaration cannot be met, or this cannot be found out.
 pub(super) async fn make_plan(
     session: &mut Session,
     reconciliation: &Reconciliation<'_>,
@@ -31,7 +32,7 @@ pub(super) async fn make_plan(
         let (plan, mut warnings) =
             plan_steps(session, reconciliation, intent, observed, ledger, offer).await?;
         let checked = check_scripts(session, plan.steps.iter(), observed).await;
-        // What was found may be where the scripts do not look: which schemas they see is to be known then.
+        // The objects that were found may be in schemas that the scripts do not see: the exact schemas have to be known.
         let presumes = match &checked {
             Ok(warnings) => {
                 !warnings.is_empty() && presumed(&plan, observed, |scope| &scope.schemas)
@@ -46,7 +47,7 @@ pub(super) async fn make_plan(
     }
 }
 
-/// Whether the scripts may see less than is looked at.
+/// Whether the scripts may see less than was inspected.
 fn presumed<T: PartialEq + ?Sized>(
     plan: &Plan,
     observed: &Observed,
@@ -75,7 +76,7 @@ async fn plan_steps(
     let mut asked = 0..=reconciliation.declarations().len();
     let mut plan = loop {
         let plan_error = match plan(intent, observed, ledger) {
-            // An update that came since the offer was read is better than none.
+            // An update path that was added since the offer was read is better than none.
             Ok(plan) if recreates(&plan) => match &unread {
                 None if offer.read_afresh(session, observed).await? => continue,
                 None | Some(_) => break plan,
@@ -90,7 +91,7 @@ async fn plan_steps(
                 Err(error) => unread = self::unread(Err(error))?,
             }
         }
-        // What is tried is a change, even where it is taken back.
+        // Trying a statement is a change, even if it is rolled back.
         question.may_try &= reconciliation.check_blue_green().await.is_ok();
         let timeout = reconciliation.statement_time().timeout();
         let server_answer = match asked.next() {
@@ -120,13 +121,14 @@ async fn plan_steps(
     Ok((plan, warnings))
 }
 
-/// Whether an extension is dropped and created anew.
+/// Whether an extension is dropped and created again.
 fn recreates(plan: &Plan) -> bool {
     let mut steps = plan.steps.iter();
     steps.any(|step| matches!(step, Step::Recreate { .. }))
 }
 
-/// Why the server's list of extensions cannot be read, where a file is in the way: PostgreSQL is asked about each then.
+/// Why the server's list of extensions cannot be read, if a control file is the cause: PostgreSQL then tries each
+/// declaration.
 pub(crate) fn unread(
     read: Result<(), DatabaseError>,
 ) -> Result<Option<DatabaseError>, DatabaseError> {

@@ -1,4 +1,4 @@
-//! Whether the scripts of a plan's steps would see what roles of lower rank wrote.
+//! Checks whether the scripts of a plan's steps would see objects of less privileged roles.
 
 use super::transaction::ReconcileError;
 use crate::extension::Observed;
@@ -6,10 +6,10 @@ use crate::plan::{SchemaCheck, ScriptScope, Step};
 use crate::postgres::Session;
 use crate::response::reason;
 
-/// Looks at the schemas that the scripts of `steps` see, before they run. Returns warnings, each once.
+/// Inspects the schemas that the scripts of `steps` see, before they run. Returns each warning once.
 ///
 /// # Errors
-/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_scripts<'a>(
     session: &mut Session,
     steps: impl Iterator<Item = &'a Step>,
@@ -35,8 +35,8 @@ pub(crate) async fn check_scripts<'a>(
     Ok(warnings)
 }
 
-/// Looks again before the script of `step`, which may use what the steps before it in the transaction made: their names were not
-/// known at the first look.
+/// Inspects the schemas again before the script of `step`, which may use objects of the extensions that earlier steps of the
+/// transaction created: the names of these objects were not known at the first inspection.
 ///
 /// # Errors
 /// [`ReconcileError::UntrustedObjects`], where such objects are refused.
@@ -58,10 +58,10 @@ pub(crate) async fn check_script_behind(
     refuse(session.shadowing(&scope).await?)
 }
 
-/// Looks again, behind the scripts, when the extensions' own names are known too and nothing is committed yet.
+/// Inspects them again after the scripts, when the extensions' own names are known, too, and nothing is committed yet.
 ///
 /// # Errors
-/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_scripts_again<'a>(
     session: &Session,
     steps: impl Iterator<Item = &'a Step>,

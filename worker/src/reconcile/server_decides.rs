@@ -1,5 +1,5 @@
-//! Where the catalogue says that a declaration cannot be met, PostgreSQL is asked before that is believed: extensions may
-//! come from elsewhere than the directory that the catalogue lists.
+//! Has PostgreSQL try a declaration that its catalog cannot meet, before it is reported: extensions may be in other
+//! directories than the one that the catalog lists.
 
 use std::time::Duration;
 
@@ -15,34 +15,34 @@ use crate::plan::{PlanError, Policy, Step};
 use crate::postgres::{Session, Tried};
 use crate::postgres_error::DatabaseError;
 
-/// What may be asked.
+/// Parameters of a try.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {
-    /// What is declared.
+    /// The declarations.
     pub(crate) declarations: &'a [Declaration],
-    /// What the operator allows.
+    /// The operator's limits.
     pub(crate) policy: &'a Policy,
-    /// Whether a script may run: one does to find out.
+    /// Whether a script may run, which a try does.
     pub(crate) may_try: bool,
 }
 
-/// What PostgreSQL says of an obstacle.
+/// The result of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerAnswer {
-    /// It can do what the catalogue does not know.
+    /// PostgreSQL can do what the catalog does not list.
     Overruled,
-    /// It refuses as well.
+    /// PostgreSQL refuses it as well.
     Agreed,
-    /// There is no statement to ask by, or it may not be tried.
+    /// There is no statement to try, or it may not be tried.
     NotAsked,
 }
 
-/// Has PostgreSQL try what the catalogue does not know, takes it back, and adds what was learnt to what is observed. A
-/// script runs then: not where nothing may be tried, not for what the operator does not allow, and behind the same check as
-/// any other.
+/// Has PostgreSQL try the statement, rolls it back, and adds the result to the observation. A script runs in the try:
+/// therefore there is none if nothing may be tried, or if the operator does not allow the extension; and the schemas are
+/// checked before it as for any other script.
 ///
 /// # Errors
-/// [`ReconcileError`], where PostgreSQL refuses for another reason than the obstacle's; with the statement.
+/// [`ReconcileError`], if PostgreSQL refuses for another reason than the catalog shows; with the statement.
 pub(crate) async fn try_on_server(
     session: &mut Session,
     question: Question<'_>,
@@ -83,18 +83,18 @@ pub(crate) async fn try_on_server(
     Ok(ServerAnswer::Overruled)
 }
 
-/// Whether the look failed for a control file: PostgreSQL reads those of all extensions, and one that is broken, or is
-/// being replaced, is hardly ever one that the request is about.
+/// Whether the observation failed because of a control file: PostgreSQL reads those of all extensions, and one that is
+/// broken, or being replaced, hardly ever concerns the request.
 pub(crate) fn is_control_file_error(error: &DatabaseError) -> bool {
     const OF_FILES: [&str; 7] = [
         "0A000", "22021", "22023", "42501", "42601", "42704", "58P01",
     ];
-    // The error names the file, whatever keeps it from being read.
+    // The error names the file, whatever prevents reading it.
     matches!(error, DatabaseError::Sql(refused) if OF_FILES.contains(&refused.sqlstate.as_str())
         || refused.message.contains(".control\""))
 }
 
-/// The statement that shows whether PostgreSQL can do what the catalogue does not know; none where there is no doubt.
+/// The statement that shows whether PostgreSQL can do what the catalog does not list; `None` if there is no doubt.
 fn disputed_step(
     declarations: &[Declaration],
     plan_error: &PlanError,
@@ -125,7 +125,8 @@ fn disputed_step(
             let offer = observed.catalog.resolve(&declaration.name);
             let name = offer.map_or(&declaration.name, |offer| &offer.name);
             let asked = declaration.schema.clone();
-            // What it requires may be of the same kind, and any other, so that all of them have to be allowed; with CASCADE a schema that the control file fixes counts.
+            // The extensions that it requires are unknown, too, so that all extensions have to be allowed; with CASCADE, a
+            // schema that the control file fixes counts.
             Some(Step::Create {
                 name: name.clone(),
                 version,
@@ -138,7 +139,7 @@ fn disputed_step(
     }
 }
 
-/// Adds to the catalogue what PostgreSQL could do.
+/// Adds to the catalog what PostgreSQL could do.
 fn add_to_catalog(step: &Step, tried: &Observed, observed: &mut Observed) {
     let Some(installed) = tried.installed.get(step.extension()) else {
         return;
@@ -166,12 +167,12 @@ fn add_to_catalog(step: &Step, tried: &Observed, observed: &mut Observed) {
             }
             let offers = observed.catalog.extensions.iter_mut();
             for offer in offers.filter(|offer| offer.name == *name) {
-                // Without a version PostgreSQL chose its default.
+                // Without a version PostgreSQL used its default version.
                 if offer.default_version.is_none() {
                     offer.default_version = Some(version.clone());
                 }
             }
-            // What RDS allowed is allowed.
+            // An extension that RDS created is allowed.
             if let Some(allowed) = &mut observed.allowed_extensions {
                 allowed.push(',');
                 allowed.push_str(name.as_str());

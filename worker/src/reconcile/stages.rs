@@ -1,5 +1,5 @@
-//! Updates of which every stage is committed before the next, as PostgreSQL refuses them in one transaction. A worker that
-//! ends between two stages leaves a version that the next one goes on from, and the ledger says what was done until then.
+//! Updates whose stages are committed one by one, because PostgreSQL refuses them in one transaction. If a worker ends
+//! between two stages, the next one continues from the committed version, and the ledger lists the stages until then.
 
 use std::time::Instant;
 
@@ -17,23 +17,23 @@ use crate::postgres_error::DatabaseError;
 use crate::process::failpoint;
 use crate::target::Target;
 
-/// Whose stages they are, and where.
+/// Parameters of the stages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stages<'a> {
     pub(crate) pools: &'a Pools,
     pub(crate) target: &'a Target,
     pub(crate) password: &'a Password,
-    /// The resource; of a re-sync [`ResourceKey::resync`].
+    /// The resource; for a re-sync [`ResourceKey::resync`].
     pub(crate) resource: &'a ResourceKey,
     /// The request, or the re-sync.
     pub(crate) request_id: &'a str,
-    /// None of a re-sync.
+    /// `None` for a re-sync.
     pub(crate) published_at: Option<DateTime<Utc>>,
     pub(crate) statement_time: StatementTime,
 }
 
-/// The same error; where a step was refused for what an update before it, or itself, left pending, that the updates are to
-/// be committed one by one.
+/// Returns the same error; or, if a step was refused because of triggers that an update before it, or the step itself, left
+/// pending, the error that the updates have to be committed one by one.
 pub(super) fn needed<'s>(
     error: ReconcileError,
     before: impl Iterator<Item = &'s Step>,
@@ -65,7 +65,7 @@ pub(super) fn needed<'s>(
     }
 }
 
-/// Where a step is an update that is to be the first statement of a session: that it is to be carried out so.
+/// The error that a step has to be carried out as the first statement of a session, if it is such an update.
 pub(super) fn check_session(step: &Step) -> Result<(), ReconcileError> {
     if !is_first_statement(step) {
         return Ok(());
@@ -87,11 +87,11 @@ fn is_decided(ledger: &Ledger) -> bool {
 }
 
 impl Stages<'_> {
-    /// Carries updates out, version by version, each in a transaction of its own. `committed` holds afterwards what is
-    /// committed of the request, stages of earlier deliveries included. Returns whether anything was.
+    /// Carries updates out version by version, each in a transaction of its own. `committed` then lists all committed
+    /// stages of the request, including those of earlier deliveries. Returns whether there are any.
     ///
     /// # Errors
-    /// [`ReconcileError`], after which what is in `committed` stays.
+    /// [`ReconcileError`], after which the stages in `committed` stay.
     pub(crate) async fn walk(
         &self,
         updates: &[Step],
@@ -107,7 +107,7 @@ impl Stages<'_> {
                 sql = update.sql(),
                 "committed version by version"
             );
-            // PostgreSQL's paths have no circles.
+            // PostgreSQL's paths have no cycles.
             while let Some(progress) = self.carry_out(name, from, to).await? {
                 *committed = progress.stages;
                 has_done = true;
@@ -116,7 +116,7 @@ impl Stages<'_> {
         Ok(has_done)
     }
 
-    /// Whether the request was decided meanwhile, or a newer one was.
+    /// Whether this request, or a newer one, got a result meanwhile.
     fn is_over(&self, ledger: &Ledger) -> bool {
         let newest = ledger
             .resource
@@ -125,7 +125,7 @@ impl Stages<'_> {
         is_decided(ledger) || newest.is_some_and(|newest| Some(newest) > self.published_at)
     }
 
-    /// The next stage; none where nothing is left to do, or the request was decided meanwhile.
+    /// The next stage; `None` if nothing is left to do, or the request got a result meanwhile.
     async fn carry_out(
         &self,
         name: &ExtensionName,
@@ -163,7 +163,7 @@ impl Stages<'_> {
             return Ok(None);
         };
         let from = installed.version.clone();
-        // Of pg_tle's extensions PostgreSQL lists no path.
+        // PostgreSQL lists no update path for extensions of pg_tle.
         let on_path = session.first_on_path(name, &from, to).await?;
         let Some(next) = on_path.or_else(|| (from == *first).then(|| to.clone())) else {
             session.roll_back().await?;
@@ -176,7 +176,7 @@ impl Stages<'_> {
         };
         let declarations = [Declaration::named(name.clone())];
         let mut offer = OfferReader::new(&declarations, Freshness::Minutes, began);
-        // What the script requires.
+        // The requirements of the script.
         let versions = OfferParts {
             versions: true,
             ..OfferParts::default()

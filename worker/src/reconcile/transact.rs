@@ -1,4 +1,4 @@
-//! One transaction in one database: what the ledger says of the request, the plan, its steps, and the commit.
+//! One transaction in one database: the ledger's record of the request, the plan, its steps, and the commit.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,7 +21,8 @@ use crate::plan::{DatabaseOutcome, Intent, Step, plan, update_ownership};
 use crate::postgres::Pools;
 use crate::process::failpoint;
 
-/// One transaction. Notes which stages were committed before it and, where a step failed, by what another may succeed.
+/// Runs one transaction. Records the stages that were committed before it and, if a step failed, the source with which
+/// another transaction may succeed.
 ///
 /// # Errors
 /// [`ReconcileError`].
@@ -55,7 +56,7 @@ pub(super) async fn transact(
         .and_then(|request| request.progress.clone())
         .unwrap_or_default();
     committed.clone_from(&progress.stages);
-    // A replica knows what was decided, and decides nothing.
+    // A replica has the ledger's results, and records none.
     if before.in_recovery {
         return Err(ReconcileError::ReadOnly);
     }
@@ -145,7 +146,7 @@ pub(super) async fn transact(
     Ok(end)
 }
 
-/// Whether this is a Delete of a resource that is not the one that the ledger knows.
+/// Whether the request deletes a resource other than the one in the ledger.
 fn deletes_another_resource(ledger: &Ledger, reconciliation: &Reconciliation<'_>) -> bool {
     let Goal::Deleted {
         physical_resource_id,
@@ -160,7 +161,7 @@ fn deletes_another_resource(ledger: &Ledger, reconciliation: &Reconciliation<'_>
     )
 }
 
-/// By what another transaction may succeed after a step failed.
+/// The source with which another transaction may succeed after this error.
 fn basis_after(
     error: &ReconcileError,
     before: &Observed,
@@ -175,10 +176,10 @@ fn basis_after(
     }
 }
 
-/// All that a request changed: in the stages that were committed before, and in this transaction.
+/// All changes of a request: those of the stages that were committed before, and those of this transaction.
 struct Changed {
     steps: Vec<Step>,
-    /// The versions from before the first stage, where there were stages.
+    /// The versions before the first stage, if there were stages.
     before: Option<BTreeMap<String, String>>,
 }
 
@@ -190,7 +191,7 @@ impl Changed {
         Self { steps, before }
     }
 
-    /// The caller adds the notes.
+    /// The outcome without notes.
     fn outcome(
         &self,
         reconciliation: &Reconciliation<'_>,
@@ -206,7 +207,7 @@ impl Changed {
     }
 }
 
-/// What was planned and applied plans to nothing.
+/// A second plan after the steps must be empty.
 fn verify(
     intent: &Intent<'_>,
     after: &Observed,

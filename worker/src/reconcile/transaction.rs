@@ -1,4 +1,4 @@
-//! What one pass over one database is to do, and why it may come to nothing.
+//! The input of a reconciliation, and why it may fail.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -13,33 +13,33 @@ use crate::request::Properties;
 use crate::response::{Response, SuccessTemplate, reason};
 use crate::target::Target;
 
-/// One transaction in one database, and the request that it is for.
+/// One transaction in one database, and its request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reconciliation<'a> {
     /// The request.
     pub(crate) request: &'a ResourceRequest<'a>,
-    /// What the resource declares, or, where it goes, declared.
+    /// The properties of the resource; those of a deleted one are the ones that it had.
     pub(crate) properties: &'a Properties,
     /// The database.
     pub(crate) target: &'a Target,
     /// The role's password.
     pub(crate) password: &'a Password,
-    /// What the operator allows.
+    /// The operator's limits.
     pub(crate) policy: &'a Policy,
-    /// Which servers are sides of Blue/Green deployments; none where RDS is not asked.
+    /// The Blue/Green deployments; `None` if they are not listed.
     pub(crate) blue_green: Option<&'a BlueGreenDeployments>,
-    /// Whether the resource is there afterwards.
+    /// Whether the resource exists afterwards.
     pub(crate) goal: Goal<'a>,
-    /// The id of the resource on this server.
+    /// The physical id of the resource on this server.
     pub(crate) physical_resource_id: &'a str,
-    /// The answer, where the transaction is all that the request asks for: it is recorded in it.
+    /// The response, if the request has only this transaction, which records it.
     pub(crate) success_template: Option<SuccessTemplate<'a>>,
-    /// When the transaction must be over.
+    /// When the transaction must have ended.
     pub(crate) until: Instant,
 }
 
 impl Reconciliation<'_> {
-    /// What is to be there afterwards: nothing where the resource goes.
+    /// The declarations; none if the resource is deleted.
     pub(crate) fn declarations(&self) -> &[Declaration] {
         match self.goal {
             Goal::Live => &self.properties.declarations,
@@ -51,7 +51,7 @@ impl Reconciliation<'_> {
         StatementTime::Until(self.until)
     }
 
-    /// Whether the server may be changed; the warning that goes with it, if any.
+    /// Whether the server may be changed; with a warning, if there is one.
     ///
     /// # Errors
     /// [`ReconcileError::BlueGreen`].
@@ -63,31 +63,31 @@ impl Reconciliation<'_> {
     }
 }
 
-/// What a pass comes to.
+/// The result of a reconciliation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ReconcileResult {
     /// It was carried out, now or before.
     Outcome(DatabaseOutcome),
-    /// With it the request is answered, now or before.
+    /// The request has this response, from now or before.
     Answered(Response),
 }
 
-/// What a pass leaves of the resource.
+/// The resource after a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal<'a> {
-    /// It is there, as declared.
+    /// It exists, as declared.
     Live,
-    /// It is gone, and with it what it owned.
+    /// It is gone, with the extensions that it owned.
     Deleted {
-        /// The id that the request names: of a resource that was replaced it is another.
+        /// The id in the request: for a replaced resource it differs from the ledger's.
         physical_resource_id: &'a str,
     },
 }
 
-/// Why a pass came to nothing.
+/// Why a reconciliation failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
-    /// What is declared cannot be had.
+    /// A declaration cannot be met.
     #[error("cannot be planned")]
     Plan {
         /// Why it cannot be met.
@@ -95,7 +95,7 @@ pub(crate) enum ReconcileError {
         /// The server's version.
         server_version: String,
     },
-    /// The database refused, or could not be worked on.
+    /// The database refused a statement, or could not be reached.
     #[error("could not be carried out")]
     Database {
         /// What happened.
@@ -104,22 +104,22 @@ pub(crate) enum ReconcileError {
         /// The step that was under way.
         step: Option<Box<Step>>,
     },
-    /// Updates have to be committed one by one, each stage before the next: PostgreSQL refuses a step for triggers that they
-    /// left pending, or one is to be the first statement of a session.
+    /// Updates have to be committed one by one: PostgreSQL refuses a step because of triggers that they left pending, or
+    /// one has to be the first statement of a session.
     #[error("the updates are to be committed one by one")]
     StagesNeeded {
         /// The updates.
         updates: Vec<Step>,
-        /// What happened; none where that is known before.
+        /// PostgreSQL's error; `None` if the need is known before.
         #[source]
         error: Option<DatabaseError>,
         /// The step that was under way.
         step: Box<Step>,
     },
-    /// An attempt failed that had committed stages of updates, or that found them committed: they stay.
+    /// An attempt failed after stages of updates were committed, by it or before it: they stay.
     #[error("stages of updates are committed")]
     AfterStages {
-        /// What is committed.
+        /// The committed stages.
         stages: Vec<Stage>,
         /// Why it failed.
         #[source]
@@ -128,22 +128,22 @@ pub(crate) enum ReconcileError {
     /// The server is a replica: a failover is under way, or the stack names the wrong endpoint.
     #[error("the server is read-only")]
     ReadOnly,
-    /// The server is a side of a Blue/Green deployment, which a change would break.
+    /// The server belongs to a Blue/Green deployment, which a change would break.
     #[error("the server is {0}")]
     BlueGreen(Box<Part>),
     /// A newer request of the same resource was carried out already.
     #[error("superseded by a newer request")]
     Superseded,
-    /// The script of an extension would see what roles of lower rank wrote, under names that it uses: these objects.
-    #[error("objects of roles of lower rank stand where the script of an extension would see them")]
+    /// The script of an extension would see these objects of less privileged roles under names that it uses.
+    #[error("the script of an extension would see objects of less privileged roles")]
     UntrustedObjects(Vec<String>),
-    /// PostgreSQL did everything, and the database is not as declared.
+    /// All statements succeeded, and the database is not as declared.
     #[error("the database is not as declared")]
     NotConverged(Vec<Step>),
 }
 
 impl ReconcileError {
-    /// The same, after stages, where there were any.
+    /// The same error, with the committed stages, if there are any.
     pub(crate) fn after(self, stages: Vec<Stage>) -> Self {
         if stages.is_empty() {
             return self;
@@ -154,7 +154,7 @@ impl ReconcileError {
         }
     }
 
-    /// The same, whatever was committed before.
+    /// The error without the committed stages.
     pub(crate) fn cause(&self) -> &Self {
         if let Self::AfterStages { error, .. } = self {
             error.cause()
@@ -163,7 +163,7 @@ impl ReconcileError {
         }
     }
 
-    /// What to do about it.
+    /// How the worker reacts to the error.
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::Database { error, step } => {
@@ -180,7 +180,7 @@ impl ReconcileError {
             Self::StagesNeeded { error: None, .. } => Class::Race,
             Self::AfterStages { error, .. } => error.class(),
             Self::ReadOnly => Class::TransientAtMost(3),
-            // A session that does not take the lock changed it between the two observations.
+            // A session that does not take the lock changed the database between the two observations.
             Self::NotConverged(_) => Class::Race,
             Self::Plan { .. }
             | Self::BlueGreen(_)
@@ -189,7 +189,7 @@ impl ReconcileError {
         }
     }
 
-    /// Whether PostgreSQL refused to create an extension, for good.
+    /// Whether PostgreSQL refused to create an extension for good.
     pub(super) fn is_of_refused_creation(&self) -> bool {
         matches!(self, Self::Database { error, step: Some(step) }
             if step.statement() == Statement::Create
@@ -197,12 +197,12 @@ impl ReconcileError {
                 && matches!(self.class(), Class::Permanent | Class::Prerequisite(_)))
     }
 
-    /// Whether a step failed for a control file.
+    /// Whether a step failed because of a control file.
     pub(super) fn is_of_control_file_in_step(&self) -> bool {
         matches!(self, Self::Database { error, step: Some(_) } if is_control_file_error(error))
     }
 
-    /// The SQLSTATE, or a word where there is none.
+    /// The SQLSTATE, or a word for an error without one.
     pub(crate) fn code(&self) -> Cow<'static, str> {
         match self {
             Self::Database { error, .. }
@@ -220,7 +220,7 @@ impl ReconcileError {
         }
     }
 
-    /// What the Reason leaves out, for the worker's operators.
+    /// The details that the Reason leaves out, for the worker's operators.
     pub(crate) fn detail(&self, target: &Target) -> Option<String> {
         match self {
             Self::Database { error, .. }

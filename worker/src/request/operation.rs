@@ -23,7 +23,7 @@ const RESOURCE_TYPES: [&str; 3] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// A field that the answer needs is not there.
-    #[error("{0}: missing or not a text; the request cannot be answered")]
+    #[error("{0}: missing or not a string; the request cannot be answered")]
     Missing(&'static str),
     /// A field that the answer repeats does not fit in one.
     #[error("{0}: too long, or not printable; the request cannot be answered")]

@@ -1,6 +1,6 @@
-//! The properties of the custom resource as a template writes them. CloudFormation hands every scalar over as text.
+//! The properties of the custom resource as a template writes them. CloudFormation sends every scalar as a string.
 //!
-//! `docs/properties.md` and the JSON Schema have the doc comments as the text of each property: see `reference.rs`.
+//! The doc comments are the descriptions in `docs/properties.md` and in the JSON Schema: see `reference.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::property_values::{DatabaseList, EnsureText, Flag, Port, Text};
 use super::{Authentication, OnUnreachableDelete};
 use crate::extension::{DeletionBehavior, OnNoUpdatePath};
 
-/// Properties of a Custom::PostgresExtensions or Custom::ExecuteSQL.
+/// Properties of a resource of the type Custom::PostgresExtensions or Custom::ExecuteSQL.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -26,7 +26,7 @@ pub(crate) struct ResourceProperties {
         reason = "CloudFormation sends it, and no part of the worker reads it"
     )]
     pub(crate) service_token: Text,
-    /// Seconds that CloudFormation waits for the response, 1 to 3600; the worker responds before they are over.
+    /// Seconds that CloudFormation waits for the response, 1 to 3600; the worker responds before this time is over.
     /// CloudFormation's default is 3600.
     #[serde(default)]
     #[allow(
@@ -75,7 +75,7 @@ pub(crate) struct ResourceProperties {
     #[serde(default)]
     pub(crate) dry_run: Flag<false>,
     /// Any value; the worker does not use it. CloudFormation sends an Update only if a property changed: with `Trigger:
-    /// !Ref EngineVersion` it sends one after an upgrade of the engine, and `default` follows.
+    /// !Ref EngineVersion` it sends one after an upgrade of the engine, and extensions of version `default` are updated.
     #[serde(default)]
     #[allow(
         dead_code,
@@ -103,7 +103,7 @@ pub(crate) struct ExtensionObject {
     /// Create the schema if it does not exist.
     #[serde(default)]
     pub(crate) create_schema: Flag<false>,
-    /// Create the extensions that it requires, and drop them with it. `false`: a missing one fails the request.
+    /// Create the extensions that this one requires, and drop them with it. `false`: the request fails if one is missing.
     #[serde(default)]
     pub(crate) cascade: Flag<true>,
     /// Allow a version below the installed one, if an update path leads there. A return from a version that the
@@ -111,11 +111,11 @@ pub(crate) struct ExtensionObject {
     #[serde(default)]
     pub(crate) allow_downgrade: Flag<false>,
     /// What happens if no update path leads from the installed version to the declared one: `Fail`, or `Recreate`: drop
-    /// it and create it anew in the same transaction. It is refused if anything depends on the extension, if its tables
-    /// hold rows, or if an owner, a right, a comment or the schema would change.
+    /// the extension and create it again in the same transaction. `Recreate` is refused if anything depends on the extension,
+    /// if its tables have rows, or if an owner, a right, a comment or the schema would change.
     #[serde(default)]
     pub(crate) on_no_update_path: OnNoUpdatePath,
-    /// `present`, or `absent`: it must not be installed.
+    /// `present`, or `absent`: the extension must not be installed.
     #[serde(default)]
     pub(crate) ensure: EnsureText,
 }

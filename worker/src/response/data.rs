@@ -1,11 +1,11 @@
-//! `Data`: what `Fn::GetAtt` finds.
+//! `Data`: the attributes for `Fn::GetAtt`.
 
 use std::collections::BTreeMap;
 
 use crate::plan::DatabaseOutcome;
 use crate::request::Properties;
 
-/// The texts that `Fn::GetAtt` finds. The keys are the same on Create and on Update.
+/// The attributes for `Fn::GetAtt`. A Create and an Update have the same keys.
 pub(super) fn data(
     properties: &Properties,
     outcomes: &[(String, DatabaseOutcome)],

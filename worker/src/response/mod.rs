@@ -16,17 +16,17 @@ use serde::{Deserialize, Serialize};
 use crate::plan::DatabaseOutcome;
 use crate::request::{Properties, RequestHeader, RequestType};
 
-/// CloudFormation's bound of the body, in bytes after JSON escaping.
+/// CloudFormation's limit for the body, in bytes after JSON escaping.
 pub(crate) const MAX_BODY_BYTES: usize = 4096;
 
-/// An answer. Its text is what is put, and what the ledger keeps, so that it is the same however often it is put.
+/// A response. Its text is the body of the PUT, and is stored in the ledger, so that each PUT sends the same bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     document: Document,
     text: String,
 }
 
-/// The document that is put. There is no NoEcho: the Data holds no secret, and CloudFormation's default is to show it.
+/// The document. It has no NoEcho: the Data contains no secret, and is visible by CloudFormation's default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Document {
@@ -41,20 +41,20 @@ struct Document {
     data: BTreeMap<String, String>,
 }
 
-/// The answer to a request that may yet succeed.
+/// The parameters of the response of a request that may still succeed.
 #[derive(Debug, Clone, Copy)]
 pub struct SuccessTemplate<'a> {
     /// The request.
     pub header: &'a RequestHeader,
-    /// What it declares.
+    /// The properties.
     pub properties: &'a Properties,
-    /// What a success calls the resource.
+    /// The physical id in case of success.
     pub physical_resource_id: &'a str,
 }
 
 impl SuccessTemplate<'_> {
-    /// The answer once each database came to this. That to a Delete holds no Data, as nothing refers to it any more: its
-    /// Reason says what stayed, and why.
+    /// The response when each database has this outcome. The response to a Delete has no Data, because nothing can refer to
+    /// it any more: its Reason says which extensions stayed, and why.
     pub fn success(&self, outcomes: &[(String, DatabaseOutcome)]) -> Response {
         let (reason, data) = match self.header.request_type {
             RequestType::Delete => (reason::of_what_stayed(outcomes), BTreeMap::new()),
@@ -73,26 +73,26 @@ impl SuccessTemplate<'_> {
 }
 
 impl Response {
-    /// The response to a request that failed: the resource keeps the id that it has.
+    /// The response to a failed request: the resource keeps its physical id.
     pub(crate) fn failed(header: &RequestHeader, reason: String) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Failed, reason, BTreeMap::new())
     }
 
-    /// The response to a Delete of what was never created.
+    /// The response to a Delete of a resource that was never created.
     pub(crate) fn nothing_to_delete(header: &RequestHeader) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Success, String::new(), BTreeMap::new())
     }
 
-    /// The response to a Delete that is carried out although something stays: the Reason says what and why.
+    /// The response to a Delete that succeeded although something stays: the Reason says what and why.
     pub(crate) fn deleted_with_reason(header: &RequestHeader, why: String) -> Self {
         let id = unchanged_id(header);
         Self::write(header, &id, Status::Success, why, BTreeMap::new())
     }
 
-    /// Writes the answer. What is too long is cut: the Reason at its end; of the Data the longest value first, so that
-    /// every key that a template names is still there.
+    /// Serializes the response. Text that is too long is cut: first the end of the Reason, then the longest values of the
+    /// Data, so that every key that a template refers to still exists.
     fn write(
         header: &RequestHeader,
         physical_resource_id: &str,
@@ -110,7 +110,7 @@ impl Response {
             data,
         };
         loop {
-            // A struct of texts always serialises.
+            // A struct of texts can always be serialized.
             let text = serde_json::to_string(&document).unwrap_or_default();
             let excess = text.len().saturating_sub(MAX_BODY_BYTES);
             if excess == 0 {
@@ -128,16 +128,16 @@ impl Response {
                 let half = value.len() / 2 + 1;
                 shorten(value, excess.min(half));
             } else if document.data.pop_last().is_none() {
-                // The coordinates are bounded where they are read: this is never reached.
+                // The fields of the header are limited when they are parsed: this is never reached.
                 return Self { document, text };
             }
         }
     }
 
-    /// The answer that was written before.
+    /// Parses a response that was stored.
     ///
     /// # Errors
-    /// Where the text is none.
+    /// The text is not a response.
     pub(crate) fn from_text(text: String) -> Result<Self, serde_json::Error> {
         Ok(Self {
             document: serde_json::from_str(&text)?,
@@ -150,7 +150,7 @@ impl Response {
         &self.text
     }
 
-    /// Whether the request was carried out.
+    /// Whether the status is SUCCESS.
     pub(crate) fn is_success(&self) -> bool {
         self.document.status == Status::Success
     }
@@ -164,12 +164,12 @@ impl Response {
         }
     }
 
-    /// Why it is `FAILED`; of a Delete that is `SUCCESS` what stayed, and why; else empty.
+    /// The Reason of a failure; of a successful Delete the extensions that stayed, and why; otherwise empty.
     pub(crate) fn reason(&self) -> &str {
         &self.document.reason
     }
 
-    /// What it calls the resource.
+    /// The physical resource id.
     pub(crate) fn physical_resource_id(&self) -> &str {
         &self.document.physical_resource_id
     }
@@ -177,7 +177,7 @@ impl Response {
 
 const ELLIPSIS: &str = "…";
 
-/// Takes at least `excess` bytes of JSON from the end, and all where that is as much.
+/// Removes at least `excess` bytes of JSON from the end, or the whole text.
 fn shorten(text: &mut String, excess: usize) {
     let mut taken = 0;
     let keep = text.char_indices().rev().find_map(|(at, character)| {

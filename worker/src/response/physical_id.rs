@@ -1,4 +1,4 @@
-//! `PhysicalResourceId`: what `Ref` gives. What is dropped never depends on what one says, but for being the same or
+//! `PhysicalResourceId`: the value of `Ref`. It never decides what is dropped, except by whether it is the same id or
 //! another.
 
 use sha2::{Digest, Sha256};
@@ -7,7 +7,7 @@ use crate::ledger::ResourceKey;
 use crate::request::RequestHeader;
 use crate::target::Address;
 
-/// Stable as long as the resource stays on its server; another server is another resource.
+/// The id of a resource on a server. It is stable while the resource stays there; on another server it is another id.
 pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String {
     format!(
         "{address}/{}/{}",
@@ -16,7 +16,8 @@ pub fn physical_resource_id(address: &Address, resource: &ResourceKey) -> String
     )
 }
 
-/// The id of an answer that changes none: the request's own, or of a Create one that marks what was never created.
+/// The id in a response that does not change it: the id of the request, or for a Create one that marks a resource that was
+/// never created.
 pub(crate) fn unchanged_id(header: &RequestHeader) -> String {
     header
         .physical_resource_id
@@ -24,8 +25,8 @@ pub(crate) fn unchanged_id(header: &RequestHeader) -> String {
         .unwrap_or_else(|| not_created_id(header))
 }
 
-/// Whether a Delete is for a Create that failed, or was never answered: its id is none that a success gave. Its ledgers,
-/// if it has any, are undone all the same.
+/// Whether a Delete is for a Create that failed or never got a response: then its id is not one of a successful response.
+/// The rows of such a resource, if a ledger has any, are removed nevertheless.
 pub(crate) fn was_never_created(header: &RequestHeader) -> bool {
     let resource = ResourceKey::of(header);
     let end = format!(
@@ -48,7 +49,7 @@ fn not_created_id(header: &RequestHeader) -> String {
     )
 }
 
-/// Two stacks' resources of one name have different ids.
+/// Distinguishes resources of the same name in two stacks.
 fn fingerprint(resource: &ResourceKey) -> String {
     let digest = Sha256::new()
         .chain_update(&resource.stack_id)

@@ -1,5 +1,5 @@
-//! How far a database is from what is declared, where PostgreSQL is asked about what its catalogue does not know: a re-sync
-//! knows no less of what the server offers than a request does.
+//! Compares a database with its declarations, and has PostgreSQL try what the catalog does not know, so that a re-sync
+//! considers the same offer as a request.
 
 use std::collections::BTreeSet;
 
@@ -16,27 +16,28 @@ use crate::reconcile::{Question, Refusals, ServerAnswer, try_on_server};
 use crate::response::reason;
 use crate::target::Target;
 
-/// What it takes to ask.
+/// Parameters of the comparison.
 pub(super) struct Asking<'a, 'o> {
     pub(super) session: &'a mut Session,
     pub(super) task: &'a ResyncTask<'o>,
     pub(super) target: &'a Target,
-    /// What all declarers declare.
+    /// The declarations of all declarers.
     pub(super) declarations: &'a [Declaration],
-    /// Why the server's list of extensions is not read, where it is not.
+    /// Why the server's list of extensions is not read; `None` if it is read.
     pub(super) unread: Option<&'a DatabaseError>,
     pub(super) refusals: Refusals,
-    /// Of what was done, how much stages of updates have committed.
+    /// The stages of updates that were committed before.
     pub(super) committed: usize,
     /// Whether updates may be committed one by one.
     pub(super) may_stage: bool,
 }
 
 impl Asking<'_, '_> {
-    /// Compares, and in a repair has PostgreSQL try what an unmet declaration needs. What it found is added to what is observed.
+    /// Compares, and in a repair has PostgreSQL try the statement of a declaration that the catalog cannot meet. The result
+    /// is added to the observation.
     ///
     /// # Errors
-    /// [`ReconcileError`], where trying again may help.
+    /// [`ReconcileError`], if another attempt may help.
     pub(super) async fn drift(
         &mut self,
         declarer: &Declarer,
@@ -92,7 +93,7 @@ impl Asking<'_, '_> {
         }
     }
 
-    /// What is not known for a list that could not be read is no fault of the declaration's.
+    /// A declaration is not unmet if only the list that could not be read would show that it can be met.
     fn note_unread(&self, found: &mut Drift, unknown: &BTreeSet<String>, findings: &mut Findings) {
         let Some(unread) = self.unread else {
             return;

@@ -1,4 +1,4 @@
-//! From what was found, done and not done in a database to its result. Pure.
+//! From the observation and the changes of a database to its result. Pure.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use crate::request::text::printable;
 use crate::response::reason;
 use crate::resync_protocol::event::{ExtensionResult, ExtensionState, State};
 
-/// Extensions that PostgreSQL's next major version is not gone to with while they are older than the server's default.
+/// Extensions that prevent an upgrade to the next major version while they are older than the server's default version.
 ///
 /// Source: "How to perform a major version upgrade for RDS for PostgreSQL" in the RDS User Guide.
 const BEFORE_MAJOR_UPGRADE: [&str; 7] = [
@@ -22,27 +22,27 @@ const BEFORE_MAJOR_UPGRADE: [&str; 7] = [
     "address_standardizer_data_us",
 ];
 
-/// An event has to fit in a message.
+/// Maximum lengths, as an event has to fit in a message.
 const MAX_REASON_CHARACTERS: usize = 8_000;
 const MAX_OWNERS: usize = 50;
 
-/// What became of what is declared, all declarers together.
+/// The results of all declarations of a database.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Findings {
-    /// Carried out.
+    /// The steps that were applied.
     pub(super) done: Vec<Step>,
-    /// To be carried out by a repair.
+    /// The steps that a repair would apply.
     pub(super) to_do: Vec<Step>,
-    /// What cannot be had, or was refused: the extension, and why.
+    /// Declarations that cannot be met, or were refused: the extension, and why.
     pub(super) faults: Vec<(String, String)>,
-    /// Declared absent, and there.
+    /// Extensions that are declared absent, and installed.
     pub(super) unwanted: BTreeSet<String>,
-    /// What is to be known beside.
+    /// Warnings.
     pub(super) warnings: Vec<String>,
 }
 
 impl Findings {
-    /// Notes what cannot be had, once however many declare it.
+    /// Adds a declaration that cannot be met, once for all declarers.
     pub(super) fn add_fault(&mut self, extension: &str, reason: String) {
         let fault = (extension.to_owned(), reason);
         if !self.faults.contains(&fault) {
@@ -50,7 +50,7 @@ impl Findings {
         }
     }
 
-    /// How it stands with the database.
+    /// The state of the database.
     pub(super) fn state(&self, declarers: &[Declarer], repairing: bool) -> State {
         let has_faults = !self.faults.is_empty();
         if repairing && has_faults {
@@ -66,14 +66,14 @@ impl Findings {
         }
     }
 
-    /// Why it is not as declared, and what is to be known beside; none where there is nothing to say.
+    /// The Reason; `None` if there is nothing to report.
     pub(super) fn reason(&self) -> Option<String> {
         let faults = self.faults.iter().map(|(_, reason)| reason.as_str());
         let reason = reason::resync::of_findings(faults, &self.unwanted, &self.warnings)?;
         Some(printable(&reason, MAX_REASON_CHARACTERS))
     }
 
-    /// The statements that were carried out, or would be.
+    /// The statements that were run, or that a repair would run.
     pub(super) fn changes(&self) -> Vec<String> {
         self.done.iter().chain(&self.to_do).map(Step::sql).collect()
     }
@@ -118,7 +118,7 @@ impl Findings {
                 if result.owners.len() < MAX_OWNERS {
                     result.owners.push(declarer.key.to_string());
                 }
-                // Of several declarations the one that asks for more.
+                // Of several declarations the one that requires more.
                 let wanted = wanted(declaration);
                 if result.declared.as_ref().is_none_or(String::is_empty) {
                     result.declared = Some(wanted);
@@ -129,7 +129,7 @@ impl Findings {
             }
         }
         for result in results.values_mut() {
-            // Any version will do.
+            // Any version is accepted.
             if result.declared.as_deref() == Some("") {
                 result.declared = Some("any".to_owned());
             }
@@ -163,7 +163,7 @@ impl Findings {
     }
 }
 
-/// As the catalogue spells what a declaration means.
+/// The name of the extension in the catalog.
 fn name_in(observed: &Observed, declaration: &Declaration) -> String {
     observed
         .installed

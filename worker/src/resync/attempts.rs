@@ -1,4 +1,4 @@
-//! What a re-sync attempts at a server until it succeeds: the list of its databases, and each of them.
+//! The attempts of a re-sync at a server: to list its databases, and to process each of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -16,17 +16,17 @@ use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Address;
 
-/// How long each is tried again.
+/// How long each of these is retried.
 pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(60);
-/// So many databases in a row at which the server did not answer say that it is gone.
+/// Number of databases in a row at which the server did not answer, after which it counts as gone.
 const ENOUGH_FAILURES: usize = 12;
-/// Then one of so many is tried all the same.
+/// After that, one of this number of databases is tried nevertheless.
 const PROBE: usize = 100;
 
 /// Lists the databases of a server.
 ///
 /// # Errors
-/// [`AttemptError`], the last one.
+/// [`AttemptError`] of the last attempt.
 pub(super) async fn list_databases(
     executor: &Executor,
     properties: &Properties,
@@ -41,7 +41,7 @@ pub(super) async fn list_databases(
     listed.map_err(|_| attempts.into_error(None))
 }
 
-/// The list of a server's databases.
+/// Lists the databases of a server.
 struct Listing<'a> {
     executor: &'a Executor,
     properties: &'a Properties,
@@ -64,7 +64,7 @@ pub(super) struct OneDatabase<'a> {
     pub(super) executor: &'a Executor,
     pub(super) properties: &'a Properties,
     pub(super) task: &'a ResyncTask<'a>,
-    /// Set where an upgrade is checked for: then nothing is re-synced.
+    /// The upgrade of a check; `None` for a re-sync.
     pub(super) check: Option<&'a UpgradeCheck>,
     pub(super) database: &'a str,
 }
@@ -94,8 +94,8 @@ impl OneDatabase<'_> {
         result.map_err(|error| executor.reconcile_error(error, &target, &login))
     }
 
-    /// Attempts while trying again may help, and then a last time. One step that never works keeps no other from being
-    /// carried out. At a server that does not answer only the last attempt is made.
+    /// Makes attempts while another may help, and then a last one, in which a step that PostgreSQL refuses does not prevent
+    /// the others. If the server does not answer, only the last attempt is made.
     async fn resync(
         &self,
         since: Instant,
@@ -117,8 +117,8 @@ impl OneDatabase<'_> {
     }
 }
 
-/// One database, and its result. Once the server does not answer, the next are tried once each, and then one of many: a
-/// server that is gone, with thousands of databases, is not waited for as often.
+/// Processes one database, and returns its result. Once the server does not answer, the next databases are tried once each,
+/// and then one of many, so that a server that is gone, with thousands of databases, does not take thousands of timeouts.
 pub(super) async fn resync_database(one: OneDatabase<'_>, failing: &AtomicUsize) -> DatabaseResult {
     let since = Instant::now();
     let failures = failing.load(Relaxed);

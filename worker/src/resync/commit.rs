@@ -1,4 +1,4 @@
-//! What a re-sync leaves in the ledger of a database.
+//! Writes the result of a re-sync to the ledger of a database.
 
 use chrono::Utc;
 
@@ -10,7 +10,7 @@ use crate::postgres_error::DatabaseError;
 use crate::reconcile::transaction::ReconcileError;
 use crate::resync_protocol::event::DatabaseResult;
 
-/// Commits; where nothing changed there is nothing to write.
+/// Commits; if nothing changed, there is nothing to write.
 pub(super) async fn commit(
     mut session: Session,
     task: &ResyncTask<'_>,
@@ -28,7 +28,7 @@ pub(super) async fn commit(
         !whole.resources.iter().any(is_declared)
     });
     let server_version = result.server_version.as_deref().unwrap_or_default();
-    // Without resources there is nothing that keeps it.
+    // Without resources there is no row that could store it.
     let is_same_engine =
         whole.resources.is_empty() || whole.server_version.as_deref() == Some(server_version);
     if findings.done.is_empty()

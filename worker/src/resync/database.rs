@@ -1,5 +1,5 @@
-//! One database in a re-sync: look, compare with what its ledger and the baseline declare, and in `Repair` make it so,
-//! all in one transaction with the ledger.
+//! One database in a re-sync: observes it, compares it with the declarations of its ledger and the baseline, and with
+//! `Repair` changes it, in one transaction with the ledger.
 
 use std::time::{Duration, Instant};
 
@@ -25,15 +25,15 @@ use crate::response::reason;
 use crate::resync_protocol::event::DatabaseResult;
 use crate::target::Target;
 
-/// How long a statement may run: PostGIS takes its time with large databases.
+/// Statement timeout: PostGIS takes long with large databases.
 pub(super) const STATEMENT_TIME: StatementTime = StatementTime::Each(Duration::from_secs(900));
 
-/// Does one database. Where a control file is broken, which PostgreSQL reads with all others, it is done without the list of
-/// what the server offers.
+/// Processes one database. If PostgreSQL cannot list its offer because of a broken control file, the database is processed
+/// without the list.
 ///
 /// # Errors
-/// [`ReconcileError`], after which nothing was changed but by stages of updates. What PostgreSQL refuses and `refusals` leave out is a part of the
-/// result.
+/// [`ReconcileError`], after which nothing was changed except by committed stages of updates. A step that PostgreSQL
+/// refuses, and that `refusals` skips, is part of the result.
 pub(super) async fn resync(
     pools: &Pools,
     task: &ResyncTask<'_>,
@@ -59,7 +59,7 @@ pub(super) async fn resync(
         };
         may_stage = match stages.walk(&updates, &mut committed).await {
             Ok(has_done) => has_done,
-            // The step that they are for is left out with it.
+            // The step that needs them is skipped with it.
             Err(ReconcileError::Database {
                 error,
                 step: Some(step),
@@ -70,7 +70,7 @@ pub(super) async fn resync(
     }
 }
 
-/// One transaction.
+/// Runs one transaction.
 async fn transact(
     pools: &Pools,
     task: &ResyncTask<'_>,
@@ -82,7 +82,7 @@ async fn transact(
     let since = Instant::now();
     let mut session = pools.session(target, password).await?;
     let before = session.begin(&[], STATEMENT_TIME.timeout()).await?;
-    // A report gives up the migration with the rest.
+    // A report rolls the migration back with the rest.
     let form = migrate(&mut session, &before).await?;
     let has_ledger = form != LedgerForm::Absent;
     let whole = match form {
@@ -95,7 +95,7 @@ async fn transact(
     {
         info!(database = target.database, "this re-sync was here before");
         session.close();
-        // Another secret may have led here.
+        // Another secret may name the same database.
         return Ok(DatabaseResult {
             key: task.server.key.to_owned(),
             target: task.server.target.to_owned(),
@@ -124,7 +124,7 @@ async fn transact(
         observed = session.observe(&declarations, &observed).await?;
     }
     let mut offer = OfferReader::new(&declarations, Freshness::Since(task.since), task.since);
-    // What is installed is compared with the default versions.
+    // Installed versions are compared with the default versions.
     let defaults = OfferParts {
         extensions: true,
         ..OfferParts::default()
@@ -211,7 +211,7 @@ async fn transact(
     Ok(result)
 }
 
-/// What one declarer has made so, and another declares otherwise, is not as both declare it.
+/// An extension that was changed for one declarer, and that another declares differently, is not as both declare it.
 fn note_disputes(
     declarers: &[Declarer],
     observed: &Observed,

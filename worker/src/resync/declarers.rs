@@ -1,4 +1,4 @@
-//! What is declared for one database, and whether it is plainly so. Pure.
+//! The declarations for one database, and whether the database is obviously as declared. Pure.
 
 use super::assessment::Findings;
 use super::task::Baseline;
@@ -8,7 +8,7 @@ use crate::plan::Declarer;
 use crate::request::Properties;
 use crate::response::reason;
 
-/// What the ledger's resources declare, and the baseline in the place of an earlier one of its name.
+/// The declarations of the ledger's resources, and the baseline, which replaces an earlier one of its name.
 pub(super) fn declarers(
     resources: &[LiveResource],
     baseline: Option<&Baseline>,
@@ -34,7 +34,7 @@ pub(super) fn declarers(
     declarers
 }
 
-/// All that is declared.
+/// All declarations.
 pub(super) fn declarations(declarers: &[Declarer]) -> Vec<Declaration> {
     let all = declarers.iter().flat_map(|declarer| &declarer.declarations);
     all.cloned().collect()

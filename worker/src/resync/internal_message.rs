@@ -1,4 +1,4 @@
-//! What workers send each other through the queue: one server of a re-sync, and where the expansion goes on. Values only.
+//! Messages between workers, through the queue: one server of a re-sync, or the position of an expansion. Values only.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::resync_protocol::event::Mode;
 use crate::resync_protocol::{RESYNC, ResyncMessage};
 use crate::target::Host;
 
-/// A message of a worker to another.
+/// A message between workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "Type")]
 pub(super) enum InternalMessage {
@@ -23,70 +23,71 @@ pub(super) enum InternalMessage {
     ResyncWork(Box<Server>),
 }
 
-/// Where an expansion is.
+/// The position of an expansion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Page {
-    /// The re-sync's message, with the targets that are left.
+    /// The message of the re-sync, with the remaining targets.
     pub(super) message: Value,
-    /// From 0 on.
+    /// The number of the page, from 0.
     pub(super) page: u32,
-    /// Where the listing of the first of them goes on; none at its beginning.
+    /// Where the listing of the first target continues; `None` at its beginning.
     #[serde(default)]
     pub(super) from: Option<Cursor>,
-    /// Whether that listing had any before: where no page has any, a result says so.
+    /// Whether an earlier page of that listing had a server: if no page has one, a result says so.
     #[serde(default)]
     pub(super) has_found: bool,
-    /// The roles at servers, hashed, all databases of which were sent for by earlier pages.
+    /// Hashes of the servers and roles all of whose databases earlier pages have sent.
     #[serde(default)]
     pub(super) sent: BTreeSet<u64>,
-    /// How often it was sent anew, as its instance was not available.
+    /// How often it was sent again, because its instance was not available.
     #[serde(default)]
     pub(super) waits: u32,
 }
 
-/// Where a listing goes on.
+/// Where a listing continues.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Cursor {
-    /// Of secrets.
+    /// A listing of secrets.
     Secrets(String),
-    /// Of instances.
+    /// A listing of instances.
     Instances(Marker),
 }
 
-/// One server, and what is to be done there.
+/// One server, and the work on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Server {
     pub(super) resync_id: String,
     pub(super) mode: Mode,
     pub(super) key: String,
-    /// As it was given.
+    /// The target, as the message names it.
     pub(super) target: String,
     pub(super) secret: String,
     #[serde(default)]
     pub(super) host: Option<String>,
     #[serde(default)]
     pub(super) port: Option<u16>,
-    /// All, where none are named.
+    /// The databases; all, if none are named.
     #[serde(default)]
     pub(super) databases: Vec<String>,
     #[serde(default)]
     pub(super) extensions: Option<Value>,
     #[serde(default)]
     pub(super) baseline: String,
-    /// Where the upgrade goes to, as the re-sync's message has it.
+    /// The target of the upgrade, in the form of the re-sync's message.
     #[serde(default)]
     pub(super) upgrade: Option<Value>,
-    /// How often it was sent again, as no worker had room for it.
+    /// How often it was sent again, because no worker had a free permit for it.
     #[serde(default)]
     pub(super) hops: u32,
 }
 
 impl Server {
-    /// Whether each field is what an expansion may have put there: read as the re-sync's own message is, which it answers with.
+    /// Checks that each field has a value that an expansion can produce: parses it as the message of the re-sync, from
+    /// which it comes.
     pub(super) fn check(&self) -> Result<ResyncMessage, PropertiesError> {
-        // Null is absent.
+        // Null means that the field is absent.
         let target = json!({
             "Secret": self.secret, "Databases": self.databases, "Host": self.host, "Port": self.port,
         });
@@ -98,7 +99,7 @@ impl Server {
         ResyncMessage::parse(&message)
     }
 
-    /// What every result of it says.
+    /// The fields of all its results.
     pub(super) fn of_resync(&self) -> ServerOfResync<'_> {
         ServerOfResync {
             resync_id: &self.resync_id,
@@ -115,7 +116,7 @@ impl Server {
 }
 
 impl InternalMessage {
-    /// Reads a message that has the `Type` of one.
+    /// Parses a message with the `Type` of one.
     pub(super) fn read(message: &Map<String, Value>) -> Option<Result<Self, serde_json::Error>> {
         is_internal_message(message).then(|| serde_json::from_value(Value::Object(message.clone())))
     }

@@ -1,7 +1,8 @@
-//! Fleet-wide re-sync: a published message is expanded to servers, and each server's databases are compared with what
-//! their ledgers declare, or made so, or checked for an upgrade. Nothing is ever dropped.
+//! Re-sync of a fleet: a published message is expanded to servers, and each server's databases are compared with the
+//! declarations of their ledgers, repaired, or checked for an upgrade. Nothing is ever dropped, except by `OnNoUpdatePath:
+//! Recreate`.
 //!
-//! What a re-sync changed in a database is in that database's ledger: a message that comes again changes nothing twice.
+//! The changes of a re-sync in a database are recorded in its ledger: a message that is delivered again makes them once.
 
 mod asking;
 mod assessment;
@@ -41,50 +42,50 @@ use crate::request::PropertiesError;
 use crate::response::reason;
 use crate::resync_protocol::ResyncMessage;
 
-/// How long at the most a message stays hidden that could not be worked on now.
+/// Longest time for which a message stays invisible that could not be processed now.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Whom SQS takes the messages between workers for, which a re-sync has many of: stacks' requests, of which each is one of its
-/// own, are handed out before them.
+/// The MessageGroupId of messages between workers, of which a re-sync has many. SQS delivers stacks' requests, each of
+/// which is a group of its own, before them.
 ///
 /// Source: "How Amazon SQS fair queues work" in the SQS Developer Guide.
 const TENANT: &str = "re-sync";
 
-/// How long, to twice that, a server waits while others are worked on.
+/// Shortest time that a server waits while others are processed; the longest is twice as long.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often a server's message is sent again at the most: every 5 to 10 s, so about ten hours.
+/// How often a server's message is sent again at most: every 5 to 10 s, so about ten hours.
 const MAX_HOPS: u32 = 5000;
 
-/// How many pages an expansion has at the most.
+/// Maximum number of pages of an expansion.
 const MAX_PAGES: u32 = 10_000;
 
-/// What a message of a re-sync came to.
+/// The result of a message of a re-sync.
 #[derive(Debug)]
 pub(crate) enum ResyncOutcome {
-    /// It is done.
+    /// It was processed.
     Done,
-    /// Nothing could be done now: it is to come again after this long.
+    /// It could not be processed now: it is delivered again after this time.
     ReturnToQueue(Duration),
-    /// It can never be done.
+    /// It can never be processed.
     Invalid(ResyncError),
 }
 
-/// Why a message of a re-sync can never be carried out.
+/// Why a message of a re-sync can never be processed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResyncError {
-    /// A field is wrong.
+    /// A field is not valid.
     #[error("the re-sync is not valid: {0}")]
     Message(PropertiesError),
-    /// An expansion does not end.
+    /// The expansion has too many pages.
     #[error("the re-sync has more than {MAX_PAGES} pages of targets")]
     Endless,
-    /// A message between workers is wrong.
+    /// A message between workers is not valid.
     #[error("the message between workers cannot be read")]
     InternalMessage(#[source] serde_json::Error),
 }
 
-/// Carries re-syncs out.
+/// Processes the messages of re-syncs.
 #[derive(Debug)]
 pub struct Resync {
     instances: Instances,
@@ -101,15 +102,15 @@ pub(crate) fn is_of_resync(message: &Map<String, Value>) -> bool {
     message.get("Type").and_then(Value::as_str) == Some("Resync") || is_internal_message(message)
 }
 
-/// Whether a message is one of a worker to another, which comes from the queue itself.
+/// Whether a message is one between workers, which arrives without a topic.
 pub(crate) fn is_internal_message(message: &Map<String, Value>) -> bool {
     let kind = message.get("Type").and_then(Value::as_str);
     matches!(kind, Some("ResyncPage" | "ResyncWork"))
 }
 
 impl Resync {
-    /// Results go to the topic, if there is one. At most `at_once` servers are worked on: the other permits are for
-    /// stacks, which wait no longer than an hour.
+    /// Makes a re-sync that publishes results to the topic, if there is one. At most `at_once` servers are processed: the
+    /// other permits are for stacks, which wait no longer than an hour.
     pub fn new(
         instances: Instances,
         queue: Queue,
@@ -127,7 +128,7 @@ impl Resync {
         }
     }
 
-    /// Carries one message out.
+    /// Processes one message.
     pub(crate) async fn handle(
         &self,
         executor: &Executor,
@@ -197,8 +198,8 @@ impl Resync {
         }
     }
 
-    /// Sends a server's message again: a return to the queue would count as a failure of it. After [`MAX_HOPS`] the server
-    /// has failed.
+    /// Sends a server's message again, because a return to the queue would count as a failure. After [`MAX_HOPS`] the
+    /// server has failed.
     async fn later(&self, server: Box<Server>) -> ResyncOutcome {
         if server.hops >= MAX_HOPS {
             let reason = reason::resync::of_no_room(MAX_HOPS);

@@ -10,10 +10,10 @@ use crate::metrics::{Metrics, ResyncState};
 use crate::process::retry::{POLICY, Retry};
 use crate::resync_protocol::event::{DatabaseResult, Event, State};
 
-/// How long SNS may not answer.
+/// How long SNS may not answer before publishing fails.
 const RETRY_BUDGET: Duration = Duration::from_secs(60);
 
-/// The results topic, if there is one; the log and the metrics know in any case.
+/// The topic of results, if there is one; the log and the metrics get all results.
 #[derive(Debug)]
 pub(super) struct ResultPublisher {
     topic: Option<Topic>,
@@ -50,7 +50,7 @@ impl ResultPublisher {
         );
     }
 
-    /// Counts and logs a server, or a target, that was not worked on. Returns its one result, and its end.
+    /// Counts and logs a server or a target that was not processed. Returns its only result, and its end.
     pub(super) fn note_one(
         &self,
         server: ServerOfResync<'_>,
@@ -66,10 +66,10 @@ impl ResultPublisher {
         [Event::ResyncResult(result), server.end(1)]
     }
 
-    /// Publishes events, in as few calls as they fit in.
+    /// Publishes events in as few calls as possible.
     ///
     /// # Errors
-    /// [`TopicError`], where SNS does not take one for a minute.
+    /// [`TopicError`], if SNS does not accept one within a minute.
     pub(super) async fn publish(&self, events: &[Event]) -> Result<(), TopicError> {
         let Some(topic) = &self.topic else {
             return Ok(());
@@ -103,7 +103,7 @@ impl ResultPublisher {
     }
 }
 
-/// How many of the texts one call takes: one at least, which SNS may refuse.
+/// How many of the texts fit in one call: at least one, which SNS may refuse.
 fn fitting(texts: &[String]) -> usize {
     let mut bytes = 0;
     let fit = texts.iter().take(MAX_BATCH).take_while(|text| {

@@ -1,4 +1,4 @@
-//! Makes a database as one of its declarers declares it, in the transaction that it was compared in.
+//! Changes a database to what one of its declarers declares, in the transaction of the comparison.
 
 use super::asking::Asking;
 use super::assessment::Findings;
@@ -10,10 +10,11 @@ use crate::reconcile::transaction::ReconcileError;
 use crate::reconcile::{ApplyContext, apply, with_packaging};
 
 impl Asking<'_, '_> {
-    /// Applies the steps that a declarer lacks, and notes what it owns then and which steps were refused.
+    /// Applies the missing steps of a declarer, and records which extensions it owns afterwards and which steps were
+    /// refused.
     ///
     /// # Errors
-    /// [`ReconcileError`], where the transaction cannot go on.
+    /// [`ReconcileError`], if the transaction cannot continue.
     pub(super) async fn repair(
         &mut self,
         declarer: &Declarer,
@@ -44,7 +45,7 @@ impl Asking<'_, '_> {
             let intent = Intent {
                 resource: &declarer.key,
                 declarations: &declarer.declarations,
-                // Nothing is dropped; what was created for it stays known, to be dropped with it.
+                // Nothing is dropped; an extension that was created for it stays in the ledger, to be dropped with it.
                 deletion_behavior: DeletionBehavior::DropUnused,
                 policy: self.task.policy,
             };

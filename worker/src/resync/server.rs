@@ -1,4 +1,4 @@
-//! One server of a re-sync: its databases, some at a time, each with a result.
+//! One server of a re-sync: processes several databases at the same time, each with a result.
 
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -27,12 +27,12 @@ use crate::resync_protocol::UpgradeRequest;
 use crate::resync_protocol::event::{DatabaseResult, Event, Mode, State};
 use crate::target::{Address, Host};
 
-/// How long a result waits for others that are published in the same call.
+/// How long a result waits for others, to be published in the same call.
 const GATHERED_FOR: Duration = Duration::from_millis(100);
-/// Databases of a server that are worked on at the same time.
+/// Databases of a server that are processed at the same time.
 const DATABASES_AT_ONCE: usize = 4;
 
-/// A server, with what its message says of an upgrade.
+/// A server, with the upgrade of its message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerTask<'a> {
     pub(super) server: &'a Server,
@@ -43,7 +43,7 @@ pub(super) struct ServerTask<'a> {
 /// Re-syncs every database of the server, and publishes a result for each.
 ///
 /// # Errors
-/// [`TopicError`], where the results cannot be published; what was done is in the databases' ledgers.
+/// [`TopicError`], if the results cannot be published; the changes are in the databases' ledgers.
 pub(super) async fn resync_server(
     executor: &Executor,
     task: ServerTask<'_>,
@@ -57,7 +57,7 @@ pub(super) async fn resync_server(
     results.publish(&[server.of_resync().end(count)]).await
 }
 
-/// Publishes the one result of a server that was not worked on.
+/// Publishes the only result of a server that was not processed.
 ///
 /// # Errors
 /// [`TopicError`].
@@ -70,7 +70,7 @@ pub(super) async fn publish_failure(
     results.publish(&events).await
 }
 
-/// Publishes the results while more databases are worked on, several in a call.
+/// Publishes the results while more databases are processed, several in a call.
 async fn publish_results(
     results: &ResultPublisher,
     mut received: mpsc::Receiver<DatabaseResult>,
@@ -85,7 +85,7 @@ async fn publish_results(
                 }
             }
         };
-        // What came is in the batch, whether it is full or the time is over.
+        // The batch has the results that arrived, whether it is full or the time is over.
         drop(timeout(GATHERED_FOR, more).await);
         for result in &batch {
             results.note(result);
@@ -96,7 +96,7 @@ async fn publish_results(
     Ok(())
 }
 
-/// Returns how many results there are.
+/// Returns the number of results.
 async fn resync_databases(
     executor: &Executor,
     server_task: ServerTask<'_>,
@@ -121,7 +121,7 @@ async fn resync_databases(
                 server: error.target().map(|target| target.address.to_string()),
                 ..task.server.failed(None, error.full_reason(), since)
             };
-            // A closed channel means that publishing failed: then the message comes again.
+            // A closed channel means that publishing failed: the message is delivered again.
             drop(sender.send(failed).await);
             return 1;
         }
@@ -165,7 +165,7 @@ async fn resync_databases(
             drop(sender.send(result).await);
         }
     }
-    // A check leaves nothing out that it does not say.
+    // A check processes every database.
     let state_of_skipped = match &check {
         Some(_) => State::Failed,
         None => State::Unmanaged,
@@ -180,7 +180,7 @@ async fn resync_databases(
         drop(sender.send(skipped).await);
     }
     let failing = AtomicUsize::new(0);
-    // A task that waits for its result to be published has no transaction open, and delays no other database.
+    // A task that waits for its result to be published has no open transaction, and does not delay other databases.
     stream::iter(usable)
         .for_each_concurrent(DATABASES_AT_ONCE, async |database| {
             let one = OneDatabase {
@@ -197,7 +197,7 @@ async fn resync_databases(
     count
 }
 
-/// What is done on the server, and what is to be known: one that a change would harm is not repaired.
+/// The work on the server, and a warning: a server that a change would break is not repaired.
 async fn check_blue_green(
     executor: &Executor,
     mode: Mode,
@@ -216,7 +216,7 @@ async fn check_blue_green(
     }
 }
 
-/// The databases that the message names, or all.
+/// The databases of the message, or all.
 async fn properties(executor: &Executor, server: &Server) -> Properties {
     let databases = if server.databases.is_empty() {
         Databases::All
@@ -243,7 +243,7 @@ pub(super) async fn properties_of(
     properties
 }
 
-/// The baseline, as a resource that declares nothing else.
+/// The baseline, as a resource with no other properties.
 fn baseline(server: &Server) -> Option<Baseline> {
     let declared = serde_json::json!({
         "DBSecret": server.secret,

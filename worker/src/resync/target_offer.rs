@@ -1,4 +1,4 @@
-//! What the target of an upgrade offers: read from a server that runs it, once for the servers of some minutes.
+//! The offer of the target of an upgrade, read from a server that runs its version, once in some minutes for all servers.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use crate::resync_protocol::{MajorVersion, OfferSource, TargetOffer};
 use crate::target::Host;
 use crate::upgrade::known_source;
 
-/// How old an offer may be: as long as a worker's other offers.
+/// Maximum age of an offer: that of a worker's other offers.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// The database that is connected to where the secret names none.
+/// The database of the connection if the secret names none.
 const DEFAULT_DATABASE: &str = "postgres";
 
-/// What the target offers, where it was read, and from where.
+/// The offer of the target, if it was read, and its source.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
     pub(super) offer: Option<TargetOffer>,
@@ -35,10 +35,10 @@ type Key = (String, Option<Host>, Option<u16>);
 pub(super) struct OfferCache(Mutex<Option<(Key, Instant, TargetOffer, String)>>);
 
 impl OfferCache {
-    /// The offer, where it is known, and from where.
+    /// Returns the offer, if there is one, and its source.
     ///
     /// # Errors
-    /// A Reason, where the server cannot be read, or runs another version.
+    /// A Reason, if the server cannot be read, or runs another version.
     pub(super) async fn read(
         &self,
         executor: &Executor,
@@ -97,7 +97,7 @@ impl OfferCache {
     }
 }
 
-/// Reads it. A server's control files are the same for each of its databases.
+/// Reads the offer. The control files of a server are the same for each of its databases.
 async fn read(
     executor: &Executor,
     (secret, host, port): &Key,

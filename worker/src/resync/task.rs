@@ -1,4 +1,4 @@
-//! What a re-sync is to do in the databases of a server, and the results that say so.
+//! The work of a re-sync on the databases of a server, and its results.
 
 use std::time::Instant;
 
@@ -8,33 +8,33 @@ use crate::plan::{Declarer, Policy};
 use crate::resync_protocol::event::{DatabaseResult, Event, Mode, ServerEnd, State};
 use crate::target::Target;
 
-/// A server of a re-sync, or a target that leads to none: what every result of it says.
+/// A server of a re-sync, or a target without a server: the fields of all its results.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerOfResync<'a> {
     pub(super) resync_id: &'a str,
     pub(super) mode: Mode,
     /// The server's key in the re-sync.
     pub(super) key: &'a str,
-    /// The secret or instance, as it was given.
+    /// The secret or instance, as the target names it.
     pub(super) target: &'a str,
 }
 
-/// What a re-sync is to do in each database of a server.
+/// The work of a re-sync on each database of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResyncTask<'a> {
     pub(super) server: ServerOfResync<'a>,
     pub(super) baseline: Option<&'a Baseline>,
-    /// What the operator allows.
+    /// The operator's limits.
     pub(super) policy: &'a Policy,
-    /// Whether the database was named: the baseline is for those that have a ledger, and for these.
+    /// Whether the target names the database: the baseline is for databases with a ledger, and for these.
     pub(super) is_named: bool,
-    /// When work on the server began: what it offers is not older.
+    /// When the work on the server began: its offer must not be older.
     pub(super) since: Instant,
-    /// What is to be known of the server beside.
+    /// A warning about the server.
     pub(super) note: Option<&'a str>,
 }
 
-/// Extensions that every database should have beside what stacks declare.
+/// Extensions that every database must have beside those that stacks declare.
 #[derive(Debug, Clone)]
 pub(super) struct Baseline {
     pub(super) declarer: Declarer,
@@ -49,7 +49,7 @@ impl ResyncTask<'_> {
 }
 
 impl ServerOfResync<'_> {
-    /// The result of what could not be looked at.
+    /// The result of a database that could not be observed.
     pub(super) fn failed(
         &self,
         at: Option<&Target>,
@@ -85,7 +85,7 @@ impl ServerOfResync<'_> {
         }
     }
 
-    /// The event that ends it.
+    /// The event that ends the server.
     pub(super) fn end(&self, results: usize) -> Event {
         Event::ResyncServer(ServerEnd {
             resync_id: self.resync_id.to_owned(),

@@ -1,4 +1,4 @@
-//! The check before an upgrade: looks at a server and at each of its databases, and changes nothing.
+//! The check before an upgrade: reads a server and each of its databases, and changes nothing.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::upgrade::{
     facts_of_look, refused_types, state, wants_declarations, wants_updates,
 };
 
-/// An upgrade of one server, with the server's own findings.
+/// An upgrade of one server, with the findings about the server.
 #[derive(Debug)]
 pub(super) struct UpgradeCheck {
     upgrade: Upgrade,
@@ -34,7 +34,7 @@ pub(super) struct UpgradeCheck {
     version: String,
 }
 
-/// What a check needs to know beforehand, where one is asked for; or the Reason.
+/// Reads the facts of the server, if an upgrade is checked; or returns the Reason.
 pub(super) async fn begin_check(
     executor: &Executor,
     task: ServerTask<'_>,
@@ -60,7 +60,7 @@ pub(super) async fn begin_check(
     }
 }
 
-/// pg_upgrade looks at it, too. Where the role may not, the others count all the same.
+/// Adds a database that pg_upgrade checks, too. If the role may not connect to it, the others are checked nevertheless.
 pub(super) async fn check_template(template: OneDatabase<'_>) -> Option<DatabaseResult> {
     match template.attempt().await {
         Ok(result) => Some(result),
@@ -72,7 +72,7 @@ pub(super) async fn check_template(template: OneDatabase<'_>) -> Option<Database
     }
 }
 
-/// The beginning of a check: the facts of the server, read in the first of the databases that serves.
+/// Begins a check: reads the facts of the server in the first database to which it can connect.
 struct CheckReading<'a> {
     executor: &'a Executor,
     properties: &'a Properties,
@@ -106,7 +106,7 @@ impl Retryable for CheckReading<'_> {
 }
 
 impl UpgradeCheck {
-    /// The result of the server as a whole, which names no database.
+    /// The result of the server, which has no database.
     pub(super) fn of_server(&self, task: &ResyncTask<'_>, since: Instant) -> DatabaseResult {
         DatabaseResult {
             server: Some(self.server.clone()),
@@ -117,7 +117,8 @@ impl UpgradeCheck {
         }
     }
 
-    /// The facts of the session's database, and what the server could update its extensions to, as far as that is wanted.
+    /// The facts of the session's database, and the versions to which the server can update its extensions, if they are
+    /// needed.
     async fn read(
         &self,
         mut session: Session,
@@ -139,7 +140,7 @@ impl UpgradeCheck {
         Ok((facts, updates))
     }
 
-    /// Looks at one database.
+    /// Checks one database.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -152,11 +153,11 @@ impl UpgradeCheck {
     ) -> Result<DatabaseResult, ReconcileError> {
         let since = Instant::now();
         let upgrade = &self.upgrade;
-        // One that is not managed, as template1, is looked at all the same.
+        // A database that is not managed, such as template1, is checked nevertheless.
         let first = FirstStatement::for_reading(CATALOG_TIMEOUT);
         let session = pools.session_after(first, target, password).await?;
         let read = match self.read(session).await {
-            // What the database or the role sets for its sessions may be the cause: an ordinary session sets back all of it.
+            // Settings of the database or the role may be the cause: an ordinary session resets all of them.
             Err(error) if error.sql().is_some() => {
                 let session = pools.session_for_listing(target, password).await?;
                 self.read(session).await
@@ -167,7 +168,7 @@ impl UpgradeCheck {
         if wants_declarations(&facts, upgrade, &updates) {
             facts.declared = match declared(pools, target, password).await {
                 Ok(declared) => declared,
-                // Without them nothing is promised of the worker.
+                // Without the declarations no finding relies on the worker.
                 Err(error) => {
                     warn!(database = target.database, %error, "what is declared could not be read");
                     Vec::new()
@@ -188,7 +189,7 @@ impl UpgradeCheck {
     }
 }
 
-/// The installed extensions, each with what an upgrade makes of it and the version that the target installs.
+/// The installed extensions, each with the effect of the upgrade and the version that the target installs.
 fn extensions(
     facts: &DatabaseFacts,
     findings: &[Finding],

@@ -1,4 +1,4 @@
-//! What a check before an upgrade reads in a server and in a ledger.
+//! Reads the facts of a check before an upgrade from a server and from a ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::upgrade::ServerFacts;
 /// By extension.
 pub(super) type DefaultVersions = BTreeMap<String, String>;
 
-/// The database that others are copied from.
+/// The database from which others are copied.
 pub(super) const TEMPLATE: &str = "template1";
 /// Databases that every server has.
 const OF_EVERY_SERVER: [&str; 2] = ["postgres", TEMPLATE];
-/// How long one statement may take that reads what is declared.
+/// Timeout of a statement that reads the declarations.
 const STATEMENT_TIME: Duration = Duration::from_secs(30);
 
-/// What the resources of the ledger declare, where there is one of the newest form that may be used.
+/// The declarations of the ledger's resources, if there is a ledger of the newest version that may be used.
 pub(super) async fn declared(
     pools: &Pools,
     target: &Target,
@@ -41,13 +41,13 @@ pub(super) async fn declared(
     session.close();
     let declared = whole.resources.iter();
     let declared = declared.map(|resource| Properties::parse(&resource.declared));
-    // Of one that cannot be read it is not known what it declares: then nothing is.
+    // If one of them cannot be parsed, nothing is known about its extensions: then no declaration counts.
     let all: Result<Vec<Properties>, _> = declared.collect();
     let all = all.unwrap_or_default().into_iter();
     Ok(all.flat_map(|properties| properties.declarations).collect())
 }
 
-/// The facts of the server, and the default versions of what it offers, where they can be read.
+/// The facts of the server, and the default versions of its extensions, if they can be read.
 pub(super) async fn server_facts(
     executor: &Executor,
     login: &Login,
@@ -74,7 +74,7 @@ pub(super) async fn server_facts(
             Err(error) => {
                 let class = error.class();
                 let error = executor.reconcile_error(error, &target, login);
-                // The others may be there.
+                // The others may exist.
                 if !matches!(class, Class::NoDatabase | Class::ClosedDatabase) {
                     return Err(error);
                 }
@@ -89,7 +89,7 @@ async fn read_facts(
     mut session: Session,
 ) -> Result<(ServerFacts, Option<DefaultVersions>), DatabaseError> {
     let facts = session.server_facts().await?;
-    // A control file that is broken keeps PostgreSQL from listing any.
+    // PostgreSQL cannot list any extension if a control file is broken.
     let defaults = match session.default_versions().await {
         Ok(defaults) => Some(defaults),
         Err(error) if error.sql().is_some() => None,

@@ -19,15 +19,15 @@ use crate::process::http::Http;
 use crate::process::tls::TlsError;
 use crate::request::{Envelope, Origin};
 
-/// What is done about signatures, `WORKER_SNS_SIGNATURE`.
+/// Whether messages must have a valid SNS signature, `WORKER_SNS_SIGNATURE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SignatureCheck {
-    /// Nothing: no signature is looked at.
+    /// Signatures are not verified.
     #[default]
     Off,
-    /// A signature that is not right is logged, and the message handled.
+    /// A message without a valid signature is logged, and processed.
     Warn,
-    /// A message whose signature is not right is not handled.
+    /// A message without a valid signature is moved to the dead-letter queue.
     Enforce,
 }
 
@@ -40,13 +40,13 @@ pub(crate) enum SignatureError {
     )]
     Raw,
     /// The envelope has no signature that could be right.
-    #[error("the SNS signature cannot be right")]
+    #[error("the SNS signature is not valid")]
     Fault(#[source] SignatureFieldError),
     /// The certificate is not to be had, now or ever.
     #[error("the SNS signature cannot be checked")]
     Certificate(#[source] Arc<CertificateFetchError>),
     /// The signature is of another key or another text.
-    #[error("the SNS signature is not right: the envelope was not signed by SNS, or was changed")]
+    #[error("the SNS signature is not valid: the envelope was not signed by SNS, or was changed")]
     Forged,
 }
 

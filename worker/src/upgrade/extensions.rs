@@ -1,4 +1,4 @@
-//! What becomes of a database's extensions.
+//! Findings about the extensions of a database.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use crate::plan::compare_naturally;
 use crate::resync_protocol::Severity::{Blocks, Note, StepAfter, StepBefore};
 use crate::resync_protocol::{Finding, OfferedExtension};
 
-/// Extensions of one version and one set of libraries.
+/// PostGIS and the extensions of its family, which must have the same version.
 /// Source: "Managing spatial data with the PostGIS extension" of the RDS User Guide, and `postgis_extensions_upgrade()`.
 const POSTGIS: [&str; 7] = [
     "postgis",
@@ -24,23 +24,23 @@ const POSTGIS: [&str; 7] = [
     "address_standardizer_data_us",
 ];
 
-/// The extensions for which it is to be found out what the old server could update them to: the target offers them, and
-/// nothing leads there from the installed version.
+/// The extensions for which the versions have to be read to which the old server can update them: the target offers them,
+/// and no update path leads from the installed version to an offered one.
 pub(crate) fn wants_updates<'a>(facts: &'a DatabaseFacts, upgrade: &Upgrade) -> Vec<&'a str> {
     let extensions = facts.extensions.iter();
     let stranded = extensions.filter(|extension| is_stranded(extension, upgrade));
     stranded.map(|extension| extension.name.as_str()).collect()
 }
 
-/// Whether the target offers the extension, and nothing leads there from the installed version.
+/// Whether the target offers the extension, but no update path leads there from the installed version.
 pub(super) fn is_stranded(extension: &ExtensionFacts, upgrade: &Upgrade) -> bool {
     let offer = upgrade.offer.as_ref().filter(|_| upgrade.is_one());
     let offered = offer.and_then(|offer| offer.extensions.get(&extension.name));
     offered.is_some_and(|offered| !leads_on(offered, &extension.version))
 }
 
-/// Whether it is to be found out what the database's resources declare: an extension is stranded, and no other version of the
-/// old server leads on either.
+/// Whether the declarations of the database's resources have to be read: no update path leads to the target from an
+/// extension's version, nor from another version of the old server.
 pub(crate) fn wants_declarations(
     facts: &DatabaseFacts,
     upgrade: &Upgrade,
@@ -83,7 +83,7 @@ pub(super) fn findings(
     findings
 }
 
-/// Whether the version is one that the target has, or can update.
+/// Whether the target has this version, or can update it.
 pub(super) fn leads_on(offered: &OfferedExtension, version: &str) -> bool {
     offered.versions.contains(version) || offered.updates.contains_key(version)
 }
@@ -150,7 +150,7 @@ fn to_be_dropped(extension: &ExtensionFacts, rule: &Known) -> Finding {
     finding(Blocks, "DropBefore", &extension.name, reason, Some(remedy))
 }
 
-/// Without the target's own offer.
+/// Findings without the target's own offer.
 fn by_table(extension: &ExtensionFacts, upgrade: &Upgrade) -> Option<Finding> {
     let ExtensionFacts { name, version, .. } = extension;
     let Some(row) = known::of(name, upgrade) else {
@@ -177,7 +177,8 @@ fn by_table(extension: &ExtensionFacts, upgrade: &Upgrade) -> Option<Finding> {
     }
 }
 
-/// The family goes together, and RDS does not upgrade it while it is older than the old server's own.
+/// The extensions of PostGIS must have the same version, and RDS does not upgrade a server while they are older than its
+/// own version of them.
 fn postgis(facts: &DatabaseFacts, upgrade: &Upgrade) -> Vec<Finding> {
     let of_family = |extension: &&ExtensionFacts| POSTGIS.contains(&extension.name.as_str());
     let family: Vec<&ExtensionFacts> = facts.extensions.iter().filter(of_family).collect();

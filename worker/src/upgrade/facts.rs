@@ -1,4 +1,4 @@
-//! What is read of a server and a database. Values only, as the queries of [`crate::postgres`] answer.
+//! Facts of a server and a database, in the form of the results of the queries in [`crate::postgres`]. Values only.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use crate::extension::Declaration;
 use crate::resync_protocol::major;
 
-/// A name in a catalog that all databases share: it is in the encoding of the database that it was given in, and read byte by
-/// byte. What is not UTF-8 has its bytes beyond ASCII as `\xe9`.
+/// A name in a catalog that all databases share: it is in the encoding of the database in which it was given, and read byte
+/// by byte. If it is not UTF-8, bytes beyond ASCII are written as `\xe9`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct SharedName(pub(crate) String);
 
 impl From<String> for SharedName {
-    /// From hexadecimal digits.
+    /// Parses hexadecimal digits.
     fn from(digits: String) -> Self {
         let bytes: Vec<u8> = digits
             .as_bytes()
@@ -28,37 +28,37 @@ impl From<String> for SharedName {
     }
 }
 
-/// Of a server.
+/// Facts of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct ServerFacts {
     /// `server_version`, without the packager's addition: `15.18`.
     pub(crate) version: String,
-    /// Whether it is one of RDS: it has the role `rds_superuser`.
+    /// Whether it is a server of RDS, which has the role `rds_superuser`.
     pub(crate) is_rds: bool,
     /// Whether it is a replica.
     pub(crate) in_recovery: bool,
-    /// `shared_preload_libraries`, where the role may read it.
+    /// `shared_preload_libraries`, if the role may read it.
     pub(crate) preloaded: Option<String>,
     /// Prepared transactions.
     pub(crate) prepared: Vec<PreparedTransaction>,
     /// Logical replication slots.
     pub(crate) slots: Vec<Slot>,
-    /// Databases that accept no connections or are invalid; `template0`, where it does accept them.
+    /// Databases that accept no connections or are invalid; also `template0`, if it accepts them.
     pub(crate) closed: Vec<ClosedDatabase>,
-    /// Subscriptions, in any database.
+    /// Subscriptions in any database.
     pub(crate) subscriptions: Vec<SharedName>,
     /// Databases that the role may not connect to.
     pub(crate) unreachable: Vec<SharedName>,
 }
 
 impl ServerFacts {
-    /// The major version of the server; none where its text has none.
+    /// The major version of the server; `None` if its version cannot be parsed.
     pub(crate) fn major(&self) -> Option<u16> {
         major(&self.version)
     }
 }
 
-/// A transaction that was prepared, and neither committed nor rolled back.
+/// A prepared transaction that is neither committed nor rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct PreparedTransaction {
     /// Its identifier.
@@ -74,11 +74,11 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// Its database.
     pub(crate) database: Option<SharedName>,
-    /// `lost`: it cannot be used any more.
+    /// `lost`: the slot cannot be used any more.
     pub(crate) wal_status: Option<String>,
 }
 
-/// A database that pg_upgrade does not take as it is.
+/// A database that pg_upgrade refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct ClosedDatabase {
     /// Its name.
@@ -87,16 +87,16 @@ pub(crate) struct ClosedDatabase {
     pub(crate) is_invalid: bool,
 }
 
-/// Of a database: what is seen at first sight.
+/// A short query of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct DatabaseLook {
-    /// Whether there may be anything of [`DatabaseFacts`] but extensions.
+    /// Whether the database may have anything of [`DatabaseFacts`] but extensions.
     pub(crate) may_have_more: bool,
-    /// Its installed extensions; whether they have a library was not looked at.
+    /// Its installed extensions, without their libraries.
     pub(crate) extensions: Vec<ExtensionFacts>,
 }
 
-/// Of a database.
+/// Facts of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct DatabaseFacts {
@@ -106,19 +106,19 @@ pub(crate) struct DatabaseFacts {
     pub(crate) columns: Vec<RefusedColumn>,
     /// Tables WITH OIDS.
     pub(crate) tables_with_oids: Vec<String>,
-    /// Postfix operators, with their argument as DROP OPERATOR has it.
+    /// Postfix operators, with their argument in the form of DROP OPERATOR.
     pub(crate) postfix_operators: Vec<String>,
-    /// Aggregates and operators upon polymorphic functions of arrays, as DROP has them.
+    /// Aggregates and operators that use polymorphic functions of arrays, in the form of DROP.
     pub(crate) polymorphics: Vec<String>,
     /// Conversions between encodings.
     pub(crate) conversions: Vec<String>,
-    /// Columns that admit NULL where those of the parent table do not: table and column.
+    /// Columns that admit NULL although those of the parent table do not: table and column.
     pub(crate) nullable_columns: Vec<(String, String)>,
-    /// Functions of libraries that belong to no extension.
+    /// Functions in libraries that belong to no extension.
     pub(crate) functions: Vec<Function>,
     /// Tables of subscriptions that are not ready.
     pub(crate) subscribed_tables: Vec<SubscribedTable>,
-    /// What the ledger's resources declare, where it was read: see [`super::wants_declarations`].
+    /// The declarations of the ledger's resources, if they were read: see [`super::wants_declarations`].
     #[serde(skip)]
     pub(crate) declared: Vec<Declaration>,
 }
@@ -130,7 +130,7 @@ pub(crate) struct ExtensionFacts {
     pub(crate) name: String,
     /// Its installed version.
     pub(crate) version: String,
-    /// The libraries that its functions are in, as `CREATE FUNCTION … AS` has them.
+    /// The libraries of its functions, as in `CREATE FUNCTION … AS`.
     #[serde(default)]
     pub(crate) libraries: Vec<String>,
 }
@@ -150,12 +150,12 @@ pub(crate) struct RefusedColumn {
     pub(crate) refused: String,
 }
 
-/// A function that a library holds.
+/// A function in a library.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Function {
-    /// With its arguments.
+    /// Its name, with arguments.
     pub(crate) name: String,
-    /// As `CREATE FUNCTION … AS` has it.
+    /// The library, as in `CREATE FUNCTION … AS`.
     pub(crate) library: String,
 }
 
@@ -168,5 +168,5 @@ pub(crate) struct SubscribedTable {
     pub(crate) table: String,
 }
 
-/// For an extension, the versions that the old server could update it to.
+/// The versions to which the old server can update an extension.
 pub(crate) type OldUpdates = BTreeMap<String, Vec<String>>;

@@ -1,5 +1,5 @@
-//! What is known beforehand of the extensions that a version of PostgreSQL offers: the rows of `known.tsv`, each with its
-//! source and the day on which that was read.
+//! The table of extensions that versions of PostgreSQL offer: the rows of `known.tsv`, each with its source and the date on
+//! which it was read.
 
 use super::Upgrade;
 
@@ -8,20 +8,20 @@ const TABLE: &str = include_str!("known.tsv");
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The default version; none where it is not offered.
+    /// The default version; `None` if the extension is not offered.
     pub(super) default: Option<String>,
-    /// From where it is known, and since when.
+    /// The source, and its date.
     pub(super) source: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row<'a> {
-    /// `postgresql` for its own package, `rds` for RDS alone.
+    /// `postgresql` for PostgreSQL's own packages, `rds` for RDS only.
     engine: &'a str,
-    /// The major version; `+` behind it: that, and later ones.
+    /// The major version; with `+` also later ones.
     version: &'a str,
     extension: &'a str,
-    /// `offered`, `gone`, or `drop` for what must be dropped before.
+    /// `offered`, `gone`, or `drop` for an extension that must be dropped before.
     status: &'a str,
     default: &'a str,
     read_on: &'a str,
@@ -67,9 +67,9 @@ impl Row<'_> {
     }
 }
 
-/// What is known of an extension at the target.
+/// The row for an extension at the target.
 pub(super) fn of(name: &str, upgrade: &Upgrade) -> Option<Known> {
-    // What is known of RDS itself comes first.
+    // Rows about RDS come first.
     let mut found: Vec<Row<'_>> = rows()
         .filter(|row| row.status != "drop" && row.is_of(name, upgrade))
         .collect();
@@ -84,7 +84,7 @@ pub(super) fn must_be_dropped(name: &str, upgrade: &Upgrade) -> Option<Known> {
         .map(|row| row.known())
 }
 
-/// The table, in words, with the day of its newest row.
+/// Describes the table, with the date of its newest row.
 pub(super) fn source() -> String {
     let newest = rows().map(|row| row.read_on).max().unwrap_or_default();
     format!("the worker's table of known extensions, of {newest}: not read from a server")

@@ -1,9 +1,9 @@
-//! What an upgrade to another major version would meet: from the facts of a server and its databases, and what the target
-//! offers, to findings. Pure.
+//! The check before an upgrade to another major version: from the facts of a server and its databases, and the offer of the
+//! target, to findings. Pure.
 //!
-//! The checks of a database's objects are those that pg_upgrade makes of the old cluster, in `src/bin/pg_upgrade/check.c`
-//! of PostgreSQL 13 to 18; what RDS checks beside them is in "How to perform a major version upgrade for RDS for
-//! PostgreSQL" of the RDS User Guide.
+//! The checks of a database's objects are those of pg_upgrade for the old cluster, in `src/bin/pg_upgrade/check.c` of
+//! PostgreSQL 13 to 18. The further checks of RDS are in "How to perform a major version upgrade for RDS for PostgreSQL" of
+//! the RDS User Guide.
 
 mod extensions;
 mod facts;
@@ -24,31 +24,31 @@ use crate::request::text::printable;
 use crate::resync_protocol::event::State;
 use crate::resync_protocol::{Basis, Finding, Severity, TargetOffer};
 
-/// How many findings of one kind are listed; what is beyond that is said in one more.
+/// Maximum number of listed findings of one code; one more finding says that there are others.
 pub(crate) const MAX_LISTED: usize = 20;
 
-/// The longest name, reason or statement: an event has to fit in a message.
+/// Maximum length of a name, reason or statement, as an event has to fit in a message.
 const MAX_CHARACTERS: usize = 600;
 
-/// An upgrade, and what is known of its target.
+/// An upgrade, with the offer of its target.
 #[derive(Debug, Clone)]
 pub(crate) struct Upgrade {
     /// The major version of the server.
     pub(crate) from: u16,
-    /// The major version that it is to have.
+    /// The major version after the upgrade.
     pub(crate) to: u16,
     /// Whether the server is one of RDS, which checks more than pg_upgrade.
     pub(crate) is_rds: bool,
-    /// What the target offers, where it was read.
+    /// The offer of the target, if it was read.
     pub(crate) offer: Option<TargetOffer>,
-    /// Where that was read.
+    /// Where the offer was read.
     pub(crate) source: String,
-    /// The default versions of the extensions that the server itself offers, where they could be read.
+    /// The default versions of the server's own extensions, if they could be read.
     pub(crate) defaults: Option<BTreeMap<String, String>>,
 }
 
 impl Upgrade {
-    /// What the findings about extensions stand on.
+    /// The source of the findings about extensions.
     pub(crate) fn basis(&self) -> Basis {
         Basis {
             to: self.to,
@@ -57,23 +57,23 @@ impl Upgrade {
         }
     }
 
-    /// Whether there is anything to check: the server has an older version.
+    /// Whether the upgrade leads to a newer version, so that there is something to check.
     pub(crate) fn is_one(&self) -> bool {
         self.from < self.to
     }
 
-    /// Whether the upgrade leads over a version, in which something was removed or changed.
+    /// Whether the upgrade passes a version that removed or changed something.
     fn crosses(&self, version: u16) -> bool {
         self.from < version && version <= self.to
     }
 }
 
-/// Where the findings stand on the worker's own table.
+/// The source, if it is the worker's own table.
 pub(crate) fn known_source() -> String {
     known::source()
 }
 
-/// What the upgrade meets in the server as a whole.
+/// Findings about the server as a whole.
 pub(crate) fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
     if !upgrade.is_one() {
         let reason = format!("the server has PostgreSQL {} already.", upgrade.from);
@@ -88,9 +88,9 @@ pub(crate) fn check_server(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Findin
     in_order(server::findings(facts, upgrade))
 }
 
-/// The facts of a database, where a look at it shows them all.
+/// The facts of a database, if the short query has read all of them.
 pub(crate) fn facts_of_look(look: DatabaseLook, upgrade: &Upgrade) -> Option<DatabaseFacts> {
-    // What becomes of these depends on their libraries.
+    // The findings about these extensions depend on their libraries.
     let is_left_behind = |extension: &ExtensionFacts| {
         extensions::is_not_offered(extension, upgrade)
             || extensions::is_stranded(extension, upgrade)
@@ -104,8 +104,8 @@ pub(crate) fn facts_of_look(look: DatabaseLook, upgrade: &Upgrade) -> Option<Dat
     })
 }
 
-/// What the upgrade meets in one database. `updates` says what the old server could update extensions to first, for those
-/// that [`wants_updates`] names.
+/// Findings about one database. `updates` are the versions to which the old server can update the extensions that
+/// [`wants_updates`] names.
 pub(crate) fn check_database(
     facts: &DatabaseFacts,
     upgrade: &Upgrade,
@@ -119,7 +119,7 @@ pub(crate) fn check_database(
     in_order(findings)
 }
 
-/// The state of what has these findings.
+/// The state of a database or server with these findings.
 pub(crate) fn state(findings: &[Finding]) -> State {
     match findings.iter().map(|finding| finding.severity).min() {
         Some(Severity::Blocks) => State::Blocked,
@@ -145,12 +145,12 @@ fn finding(
         code: code.to_owned(),
         object: printable(object, MAX_CHARACTERS),
         reason: printable(&reason, MAX_CHARACTERS),
-        // A statement that is cut off, or whose names cannot be printed, is none.
+        // A statement that is cut, or whose names cannot be printed, is left out.
         remedy: remedy.filter(|remedy| printable(remedy, MAX_CHARACTERS) == *remedy),
     }
 }
 
-/// A finding for each, as far as they are listed.
+/// A finding for each object, up to [`MAX_LISTED`].
 fn listed<T>(found: &[T], of: impl Fn(&T) -> Finding) -> Vec<Finding> {
     let mut findings: Vec<Finding> = found.iter().take(MAX_LISTED).map(of).collect();
     if found.len() > MAX_LISTED

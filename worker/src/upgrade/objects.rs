@@ -1,14 +1,14 @@
-//! What pg_upgrade refuses in a database beside extensions.
+//! Findings about objects of a database that pg_upgrade refuses, except extensions.
 //!
-//! Source: the check functions of `src/bin/pg_upgrade/check.c`, which name the versions too.
+//! Source: the check functions of `src/bin/pg_upgrade/check.c`, which also name the versions.
 
 use super::facts::{DatabaseFacts, RefusedColumn};
 use super::{Upgrade, finding, listed};
 use crate::resync_protocol::Severity::Blocks;
 use crate::resync_protocol::{Finding, TargetOffer};
 
-/// Types whose values hold numbers of the old cluster's catalog that the new one does not have. `regclass`, `regrole` and
-/// `regtype` are not among them.
+/// Types whose values contain OIDs of the old cluster's catalog, which the new one does not have. `regclass`, `regrole` and
+/// `regtype` are no such types.
 const REG: [&str; 8] = [
     "regcollation",
     "regconfig",
@@ -21,9 +21,9 @@ const REG: [&str; 8] = [
 ];
 /// Types that PostgreSQL 12 removed.
 const REMOVED_IN_12: [&str; 3] = ["abstime", "reltime", "tinterval"];
-/// `information_schema.sql_identifier`, which PostgreSQL 12 made another type.
+/// `information_schema.sql_identifier`, whose type PostgreSQL 12 changed.
 const SQL_IDENTIFIER: &str = "sql_identifier";
-/// How the query names the row types of PostgreSQL's own tables and views, which are refused in all versions.
+/// The name in the query for row types of PostgreSQL's own tables and views, which all versions refuse.
 pub(super) const SYSTEM_COMPOSITE: &str = "a system-defined composite type";
 
 /// Names of the types of `pg_catalog` and `information_schema` that pg_upgrade refuses in columns.
@@ -155,7 +155,8 @@ fn removed_in_14(facts: &DatabaseFacts) -> Vec<Finding> {
     findings
 }
 
-/// pg_upgrade loads each library in the new cluster. Whether one of no extension is there cannot be read.
+/// pg_upgrade loads each library in the new cluster. Whether the target has a library that belongs to no extension cannot
+/// be read.
 fn functions(facts: &DatabaseFacts, offer: Option<&TargetOffer>) -> Vec<Finding> {
     let is_missing = |library: &str| {
         let name = library.rsplit('/').next().unwrap_or(library);
@@ -182,7 +183,7 @@ fn functions(facts: &DatabaseFacts, offer: Option<&TargetOffer>) -> Vec<Finding>
     })
 }
 
-/// Libraries of the server's own package that are no extension.
+/// Libraries of the server's own package that belong to no extension.
 /// Source: `src/backend/replication`, `src/backend/snowball`, `src/backend/utils/mb/conversion_procs` and `contrib` of PostgreSQL.
 pub(super) fn is_of_postgresql(library: &str) -> bool {
     matches!(
@@ -202,7 +203,7 @@ pub(super) fn is_of_postgresql(library: &str) -> bool {
     )
 }
 
-/// From PostgreSQL 17 on pg_upgrade takes subscriptions along, where each of their tables is ready or not begun.
+/// From PostgreSQL 17 on pg_upgrade keeps subscriptions, if the state of each of their tables is ready or initial.
 fn subscribed_tables(facts: &DatabaseFacts, upgrade: &Upgrade) -> Vec<Finding> {
     if upgrade.from < 17 {
         return Vec::new();

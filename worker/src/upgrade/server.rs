@@ -1,4 +1,4 @@
-//! What the upgrade of a server meets beside its databases.
+//! Findings about a server, beside those about its databases.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::{Upgrade, finding, listed};
 use crate::resync_protocol::Severity::{Blocks, Note, StepAfter, StepBefore};
 use crate::resync_protocol::{Finding, TargetOffer};
 
-/// The parameter that names the libraries that a server loads when it starts.
+/// The parameter with the libraries that a server loads at its start.
 const PRELOAD: &str = "shared_preload_libraries";
-/// Libraries that RDS loads in each of its servers by itself.
+/// Libraries that RDS itself loads in each of its servers.
 const OF_RDS: &str = "rdsutils";
-/// Slots move with the cluster, and statistics and subscriptions do too, from these versions on.
+/// Versions from which on pg_upgrade keeps slots, subscriptions and statistics.
 /// Source: the release notes of PostgreSQL 17 and 18, pg_upgrade.
 const SLOTS_MOVE: u16 = 17;
 const STATISTICS_MOVE: u16 = 18;
@@ -26,7 +26,7 @@ pub(super) fn findings(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
         let reason = format!(
             "the transaction is prepared in database {database}, and neither committed nor rolled back."
         );
-        // Another database refuses it. psql takes some names for the address of a server.
+        // The statement fails in another database. psql takes some names for a connection string.
         let is_plain =
             |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | ' ');
         let connect = if database.chars().all(is_plain) {
@@ -232,9 +232,9 @@ fn subscriptions(facts: &ServerFacts, upgrade: &Upgrade) -> Vec<Finding> {
 
 fn statistics(upgrade: &Upgrade) -> Finding {
     let reason = if upgrade.to < STATISTICS_MOVE {
-        "pg_upgrade keeps no statistics of the planner: until they are made anew, queries are planned without."
+        "pg_upgrade keeps no statistics of the planner: until ANALYZE collects them again, queries are planned without them."
     } else {
-        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: these are to be made anew."
+        "pg_upgrade keeps the statistics of tables from version 18 on, but not extended statistics: ANALYZE collects these again."
     };
     finding(
         StepAfter,

@@ -1,4 +1,4 @@
-//! Extensions from whose installed version no update leads to one that the target offers.
+//! Findings about extensions without an update path from the installed version to one that the target offers.
 
 use std::cmp::Ordering;
 
@@ -12,10 +12,11 @@ use crate::plan::compare_naturally;
 use crate::resync_protocol::Severity::{Blocks, StepAfter, StepBefore};
 use crate::resync_protocol::{Finding, OfferedExtension};
 
-/// The code of what no update leads on from.
+/// The code of an extension without an update path.
 pub(super) const NO_PATH: &str = "NoUpdatePath";
 
-/// The installed version leads nowhere at the target: another one of the old server may.
+/// The finding for an installed version from which no update path leads to the target; from another version of the old
+/// server one may.
 pub(super) fn stranded(
     extension: &ExtensionFacts,
     offered: &OfferedExtension,
@@ -36,7 +37,7 @@ pub(super) fn stranded(
     match best {
         Some(target) => {
             let reason = format!(
-                "version {version} has no path to one that the target offers ({offers}); from {target} there is one."
+                "no update path leads from version {version} to one that the target offers ({offers}); from version {target} there is one."
             );
             let remedy = format!(
                 "ALTER EXTENSION {identifier} UPDATE TO {}",
@@ -48,7 +49,7 @@ pub(super) fn stranded(
     }
 }
 
-/// No update leads on, neither before the upgrade nor afterwards.
+/// The finding if no update path leads to the target, neither before the upgrade nor after it.
 fn without_path(
     extension: &ExtensionFacts,
     offered: &OfferedExtension,
@@ -62,8 +63,8 @@ fn without_path(
     } = extension;
     let from = upgrade.from;
     let stays = format!(
-        "version {version} has no path to one that the target offers ({offers}), and version {from} of PostgreSQL updates it to \
-         none that has"
+        "no update path leads from version {version} to one that the target offers ({offers}), nor from any other version that \
+         PostgreSQL {from} updates it to"
     );
     let drop = Some(format!("DROP EXTENSION {}", escape_identifier(name)));
     if let Some(library) = libraries
@@ -76,7 +77,7 @@ fn without_path(
         );
         return finding(Blocks, NO_PATH, name, reason, drop);
     }
-    // Its functions are looked up in the target's library when the schema is restored: that is after the check of pg_upgrade.
+    // The functions are looked up in the target's library when the schema is restored, which is after `pg_upgrade --check`.
     let may_fail = if libraries.is_empty() {
         ""
     } else {
@@ -106,7 +107,8 @@ fn without_path(
     finding(severity, NO_PATH, name, reason, drop)
 }
 
-/// Whether the file's name ends with a version, as `timescaledb-2.9.1` and `postgis-2.5` do, and with none of the target's.
+/// Whether the file's name ends with a version, as in `timescaledb-2.9.1` and `postgis-2.5`, that the target does not
+/// offer.
 fn is_of_old_version(library: &str, offered: &OfferedExtension) -> bool {
     let file = library.rsplit('/').next().unwrap_or(library);
     let file = file.strip_suffix(".so").unwrap_or(file);
@@ -121,7 +123,7 @@ fn is_of_old_version(library: &str, offered: &OfferedExtension) -> bool {
     is_version && !offered.versions.iter().any(is_of)
 }
 
-/// Whether each resource that declares the extension has it recreated at the target.
+/// Whether each resource that declares the extension recreates it at the target.
 fn is_recreated(
     extension: &ExtensionFacts,
     offered: &OfferedExtension,
@@ -145,7 +147,7 @@ fn is_recreated(
         })
 }
 
-/// The version of the target that the declaration asks for; none where it lets the installed one stay.
+/// The version of the target that the declaration selects; `None` if it keeps the installed version.
 fn recreated_as<'a>(
     declaration: &Declaration,
     offered: &'a OfferedExtension,

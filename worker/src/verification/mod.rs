@@ -29,13 +29,13 @@ const LAG_PAUSES: Policy = Policy {
     longest: Duration::from_secs(2),
 };
 
-/// Whether CloudFormation is asked about a request.
+/// Whether requests are verified with CloudFormation, `WORKER_VERIFY_STACKS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum StackCheck {
-    /// A request is believed.
+    /// Requests are not verified.
     #[default]
     Off,
-    /// Nothing is changed unless CloudFormation shows the resource in just the operation of the request.
+    /// A request is carried out only if CloudFormation reports the same operation of the resource as under way.
     Enforce,
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum RequestVerificationError {
     Unverifiable(String),
     /// The operation has ended.
     #[error(
-        "the operation of this request is over (WORKER_VERIFY_STACKS): the resource is in {0} already"
+        "the operation of this request has ended (WORKER_VERIFY_STACKS): the resource is in {0} already"
     )]
     Over(String),
     /// CloudFormation shows no such operation.

@@ -14,16 +14,18 @@ pub(crate) struct Topics {
 pub(crate) enum TopicKindError {
     /// A re-sync.
     #[error(
-        "a re-sync came by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
+        "a re-sync arrived by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
     )]
     Resync(String),
     /// A re-sync, of which nothing says by which topic it came.
     #[error(
-        "a re-sync came without its topic's envelope: turn raw delivery off (WORKER_RESYNC_TOPIC_ARNS)"
+        "a re-sync arrived without its topic's envelope: turn raw delivery off (WORKER_RESYNC_TOPIC_ARNS)"
     )]
     RawResync,
     /// A stack's request.
-    #[error("a stack's request came by topic {0}, which is not one for stacks (WORKER_TOPIC_ARNS)")]
+    #[error(
+        "a stack's request arrived by topic {0}, which is not one for stacks (WORKER_TOPIC_ARNS)"
+    )]
     Request(String),
 }
 

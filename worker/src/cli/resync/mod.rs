@@ -58,13 +58,13 @@ pub enum ResyncCommandError {
     #[error("cannot listen for results")]
     Subscription(#[source] SubscriptionError),
     /// It was interrupted.
-    #[error("stopped before the re-sync was asked for: nothing is done")]
+    #[error("interrupted before the re-sync was published: nothing was changed")]
     Stopped,
     /// It is not sure whether the workers will do anything.
     #[error("could not publish the re-sync {0} to {1}")]
     Publish(String, String, #[source] TopicError),
     /// Results cannot be received. The workers go on.
-    #[error("could not receive the results of the re-sync {0}, which goes on")]
+    #[error("could not receive the results of the re-sync {0}, which continues")]
     Receive(String, #[source] QueueError),
     /// The report makes no JSON.
     #[error("cannot write the report as JSON")]

@@ -14,81 +14,81 @@ use crate::request::text::is_name;
 use crate::resync_protocol::{DEFAULT_BASELINE, InstanceId, MajorVersion, baseline, resync_id};
 use crate::target::Host;
 
-/// What `resync --help` ends with.
+/// The last lines of `resync --help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes, of which the highest that fits is taken but for 1 and 2:
+Exit codes; of 3, 4 and 5 the highest that applies:
   0  all databases are in sync, were repaired, or have nothing declared; without --wait: published
-  1  it could not be done
-  2  the command line is wrong
+  1  the re-sync could not be carried out; standard error says why
+  2  the command line is not valid
   3  databases have drifted
   4  databases failed
-  5  not all results are there: time was up, or it was interrupted";
+  5  results are missing: the time was over, or the command was interrupted";
 
-/// What `upgrade-check --help` ends with.
+/// The last lines of `upgrade-check --help`.
 pub(crate) const UPGRADE_EXIT_CODES: &str = "\
-Exit codes, of which the highest that fits is taken but for 1 and 2:
+Exit codes; of 3, 4 and 5 the highest that applies:
   0  nothing has to be done before the upgrade; without --wait: published
-  1  it could not be done
-  2  the command line is wrong
-  3  databases or servers block the upgrade, or need a step before it
+  1  the check could not be carried out; standard error says why
+  2  the command line is not valid
+  3  something blocks the upgrade, or has to be done before it
   4  databases could not be checked
-  5  not all results are there: time was up, or it was interrupted";
+  5  results are missing: the time was over, or the command was interrupted";
 
-/// Which databases a message to all workers means.
+/// The databases of a re-sync or a check.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub(crate) struct TargetSettings {
     /// All instances and clusters of RDS.
     #[arg(long, group = "what")]
     pub(crate) instances: bool,
-    /// Instances and clusters of RDS with this tag, of any value where none is said.
+    /// Instances and clusters of RDS with this tag; without a value, with any value.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub(crate) instances_tag: Vec<Tag>,
-    /// An instance or a cluster of RDS, by its identifier or ARN.
+    /// The instance or cluster of RDS with this identifier or ARN.
     #[arg(long, group = "what", value_name = "NAME", value_parser = instance)]
     pub(crate) instance: Vec<String>,
-    /// The servers of the secrets with this tag, of any value where none is said.
+    /// The servers of the secrets with this tag; without a value, with any value.
     #[arg(long, group = "what", value_name = "KEY[=VALUE]")]
     pub(crate) tag: Vec<Tag>,
-    /// The servers of the secrets whose names begin so.
+    /// The servers of the secrets whose names begin with this prefix.
     #[arg(long, group = "what", value_name = "PREFIX", value_parser = secret)]
     pub(crate) prefix: Vec<String>,
-    /// The server of a secret, by its name or ARN.
+    /// The server of the secret with this name or ARN.
     #[arg(long, group = "what", value_name = "NAME", value_parser = secret)]
     pub(crate) secret: Vec<String>,
-    /// File with a JSON list of targets, as the message has them in Targets; "-" is standard input.
+    /// File with a JSON list of targets, in the form of Targets in the message; "-" is standard input.
     #[arg(long, group = "what", value_name = "FILE", value_parser = file)]
     pub(crate) targets: Option<String>,
-    /// Which databases of each --secret, separated by commas.
+    /// Databases of each --secret, separated by commas; unset: all of them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "secret", value_parser = database)]
     pub(crate) databases: Vec<String>,
 }
 
-/// How the workers are reached, and what becomes of their results.
+/// The topics of re-syncs and results, and the form of the results.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FollowSettings {
-    /// What the re-sync is called; unset: the time and a few letters.
+    /// Id of the re-sync; unset: the time and a few letters.
     #[arg(long, value_parser = resync_id)]
     pub(crate) id: Option<String>,
-    /// Wait for the results, and print them; else the id alone is printed.
+    /// Wait for the results, and print them. Without it only the id is printed.
     #[arg(long, requires = "results_topic")]
     pub(crate) wait: bool,
-    /// How long to wait.
+    /// How long to wait for the results.
     #[arg(long, default_value = "3600", value_parser = seconds_from_1_to_43200, requires = "wait")]
     pub(crate) timeout_seconds: Duration,
-    /// Write the whole report as JSON.
+    /// Print the whole report as JSON.
     #[arg(long, requires = "wait")]
     pub(crate) json: bool,
-    /// Write lines of values, separated by commas.
+    /// Print the report as CSV.
     #[arg(long, requires = "wait", conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Write the report as a page to this file, too.
+    /// Write the report as an HTML page to this file, too.
     #[arg(long, value_name = "FILE", requires = "wait", value_parser = file)]
     pub(crate) html: Option<String>,
-    /// ARN of the topic of re-syncs, which the workers' queue is subscribed to.
+    /// ARN of the topic of re-syncs: the output ResyncTopicArn of the worker's stack.
     #[arg(long, env = "WORKER_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub(crate) topic: String,
-    /// ARN of the topic that the workers publish their results to.
+    /// ARN of the topic of results: the output ResultsTopicArn of the worker's stack. --wait requires it.
     #[arg(long, env = "WORKER_RESULTS_TOPIC_ARN", value_name = "ARN", value_parser = topic_arn)]
     pub(crate) results_topic: Option<String>,
 }
@@ -96,22 +96,22 @@ pub(crate) struct FollowSettings {
 /// The settings of `resync`.
 #[derive(Debug, Clone, Args)]
 pub struct ResyncSettings {
-    /// Which databases.
+    /// The databases to compare.
     #[command(flatten)]
     pub(crate) targets: TargetSettings,
-    /// Say how it stands, and change nothing; the default.
+    /// Report differences, and change nothing; the default.
     #[arg(long, conflicts_with = "repair")]
     pub(crate) report: bool,
-    /// Make databases be as declared.
+    /// Change databases to what is declared for them.
     #[arg(long)]
     pub(crate) repair: bool,
-    /// An extension that each of the databases shall have, beside what stacks declare: the baseline.
+    /// An extension that each of the databases must have beside what stacks declare: the baseline.
     #[arg(long, value_name = "NAME[=VERSION]")]
     pub(crate) extension: Vec<Baseline>,
-    /// Under which name the ledger remembers who declared the baseline.
+    /// Name under which the ledger records who declared the baseline.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_BASELINE, value_parser = baseline, requires = "extension")]
     pub(crate) baseline: String,
-    /// What becomes of the results.
+    /// The topics, and the form of the results.
     #[command(flatten)]
     pub(crate) follow: FollowSettings,
 }
@@ -119,22 +119,22 @@ pub struct ResyncSettings {
 /// The settings of `upgrade-check`.
 #[derive(Debug, Clone, Args)]
 pub struct UpgradeCheckSettings {
-    /// Which databases.
+    /// The databases to check.
     #[command(flatten)]
     pub(crate) targets: TargetSettings,
-    /// The major version of PostgreSQL that the upgrade goes to.
+    /// Major version of PostgreSQL after the upgrade.
     #[arg(long, value_name = "VERSION", value_parser = MajorVersion::parse)]
     pub(crate) to: MajorVersion,
-    /// The secret of a server that has that version, by its name or ARN: what it offers is read there.
+    /// Name or ARN of the secret of a server that already has this version; the extensions that it offers are read there.
     #[arg(long, value_name = "NAME", value_parser = secret, conflicts_with = "offer")]
     pub(crate) like: Option<String>,
-    /// The host of that server, in the place of the secret's.
+    /// Host of the server of --like; overrides the secret's.
     #[arg(long, value_name = "HOST", value_parser = host, requires = "like")]
     pub(crate) like_host: Option<Host>,
-    /// File of what such a server offers, as the message has it in Upgrade.Offer; "-" is standard input.
+    /// File with the result of the query that offer-query prints, from a server of this version; "-" is standard input.
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) offer: Option<String>,
-    /// What becomes of the results.
+    /// The topics, and the form of the results.
     #[command(flatten)]
     pub(crate) follow: FollowSettings,
 }

@@ -1,4 +1,4 @@
-//! The lease of a message in flight: as long as it is extended, no other worker gets the message.
+//! The lease of a message in flight: while it is extended, no other worker receives the message.
 
 #[cfg(test)]
 mod tests;
@@ -12,16 +12,16 @@ use super::ack_batchers::{VisibilityChange, is_gone};
 use super::batcher::Batcher;
 use super::in_flight::InFlightMessage;
 
-/// With less than this left, the work is cancelled before another worker can receive the message.
+/// If less time than this is left, the processing is cancelled before another worker can receive the message.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
-/// After this number of failures in a row the lease counts as lost.
+/// Number of failed extensions in a row after which the lease counts as lost.
 const MAX_FAILED_EXTENSIONS: u32 = 2;
 
-/// No request is worked on for longer: CloudFormation waits for an hour at the most.
+/// Maximum duration of a lease: CloudFormation waits for at most an hour.
 const MAX_LEASE: Duration = Duration::from_secs(3600 + 60);
 
-/// Extends the lease three times in each visibility timeout. Returns when the lease is lost, or about to be.
+/// Extends the lease three times in each visibility timeout. Returns when the lease is lost or about to be lost.
 pub(super) async fn renew_loop(
     extensions: &Batcher<VisibilityChange>,
     message: &InFlightMessage,

@@ -1,4 +1,4 @@
-//! Receives messages: as many as there are permits for, and no more.
+//! Receives as many messages as there are permits.
 
 #[cfg(test)]
 mod tests;
@@ -16,23 +16,23 @@ use crate::aws::sqs::{MAX_BATCH, Message, QueueError};
 use crate::execution::fair_share::waiting_room;
 use crate::process::health::Heartbeat;
 
-/// The pause after a receive that failed; doubled up to [`MAX_PAUSE`].
+/// Pause after a failed receive; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The pause after a receive that is refused, which an operator has to correct.
+/// Pause after a refused receive, which an operator has to correct.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// How long a receive waits for room for a whole batch, where there is some already: a call for one message costs as much
-/// as one for ten. Where nothing is under way there is room at once.
+/// How long a receive waits for the permits of a whole batch if it has some: a call for one message costs as much as one
+/// for ten. If nothing is under way, all permits are free.
 const BATCH_FILL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Receives at the same time, where the queue has more than one brings.
+/// Receives at the same time, if the queue has more messages than one receive returns.
 const MAX_RECEIVES: usize = 4;
-/// After this number of full batches in a row there is more in the queue.
+/// Number of full batches in a row after which the queue counts as having more messages.
 const FULL_BATCHES: u32 = 3;
 
-/// Permits to hold messages, one for each that may come.
+/// Permits to hold messages, one for each message that may be received.
 type Permits = Vec<OwnedSemaphorePermit>;
 type Received = (Result<Vec<Message>, QueueError>, Permits);
 
-/// Receives with `R`, which is given the greatest number of messages to receive.
+/// Receives with `R`, which gets the maximum number of messages.
 pub(super) struct Poller<R> {
     concurrency: usize,
     receive: R,
@@ -57,7 +57,7 @@ where
         stop: CancellationToken,
     ) -> Self {
         Self {
-            // Messages that wait for a permit are received too, so that the waiting stacks are known.
+            // Messages that wait for a permit are received, too, so that the stacks that wait are known.
             room: Arc::new(Semaphore::new(concurrency + waiting_room(concurrency))),
             concurrency,
             receive,
@@ -75,7 +75,7 @@ where
         self.stopped_at.unwrap_or_else(Instant::now)
     }
 
-    /// The next messages, with a permit for each; none once the process stops and no receive is under way.
+    /// The next messages, with a permit for each; `None` once the process stops and no receive is under way.
     pub(super) async fn next(&mut self) -> Option<(Vec<Message>, Permits)> {
         loop {
             let wanted = match self.full_in_a_row {
@@ -117,7 +117,7 @@ where
         });
     }
 
-    /// What a receive brought; none where it failed, after a pause.
+    /// The messages of a receive; none if it failed, after a pause.
     async fn taken(
         &mut self,
         received: Option<Result<Received, tokio::task::JoinError>>,
@@ -147,7 +147,7 @@ where
         error!(error = %error, "no messages can be received");
         let longest = if refused { MAX_PAUSE } else { self.pause };
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        // A refusal lasts until an operator corrects it: there is no herd to spread.
+        // A refusal lasts until an operator corrects it: the pause needs no jitter.
         let share = if refused { 1.0 } else { fastrand::f64() };
         tokio::select! {
             () = tokio::time::sleep(longest.mul_f64(share)) => {}
@@ -156,10 +156,10 @@ where
     }
 }
 
-/// As many permits as there are, one at least, a batch at most.
+/// Acquires as many permits as are free, at least one, and at most a batch.
 async fn permits(room: &Arc<Semaphore>, batch: usize) -> Permits {
     let mut permits = Vec::new();
-    // A semaphore that is never closed always gives one in the end.
+    // The semaphore is never closed.
     permits.extend(Arc::clone(room).acquire_owned().await);
     let until = Instant::now() + BATCH_FILL_TIMEOUT;
     while permits.len() < batch {

@@ -1,4 +1,4 @@
-//! What a request that failed comes to: its Reason, and the response that the ledger keeps.
+//! The result of a failed request: its Reason, and the response that the ledger records.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use crate::postgres_error::Class;
 use crate::request::{OnUnreachableDelete, Operation, Properties, Request};
 use crate::response::{Response, reason, was_never_created};
 
-/// How long it may take to keep a failure, where the deadline leaves so much.
+/// Time for recording a failure, if the deadline leaves it.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a request comes to whose attempts failed.
+/// The result of a request whose attempts failed.
 pub(super) enum FailedRequest {
-    /// It failed: the Reason.
+    /// The request failed, with this Reason.
     Failed(String),
-    /// A Delete that has nothing that it could delete: why.
+    /// A Delete that has nothing to delete, and why.
     CountsAsDeleted(String),
 }
 
 impl FailedRequest {
-    /// Decides from the last failure.
+    /// Decides by the last failure.
     pub(super) fn of(
         request: &Request,
         properties: &Properties,
@@ -40,7 +40,7 @@ impl FailedRequest {
         }
         let unreachable_is_gone = error.is_unreachable()
             && properties.on_unreachable_delete == OnUnreachableDelete::Succeed;
-        // What failed for good when it was to be created left nothing behind.
+        // A resource whose creation failed for good left nothing in the database.
         let never_was = was_never_created(&request.header)
             && !error.is_in_step()
             && matches!(
@@ -49,7 +49,7 @@ impl FailedRequest {
                     | Class::Prerequisite(_)
                     | Class::ClosedDatabase
                     | Class::Credentials
-                    // A replica, most likely.
+                    // Most likely a replica.
                     | Class::TransientAtMost(_)
             );
         if error.target_is_gone() || unreachable_is_gone || never_was {
@@ -63,7 +63,8 @@ impl FailedRequest {
     }
 }
 
-/// A request that failed must not succeed when it comes again. Past its deadline nothing is tried again in any case.
+/// Records the failure: a request that failed must not succeed when its message is delivered again. Past the deadline
+/// nothing is retried in any case.
 pub(super) async fn record_failure(
     executor: &Executor,
     execution: &ExecutionRequest<'_>,

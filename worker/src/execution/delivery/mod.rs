@@ -1,4 +1,5 @@
-//! One delivery of a request's message: attempts until it is answered, or for as long as the delivery may take.
+//! One delivery of a request's message: attempts until the request has a response, or until the time of the delivery is
+//! over.
 
 mod failure;
 
@@ -20,43 +21,44 @@ use crate::process::retry::{full_jitter, instant};
 use crate::request::{Operation, Request};
 use crate::response::{Response, reason};
 
-/// The longest that a message then waits.
+/// Longest pause in the queue.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
-/// How long after its publication a Delete waits for a server that does not answer: it may be gone for good.
+/// How long after its publication a Delete waits for a server that does not answer: the server may be gone for good.
 const DELETE_RETRY_BUDGET: Duration = Duration::from_secs(300);
 
-/// How long a server that this process never reached has for a connection, before the message goes back to the queue.
+/// How long a server that this process never reached may take for a connection, before the message is returned to the
+/// queue.
 const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often it is looked whether it was reached.
+/// Interval at which this is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// The bound of the first pause in the queue after that; doubled with each receive up to [`MAX_PAUSE`].
+/// Upper bound of the first pause in the queue after that; doubled with each receive up to [`MAX_PAUSE`].
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
-/// With less than this left until the deadline, a message does not go back for it: it might come too late.
+/// With less than this left until the deadline, a message is not returned to the queue: it might be received too late.
 const REDELIVERY_MARGIN: Duration = Duration::from_secs(30);
 
-/// What one delivery of a message may take.
+/// The limits of one delivery.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivery<'a> {
-    /// How long it is worked on, where trying again may help.
+    /// How long the request is retried.
     pub(crate) retry_budget: Duration,
-    /// How often the message was delivered.
+    /// Number of the receive.
     pub(crate) receive_count: u32,
     /// Whether there is no later delivery.
     pub(crate) is_final_receive: bool,
-    /// Its permit.
+    /// The permit of the message.
     pub(crate) share: &'a Share,
 }
 
-/// What one delivery of a request comes to.
+/// The result of one delivery.
 #[derive(Debug)]
 pub(crate) enum DeliveryOutcome {
-    /// The request is answered with this.
+    /// The response of the request.
     Answer(Response),
-    /// The message goes back to the queue, to come again after this long.
+    /// The message is returned to the queue, and becomes visible after this time.
     ReturnToQueue(Duration),
 }
 
-/// Attempts a request until it is answered, or for as long as one delivery may take.
+/// Makes attempts until the request has a response, or until the time of the delivery is over.
 pub(crate) async fn run_delivery(
     executor: &Executor,
     request: &Request,
@@ -79,7 +81,7 @@ pub(crate) async fn run_delivery(
     let last_moment = instant(request.deadline);
     let retry_until = last_moment.min(Instant::now() + delivery.retry_budget);
     let limits = RetryLimits {
-        // The statements' own timeouts end an attempt in time; this is for a peer that is silent.
+        // The statements' own timeouts end an attempt in time; this timeout is for a server that does not answer.
         attempt_until: Some(last_moment),
         unreachable_until: deleted.then(|| instant(request.published_at) + DELETE_RETRY_BUDGET),
         ..RetryLimits::until(retry_until)
@@ -118,7 +120,7 @@ pub(crate) async fn run_delivery(
             state.record_answer(true);
             return DeliveryOutcome::Answer(response);
         }
-        // With a header there is always a response.
+        // A request with a header always has a response.
         Ok(AttemptOutcome::Done(..)) => Stopped::OutOfTime,
         Err(stopped) => stopped,
     };
@@ -192,7 +194,7 @@ impl Retryable for DeliveredRequest<'_> {
         self.metrics.retries.inc(&last.code());
     }
 
-    /// In a pause the permit goes to another request that waits for it.
+    /// In a pause the permit goes to another request that waits for one.
     async fn cut(&self) -> EarlyReturn {
         if !self.may_come_again() {
             return std::future::pending().await;
@@ -211,8 +213,8 @@ impl DeliveredRequest<'_> {
         !self.delivery.is_final_receive && left > REDELIVERY_MARGIN
     }
 
-    /// Returns when the server that an attempt turned to was never reached, and is not for [`FIRST_CONNECTION_TIMEOUT`];
-    /// never for one that was, and not where the message may not come again.
+    /// Returns if the server of the attempt was never reached, and is not reached within [`FIRST_CONNECTION_TIMEOUT`];
+    /// never for a server that was reached before, nor if there may be no later delivery.
     async fn never_reached(&self) {
         let mut since = None;
         loop {
@@ -232,7 +234,7 @@ impl DeliveredRequest<'_> {
     }
 }
 
-/// How long the message waits in the queue.
+/// How long the message is invisible in the queue.
 fn pause_after(cut: EarlyReturn, receive_count: u32) -> Duration {
     let longest = match cut {
         EarlyReturn::Unreached => UNREACHABLE_PAUSE * 2_u32.saturating_pow(receive_count.min(10)),

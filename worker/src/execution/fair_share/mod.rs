@@ -1,9 +1,10 @@
-//! Permits to process messages, shared fairly: while another message waits, no stack and no account holds more than half
-//! of them.
+//! Permits to process messages, shared fairly: while another message waits, no stack and no account holds more than half of
+//! them.
 //!
-//! A received message waits here for a permit. One whose stack or account has its share already waits for a moment only, and
-//! is then returned to the queue: the consumer holds few messages beyond those that are processed, see [`waiting_room`].
-//! Between two attempts a message whose stack or account holds more than its share yields its permit to one that waits.
+//! A received message waits here for a permit. If its stack or account already has its share, it waits only for a moment,
+//! and is then returned to the queue, so that the consumer holds few messages beyond those being processed: see
+//! [`waiting_room`]. Between two attempts, a message whose stack or account holds more than its share yields its permit to
+//! one that waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
-/// How long a message waits whose stack or account has its share already.
+/// How long a message waits if its stack or account has its share already.
 const WAIT_OVER_SHARE: Duration = Duration::from_millis(500);
-/// How long any other does, before another worker may have it.
+/// How long any other message waits before it is returned to the queue for another worker.
 const WAIT: Duration = Duration::from_secs(10);
-/// The most messages that are held without being worked on.
+/// Maximum number of messages that wait for a permit.
 const MAX_WAITING_ROOM: usize = 10;
 
-/// How many messages may wait for one of these permits: without any, the queue would not be read while all are held.
+/// Number of messages that may wait for one of these permits. Without a waiting message the queue would not be read while
+/// all permits are held.
 pub(crate) fn waiting_room(permits: usize) -> usize {
     (permits / 2).min(MAX_WAITING_ROOM)
 }
@@ -38,7 +40,7 @@ struct State {
     held: usize,
     stacks: HashMap<String, usize>,
     accounts: HashMap<String, usize>,
-    /// In the order of their arrival.
+    /// In the order of arrival.
     waiting: Vec<Waiting>,
     next_id: u64,
 }
@@ -63,13 +65,13 @@ pub(crate) struct Share {
     owner: Owner,
 }
 
-/// The stack or the account has its share, or there was no permit in time: the message is returned to the queue.
+/// The stack or account has its share, or no permit became free in time: the message is returned to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the places of its stack or account are taken")]
+#[error("its stack or account has its share of the concurrency already")]
 pub(crate) struct OverShareError;
 
 impl Shares {
-    /// With this number of permits.
+    /// Makes this number of permits.
     pub(crate) fn new(permits: usize) -> Self {
         Self {
             permits: permits.max(1),
@@ -78,7 +80,8 @@ impl Shares {
         }
     }
 
-    /// A permit for a message of a stack. With `is_final_receive` it waits without a limit: there is no later delivery.
+    /// Acquires a permit for a message of a stack. With `is_final_receive` the wait has no limit, because there is no later
+    /// delivery.
     ///
     /// # Errors
     /// [`OverShareError`].
@@ -111,7 +114,7 @@ impl Shares {
             let wait = if is_over { WAIT_OVER_SHARE } else { WAIT };
             (id, granted, wait)
         };
-        // Cancelled or not, it waits no longer than this.
+        // Removes the message from the list when the wait ends or is cancelled.
         let _leaving = Leaving { shares: self, id };
         self.changed.notify_waiters();
         let share = if is_final_receive {
@@ -120,7 +123,7 @@ impl Shares {
             let share = tokio::time::timeout(wait, &mut granted).await;
             share.ok().and_then(Result::ok)
         };
-        // It may have come in the last moment.
+        // The permit may have been granted in the last moment.
         share
             .or_else(|| granted.try_recv().ok())
             .ok_or(OverShareError)
@@ -137,7 +140,7 @@ impl Shares {
         (self.permits / 2).max(1)
     }
 
-    /// Whether an owner with `more` permits would have too many for others who wait.
+    /// Whether an owner with `more` permits would exceed its share while others wait.
     fn must_yield(&self, state: &State, owner: &Owner, more: usize) -> bool {
         let half = self.half();
         let waits = |other: &dyn Fn(&Owner) -> bool| {
@@ -150,8 +153,8 @@ impl Shares {
             || account_has_more && waits(&|other| other.account != owner.account)
     }
 
-    /// Grants free permits to those who wait, below their share, in the order of their arrival. Returns those that could not
-    /// be granted, to be dropped when the state is unlocked.
+    /// Grants free permits to waiting messages whose owners are below their share, in the order of arrival. Returns permits
+    /// that could not be granted, to be dropped after the state is unlocked.
     #[must_use]
     fn grant(&self, state: &mut State) -> Vec<Share> {
         let mut left = Vec::new();
@@ -201,12 +204,12 @@ fn lower(counts: &mut HashMap<String, usize>, key: &str) {
 }
 
 impl Share {
-    /// Returns when another waits, and this one's stack or account holds more than its share.
+    /// Returns when another message waits, and the stack or account of this one holds more than its share.
     pub(crate) async fn wanted(&self) {
         loop {
             let changed = self.shares.changed.notified();
             tokio::pin!(changed);
-            // From here on no change is missed.
+            // From here on no notification is missed.
             changed.as_mut().enable();
             if self.shares.must_yield(&self.shares.state(), &self.owner, 0) {
                 return;
@@ -226,7 +229,7 @@ impl Drop for Share {
     }
 }
 
-/// Takes one that no longer waits off the list.
+/// Removes a message that no longer waits from the list.
 struct Leaving<'a> {
     shares: &'a Shares,
     id: u64,
@@ -236,7 +239,7 @@ impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         let mut state = self.shares.state();
         state.waiting.retain(|waiting| waiting.id != self.id);
-        // Those who yielded to it alone need yield no longer.
+        // Holders that had to yield only to this message need not yield any more.
         let left = self.shares.grant(&mut state);
         drop(state);
         drop(left);

@@ -1,5 +1,5 @@
-//! Attempts at one piece of work until it succeeds: what each failure says of the next attempt, and how long to wait for it.
-//! Requests, the command line and re-syncs all go through it; what differs between them are [`Retryable`] and [`RetryLimits`].
+//! Repeats attempts at one piece of work until one succeeds: it decides whether a failure allows another attempt, and how
+//! long to wait for it. Requests, the command line and re-syncs use it; they differ in [`Retryable`] and [`RetryLimits`].
 
 mod attempts;
 
@@ -10,47 +10,47 @@ use self::attempts::Next;
 use super::error::AttemptError;
 use crate::process::retry::{POLICY, Retry, full_jitter};
 
-/// How long at the most to wait before the next attempt in a race: no server is overloaded.
+/// Longest pause before the next attempt after a race with another session: the server is not overloaded.
 const RACE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Work that is attempted until it succeeds.
 pub(crate) trait Retryable {
-    /// What a successful attempt returns.
+    /// The result of a successful attempt.
     type Outcome;
 
     /// Makes one attempt.
     ///
     /// # Errors
-    /// [`AttemptError`]; the attempt changed nothing then that the next one does not find.
+    /// [`AttemptError`]; a failed attempt leaves only changes that the next one observes.
     async fn attempt(&self) -> Result<Self::Outcome, AttemptError>;
 
-    /// Notes that an attempt failed.
+    /// Records that an attempt failed.
     fn note_failure(&self, _error: &AttemptError) {}
 
-    /// Notes that another attempt is about to be made, and why the last one failed.
+    /// Records that another attempt begins, and why the last one failed.
     fn note_retry(&self, _last: &AttemptError) {}
 
-    /// Ends a pause, and with it the attempts. By default nothing does.
+    /// Ends a pause, and with it the attempts. By default it never does.
     async fn cut(&self) -> EarlyReturn {
         std::future::pending().await
     }
 }
 
-/// How long work is attempted.
+/// Time limits of the attempts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryLimits {
-    /// No attempt begins after it.
+    /// No attempt begins after this time.
     pub(crate) retry_until: Instant,
-    /// An attempt that still runs is cancelled then; none where the timeouts of its statements are enough.
+    /// An attempt that still runs at this time is cancelled; `None` if the timeouts of its statements are sufficient.
     pub(crate) attempt_until: Option<Instant>,
-    /// From then on a server that no connection can be made to is taken for gone.
+    /// After this time a server to which no connection can be made counts as gone.
     pub(crate) unreachable_until: Option<Instant>,
-    /// From then on a password that is refused is taken for wrong.
+    /// After this time a refused password counts as wrong.
     pub(crate) refused_until: Option<Instant>,
 }
 
 impl RetryLimits {
-    /// Whatever the failure, no attempt begins after `retry_until`.
+    /// Limits for work of which no attempt begins after `retry_until`, whatever the failure is.
     pub(crate) fn until(retry_until: Instant) -> Self {
         Self {
             retry_until,
@@ -61,14 +61,14 @@ impl RetryLimits {
     }
 }
 
-/// Why no further attempt is made; [`Attempts::into_error`] has the last failure.
+/// Why no further attempt is made; [`Attempts::into_error`] returns the last failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// Trying again never helps.
+    /// Another attempt cannot help.
     Never,
-    /// There is no time for another attempt, or no room at the server.
+    /// There is no time for another attempt, or no permit for the server.
     OutOfTime,
-    /// Something ended the attempts.
+    /// An interruption ended the attempts.
     Cut(EarlyReturn),
 }
 
@@ -77,15 +77,15 @@ pub(crate) enum Stopped {
 pub(crate) enum EarlyReturn {
     /// The server was never reached, and does not answer now.
     Unreached,
-    /// Another request below its share waits for the permit.
+    /// Another request, whose owner is below its share, waits for the permit.
     Wanted,
 }
 
-/// Attempts until one succeeds, trying again never helps, or there is no time for another. Failures are recorded in
-/// `attempts`, also where the returned future is dropped.
+/// Makes attempts until one succeeds, none can help, or the time is over. Failures are recorded in `attempts`, even if the
+/// returned future is dropped.
 ///
 /// # Errors
-/// [`Stopped`], where no attempt succeeded.
+/// [`Stopped`] if no attempt succeeded.
 pub(crate) async fn run_with_retries<W: Retryable>(
     work: &W,
     limits: RetryLimits,

@@ -181,7 +181,7 @@ fn an_extension_without_a_path_is_recreated_where_that_is_declared() {
         on_no_update_path: OnNoUpdatePath::Recreate,
         ..declare("repack", asked)
     };
-    assert_snapshot!(planned(&[declare("repack", "default")], &installed, &Ledger::default()), @r#"Extension "repack": there is no update path from the installed version 1.4 to 1.5 on demo1/app (PostgreSQL 15.18). It cannot be updated to any other version. OnNoUpdatePath: Recreate drops it and creates it anew, if nothing depends on it. [22023]"#);
+    assert_snapshot!(planned(&[declare("repack", "default")], &installed, &Ledger::default()), @r#"Extension "repack": there is no update path from the installed version 1.4 to 1.5 on demo1/app (PostgreSQL 15.18). It cannot be updated to any other version. OnNoUpdatePath: Recreate drops it and creates it again, if nothing depends on it. [22023]"#);
     for asked in ["default", "1.5", "1.5*"] {
         assert_eq!(
             planned(&[recreate(asked)], &installed, &Ledger::default()),
@@ -192,7 +192,7 @@ fn an_extension_without_a_path_is_recreated_where_that_is_declared() {
     assert_snapshot!(planned(&[recreate("")], &installed, &Ledger::default()), @"");
     assert_snapshot!(planned(&[recreate("2")], &installed, &Ledger::default()), @r#"Extension "repack": version 2 cannot be installed on demo1/app (PostgreSQL 15.18). Available: 1.4. Ask for one of these, or "1.*". [22023]"#);
     let newer = with(server(offer), "repack", "1.5", &[]);
-    assert_snapshot!(planned(&[recreate("1.4")], &newer, &Ledger::default()), @r#"Extension "repack": version 1.4 lies below the installed 1.5 on demo1/app. Ask for 1.5, or set AllowDowngrade: true."#);
+    assert_snapshot!(planned(&[recreate("1.4")], &newer, &Ledger::default()), @r#"Extension "repack": version 1.4 is below the installed 1.5 on demo1/app. Ask for 1.5, or set AllowDowngrade: true."#);
     // An update is taken where there is one.
     let with_path = with(server("repack 1.5: 1.5 1.4 1.4>1.5"), "repack", "1.4", &[]);
     assert_snapshot!(planned(&[recreate("1.5")], &with_path, &Ledger::default()), @r#"ALTER EXTENSION "repack" UPDATE TO '1.5'"#);
@@ -214,7 +214,7 @@ fn a_downgrade_needs_to_be_asked_for() {
         "2.0",
         &[],
     );
-    assert_snapshot!(planned(&[declare("chain", "1.0")], &observed, &Ledger::default()), @r#"Extension "chain": version 1.0 lies below the installed 2.0 on demo1/app. Ask for 2.0, or set AllowDowngrade: true."#);
+    assert_snapshot!(planned(&[declare("chain", "1.0")], &observed, &Ledger::default()), @r#"Extension "chain": version 1.0 is below the installed 2.0 on demo1/app. Ask for 2.0, or set AllowDowngrade: true."#);
     let allowed = Declaration {
         allow_downgrade: true,
         ..declare("chain", "1.0")
@@ -232,7 +232,7 @@ fn a_downgrade_needs_to_be_asked_for() {
         );
     }
     assert!(
-        planned(&[back_from("1.5")], &observed, &Ledger::default()).contains("lies below"),
+        planned(&[back_from("1.5")], &observed, &Ledger::default()).contains("is below"),
         "somebody else went to 2.0"
     );
 }

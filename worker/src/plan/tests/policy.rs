@@ -69,7 +69,7 @@ fn drop_cascade_is_refused_for_a_new_resource_and_where_it_would_drop() {
     let restricted = policy("*");
     let declared = [declare("hstore", "")];
     assert_snapshot!(cascading(&declared, &new, &restricted), @"DeletionBehavior: DropCascade is not allowed by the worker (WORKER_ALLOW_DROP_CASCADE is false). Use DropUnused, Drop or Retain, or ask the worker's operator to allow it.");
-    assert_snapshot!(cascading(&declared, &live, &restricted), @"warning: DeletionBehavior DropCascade is not allowed by the worker's WORKER_ALLOW_DROP_CASCADE: nothing is dropped so");
+    assert_snapshot!(cascading(&declared, &live, &restricted), @"warning: DeletionBehavior DropCascade is not allowed by the worker's WORKER_ALLOW_DROP_CASCADE, so that dependent objects are not dropped");
     assert_snapshot!(cascading(&[], &live, &restricted), @r#"Extension "hstore" is not dropped on demo1/app: DeletionBehavior DropCascade is not allowed by the worker (WORKER_ALLOW_DROP_CASCADE is false). Change DeletionBehavior to DropUnused, Drop or Retain, or ask the worker's operator to allow it."#);
     assert_snapshot!(cascading(&[], &live, &Policy::unrestricted()), @r#"DROP EXTENSION "hstore" CASCADE"#);
     // A resource that owns nothing goes.

@@ -1,5 +1,4 @@
-//! Looks at a server's messages before the driver has them: what authentication it asks for, and how much it sends.
-//! Pure.
+//! Inspects a server's messages before the driver gets them: the requested authentication, and the number of bytes. Pure.
 
 use std::io;
 use std::sync::Arc;
@@ -8,19 +7,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::credentials::{AuthMethodError, AuthPolicy};
 
-/// How much a server may send in one exchange, from the client's statements to the server being ready for more. What is
-/// read of the catalog is below 1 MB with every extension of RDS, and a ledger of thousands of resources is a few MB.
+/// Maximum number of bytes of one exchange, from the client's statements until the server is ready for more. The catalog
+/// queries return less than 1 MB with every extension of RDS, and a ledger of thousands of resources has a few MB.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 20;
-/// What a message counts beside its own bytes: what the driver keeps of each, so that small ones fill no memory either.
+/// Bytes that count for a message beside its own, for the memory that the driver uses for each, so that many small messages
+/// are limited, too.
 const MESSAGE_BYTES: usize = 128;
-/// The largest AuthenticationRequest: SCRAM's are below 1 kB.
+/// Maximum size of an AuthenticationRequest: those of SCRAM are below 1 kB.
 const MAX_AUTH_BYTES: usize = 4096;
 
-/// The SQLSTATE of the error that ends an exchange in which the server sent too much. PostgreSQL has none that begins
-/// with a letter behind I but HV, P0 and XX.
+/// The SQLSTATE of the error with which the guard ends an exchange that is too large. The classes of PostgreSQL's SQLSTATEs
+/// that begin with a letter after I are only P0 and XX.
 pub(super) const TOO_MUCH: &str = "WX001";
 
-/// A byte for the kind, four for the length.
+/// A byte for the type, four for the length.
 const HEAD_BYTES: usize = 5;
 
 const AUTHENTICATION: u8 = b'R';
@@ -29,16 +29,16 @@ const NOTICE: u8 = b'N';
 const NOTIFICATION: u8 = b'A';
 const PARAMETER_STATUS: u8 = b'S';
 const BACKEND_KEY_DATA: u8 = b'K';
-/// The number of the server's process, with which that message begins.
+/// The process id with which the message begins.
 const PID_BYTES: usize = 4;
 
-/// Why a connection is not gone on with.
+/// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GuardError {
-    /// The server asks for what it is not given.
+    /// The server requests an authentication that is not allowed.
     #[error(transparent)]
     Auth(#[from] AuthMethodError),
-    /// What it says is not PostgreSQL's protocol.
+    /// The bytes are not PostgreSQL's protocol.
     #[error("the server does not speak PostgreSQL's protocol")]
     Protocol,
 }
@@ -49,24 +49,24 @@ impl From<GuardError> for io::Error {
     }
 }
 
-/// What was seen of one connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub(super) struct Guard {
     policy: AuthPolicy,
-    /// The beginning of a message, until it can be decided on.
+    /// The beginning of a message, until it is complete enough to decide.
     head: Vec<u8>,
-    /// What is still to come of the message that was decided on, and whether the driver gets it.
+    /// The bytes of the current message that have not arrived yet, and whether the driver gets them.
     rest: usize,
     is_passed_on: bool,
-    /// What may still be sent in this exchange.
+    /// The bytes that are left in this exchange.
     left: usize,
-    /// The server is ready: what the client sends begins the next exchange.
+    /// The server is ready: the next message of the client begins an exchange.
     is_answered: bool,
     has_ended: bool,
     backend_pid: BackendPid,
 }
 
-/// The server's process, as the server says; 0 until it has said so.
+/// The process id of the server's backend; 0 until the server has sent it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BackendPid(Arc<AtomicI32>);
 
@@ -90,7 +90,7 @@ impl Guard {
         }
     }
 
-    /// The client sends something.
+    /// Records that the client sends a message.
     pub(super) fn send(&mut self) {
         if self.is_answered {
             self.is_answered = false;
@@ -98,14 +98,14 @@ impl Guard {
         }
     }
 
-    /// Whether the server is listened to no longer.
+    /// Whether the server's messages are no longer read.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Takes what the server sent, and adds to `passed_on` what the driver is to have of it. Notices and changed settings,
-    /// which the driver would log or keep, count and are left out. Once the server sent too much, an error of the server
-    /// replaces the message that exceeded it: the driver has no other way to say why a statement failed.
+    /// Takes bytes of the server, and adds to `passed_on` those that the driver gets. Notices and changed settings, which
+    /// the driver would log or store, count, and are left out. If the server sends too much, an error response replaces the
+    /// message that exceeds the limit: the driver has no other way to report why a statement failed.
     ///
     /// # Errors
     /// [`GuardError`].
@@ -136,7 +136,7 @@ impl Guard {
         Ok(())
     }
 
-    /// How much of a message's beginning is needed to decide on it: of an AuthenticationRequest all.
+    /// How many bytes of a message are needed to decide: for an AuthenticationRequest all of them.
     fn wanted(&self) -> Result<usize, GuardError> {
         match self.head_parts() {
             Some((AUTHENTICATION, length)) if length <= MAX_AUTH_BYTES => Ok(1 + length),
@@ -148,7 +148,7 @@ impl Guard {
         }
     }
 
-    /// The kind of a message, and its length without it; none while they have not arrived.
+    /// The type of a message, and its length without the type; `None` until both have arrived.
     fn head_parts(&self) -> Option<(u8, usize)> {
         let (kind, rest) = self.head.split_first()?;
         let (length, _) = rest.split_first_chunk()?;

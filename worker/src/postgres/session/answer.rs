@@ -1,4 +1,4 @@
-//! What is read in the answers of PostgreSQL's simple query protocol.
+//! Reads the results of PostgreSQL's simple query protocol.
 
 use serde::de::DeserializeOwned;
 use tokio_postgres::SimpleQueryMessage;
@@ -7,7 +7,7 @@ use crate::ledger::{CHANGED, PUBLISHED, UNTRUSTED};
 use crate::postgres::transaction::PIN;
 use crate::postgres_error::DatabaseError;
 
-/// A query behind whose failure the transaction can go on.
+/// A query after whose failure the transaction can continue.
 pub(super) fn alone(query: &str) -> String {
     format!("SAVEPOINT before_query; {PIN}; {query}; RELEASE SAVEPOINT before_query")
 }
@@ -30,20 +30,19 @@ pub(super) fn rows(
     })
 }
 
-/// Whether the ledger is another one than was seen before.
+/// Whether the ledger differs from what was seen before.
 pub(super) fn has_changed(error: &DatabaseError) -> bool {
     error
         .sql()
         .is_some_and(|refused| refused.sqlstate == "22P02" && refused.message.contains(CHANGED))
 }
 
-/// Of several statements the last one's row is wanted. A database of encoding SQL_ASCII converts nothing: what it holds may
-/// be no UTF-8.
+/// The row of the last statement. A database with the encoding SQL_ASCII converts nothing: its texts may not be UTF-8.
 pub(super) fn last_row(messages: &[SimpleQueryMessage]) -> Result<Option<&str>, DatabaseError> {
     rows(messages).next_back().transpose().map(Option::flatten)
 }
 
-/// The server's decision that the ledger may not be used, or made, comes as an error of a conversion.
+/// The server reports that the ledger may not be used, or not be created, by the error of a type conversion.
 pub(super) fn untrusted(error: DatabaseError) -> DatabaseError {
     if has_changed(&error) {
         return DatabaseError::LedgerAppeared;

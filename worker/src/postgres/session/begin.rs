@@ -1,4 +1,4 @@
-//! How a transaction begins, and what is read together with its beginning.
+//! The beginning of a transaction, and the queries in the same round trip.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::postgres::connection::promptly;
 use crate::postgres::{observe, offer};
 use crate::postgres_error::DatabaseError;
 
-/// Fails outside a transaction: what follows does not run where its beginning failed.
+/// Fails outside a transaction: the statements after it do not run if BEGIN failed.
 pub(super) const IN_TRANSACTION: &str = "SAVEPOINT begun; RELEASE SAVEPOINT begun";
 
-/// How often the beginning of a transaction is tried where the ledger comes and goes meanwhile, each time with a larger check.
+/// Number of attempts to begin a transaction while other sessions create and drop the ledger, each with a larger check.
 const LOOKS: u32 = 4;
 
 /// The sessions that hold the lock of the ledger.
@@ -27,10 +27,10 @@ const HOLDERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', l.p
                        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 impl Session {
-    /// Begins the transaction, takes the lock of the ledger where there is one, has the server decide whether the ledger
-    /// may be used, and looks at the database, at the schemas of `declarations` too: one round trip.
+    /// Begins the transaction, takes the lock of the ledger if there is one, has the server check whether the ledger may be
+    /// used, and observes the database, with the schemas of `declarations`: one round trip.
     ///
-    /// No statement runs for longer than `statement_timeout`.
+    /// `statement_timeout` applies to each statement.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -44,8 +44,8 @@ impl Session {
         begun.await.map(|(observed, _)| observed)
     }
 
-    /// The same, and reads the ledger in the same round trip, and of the server's offer the `parts`, for
-    /// [`Self::read_offer`]. No ledger where there is none of the newest version.
+    /// The same, and in the same round trip reads the ledger and the `parts` of the server's offer, for
+    /// [`Self::read_offer`]. Returns no ledger if there is none of the newest version.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -69,7 +69,7 @@ impl Session {
             .await
     }
 
-    /// The ledger is read behind the check that it may be used: where that fails, nothing behind it runs.
+    /// The ledger is read after the check that it may be used: if the check fails, no later statement runs.
     async fn begin_with(
         &mut self,
         declarations: &[Declaration],
@@ -83,7 +83,8 @@ impl Session {
         let schemas = observe::schemas_of(declarations);
         for _ in 0..LOOKS {
             let start = &self.connection()?.start;
-            // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
+            // A timeout that is set in a message does not apply to the rest of that message: therefore several messages,
+            // sent together.
             let begin = start.begin(statement_timeout);
             let (look, names) = start.look(&schemas, read.map(|(_, arguments)| arguments));
             let look = format!("{IN_TRANSACTION}; {look}");
@@ -101,7 +102,7 @@ impl Session {
                 begun.map(|()| (looked, offered))
             });
             let (looked, offered) = match looked.await {
-                // A statement is not prepared any more: a pooler stands between after all.
+                // A statement is no longer prepared: there is a pooler after all.
                 Err(error) if error.code() == "26000" => {
                     promptly(self.client()?.batch_execute("ROLLBACK")).await?;
                     self.connection_mut()?.start.distrust_prepared();
@@ -154,8 +155,8 @@ impl Session {
         Err(DatabaseError::LedgerAppeared)
     }
 
-    /// Why the beginning failed; or, where it is to be tried again, whether there is a schema and a ledger of the newest
-    /// version now.
+    /// Why the beginning failed; or, if it has to be repeated, whether there now is a schema and a ledger of the newest
+    /// version.
     async fn why_not_begun(
         &self,
         error: DatabaseError,
@@ -166,7 +167,8 @@ impl Session {
         match error.sql().map(|refused| refused.sqlstate.as_str()) {
             Some("22P02") if has_changed(&error) => Ok((true, has_ledger)),
             Some("42P01" | "3F000") if has_ledger => Ok((true, false)),
-            // The lock is asked for first: what holds it, or refuses it, may be in a schema that is not the worker's own.
+            // First asks whether the lock is the problem: a session that holds it, or an error that refuses it, may concern
+            // a schema that is not the worker's.
             Some("55P03" | "42501") if has_ledger => {
                 let sql = format!(
                     "ROLLBACK; {}; {}; {HOLDERS}",
@@ -184,7 +186,7 @@ impl Session {
         }
     }
 
-    /// Looks again, behind what a plan did: one round trip. What the server offers is as it was.
+    /// Observes again, after the steps of a plan: one round trip. The server's offer is not read again.
     ///
     /// # Errors
     /// [`DatabaseError`].

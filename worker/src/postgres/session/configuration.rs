@@ -1,5 +1,5 @@
-//! Rows that an extension's users have put into its own tables: pg_cron's jobs, pg_partman's configuration. `pg_depend` knows
-//! nothing of them, and DROP EXTENSION takes them along.
+//! Rows of users in an extension's own tables: the jobs of pg_cron, the configuration of pg_partman. `pg_depend` does not
+//! record them, and DROP EXTENSION deletes them.
 
 use tokio_postgres::SimpleQueryMessage;
 
@@ -10,9 +10,9 @@ use crate::postgres::transaction::PIN;
 use crate::postgres_error::DatabaseError;
 
 impl Session {
-    /// The configuration tables of the extension that hold rows of its users, by the conditions that `pg_dump` saves them
-    /// by; none where it has none. With `of_every_table` its other tables that hold rows, and its sequences that were used,
-    /// too. A table that cannot be read counts, as nothing says that it is empty.
+    /// The configuration tables of the extension that contain rows of users, by the conditions with which `pg_dump` saves
+    /// them; `None` if there are none. With `of_every_table`, also its other tables that contain rows, and its sequences
+    /// that were used. A table that cannot be read counts, as it may contain rows.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -59,8 +59,8 @@ impl Session {
     }
 }
 
-/// Of each table its name and a query; no query where a policy of another role's could run, or what that role made a part of the
-/// table: a cast of a column's type in the condition, or a foreign table that is a child.
+/// The name and a query for each table; no query if code of the table's owner could run: a row security policy, a cast from
+/// a column's type in the condition, or a foreign table that is a child.
 fn tables(extension: &str, every: bool) -> String {
     let others = if every {
         "UNION ALL SELECT d.objid, '' FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid

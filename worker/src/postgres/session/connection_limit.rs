@@ -1,4 +1,4 @@
-//! How many connections a database admits, asked in another database.
+//! The connection limit of a database, read in another database.
 
 use tokio_postgres::types::Type;
 
@@ -7,7 +7,7 @@ use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
 use crate::postgres_error::DatabaseError;
 
 impl Session {
-    /// The `CONNECTION LIMIT` of a database of the server, -1 for none; nothing where there is no such database.
+    /// The `CONNECTION LIMIT` of a database of the server, -1 for none; `None` if there is no such database.
     ///
     /// # Errors
     /// [`DatabaseError`].

@@ -1,4 +1,4 @@
-//! What a session reads in the ledger and writes there.
+//! Reads and writes the ledger in a session.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ const WRITERS: &str = "SELECT string_agg(format('process %s of user \"%s\"', pid
                        FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";
 
 impl Session {
-    /// What the ledger says of the resource and of this very request, with one other owner of each extension: one round trip.
+    /// Reads the ledger's rows about the resource and this request, with one other owner of each extension: one round trip.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -40,7 +40,7 @@ impl Session {
         ledger_of(row.try_get(0)?, resource)
     }
 
-    /// All that the ledger says, and what it keeps of a re-sync: one round trip.
+    /// Reads the whole ledger, and its rows about a re-sync: one round trip.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -56,11 +56,11 @@ impl Session {
         document(row.try_get(0)?)
     }
 
-    /// Brings the ledger to the newest form, from the version that was observed behind the check that it may be used: none
-    /// where there is no schema.
+    /// Migrates the ledger to the newest version, from the version that was observed after the check that it may be used:
+    /// `None` if there is no schema.
     ///
     /// # Errors
-    /// [`DatabaseError`]; [`DatabaseError::LedgerAppeared`] where another session made one meanwhile.
+    /// [`DatabaseError`]; [`DatabaseError::LedgerAppeared`] if another session created one meanwhile.
     pub(crate) async fn migrate_ledger(&mut self, from: Option<u32>) -> Result<(), DatabaseError> {
         let ordinary = self.connection()?.start.ordinary_path();
         let migration = ledger::migration(from, &ordinary, PIN);
@@ -106,7 +106,7 @@ impl Session {
         Ok(last_row(&promptly(query).await?)? != Some("0"))
     }
 
-    /// Takes away what default privileges gave.
+    /// Revokes the rights that default privileges granted.
     async fn revoke_foreign_grants(&self) -> Result<(), DatabaseError> {
         let sql = [ledger::RIGHTS_OF_PUBLIC, ledger::FOREIGN_GRANTS].concat();
         let messages = promptly(self.client()?.simple_query(&sql)).await?;
@@ -116,7 +116,7 @@ impl Session {
         promptly(self.client()?.batch_execute(&revocations.join("; "))).await
     }
 
-    /// Another session may have made the schema since, or hold its name in a transaction that goes on.
+    /// Another session may have created the schema since, or hold its name in an open transaction.
     async fn why_not_made(&self, error: DatabaseError) -> Result<DatabaseError, DatabaseError> {
         match error.sql().map(|refused| refused.sqlstate.as_str()) {
             Some("42P06") => Ok(DatabaseError::LedgerAppeared),
@@ -140,9 +140,10 @@ impl Session {
         Ok(self.connection()?.start.check())
     }
 
-    /// Writes and commits, where the ledger may be used still: one round trip, or two where it is not as it was made. Where
-    /// nothing of others has run since the beginning of the transaction, it is as it was found then: its lock is held. Where
-    /// this transaction made it, and nothing else in the database can have changed it since, it is as it was made.
+    /// Writes the ledger and commits, if the ledger may still be used: one round trip, or two if it is not as the worker
+    /// created it. If no code of other roles has run since the beginning of the transaction, the ledger is unchanged,
+    /// because it is locked. If this transaction created it, and nothing else in the database can have changed it since, it
+    /// is as created.
     pub(super) async fn write_and_commit(mut self, writes: &[Write]) -> Result<(), DatabaseError> {
         let start = &self.connection()?.start;
         let mut sql = String::new();
@@ -206,12 +207,13 @@ impl Session {
     /// Writes the ledger and commits: one round trip. The connection can be used again.
     ///
     /// # Errors
-    /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next attempt reads that in the ledger.
+    /// [`DatabaseError`]; after a lost connection it is not known whether the transaction was committed: the next attempt
+    /// reads that in the ledger.
     pub(crate) async fn commit(self, entry: &Entry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.writes()).await
     }
 
-    /// Writes what a re-sync came to, and commits: one round trip.
+    /// Writes the result of a re-sync, and commits: one round trip.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -219,7 +221,8 @@ impl Session {
         self.write_and_commit(&entry.writes()).await
     }
 
-    /// Keeps the answer to a request and commits. Returns the one that counts: the first that was kept.
+    /// Records the response to a request and commits. Returns the response that was recorded first, which is the one to
+    /// send.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -249,7 +252,7 @@ impl Session {
     }
 }
 
-/// The names of the extensions that are to be there, as JSON, for [`ledger::READ`].
+/// The names of the extensions that are to be installed, as JSON, for [`ledger::READ`].
 pub(super) fn declared_names(declarations: &[Declaration]) -> String {
     let present = declarations
         .iter()
@@ -258,7 +261,7 @@ pub(super) fn declared_names(declarations: &[Declaration]) -> String {
     serde_json::Value::from_iter(present).to_string()
 }
 
-/// Reads the answer to [`ledger::READ`].
+/// Parses the result of [`ledger::READ`].
 pub(super) fn ledger_of(text: &str, resource: &ResourceKey) -> Result<Ledger, DatabaseError> {
     ledger::read_ledger(text, resource)
         .map_err(|error| DatabaseError::Unreadable(error.to_string()))

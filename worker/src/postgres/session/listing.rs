@@ -7,17 +7,17 @@ use crate::postgres_error::DatabaseError;
 /// The databases of a server, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabaseNames {
-    /// Those that a client of this worker's kind can name.
+    /// Databases with names that this worker can use.
     pub(crate) usable: Vec<String>,
-    /// Those whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
+    /// Databases whose names are not UTF-8, with bytes beyond ASCII as `\xe9`.
     pub(crate) not_utf8: Vec<String>,
 }
 
 impl Session {
-    /// The databases of the server that accept the role's connections, templates and `rdsadmin` excepted.
+    /// Lists the databases of the server to which the role may connect, except templates and `rdsadmin`.
     ///
-    /// A name is kept in the encoding of the database that it was given in, and a client finds it by just its bytes: they
-    /// are read without a conversion.
+    /// A name is stored in the encoding of the database in which it was given, and a client has to send the same bytes:
+    /// therefore names are read without conversion.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -40,7 +40,7 @@ impl Session {
         for row in &rows {
             match String::from_utf8(row.try_get(0)?) {
                 Ok(name) => names.usable.push(name),
-                // Plain ASCII: the ledger of a database in any encoding takes it.
+                // Plain ASCII, which the ledger of a database of any encoding can store.
                 Err(other) => names
                     .not_utf8
                     .push(other.as_bytes().escape_ascii().to_string()),

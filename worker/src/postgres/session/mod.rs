@@ -1,4 +1,4 @@
-//! One transaction on one connection. A session that is dropped before its end takes its connection with it.
+//! One transaction on one connection. If a session is dropped before its end, its connection is closed.
 
 mod answer;
 mod begin;
@@ -39,38 +39,38 @@ use crate::plan::{SchemaCheck, ScriptScope};
 use crate::postgres_error::DatabaseError;
 use crate::target::Address;
 
-/// How long a cancel request may take: it is a connection of its own.
+/// Timeout of a cancel request, which needs a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the ledger is to be checked before it is written and committed.
+/// Whether the ledger has to be checked before it is written and committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LedgerCheck {
-    /// It is: code of others may have run since the last check.
+    /// It has to be checked: code of other roles may have run since the last check.
     Due,
-    /// In this transaction the ledger was locked and found to be one that may be used, and no code of others has run since.
+    /// In this transaction the ledger was locked and accepted, and no code of other roles has run since.
     Passed,
-    /// This transaction made the ledger, which no other session sees yet, in a database where no code of others runs inside
-    /// its definitions.
+    /// This transaction created the ledger, which no other session sees yet, in a database in which no code of other roles
+    /// runs inside its definitions.
     NotNeeded,
 }
 
-/// A connection, and while it lasts a transaction.
+/// A connection with its current transaction.
 pub struct Session {
-    /// None once the connection is used up.
+    /// `None` once the connection cannot be used again.
     client: Option<Object<Connections>>,
     /// A transaction is open, or a statement runs.
     is_busy: bool,
     ledger_check: LedgerCheck,
-    /// Roles of lower rank had something in the schemas that a script sees, or could put it there.
+    /// Less privileged roles own objects in the schemas that a script sees, or may create objects there.
     others_in_schemas: bool,
-    /// The way to the server for a cancel request.
+    /// How a cancel request reaches the server.
     streams: Streams,
     connection_limit: ConnectionLimit,
     schema_check: SchemaCheck,
     publish_ledger: bool,
     address: Address,
     offers: Arc<Offers>,
-    /// The database's turn, given back behind the connection.
+    /// The database's turn, released after the connection.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -99,8 +99,8 @@ impl Session {
         }
     }
 
-    /// What roles of lower rank have in the schemas, under names that PostgreSQL or the extensions use, and who may put
-    /// more of it there: one round trip, or up to three where another role has anything there.
+    /// Finds objects of less privileged roles in the schemas, under names that PostgreSQL or the extensions use, and the
+    /// roles that may create more of them: one round trip, or up to three if another role has or may create objects there.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -115,7 +115,7 @@ impl Session {
         self.inspect_owners(scope).await
     }
 
-    /// The objects alone.
+    /// Finds only the objects.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -129,9 +129,9 @@ impl Session {
         Ok(self.inspect_owners(scope).await?.shadowing)
     }
 
-    /// Whether there is nothing to be found. `with_rights` is whether it matters who may create objects.
+    /// Whether there is nothing to find. `with_rights` is whether the roles that may create objects count.
     async fn is_bare(&self, scope: &ScriptScope, with_rights: bool) -> Result<bool, DatabaseError> {
-        // What the first role of a rotated clone has is the clone's own too.
+        // The rights of the first role of a rotated clone are the clone's own, too.
         if self.connection()?.start.acts_as().is_some() {
             return Ok(false);
         }
@@ -155,13 +155,13 @@ impl Session {
         })
     }
 
-    /// The document that a query answers with.
+    /// The document that a query returns.
     async fn read_document<T: DeserializeOwned>(&self, query: &str) -> Result<T, DatabaseError> {
         let messages = promptly(self.client()?.simple_query(&format!("{PIN}; {query}"))).await?;
         document(last_row(&messages)?.unwrap_or_default())
     }
 
-    /// The one value that a query answers with. Where PostgreSQL refuses it, the transaction goes on.
+    /// The single value that a query returns. If PostgreSQL refuses the query, the transaction continues.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -170,7 +170,7 @@ impl Session {
         self.answer_of(answer).await
     }
 
-    /// The same of a query that was sent as [`alone`] makes it.
+    /// The same for a query in the form of [`alone`].
     pub(super) async fn answer_of(
         &mut self,
         answer: Result<Vec<SimpleQueryMessage>, DatabaseError>,
@@ -187,7 +187,7 @@ impl Session {
         }
     }
 
-    /// A transaction is open from the start.
+    /// Records that a transaction is open.
     pub(super) fn note_begun(&mut self) {
         self.is_busy = true;
     }
@@ -202,8 +202,7 @@ impl Session {
         self.schema_check
     }
 
-    /// The functions in which pg_tle keeps extensions; none where its schema is not its own. They are read and not
-    /// called.
+    /// The functions in which pg_tle stores extensions; none if its schema is not its own. They are read, and never called.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -224,7 +223,7 @@ impl Session {
         document(row.try_get(0)?)
     }
 
-    /// Gives up what was done. The connection can be used again.
+    /// Rolls the transaction back. The connection can be used again.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -234,8 +233,8 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up what was done by the connection's end, which takes no round trip: for who does not come back. Every
-    /// statement was answered, so that there is nothing to cancel.
+    /// Rolls the transaction back by closing the connection, which takes no round trip, for a client that does not come
+    /// back. Every statement has ended, so that there is nothing to cancel.
     pub(crate) fn close(mut self) {
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
@@ -265,9 +264,9 @@ impl Drop for Session {
             return;
         };
         if self.is_busy {
-            // A connection with an open transaction or a running statement never goes back to the pool. Closed alone,
-            // it would let the statement run on; and a cancel request that does not arrive is made up for by
-            // client_connection_check_interval.
+            // A connection with an open transaction or a running statement never returns to the pool. If it were only
+            // closed, the statement would continue to run; if a cancel request does not arrive,
+            // client_connection_check_interval ends the statement.
             let (token, streams) = (client.cancel_token(), self.streams.clone());
             tokio::spawn(async move {
                 drop(tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(streams)).await);

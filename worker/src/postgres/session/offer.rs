@@ -1,4 +1,4 @@
-//! What a session reads of the server's offer, for all databases of the server.
+//! Reads the server's offer in a session, for all databases of the server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use crate::plan::OfferParts;
 use crate::postgres::offer::{Freshness, Offer, query};
 use crate::postgres_error::DatabaseError;
 
-/// How long a session waits for another's reading of the same server: the versions take PostgreSQL seconds where the server
-/// has thousands of files of extensions, and each session that reads them too takes as many. A transaction in which nothing
-/// happens ends after 20 s.
+/// How long a session waits while another reads the offer of the same server: the versions take PostgreSQL seconds if the
+/// server has thousands of extension files, and each session that reads them as well takes as long. A transaction without a
+/// statement ends after 20 s.
 const WAIT: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// Keeps what was read together with the beginning of the transaction. What PostgreSQL refused is read again, and
-    /// refused again, where it is needed.
+    /// Stores what was read together with the beginning of the transaction. A part that PostgreSQL refused is read again,
+    /// and refused again, when it is needed.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -42,11 +42,11 @@ impl Session {
         Ok(())
     }
 
-    /// Fills in what the server offers of these parts: one round trip, or none where it was read before. Returns when the
-    /// oldest of it was read.
+    /// Adds these parts of the server's offer: one round trip, or none if they are cached. Returns the time at which the
+    /// oldest of them was read.
     ///
     /// # Errors
-    /// [`DatabaseError`]; after an error of PostgreSQL's the transaction goes on.
+    /// [`DatabaseError`]; after an error of PostgreSQL the transaction continues.
     pub(crate) async fn read_offer(
         &mut self,
         parts: &OfferParts,
@@ -72,7 +72,7 @@ impl Session {
         Ok(oldest)
     }
 
-    /// Whether the versions that the server offers were read before.
+    /// Whether the versions of the server's offer are cached.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -82,20 +82,20 @@ impl Session {
             ..OfferParts::default()
         };
         let kept = self.offer()?;
-        // Another session that reads for longer than this reads the versions.
+        // If another session takes longer than this to read the offer, it reads the versions.
         let Ok(offer) = tokio::time::timeout(WAIT, kept.lock()).await else {
             return Ok(false);
         };
         Ok(offer.missing(&parts, freshness).is_empty())
     }
 
-    /// What is known of the server's offer.
+    /// The cached offer of the server.
     fn offer(&self) -> Result<Arc<AsyncMutex<Offer>>, DatabaseError> {
         let server = self.connection()?.start.server.identity();
         Ok(self.offers.of(&(self.address.clone(), server)))
     }
 
-    /// Notes how much of an offer was kept.
+    /// Counts the size of the cached offer.
     fn note_offer(&self, bytes: usize) {
         self.offers.note(bytes);
     }

@@ -1,4 +1,4 @@
-//! Extensions that are created around objects which are there already.
+//! Extensions that are created from existing objects.
 
 use tokio_postgres::types::Type;
 
@@ -26,7 +26,8 @@ impl Session {
         Ok(row.try_get(0)?)
     }
 
-    /// What was taken up into an extension and belongs to a role of lower rank, which can change it at any time: an error.
+    /// Fails if an object that became part of an extension belongs to a less privileged role, which can change it at any
+    /// time.
     ///
     /// # Errors
     /// [`DatabaseError::NotPackaged`].

@@ -1,4 +1,4 @@
-//! An extension that no update leads on: dropped and created anew, where nothing is lost by it.
+//! Drops an extension without an update path and creates it again, if nothing would be lost.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::postgres::connection::promptly;
 use crate::postgres::transaction::PIN;
 use crate::postgres_error::DatabaseError;
 
-/// What of the things that would be lost is named: a Reason holds no more.
+/// Maximum number of lost things that are named, for the length of a Reason.
 pub(super) const NAMED: usize = 5;
 
 impl Session {
-    /// Drops and creates, and compares what is there then with what was there.
+    /// Drops and creates the extension, and compares its objects before and after.
     ///
     /// # Errors
-    /// [`DatabaseError`]; [`DatabaseError::NotRecreated`] where something would be lost. The transaction, or the savepoint
-    /// before, is to be rolled back after any.
+    /// [`DatabaseError`]; [`DatabaseError::NotRecreated`] if something would be lost. After any error roll back the
+    /// transaction, or to the savepoint before.
     pub(super) async fn recreate(
         &mut self,
         step: &Step,
@@ -34,7 +34,7 @@ impl Session {
         let client = self.client()?;
         let sql = step.sql();
         try_join(client.batch_execute(&timeout), client.batch_execute(&sql)).await?;
-        // The text in the control file is the new version's; a comment of the user's stays.
+        // The comment of the control file belongs to the new version; a comment of the user is kept.
         if let Some(text) = before.remarks.get(&comment_on(step.extension())) {
             let name = postgres_protocol::escape::escape_identifier(step.extension());
             let sql = format!("COMMENT ON EXTENSION {name} IS {}", escape_literal(text));
@@ -66,7 +66,7 @@ impl Session {
 fn comment_on(extension: &str) -> String {
     let quoted = postgres_protocol::escape::escape_identifier(extension);
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    // As quote_ident writes it.
+    // As quote_ident quotes it.
     let name = if extension.chars().all(is_plain) {
         extension
     } else {
@@ -75,9 +75,10 @@ fn comment_on(extension: &str) -> String {
     format!("comment on extension {name}")
 }
 
-/// One JSON document, [`Members`]. Its names are found in `pg_catalog` alone, to which the transaction's `search_path` is set.
+/// The query → one JSON document, [`Members`]. It resolves names only in `pg_catalog`, which is the transaction's
+/// `search_path`.
 ///
-/// Rights are compared with `pg_init_privs`, where there is a row, which has those that the script granted; else with
+/// Rights are compared with those that the script granted, in `pg_init_privs`, if there is a row; otherwise with
 /// PostgreSQL's defaults.
 fn query(extension: &str) -> String {
     format!(

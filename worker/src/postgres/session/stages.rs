@@ -1,4 +1,4 @@
-//! What a session does for one stage of an update.
+//! One stage of an update in a session.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::postgres::connection::promptly;
 use crate::postgres_error::DatabaseError;
 
 impl Session {
-    /// The version that PostgreSQL goes to first on the way from one to another; none where it knows no way.
+    /// The first version on PostgreSQL's update path from one version to another; `None` if there is no path.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -23,7 +23,7 @@ impl Session {
         from: &Version,
         to: &Version,
     ) -> Result<Option<Version>, DatabaseError> {
-        // Neither a version nor its ends hold what stands between two of them.
+        // The separator cannot occur in a version or at its ends.
         let rows = promptly(self.client()?.query_typed(
             "SELECT pg_catalog.split_part(path, '--', 2) FROM pg_catalog.pg_extension_update_paths($1::text::name) \
              WHERE source = $2 AND target = $3 AND path IS NOT NULL",
@@ -39,8 +39,8 @@ impl Session {
         first.map_err(|error| DatabaseError::Unreadable(format!("a version {error}")))
     }
 
-    /// Ends the transaction, in which nothing was done but that the ledger may have been made, and says what a new session is
-    /// to begin with, in which the step is the first statement.
+    /// Ends the transaction, in which at most the ledger was created, and returns the parameters of a new session whose
+    /// first statement is the step.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -55,10 +55,11 @@ impl Session {
         Ok(first)
     }
 
-    /// Writes what was done so far and commits: one round trip. The connection can be used again.
+    /// Writes the stages up to now and commits: one round trip. The connection can be used again.
     ///
     /// # Errors
-    /// [`DatabaseError`]; after a lost connection it is not known whether it was committed: the next look shows it.
+    /// [`DatabaseError`]; after a lost connection it is not known whether the transaction was committed: the next
+    /// observation shows it.
     pub(crate) async fn commit_stage(self, entry: &ProgressEntry<'_>) -> Result<(), DatabaseError> {
         self.write_and_commit(&entry.writes()).await
     }

@@ -1,4 +1,4 @@
-//! The steps of a plan, carried out.
+//! Applies the steps of a plan.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use crate::plan::{DropMode, Step};
 use crate::postgres::connection::{SILENCE_TIMEOUT, promptly};
 use crate::postgres_error::DatabaseError;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// It was done.
+    /// It was applied.
     Done,
-    /// Nothing was dropped, as something depends on it: PostgreSQL's DETAIL.
+    /// Nothing was dropped, because something depends on the extension: PostgreSQL's DETAIL.
     InUse(String),
 }
 
-/// What a step came to that may be refused.
+/// The result of a step that PostgreSQL may refuse.
 #[derive(Debug)]
 pub(crate) enum Tried {
-    /// It was carried out.
+    /// It was applied.
     Applied(Applied),
-    /// PostgreSQL refused it, and the transaction goes on without it.
+    /// PostgreSQL refused it, and the transaction continues without it.
     Refused(DatabaseError),
 }
 
 impl Session {
-    /// Carries a step out, which may take as long as `connection_limit`.
+    /// Applies a step, for at most `statement_timeout`.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -38,7 +38,7 @@ impl Session {
         statement_timeout: Duration,
     ) -> Result<Applied, DatabaseError> {
         let sql = step.sql();
-        // What runs inside it is others' code too, which may prepare statements under the worker's names.
+        // Code of other roles may run inside a step, too, and may prepare statements under the worker's names.
         if self.ledger_check == LedgerCheck::Passed {
             self.ledger_check = LedgerCheck::Due;
         }
@@ -66,7 +66,7 @@ impl Session {
                 Err(DatabaseError::ConfigurationRows(rows))
             };
         }
-        // A timeout that is set in a message does not hold for the rest of that message: two messages, sent together.
+        // A timeout that is set in a message does not apply to the rest of that message: two messages, sent together.
         let timeout = self.step_settings(statement_timeout)?;
         let client = self.client()?;
         if !may_stay {
@@ -101,12 +101,12 @@ impl Session {
         }
     }
 
-    /// What a step runs by. What earlier steps took of the time is not there for this one.
+    /// The settings under which a step runs. The time that earlier steps took is subtracted.
     pub(super) fn step_settings(
         &self,
         statement_timeout: Duration,
     ) -> Result<String, DatabaseError> {
-        // SET with another number each time would be another statement each time for pg_stat_statements.
+        // A SET with a different number each time would be a different statement each time for pg_stat_statements.
         Ok(format!(
             "{}; SELECT pg_catalog.set_config('statement_timeout', '{}', true)",
             self.connection()?.start.ordinary_path(),
@@ -114,18 +114,18 @@ impl Session {
         ))
     }
 
-    /// Carries a step out as [`Self::apply`] does, behind a savepoint: where PostgreSQL refuses it, the transaction goes on
+    /// Applies a step as [`Self::apply`] does, after a savepoint: if PostgreSQL refuses it, the transaction continues
     /// without it.
     ///
     /// # Errors
-    /// [`DatabaseError`], after which nothing goes on.
+    /// [`DatabaseError`], after which the transaction cannot continue.
     pub(crate) async fn try_apply(
         &mut self,
         step: &Step,
         statement_timeout: Duration,
     ) -> Result<Tried, DatabaseError> {
         promptly(self.client()?.batch_execute("SAVEPOINT before_step")).await?;
-        // The server ends a statement in time, unless it says nothing more at all.
+        // The server ends a statement in time, unless it stops answering.
         let applied = tokio::time::timeout(
             statement_timeout + SILENCE_TIMEOUT,
             self.apply(step, statement_timeout),
@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// Takes back what [`Self::try_apply`] did last; the transaction goes on.
+    /// Rolls back to the savepoint of the last [`Self::try_apply`]; the transaction continues.
     ///
     /// # Errors
     /// [`DatabaseError`].

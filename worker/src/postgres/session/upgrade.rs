@@ -1,4 +1,4 @@
-//! What is read of a server and its databases before an upgrade, in transactions that change nothing.
+//! Reads a server and its databases before an upgrade, in transactions that change nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::postgres_error::DatabaseError;
 use crate::resync_protocol::TargetOffer;
 use crate::upgrade::{DatabaseFacts, DatabaseLook, OldUpdates, ServerFacts};
 
-/// How long the catalog of a database may be read: one of many thousands of tables takes seconds.
+/// Timeout for reading the catalog of a database: with many thousands of tables it takes seconds.
 pub(crate) const CATALOG_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the server may be silent meanwhile.
 const SILENCE: Duration = Duration::from_secs(140);
 
 impl Session {
-    /// The facts of the server.
+    /// Reads the facts of the server.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -30,7 +30,8 @@ impl Session {
         self.read_only(&server_facts()).await
     }
 
-    /// What is installed in the database, of a server of version `from`, and whether there may be more to know of it.
+    /// Reads the installed extensions of the database, for a server of version `from`, and whether [`DatabaseFacts`] may
+    /// contain more.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -42,7 +43,7 @@ impl Session {
         self.read_only(&database_look(from, refused_types)).await
     }
 
-    /// The facts of the database, of a server of version `from`.
+    /// Reads the facts of the database, for a server of version `from`.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -54,7 +55,7 @@ impl Session {
         self.read_only(&database_facts(from, refused_types)).await
     }
 
-    /// What the server offers.
+    /// Reads the server's offer.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -62,7 +63,7 @@ impl Session {
         self.read_only(OFFER).await
     }
 
-    /// The default versions of the extensions that the server offers.
+    /// Reads the default versions of the extensions that the server offers.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -72,7 +73,7 @@ impl Session {
         self.read_only(DEFAULTS).await
     }
 
-    /// What the server can update these extensions to.
+    /// Reads the versions to which the server can update these extensions.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -83,7 +84,7 @@ impl Session {
         self.read_only(&updates(extensions)).await
     }
 
-    /// The one value that a query answers with, in a transaction of its own, or in the one that is open: one round trip.
+    /// Returns the single value of a query, in a transaction of its own or in the open one: one round trip.
     async fn read_only<T: DeserializeOwned>(&mut self, query: &str) -> Result<T, DatabaseError> {
         if self.is_busy {
             let query = format!("{IN_TRANSACTION}; {query}");
@@ -95,7 +96,7 @@ impl Session {
         let begin = self.connection()?.start.begin(CATALOG_TIMEOUT);
         let client = self.client()?;
         let query = format!("{IN_TRANSACTION}; SET TRANSACTION READ ONLY; {query}");
-        // A timeout that is set in a message does not hold for the rest of that message: several, sent together.
+        // A timeout that is set in a message does not apply to the rest of that message: several messages, sent together.
         let answered = join3(
             client.batch_execute(&begin),
             client.simple_query(&query),

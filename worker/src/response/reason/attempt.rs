@@ -1,11 +1,11 @@
-//! Reasons of what goes wrong before and around a transaction: the login, the databases, time.
+//! Reasons of errors before and around a transaction: the login, the databases, timeouts.
 
 use crate::credentials::HostError;
 use crate::credentials::login::LoginError;
 use crate::plan::{Part, Side, Step};
 use crate::target::{Address, Target};
 
-/// Why there is no login.
+/// There are no credentials for a login.
 pub(crate) fn of_login(error: &LoginError) -> String {
     match error {
         LoginError::Secret(error) => format!("{error}."),
@@ -38,17 +38,19 @@ fn of_host(error: &HostError, secret: &str) -> String {
     }
 }
 
-/// Time ran out while this was waited for.
+/// The time was over while the request waited for this.
 pub(crate) fn of_timeout(waiting_for: Option<&str>) -> String {
     match waiting_for {
         Some(what) => format!("{what}: there was no answer in time."),
-        None => "the request came when its time was nearly over.".to_owned(),
+        None => "the request arrived too shortly before its deadline.".to_owned(),
     }
 }
 
-/// As many requests wait for the server as may.
+/// As many requests as allowed wait for the server.
 pub(crate) fn of_server_limit(address: &Address) -> String {
-    format!("{address} does not answer, and enough requests wait for it.")
+    format!(
+        "{address} does not answer, and as many requests as allowed wait for it already (WORKER_SERVER_CONCURRENCY)."
+    )
 }
 
 /// Neither the properties nor the secret names a database.
@@ -56,20 +58,20 @@ pub(crate) fn of_no_database_name(secret: &str) -> String {
     format!("DBName: required, as secret \"{secret}\" has no dbname.")
 }
 
-/// `Databases: "*"` of a server that has none to list them in.
+/// `Databases: "*"`, and no database of the server in which they can be listed.
 pub(crate) fn of_no_database_to_list_in() -> String {
-    "Databases: the server has none that can be asked.".to_owned()
+    "Databases: the worker can connect to no database of the server to list the others.".to_owned()
 }
 
-/// `Databases` of a server that has none but templates.
+/// `Databases: "*"`, and the server has only templates.
 pub(crate) fn of_no_databases() -> String {
-    "Databases: the server has none to work on.".to_owned()
+    "Databases: the server has no database that accepts connections except template1.".to_owned()
 }
 
 /// A dry run of an Update that names other databases than before.
 pub(crate) fn of_dry_run_that_moves() -> String {
-    "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. Change them alone, or \
-     look at the other database with a resource of its own."
+    "DryRun: cannot be combined with another DBSecret, DBHost, DBPort, DBName or Databases than before. Change them in a \
+     separate update, or use a separate resource for the other database."
         .to_owned()
 }
 
@@ -83,12 +85,12 @@ pub(crate) fn of_read_only(target: &Target) -> String {
 /// The server is a side of a Blue/Green deployment.
 pub(crate) fn of_blue_green(part: &Part, target: &Target) -> String {
     let why = match part.side {
-        Side::Blue => "whose replication a change of extensions would end",
-        Side::Green => "which takes its changes from blue: name the endpoint of that",
+        Side::Blue => "whose replication a change of extensions would break",
+        Side::Green => "which is replicated from the source: use the endpoint of the source",
     };
     format!(
-        "{target}: the server is {part}, {why}. Nothing was changed. Try again once the deployment is switched over or deleted. \
-         WORKER_BLUE_GREEN_CHECK of the worker decides on this."
+        "{target}: the server is {part}, {why}. Nothing was changed. Update the stack again after the deployment is switched over or deleted. \
+         The worker's setting WORKER_BLUE_GREEN_CHECK controls this check."
     )
 }
 
@@ -97,21 +99,21 @@ pub(crate) fn of_superseded() -> String {
     "a newer request of this resource was carried out already; this one changes nothing.".to_owned()
 }
 
-/// PostgreSQL carried the plan out, and the database is not as declared.
+/// All statements succeeded, and the database is not as declared.
 pub(crate) fn of_not_converged(target: &Target, steps: &[Step]) -> String {
     let missing: Vec<String> = steps.iter().map(Step::sql).collect();
     format!(
-        "{target}: PostgreSQL carried everything out, but still to do is: {}.",
+        "{target}: all statements succeeded, but the database is not as declared. Missing: {}.",
         missing.join("; ")
     )
 }
 
-/// The same, with what was done in other databases.
+/// Adds the changes in other databases.
 pub(crate) fn with_changes(reason: &str, changes: &str) -> String {
     format!("{reason} Done before: {changes}.")
 }
 
-/// The same, with how long the request was tried.
+/// Adds how long the request was retried.
 pub(crate) fn with_time(reason: &str, seconds: i64) -> String {
     format!("{reason} Gave up after {seconds} s.")
 }

@@ -1,12 +1,12 @@
-//! Why a database could not be worked on, once a connection was to be made.
+//! Reasons of errors of a database or its connection.
 
 use super::refusal;
 use crate::plan::Step;
 use crate::postgres_error::{DatabaseError, Statement, classify};
 use crate::target::Target;
 
-/// Why a database could not be worked on; `step` is the one that was under way. That no connection could be made is one
-/// sentence, whatever happened: with more of it a stack's author could look for servers in the worker's network.
+/// Why a database could not be changed; `step` is the one that was under way. If no connection could be opened, the
+/// sentence is always the same: with more details the author of a stack could scan the worker's network for servers.
 pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &Target) -> String {
     let address = &target.address;
     match error {
@@ -19,7 +19,7 @@ pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &T
         }
         DatabaseError::Unreachable(..) | DatabaseError::Tls(..) => {
             format!(
-                "{address} could not be reached. Does its security group admit the worker's? The worker's log says more."
+                "{address} could not be reached. Does its security group allow the worker's? See the worker's log."
             )
         }
         DatabaseError::ConfigurationRows(rows) => format!(
@@ -29,8 +29,8 @@ pub(crate) fn of_database(error: &DatabaseError, step: Option<&Step>, target: &T
         ),
         DatabaseError::NotRecreated(lost) => of_not_recreated(step, lost, target),
         DatabaseError::NotPackaged(objects) => format!(
-            "Extension \"{}\" is not created around the objects of it that {target} has: {objects} could be changed by that role \
-             at any time. Change the owner to the role of the secret, then update the stack.",
+            "Extension \"{}\" is not created from its existing objects on {target}: {objects} could be changed by that role at \
+             any time. Change the owner to the role of the secret, then update the stack.",
             step.map_or("", Step::extension)
         ),
         DatabaseError::NoSuchHost(_)
@@ -63,16 +63,16 @@ fn of_not_recreated(step: Option<&Step>, lost: &str, target: &Target) -> String 
         return format!("{target}: {lost}.");
     };
     format!(
-        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created anew \
-         (OnNoUpdatePath: Recreate): {lost}. Save that, drop the extension, update the stack, and bring it back."
+        "Extension \"{name}\": no update path leads from {from} to {to} on {target}, and it is not dropped and created again \
+         (OnNoUpdatePath: Recreate): {lost}. Save it, drop the extension, update the stack, and restore it."
     )
 }
 
-/// What [`of_database`] leaves out, for the log and for the worker's operators: why no connection could be made.
+/// The details that [`of_database`] leaves out, for the log and the worker's operators: why no connection could be opened.
 pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<String> {
     let address = &target.address;
     if matches!(error, DatabaseError::Unreachable(..)) {
-        let hint = "Does its security group admit the worker's?";
+        let hint = "Does its security group allow the worker's?";
         return Some(format!("{address} could not be reached ({error}). {hint}"));
     }
     if matches!(error, DatabaseError::Tls(..)) {
@@ -82,13 +82,13 @@ pub(crate) fn of_connection(error: &DatabaseError, target: &Target) -> Option<St
     None
 }
 
-/// Why the script of an extension is not run: it would use these objects, or see them under names that it uses.
+/// The script of an extension is not run, because it would use these objects, or see them under names that it uses.
 pub(crate) fn of_untrusted_objects(objects: &[String], target: &Target) -> String {
     format!(
         "{target}: the script of an extension would run with the server's rights and see {}, under a name that PostgreSQL or \
          an extension uses, or as an object of the extension itself. Rename or drop it, transfer an object of the extension to \
          the role of the secret (OWNER TO), or give the extension a schema in which no other role may create objects \
-         (Schema, CreateSchema). WORKER_SCHEMA_CHECK of the worker decides on this.",
+         (Schema, CreateSchema). The worker's setting WORKER_SCHEMA_CHECK controls this check.",
         objects.join(", ")
     )
 }

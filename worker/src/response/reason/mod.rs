@@ -1,8 +1,9 @@
-//! The Reason that CloudFormation and a re-sync's result show, and nothing else does: what is wrong, what would be right, where
-//! to look, and the SQLSTATE. Never a secret, a URL or a `Debug` print. Errors carry facts; they become sentences here.
+//! The only module with the Reasons that CloudFormation and the results of a re-sync show. A Reason says what is wrong, how
+//! to correct it, where to look, and the SQLSTATE; it never contains a secret, a URL or a `Debug` print. Errors contain
+//! facts, which the functions here turn into sentences.
 //!
-//! Where the log prints the same words beside a Reason, an error's `Display` has them (a wrong property, a secret that cannot be
-//! read), and a function here adds the sentence around them.
+//! If the log prints the same words beside a Reason, they are in the error's `Display` (a property that is not valid, a
+//! secret that cannot be read), and a function here adds the sentence around them.
 
 mod attempt;
 mod database;

@@ -1,14 +1,13 @@
-//! What is to be known beside the changes: what stays and why, warnings, databases that are left out. It stands in `Changes`, and
-//! of a Delete in the Reason.
+//! Notes in `Changes`, and in the Reason of a Delete: extensions that stay and why, warnings, databases that were skipped.
 
 use crate::plan::{DatabaseOutcome, FollowUp, Part, Retained, RetainedBecause, Warning};
 use crate::postgres_error::DatabaseError;
 
-/// Why an extension stays that is no longer declared.
+/// Why an extension stays although it is no longer declared.
 pub(crate) fn of_retained(retained: &Retained) -> String {
     let Retained { name, because } = retained;
     match because {
-        RetainedBecause::Adopted => format!("kept {name} (was there before)"),
+        RetainedBecause::Adopted => format!("kept {name} (installed before)"),
         RetainedBecause::OwnedBy(other) => format!("kept {name} (also declared by {other})"),
         RetainedBecause::Retained => format!("kept {name} (DeletionBehavior Retain)"),
         RetainedBecause::RequiredElsewhere => {
@@ -18,7 +17,7 @@ pub(crate) fn of_retained(retained: &Retained) -> String {
     }
 }
 
-/// What the plan warns of.
+/// A warning of the plan.
 pub(crate) fn of_warning(warning: &Warning) -> String {
     match warning {
         Warning::NotPreloaded { name } => format!(
@@ -27,18 +26,18 @@ pub(crate) fn of_warning(warning: &Warning) -> String {
         ),
         Warning::NoDropCascade => {
             "warning: DeletionBehavior DropCascade is not allowed by the worker's \
-             WORKER_ALLOW_DROP_CASCADE: nothing is dropped so"
+             WORKER_ALLOW_DROP_CASCADE, so that dependent objects are not dropped"
                 .to_owned()
         }
     }
 }
 
-/// A side of a Blue/Green deployment that is changed all the same.
+/// A server of a Blue/Green deployment is changed nevertheless.
 pub(crate) fn of_changed_blue_green(part: &Part) -> String {
-    format!("warning: the server is {part}, which may have to be made anew after this change")
+    format!("warning: the server is {part}, which may have to be created again after this change")
 }
 
-/// What is left to do by hand after an update.
+/// A statement that is needed after an update, and that the worker does not run.
 pub(crate) fn of_follow_up(follow_up: &FollowUp) -> String {
     match follow_up {
         FollowUp::Statement {
@@ -59,7 +58,7 @@ pub(crate) fn of_follow_up(follow_up: &FollowUp) -> String {
     }
 }
 
-/// What the script of an extension sees that roles of lower rank wrote, where it is run all the same.
+/// Objects of less privileged roles that the script of an extension sees, if it runs nevertheless.
 pub(crate) fn of_seen_objects(objects: &[String]) -> String {
     format!(
         "warning: the script of an extension sees {}",
@@ -67,16 +66,16 @@ pub(crate) fn of_seen_objects(objects: &[String]) -> String {
     )
 }
 
-/// A warning where roles of lower rank may create objects that the script of an extension sees.
+/// Less privileged roles may create objects that the script of an extension would see.
 pub(crate) fn of_open_schemas(schemas: &[String]) -> String {
     format!(
-        "warning: in {} roles of lower rank may create functions and operators that the script of an extension would use; a \
-         schema of its own (Schema, CreateSchema) has none",
+        "warning: in {} less privileged roles may create functions and operators that the script of an extension would use; a \
+         separate schema for the extension (Schema, CreateSchema) avoids this",
         schemas.join(", ")
     )
 }
 
-/// A control file that the request does not need keeps PostgreSQL from listing what it offers.
+/// PostgreSQL cannot list what it offers, because of a control file that the request does not need.
 pub(crate) fn of_unread_list(error: &DatabaseError) -> String {
     format!(
         "warning: the server's list of extensions cannot be read, and default versions above the installed ones are not \
@@ -84,17 +83,17 @@ pub(crate) fn of_unread_list(error: &DatabaseError) -> String {
     )
 }
 
-/// A database of the server that cannot be worked on.
+/// A database that is skipped.
 pub(crate) fn of_skipped(database: &str) -> String {
     format!("skipped database \"{database}\" (its name is not UTF-8; rename it)")
 }
 
-/// What a Delete leaves in a database that is gone, or that it cannot work on.
+/// A Delete leaves a database unchanged that does not exist, or that it cannot change.
 pub(crate) fn of_left_unchanged(why: &str) -> String {
     format!("left as it is ({})", why.trim_end_matches('.'))
 }
 
-/// What a Delete that is carried out leaves, and why; empty where it leaves nothing.
+/// The extensions that a successful Delete leaves, and why; empty if it leaves none.
 pub(crate) fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
     let stayed: Vec<String> = outcomes
         .iter()
@@ -107,7 +106,7 @@ pub(crate) fn of_what_stayed(outcomes: &[(String, DatabaseOutcome)]) -> String {
     format!("Deleted, but not all of it: {}.", stayed.join(". "))
 }
 
-/// A Delete of what cannot be reached, or is gone.
+/// A Delete succeeded although its databases do not exist or cannot be reached.
 pub(crate) fn of_left_behind(why: &str) -> String {
-    format!("Deleted, although what it managed is gone, cannot be reached, or never was: {why}")
+    format!("Deleted, although its databases do not exist or cannot be reached: {why}")
 }

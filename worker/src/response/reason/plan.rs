@@ -1,4 +1,4 @@
-//! Reasons of what cannot be planned.
+//! Reasons of declarations that cannot be planned.
 
 use crate::extension::{ExtensionName, Version, VersionRequest};
 use crate::plan::PlanError;
@@ -82,7 +82,7 @@ pub(crate) fn of_plan_error(
                 versions => format!("It can be updated to: {}.", join(versions)),
             };
             let way_out = match can_create {
-                true => " OnNoUpdatePath: Recreate drops it and creates it anew, if nothing depends on it.",
+                true => " OnNoUpdatePath: Recreate drops it and creates it again, if nothing depends on it.",
                 false => "",
             };
             format!(
@@ -95,7 +95,7 @@ pub(crate) fn of_plan_error(
             installed,
             asked,
         } => format!(
-            "Extension \"{name}\": version {asked} lies below the installed {installed} on {target}. Ask for \
+            "Extension \"{name}\": version {asked} is below the installed {installed} on {target}. Ask for \
              {installed}, or set AllowDowngrade: true."
         ),
         PlanError::MissingRequirements { name, missing } => format!(
@@ -120,11 +120,11 @@ pub(crate) fn of_plan_error(
              [3F000]"
         ),
         PlanError::AbsentButRequired { name, by } => format!(
-            "Extension \"{name}\" shall be absent, but \"{by}\", which shall be present, requires it. Declare one of them \
-             otherwise."
+            "Extension \"{name}\" is declared absent, but \"{by}\", which is declared present, requires it. Change one \
+             of them."
         ),
         PlanError::OwnedByAnother { name, owner } => {
-            format!("Extension \"{name}\" shall be absent on {target}, but {owner} needs it.")
+            format!("Extension \"{name}\" is declared absent on {target}, but {owner} needs it.")
         }
     }
 }
@@ -167,7 +167,7 @@ fn no_such_version(
     }
 }
 
-/// YAML reads a bare 1.10 as the number 1.1: a version that may have been cut so is to be quoted.
+/// YAML reads an unquoted 1.10 as the number 1.1: suggests to quote a version that may have been shortened so.
 fn of_cut_version(asked: &str, available: &[Version]) -> String {
     let is_number = |text: &str| {
         let is_part = |byte: u8| byte == b'.' || byte.is_ascii_digit();

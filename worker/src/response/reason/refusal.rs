@@ -1,10 +1,11 @@
-//! Why PostgreSQL refused, in the words that fit the statement: one SQLSTATE has several causes, and as many remedies.
+//! Reasons of errors that PostgreSQL reports. One SQLSTATE has several causes with different remedies, depending on the
+//! statement.
 
 use crate::plan::Step;
 use crate::postgres_error::{Class, SqlError, Statement};
 use crate::target::Target;
 
-/// The Reason. `step` is the one that was under way; none at a log-in or a statement of the worker's own.
+/// The Reason. `step` is the one that was under way; `None` at a log-in, or at a query of the worker's own.
 pub(super) fn of_sql(
     error: &SqlError,
     class: Class,
@@ -22,9 +23,9 @@ pub(super) fn of_sql(
             let hint = error.hint.as_deref().map_or_else(
                 || {
                     let way_out = if is_of_pooler(error) {
-                        "It is the pooler that does not lead to it: have it added or enabled there, or name"
+                        "The pooler does not serve it: add or enable it there, or name"
                     } else {
-                        "Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
+                        "Allow connections (ALTER DATABASE … ALLOW_CONNECTIONS true), or name"
                     };
                     format!("{way_out} another database.")
                 },
@@ -43,12 +44,12 @@ pub(super) fn of_sql(
             "42P06" | "42P07" | "42710" | "42723",
         ) => {
             format!(
-                "{subject}: {} What its script makes is there already and does not belong to the extension: drop or rename \
-                 it, then update the stack. [{state}]",
+                "{subject}: {} An object that the script creates exists already, and does not belong to the extension: drop or \
+                 rename it, then update the stack. [{state}]",
                 ended(&error.message)
             )
         }
-        // Where all that is declared is ASCII, it is the script's.
+        // If the declaration is ASCII, the character is in the script.
         (_, _, "22P05") if step.is_none_or(|step| !step.sql().is_ascii()) => format!(
             "{subject}: a name or version that is declared has a character that the encoding of the database lacks ({}). [{state}]",
             bare(&error.message)
@@ -58,7 +59,7 @@ pub(super) fn of_sql(
             ended(&error.message)
         ),
         (_, _, "57014") if error.message.contains("statement timeout") => {
-            let statement = step.map_or_else(|| "a look at it".to_owned(), Step::sql);
+            let statement = step.map_or_else(|| "a query of the worker".to_owned(), Step::sql);
             format!("{subject}: {statement} did not end in time and was cancelled. [57014]")
         }
         (_, _, "55P03") => format!(
@@ -77,13 +78,13 @@ fn subject(step: Option<&Step>, target: &Target) -> String {
     }
 }
 
-/// A pooler that does not know the database, or has it disabled.
+/// A pooler that does not know the database, or in which it is disabled.
 fn is_of_pooler(error: &SqlError) -> bool {
     error.sqlstate == "08P01"
         && (error.message.starts_with("no such database") || error.message.contains("is disabled"))
 }
 
-/// 2BP01 of DROP; a script that replaces a type, a column or a function has other states for the same.
+/// DROP reports 2BP01; a script that replaces a type, a column or a function reports other SQLSTATEs for the same.
 fn is_in_use(error: &SqlError) -> bool {
     error.sqlstate == "2BP01"
         || error
@@ -117,7 +118,7 @@ fn in_use(error: &SqlError, step: Option<&Step>, subject: &str) -> String {
             bare(&error.message)
         ),
         Some(Step::Recreate { from, to, .. }) => format!(
-            "{subject} has no update path from {from} to {to}, and is not dropped and created anew (OnNoUpdatePath: \
+            "{subject} has no update path from {from} to {to}, and is not dropped and created again (OnNoUpdatePath: \
              Recreate): {first}{more}. Drop what depends on it, update the stack, and create it again afterwards. [{state}]"
         ),
         Some(Step::Create { .. } | Step::Package { .. } | Step::CreateSchema(_)) | None => {

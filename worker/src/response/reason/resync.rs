@@ -7,15 +7,15 @@ use crate::ledger::ResourceKey;
 use crate::plan::{Part, Step};
 use crate::request::PropertiesError;
 
-/// The Reason of a database's result; none where it needs none.
+/// The Reason of a database's result; `None` if there is nothing to report.
 pub(crate) fn of_findings<'a>(
     faults: impl Iterator<Item = &'a str>,
     unwanted: &BTreeSet<String>,
     warnings: &[String],
 ) -> Option<String> {
-    let unwanted = unwanted
-        .iter()
-        .map(|name| format!("{name} is declared absent and is there: a re-sync drops nothing."));
+    let unwanted = unwanted.iter().map(|name| {
+        format!("{name} is declared absent, and is installed: a re-sync drops no extension.")
+    });
     let warnings = warnings.iter().map(|warning| format!("{warning}."));
     let reasons: Vec<String> = faults
         .map(str::to_owned)
@@ -25,37 +25,39 @@ pub(crate) fn of_findings<'a>(
     (!reasons.is_empty()).then(|| reasons.join(" "))
 }
 
-/// What a resource of the ledger declares cannot be read.
+/// A declaration in the ledger cannot be parsed.
 pub(crate) fn of_unreadable_declaration(resource: &ResourceKey, error: &PropertiesError) -> String {
     format!("{resource}: {error}.")
 }
 
-/// Two resources declare an extension otherwise.
+/// Two resources declare an extension differently.
 pub(crate) fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> String {
     format!(
-        "{name} is not as {declarer} declares it, since another declares it otherwise: still to do is {}.",
+        "{name} is not as {declarer} declares it, because another resource declares it differently. Missing: {}.",
         step.sql()
     )
 }
 
-/// A side of a Blue/Green deployment, which is not repaired.
+/// A server of a Blue/Green deployment, which is not repaired.
 pub(crate) fn of_blue_green(part: &Part) -> String {
-    format!("the server is {part}: nothing is repaired until that is switched over or deleted")
+    format!(
+        "the server is {part}: nothing is repaired until the deployment is switched over or deleted"
+    )
 }
 
-/// A database that was not tried, as others of its server were not reached.
+/// A database that was not tried, because others of its server could not be reached.
 pub(crate) fn of_unanswering_server() -> String {
-    "the server does not answer, and was not asked for this database.".to_owned()
+    "the server does not answer; this database was not tried.".to_owned()
 }
 
-/// A server that was sent from worker to worker this often.
+/// A server whose message was sent this often, because no worker had a free permit.
 pub(crate) fn of_no_room(hops: u32) -> String {
-    format!("no worker had room for the server, and it was sent {hops} times.")
+    format!("no worker had a free permit for the server, after its message was sent {hops} times.")
 }
 
-/// Secrets were looked for.
+/// No secret matches the target.
 pub(crate) fn of_no_secret_found() -> String {
-    "no secret with a host is found by this: there is no server.".to_owned()
+    "no secret with a host matches this target.".to_owned()
 }
 
 /// Secrets Manager refuses to list secrets.
@@ -65,17 +67,17 @@ pub(crate) fn of_forbidden_secret_list(code: &str) -> String {
     )
 }
 
-/// Secrets Manager cannot list what was asked for.
+/// Secrets Manager cannot list the secrets of the target.
 pub(crate) fn of_secret_list(error: &dyn Error) -> String {
     format!("{error}.")
 }
 
-/// Instances and clusters were looked for.
+/// No instance or cluster matches the target.
 pub(crate) fn of_no_instance_found() -> String {
-    "no PostgreSQL instance or cluster is found by this.".to_owned()
+    "no PostgreSQL instance or cluster matches this target.".to_owned()
 }
 
-/// An instance or a cluster was looked for by its name.
+/// No instance or cluster has the name of the target.
 pub(crate) fn of_no_such_instance() -> String {
     "no instance or cluster of this region and account has this identifier.".to_owned()
 }
@@ -87,7 +89,7 @@ pub(crate) fn of_other_engine(engine: &str) -> String {
 
 /// An instance or cluster that is a replica.
 pub(crate) fn of_replica() -> String {
-    "it is a replica, which takes its changes from its source.".to_owned()
+    "it is a replica: extensions are replicated from its source.".to_owned()
 }
 
 /// RDS refuses to list instances and clusters.
@@ -98,7 +100,7 @@ pub(crate) fn of_forbidden_instance_list(call: &str, code: &str) -> String {
     )
 }
 
-/// An instance or cluster that is being made.
+/// An instance or cluster that is being created.
 pub(crate) fn of_no_endpoint() -> String {
     "it has no endpoint yet.".to_owned()
 }
@@ -109,12 +111,12 @@ pub(crate) fn of_no_managed_secret() -> String {
         .to_owned()
 }
 
-/// What the target of an upgrade offers was to be read from a server.
+/// The offer of the target of an upgrade could not be read from a server.
 pub(crate) fn of_unread_offer(reason: &str) -> String {
-    format!("what the target of the upgrade offers cannot be read: {reason}")
+    format!("the extensions that the target of the upgrade offers cannot be read: {reason}")
 }
 
-/// The server that the offer was read from does not have the version that the upgrade goes to.
+/// The server from which the offer was read does not have the version of the upgrade.
 pub(crate) fn of_other_version(server: &str, version: &str, to: u16) -> String {
     format!(
         "the server {server}, from which the target's offer is read, has PostgreSQL {version} and not {to}."

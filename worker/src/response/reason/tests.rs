@@ -70,11 +70,11 @@ fn a_reason_says_what_is_wrong_then_what_helps_then_the_sqlstate() {
     let unreachable = DatabaseError::Unreachable("connection refused".to_owned(), None);
     assert_snapshot!(
         text(&unreachable, None),
-        @"demo1:5432 could not be reached. Does its security group admit the worker's? The worker's log says more."
+        @"demo1:5432 could not be reached. Does its security group allow the worker's? See the worker's log."
     );
     assert_snapshot!(
         of_connection(&unreachable, &target()).unwrap(),
-        @"demo1:5432 could not be reached (connection refused). Does its security group admit the worker's?"
+        @"demo1:5432 could not be reached (connection refused). Does its security group allow the worker's?"
     );
 }
 
@@ -101,7 +101,7 @@ fn a_state_is_worded_with_its_statement() {
     let no_schema = sql("3F000", "schema \"public\" does not exist", None, None);
     assert_snapshot!(text(&no_schema, Some(&create())), @r##"Extension "hstore" on demo1/app: schema "public" does not exist. Create the schema, or name one with Schema and set CreateSchema: true. [3F000]"##);
     let there = sql("42P07", "relation \"t\" already exists", None, None);
-    assert_snapshot!(text(&there, Some(&update())), @r##"Extension "hstore" on demo1/app: relation "t" already exists. What its script makes is there already and does not belong to the extension: drop or rename it, then update the stack. [42P07]"##);
+    assert_snapshot!(text(&there, Some(&update())), @r##"Extension "hstore" on demo1/app: relation "t" already exists. An object that the script creates exists already, and does not belong to the extension: drop or rename it, then update the stack. [42P07]"##);
     let other = sql("42704", "type \"x\" does not exist", None, None);
     assert_snapshot!(text(&other, Some(&Step::CreateSchema(SchemaName::public()))), @r##"Schema "public" on demo1/app: type "x" does not exist [42704]"##);
 }
@@ -114,6 +114,6 @@ fn a_database_that_takes_no_connections_is_said_to_be_one() {
         };
         text(&DatabaseError::LogIn(refused), None)
     };
-    assert_snapshot!(closed("database \"app\" is not currently accepting connections", None), @r##"demo1/app: database "app" is not currently accepting connections. Let it (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database. [55000]"##);
+    assert_snapshot!(closed("database \"app\" is not currently accepting connections", None), @r##"demo1/app: database "app" is not currently accepting connections. Allow connections (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database. [55000]"##);
     assert_snapshot!(closed("cannot connect to invalid database \"app\"", Some("Use DROP DATABASE to drop invalid databases.")), @r##"demo1/app: cannot connect to invalid database "app". Use DROP DATABASE to drop invalid databases. [55000]"##);
 }

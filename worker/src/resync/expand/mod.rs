@@ -1,7 +1,7 @@
-//! From the targets of a re-sync to its servers, page by page: a message for each server, which any worker takes. Several
-//! secrets of one role at one server are one: the first by name.
+//! Expands the targets of a re-sync to its servers, page by page: a message for each server, which any worker receives.
+//! Several secrets with the same role at the same server count once: the first by name.
 //!
-//! A page that is expanded again, as its worker was killed, sends the same messages and says the same keys.
+//! A page that is expanded again, because its worker was killed, sends the same messages and publishes the same keys.
 
 mod rds;
 mod secrets;
@@ -29,35 +29,35 @@ use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
 /// Secrets that are read at the same time.
 const SECRETS_AT_ONCE: usize = 8;
-/// Over how long the servers of a page are spread at the most: a fleet is not hit at once.
+/// Time over which the servers of a page are spread at most, so that the work on a fleet does not begin at once.
 const MAX_SPREAD: Duration = Duration::from_secs(60);
 
-/// Why a page is not expanded; it comes again.
+/// Why a page could not be expanded; its message is delivered again.
 #[derive(Debug, thiserror::Error)]
 #[error("could not be expanded: {0}")]
 pub(super) struct ExpandError(String);
 
-/// What one page has.
+/// One page.
 #[derive(Debug, Default)]
 struct Found {
     servers: Vec<Server>,
-    /// What cannot be worked on, with why.
+    /// Targets and servers that cannot be processed, with the reason.
     lost: Vec<LostTarget>,
-    /// Where the same target goes on.
+    /// Where the same target continues.
     from: Option<Cursor>,
-    /// How many targets are done with it.
+    /// How many targets are finished with this page.
     targets: usize,
-    /// What secrets were found by, if by their name or a tag: some may be of something else than a server.
+    /// The name or tag by which secrets were found: some of them may not be for a server.
     filter: Option<String>,
-    /// Whether the message names each of them: then each is done, even where two are the same.
+    /// Whether the message names each of them: then each is processed, even if two are the same.
     is_named: bool,
 }
 
-/// A target, or a server, that cannot be worked on: it has a result that says so.
+/// A target or a server that cannot be processed: it has a result that says so.
 #[derive(Debug)]
 struct LostTarget {
     key: String,
-    /// `Failed`, or `Unmanaged` where there is nothing to be worked on.
+    /// `Failed`, or `Unmanaged` if there is nothing to process.
     state: State,
     reason: String,
 }
@@ -87,7 +87,7 @@ pub(super) struct ExpandContext<'a> {
     pub(super) results: &'a ResultPublisher,
 }
 
-/// Expands one page, and sends the next on its way.
+/// Expands one page, and sends the message of the next.
 pub(super) async fn expand(
     page: &Page,
     message: &ResyncMessage,
@@ -204,9 +204,9 @@ async fn send_batch(queue: &Queue, batch: Vec<(String, Duration)>) -> Result<(),
     Ok(())
 }
 
-/// Of what was found, and not named, leaves out what is no server, and what leads as the same role to a server that is
-/// there already. What cannot be known is left to the worker of that server, which reports it. Returns whether there was a server, left
-/// out or not.
+/// Removes from secrets that were found, and not named, those that are not for a server, and those with the same role at a
+/// server that the page has already. Secrets that cannot be read are kept: the worker of that server reports them. Returns
+/// whether there was a server, removed or not.
 async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Logins) -> bool {
     let all = std::mem::take(&mut found.servers);
     let mut roles = stream::iter(all)
@@ -235,8 +235,8 @@ async fn deduplicate(found: &mut Found, sent: &mut BTreeSet<u64>, logins: &Login
     has_servers
 }
 
-/// The beginning of a stable hash: another worker, maybe of another version, compares it. The next page has to hold all of
-/// them.
+/// The beginning of a stable hash, which another worker, maybe of another version, compares. The next page has to contain
+/// all of them.
 fn hash(role: &str) -> u64 {
     let digest = Sha256::digest(role);
     digest

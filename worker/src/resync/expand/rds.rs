@@ -47,7 +47,7 @@ pub(super) async fn find(
     Ok(found)
 }
 
-/// A page, and where it goes on. Few accounts have more than one of instances: their clusters come along.
+/// A page, and where it continues. Few accounts have more than one page of instances: their clusters are on the first.
 async fn list(
     instances: &Instances,
     tag: Option<&(String, Option<String>)>,
@@ -69,7 +69,7 @@ async fn list(
     }
 }
 
-/// The server of an instance or cluster, where one can be connected to.
+/// The server of an instance or cluster, if it has an endpoint to connect to.
 pub(super) fn of_instance(
     message: &ResyncMessage,
     instance: Instance,

@@ -1,4 +1,4 @@
-//! The servers of secrets: those that are named, and those that a filter finds.
+//! The servers of secrets that are named, and of secrets that a filter finds.
 
 use super::{ExpandError, Found, LostTarget, server};
 use crate::credentials::secrets::{SecretFilter, Secrets};
@@ -7,10 +7,10 @@ use crate::response::reason;
 use crate::resync::internal_message::{Cursor, Page, Server};
 use crate::resync_protocol::{ResyncMessage, ResyncTarget};
 
-/// Secrets that are named make a page together.
+/// Number of named secrets on a page.
 const MAX_SECRETS: usize = 100;
 
-/// Secrets that stand next to each other in the list of targets.
+/// Secrets that are adjacent in the list of targets.
 pub(super) fn named(message: &ResyncMessage) -> Found {
     let mut found = Found {
         is_named: true,
@@ -30,7 +30,7 @@ pub(super) fn named(message: &ResyncMessage) -> Found {
             Databases::Named(names) => names.clone(),
             Databases::Default | Databases::All => Vec::new(),
         };
-        // No secret's name holds a space.
+        // The name of a secret cannot contain a space.
         let mut key = id.clone();
         if let Some(host) = host {
             key.push_str(&format!(" at {host}"));
@@ -55,7 +55,7 @@ pub(super) fn named(message: &ResyncMessage) -> Found {
     found
 }
 
-/// A page of those that the first target finds.
+/// A page of the secrets that the first target finds.
 pub(super) async fn find(
     page: &Page,
     message: &ResyncMessage,

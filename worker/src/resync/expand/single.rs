@@ -9,8 +9,8 @@ use crate::response::reason;
 use crate::resync_protocol::event::State;
 use crate::resync_protocol::{InstanceId, InstanceKind, ResyncMessage};
 
-/// States of an instance that end by themselves, and in which PostgreSQL answers late or not at all: RDS publishes that an
-/// upgrade is finished before its last tasks are.
+/// Temporary states of an instance, in which PostgreSQL answers late or not at all: RDS publishes the end of an upgrade
+/// before its last tasks have ended.
 ///
 /// Source: "Viewing Amazon RDS DB instance status" in the RDS User Guide.
 const PASSING: [&str; 7] = [
@@ -23,20 +23,20 @@ const PASSING: [&str; 7] = [
     "upgrading",
 ];
 
-/// How often it is looked whether the instance is available.
+/// Interval at which the state of the instance is checked.
 const WAIT: Duration = Duration::from_secs(10);
-/// How often at the most: for an hour.
+/// Maximum number of checks: an hour.
 const MAX_WAITS: u32 = 360;
 
-/// What one instance comes to.
+/// The expansion of one instance.
 pub(super) enum Single {
     /// Its server, or why there is none.
     Found(Found),
-    /// It is in a state that passes: the page comes again after this long.
+    /// It is in a temporary state: the page is sent again after this time.
     Later(Duration),
 }
 
-/// `waits` is how often it was waited for already; none where others would wait along.
+/// `waits` is how often the instance was waited for; `None` if other targets would have to wait, too.
 pub(super) async fn find(
     message: &ResyncMessage,
     instances: &Instances,
@@ -84,7 +84,7 @@ pub(super) async fn find(
     Ok(Single::Found(found))
 }
 
-/// A member of a cluster is its cluster.
+/// A member of a cluster stands for its cluster.
 async fn describe(
     instances: &Instances,
     named: &InstanceId,

@@ -29,7 +29,7 @@ pub enum CommandError {
     NotAnOffer(String, #[source] serde_json::Error),
     /// SNS would not take it.
     #[error(
-        "the message has {0} bytes, and SNS takes {max}: name targets by --prefix, --tag or --instances",
+        "the message has {0} bytes, and SNS accepts at most {max}: name targets by --prefix, --tag or --instances",
         max = sns::MAX_BYTES
     )]
     TooLong(usize),

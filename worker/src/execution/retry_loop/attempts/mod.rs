@@ -1,4 +1,4 @@
-//! What the failures of attempts at one request say of the next attempt.
+//! Decides after each failure of an attempt whether to make another.
 
 use std::time::{Duration, Instant};
 
@@ -6,31 +6,31 @@ use super::RetryLimits;
 use crate::execution::error::AttemptError;
 use crate::postgres_error::Class;
 
-/// How often in a row another session may be faster, and for how long at the least: on a busy machine each look takes
-/// longer, and is overtaken more often. A race is over after one more look; what goes on for both is none.
+/// How many races in a row are retried, and for how long at least: on a busy machine each observation takes longer, and
+/// another session is faster more often. A real race is over after one more observation; an error that persists is none.
 const MAX_RACES: u32 = 30;
 const MIN_RACE_TIME: Duration = Duration::from_secs(15);
 
-/// What the attempts at one piece of work came to so far.
+/// The failures of the attempts so far.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     last: Option<AttemptError>,
-    /// Failures of the last one's class without another between them, and when the first of these was.
+    /// Consecutive failures of the class of the last one, and the time of the first of these.
     in_a_row: u32,
     since: Option<Instant>,
 }
 
-/// What to do after a failed attempt.
+/// The decision after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Try again.
+    /// Make another attempt.
     Again,
-    /// Trying again never helps.
+    /// Another attempt cannot help.
     Never,
 }
 
 impl Attempts {
-    /// Notes a failure, and decides what is next.
+    /// Records a failure, and decides.
     pub(super) fn record(&mut self, error: AttemptError, limits: &RetryLimits) -> Next {
         let is_over = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
         let same = self
@@ -61,19 +61,20 @@ impl Attempts {
         next
     }
 
-    /// Whether another session was faster just now.
+    /// Whether another session was faster in the last attempt.
     pub(super) fn is_in_a_race(&self) -> bool {
         self.last
             .as_ref()
             .is_some_and(|last| last.class() == Class::Race)
     }
 
-    /// Why the last attempt failed; none where none did.
+    /// The last failure; `None` if there is none.
     pub(super) fn last(&self) -> Option<&AttemptError> {
         self.last.as_ref()
     }
 
-    /// What went wrong last; an attempt that time ended knows less of it than the one before.
+    /// The last error; for an attempt that was ended by its time limit, the error of the attempt before, which has more
+    /// details.
     pub(crate) fn into_error(self, waiting: Option<String>) -> AttemptError {
         self.last.unwrap_or(AttemptError::Timeout {
             waiting_for: waiting,
