@@ -114,5 +114,7 @@ async fn a_message_between_workers_that_was_sent_too_often_ends() {
     .await;
     message["Hops"] = json!(5000);
     world.send_raw(&message.to_string()).await;
-    worker.logged("no worker had a free permit for the server").await;
+    worker
+        .logged("no worker had a free permit for the server")
+        .await;
 }

@@ -43,9 +43,7 @@ fn text(error: &Error, command: &Command) -> String {
         ErrorKind::InvalidValue if right.is_empty() => format!("{setting}: needs a value"),
         ErrorKind::InvalidValue => format!("{setting}: must be one of {right}"),
         ErrorKind::ValueValidation => format!("{setting}: {}", fault(error)),
-        ErrorKind::UnknownArgument if setting.is_empty() => {
-            "unexpected argument".to_owned()
-        }
+        ErrorKind::UnknownArgument if setting.is_empty() => "unexpected argument".to_owned(),
         ErrorKind::UnknownArgument => {
             let similar = given(ContextKind::SuggestedArg);
             let hint = similar

@@ -18,10 +18,10 @@ pub enum SchemaCheck {
     Warn,
 }
 
-/// The schemas that PostgreSQL puts on the `search_path` of the scripts that a step runs: the extension's own, that of each
-/// extension that it requires, and of each that CASCADE brings. None where no script runs and nothing moves.
+/// The schemas that PostgreSQL puts on the `search_path` of a step's scripts: the extension's own, those of the extensions
+/// that it requires, and of those that CASCADE creates. Empty if no script runs and nothing is moved.
 ///
-/// Where the catalogue presumes versions, the schemas of all installed extensions stand for those of what is required.
+/// If the versions are presumed, the schemas of all installed extensions stand for those of the required ones.
 pub(crate) fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<SchemaName> {
     let mut schemas = BTreeSet::new();
     match step {
@@ -40,7 +40,7 @@ pub(crate) fn script_schemas(step: &Step, observed: &Observed) -> BTreeSet<Schem
     schemas
 }
 
-/// `asked` is the schema that the statement names: CASCADE hands it down.
+/// `asked` is the schema of the statement, which CASCADE passes on.
 fn add(
     name: &str,
     asked: Option<&SchemaName>,
@@ -65,11 +65,11 @@ fn add(
         }
         if !fixed && !observed.installed.contains_key(&name) {
             schemas.extend(asked.cloned());
-            // What it requires is not known, and is installed where PostgreSQL creates it.
+            // Its requirements are unknown; they are installed if PostgreSQL creates it.
             if observed.catalog.presumes_versions {
                 let installed = observed.installed.values();
                 let schemas_of_all = installed.map(|installed| &installed.schema);
-                // Every script sees it, and it is PostgreSQL's own.
+                // Every script sees pg_catalog, which belongs to PostgreSQL.
                 let others = schemas_of_all.filter(|schema| schema.as_str() != "pg_catalog");
                 schemas.extend(others.cloned());
             }

@@ -48,7 +48,9 @@ pub(crate) fn of_timeout(waiting_for: Option<&str>) -> String {
 
 /// As many requests as allowed wait for the server.
 pub(crate) fn of_server_limit(address: &Address) -> String {
-    format!("{address} does not answer, and as many requests as allowed wait for it already (WORKER_SERVER_CONCURRENCY).")
+    format!(
+        "{address} does not answer, and as many requests as allowed wait for it already (WORKER_SERVER_CONCURRENCY)."
+    )
 }
 
 /// Neither the properties nor the secret names a database.

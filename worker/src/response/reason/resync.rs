@@ -13,9 +13,9 @@ pub(crate) fn of_findings<'a>(
     unwanted: &BTreeSet<String>,
     warnings: &[String],
 ) -> Option<String> {
-    let unwanted = unwanted
-        .iter()
-        .map(|name| format!("{name} is declared absent, and is installed: a re-sync drops no extension."));
+    let unwanted = unwanted.iter().map(|name| {
+        format!("{name} is declared absent, and is installed: a re-sync drops no extension.")
+    });
     let warnings = warnings.iter().map(|warning| format!("{warning}."));
     let reasons: Vec<String> = faults
         .map(str::to_owned)
@@ -40,7 +40,9 @@ pub(crate) fn of_dispute(name: &str, declarer: &ResourceKey, step: &Step) -> Str
 
 /// A server of a Blue/Green deployment, which is not repaired.
 pub(crate) fn of_blue_green(part: &Part) -> String {
-    format!("the server is {part}: nothing is repaired until the deployment is switched over or deleted")
+    format!(
+        "the server is {part}: nothing is repaired until the deployment is switched over or deleted"
+    )
 }
 
 /// A database that was not tried, because others of its server could not be reached.
