@@ -1,26 +1,26 @@
-//! Where databases are. Values only.
+//! Servers and databases. Values only.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// PostgreSQL's port.
+/// PostgreSQL's default port.
 pub(crate) const DEFAULT_PORT: u16 = 5432;
 
-/// The longest name that DNS knows, in bytes.
+/// The longest name in DNS, in bytes.
 const MAX_HOST_BYTES: usize = 253;
 
-/// A host name or IP address in lower case, valid by construction: it becomes a part of the physical resource id, and to the
-/// PostgreSQL driver a path would be a Unix socket and a comma a list.
+/// A host name or IP address in lower case, valid by construction: it becomes part of the physical resource id, and the
+/// PostgreSQL driver would take a path for a Unix socket and a comma for a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(String);
 
-/// Why a text is no host.
+/// Why a text is not a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostNameError {
-    /// It is none.
+    /// It has another form.
     #[error("must be a host name or an IP address")]
     Form,
-    /// A port stands behind it.
+    /// It contains a port.
     #[error(
         "must be a host name or an IP address alone: give the port as DBPort, as Port of a target, or as \"port\" in \
          the secret"
@@ -29,15 +29,15 @@ pub enum HostNameError {
 }
 
 impl Host {
-    /// Takes a host name or an IP address, without white space around it, nor the dot behind a name that DNS writes: a
-    /// certificate's name has none, and both are one server.
+    /// Parses a host name or an IP address, without white space around it, and without the final dot that DNS allows: the
+    /// name in a certificate has none, and both are the same server.
     ///
     /// # Errors
     /// [`HostNameError`].
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let text = text.trim();
         let text = text.strip_suffix('.').unwrap_or(text);
-        // As a URL writes an address of IPv6.
+        // The form of an IPv6 address in a URL.
         let bare = text
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
@@ -77,7 +77,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// The host.
@@ -92,7 +92,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// One database of one server, as one role.
+/// One database of a server, with a role.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
     /// The server.
@@ -103,7 +103,7 @@ pub struct Target {
     pub username: String,
 }
 
-/// The server and the database, as a Reason names them.
+/// The server and the database, as a Reason shows them.
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.address.host, self.database)

@@ -1,4 +1,4 @@
-//! The rule for where a secret may be sent: to its own server, to the one that RDS says it is of, and to `WORKER_HOSTS`.
+//! The servers to which a secret may be sent: the one that it names, those that RDS reports for it, and `WORKER_HOSTS`.
 
 use super::host_rule::HostPatterns;
 use super::managed_endpoints::ManagedEndpoints;
@@ -9,10 +9,10 @@ use crate::target::{Address, DEFAULT_PORT};
 /// Why a secret is not sent to a server.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum HostError {
-    /// The server is none of those that the secret may be sent to.
+    /// The secret may not be sent to this server.
     #[error("the secret may not be sent to {0}")]
     Refused(Address),
-    /// RDS could not be asked.
+    /// The endpoints of RDS could not be listed.
     #[error("the endpoints of RDS could not be listed")]
     Unknown(#[source] ListError),
 }
@@ -25,7 +25,7 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// Beside what `patterns` allow, asks RDS which endpoints a secret is for.
+    /// In addition to `patterns`, allows the endpoints that RDS reports for a secret.
     pub fn new(patterns: HostPatterns, instances: Instances) -> Self {
         Self {
             patterns,
@@ -33,7 +33,7 @@ impl AllowedHosts {
         }
     }
 
-    /// Checks the server that a secret is to be sent to.
+    /// Checks that a secret may be sent to a server.
     ///
     /// # Errors
     /// [`HostError`].
@@ -52,7 +52,7 @@ impl AllowedHosts {
     }
 }
 
-/// Whether the secret itself names the host, and with it the port.
+/// Whether the secret itself names the host, with this port.
 fn is_own(secret: &Secret, address: &Address) -> bool {
     secret.host.as_ref() == Some(&address.host)
         && secret.port.unwrap_or(DEFAULT_PORT) == address.port

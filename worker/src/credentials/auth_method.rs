@@ -31,7 +31,7 @@ pub(crate) enum AuthMethodError {
         "the server asks for authentication by {0}, which WORKER_AUTH_METHODS (--auth-methods) does not allow"
     )]
     Method(&'static str),
-    /// The server's certificate was not verified, and whoever receives an IAM token can log in with it.
+    /// The server's certificate was not verified: a server that receives an IAM token can log in with it.
     #[error(
         "the server asks for the IAM token in clear text, which is sent with PGSSLMODE verify-full alone"
     )]

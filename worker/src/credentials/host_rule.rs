@@ -1,11 +1,11 @@
-//! `WORKER_HOSTS`: hosts that any secret may be sent to, and the addresses that no name may lead to. Pure.
+//! `WORKER_HOSTS`: hosts that any secret may be sent to, and addresses to which no name may resolve. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::target::{Address, Host};
 
-/// The network of the services that AWS offers to an instance itself, its credentials among them, over IPv6.
+/// The IPv6 network of the services that AWS offers to an instance, such as its credentials.
 ///
 /// Source: "Access instance metadata for an EC2 instance" and "Amazon DNS server" in the EC2 and VPC User Guides.
 const AWS_LOCAL_SERVICES: [u16; 2] = [0xfd00, 0x0ec2];
@@ -19,7 +19,7 @@ pub struct HostPattern {
     port: Option<u16>,
 }
 
-/// A text is not a pattern of hosts.
+/// The text is not a pattern of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be a host name, an IP address or a pattern with *, with a port where one is meant: *.example.com, \
@@ -32,7 +32,7 @@ impl FromStr for HostPattern {
 
     fn from_str(text: &str) -> Result<Self, HostPatternError> {
         let (host, port) = split(text.trim()).ok_or(HostPatternError)?;
-        // With a letter in the place of each asterisk it has to be a host.
+        // It must be a host if each asterisk is replaced by a letter.
         Host::parse(&host.replace('*', "x")).map_err(|_| HostPatternError)?;
         let port = match port {
             None => None,
@@ -68,8 +68,8 @@ impl HostPattern {
         self.has_port(address.port) && glob(&self.host, address.host.as_str())
     }
 
-    /// Whether it names the host letter by letter, or the IP address itself, by a pattern or not. A pattern of names
-    /// names no address: the owner of a name decides what it leads to.
+    /// Whether the pattern is this host without `*`, or matches this IP address. A pattern of names matches no address,
+    /// because the owner of a name decides what it resolves to.
     fn names(&self, address: &Address, ip: IpAddr) -> bool {
         let is_host = self.host == address.host.as_str();
         let is_address = self.host != "*" && glob(&self.host, &ip.to_string());
@@ -86,25 +86,25 @@ impl HostPattern {
 pub struct HostPatterns(Vec<HostPattern>);
 
 impl HostPatterns {
-    /// Takes the patterns.
+    /// Makes the rule of these patterns.
     pub fn new(patterns: Vec<HostPattern>) -> Self {
         Self(patterns)
     }
 
-    /// Whether one of them matches the host as it is written, and the port.
+    /// Whether a pattern matches the host, as it is written, and the port.
     pub(crate) fn match_host(&self, address: &Address) -> bool {
         self.0.iter().any(|pattern| pattern.matches(address))
     }
 
-    /// Whether an IP address that the host leads to may be connected to: a loopback, link-local or unspecified one only
-    /// where a pattern names the host without `*`, or the IP address itself.
+    /// Whether an IP address to which the host resolves may be connected to: a loopback, link-local or unspecified one only
+    /// if a pattern is the host without `*`, or matches the IP address.
     pub(crate) fn permit_ip(&self, address: &Address, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         !is_local(ip) || self.0.iter().any(|pattern| pattern.names(address, ip))
     }
 }
 
-/// Whether what is there belongs to this machine or its link alone.
+/// Whether the address belongs only to this machine or its link.
 fn is_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

@@ -1,4 +1,4 @@
-//! From what a stack declares to where its server is and how to log in to it.
+//! From the properties and the secret to the server and its credentials.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use super::{AllowedHosts, HostError};
 use crate::request::{Authentication, Properties};
 use crate::target::{Address, DEFAULT_PORT, Host, Target};
 
-/// Why there is no login.
+/// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
-    /// The secret gives no credentials.
+    /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Neither the properties nor the secret of this name has a host.
+    /// Neither the properties nor the secret of this name contains a host.
     #[error("neither the properties nor secret \"{0}\" names a host")]
     NoHost(String),
     /// The secret may not be sent to the host.
@@ -22,7 +22,7 @@ pub(crate) enum LoginError {
     Host {
         /// The secret's name.
         secret: String,
-        /// Why not.
+        /// Why it may not be sent.
         #[source]
         error: HostError,
     },
@@ -32,21 +32,21 @@ pub(crate) enum LoginError {
     /// The worker has no AWS credentials to sign a token with.
     #[error("the worker has no AWS credentials")]
     NoAwsCredentials,
-    /// The token was not made.
+    /// The token could not be signed.
     #[error("there is no token")]
     Token(#[source] RdsAuthTokenError),
 }
 
-/// Where credentials come from.
+/// Makes logins.
 #[derive(Debug)]
 pub struct Logins {
     secrets: Secrets,
     tokens: Option<Tokens>,
-    /// None: a secret is sent wherever the properties say.
+    /// `None`: secrets are sent to any server that the properties name.
     allowed_hosts: Option<AllowedHosts>,
 }
 
-/// A role that can log in to a server.
+/// A role with credentials for a server.
 #[derive(Debug)]
 pub(crate) struct Login {
     /// The server.
@@ -62,7 +62,7 @@ pub(crate) struct Login {
 }
 
 impl Logins {
-    /// Without `tokens`, `Authentication: IAM` is refused.
+    /// Makes logins; without `tokens`, `Authentication: IAM` is refused.
     pub fn new(secrets: Secrets, tokens: Option<Tokens>) -> Self {
         Self {
             secrets,
@@ -71,14 +71,14 @@ impl Logins {
         }
     }
 
-    /// Sends secrets to these servers alone. On the command line no rule applies: who runs it holds the credentials.
+    /// Limits the servers to which secrets are sent. The command line has no limit, because its user holds the credentials.
     #[must_use]
     pub fn restricted_to(mut self, allowed_hosts: AllowedHosts) -> Self {
         self.allowed_hosts = Some(allowed_hosts);
         self
     }
 
-    /// Reads the secret, and signs a token where one is declared.
+    /// Reads the secret, and signs a token if the properties require one.
     ///
     /// # Errors
     /// [`LoginError`].
@@ -87,14 +87,14 @@ impl Logins {
         let secret = self.secrets.read(id).await?;
         let login = self.login(properties, &secret).await;
         if login.is_err() {
-            // A secret that is corrected is to be read at once.
+            // A secret is read again at once, as it may have been corrected.
             self.secrets.expire(id, &secret);
         }
         login
     }
 
-    /// The role of a secret and its server, unless host or port say otherwise: `user@host:port`; none where nothing names
-    /// a host.
+    /// The role of a secret and its server as `user@host:port`, unless `host` or `port` override the secret's; `None` if
+    /// there is no host.
     ///
     /// # Errors
     /// [`SecretError`].
@@ -110,7 +110,7 @@ impl Logins {
         Ok(host.map(|host| format!("{}@{host}:{port}", secret.username)))
     }
 
-    /// Where the secrets are.
+    /// The region of the secrets.
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.secrets
     }
@@ -158,7 +158,7 @@ impl Logins {
         })
     }
 
-    /// The server refused the credentials: neither they nor a token among them are used again.
+    /// The server refused the credentials: neither the password nor the token is used again.
     pub(crate) fn invalidate(&self, login: &Login) {
         let (id, secret) = &login.read;
         self.secrets.invalidate(id, secret);
@@ -167,7 +167,7 @@ impl Logins {
         }
     }
 
-    /// The login led nowhere: if the secret names another server by now, the next one goes there.
+    /// The login failed: if the secret names another server by now, the next login uses it.
     pub(crate) fn expire(&self, login: &Login) {
         let (id, secret) = &login.read;
         self.secrets.expire(id, secret);

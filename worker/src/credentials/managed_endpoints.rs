@@ -1,4 +1,4 @@
-//! The endpoints of the instances and clusters whose master user's secret RDS manages, listed for some minutes.
+//! The endpoints of instances and clusters whose master secret RDS manages, cached for some minutes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tracing::warn;
 use crate::aws::rds::{Instances, ListError, Reported};
 use crate::target::Address;
 
-/// How long an endpoint that was listed serves.
+/// How long a listed endpoint is cached.
 const LISTING_LIFETIME: Duration = Duration::from_secs(300);
-/// How long after the beginning of a listing the next may begin: RDS allows an account few calls a second.
+/// Shortest time between two listings: RDS allows an account few calls a second.
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
-/// What the name of a secret begins with that RDS manages.
+/// Prefix of the names of secrets that RDS manages.
 ///
 /// Source: "Password management with Amazon RDS and AWS Secrets Manager" in the RDS User Guide.
 const MANAGED: &str = ":secret:rds!";
@@ -23,12 +23,12 @@ const MANAGED: &str = ":secret:rds!";
 /// The hosts and ports of each secret, by its ARN.
 type BySecret = HashMap<String, HashSet<(String, u16)>>;
 
-/// What RDS reports.
+/// The endpoints that RDS reports.
 #[derive(Debug)]
 pub(super) struct ManagedEndpoints {
     instances: Instances,
     last: Mutex<Option<Listing>>,
-    /// Held by the one that lists.
+    /// Held by the task that lists them.
     listing_lock: tokio::sync::Mutex<()>,
 }
 
@@ -47,11 +47,11 @@ impl ManagedEndpoints {
         }
     }
 
-    /// Whether RDS reports this endpoint of the instance or cluster whose secret this is. What an earlier listing does
-    /// not have, a new one may: nothing is denied by one that began before the question.
+    /// Whether RDS reports this endpoint for the instance or cluster of the secret. If the cached listing does not have it,
+    /// a new one is made: a listing that began before the question denies nothing.
     ///
     /// # Errors
-    /// [`ListError`], where asking again may help.
+    /// [`ListError`], if another attempt may help.
     pub(super) async fn report(&self, arn: &str, address: &Address) -> Result<bool, ListError> {
         if !arn.contains(MANAGED) {
             return Ok(false);
@@ -65,7 +65,7 @@ impl ManagedEndpoints {
         let last = self.last();
         let listing = match last.filter(|listing| listing.begun_at >= asked_at) {
             Some(listing) => listing,
-            // Boxed: what the SDK awaits is deep, and rarely needed.
+            // Boxed: the SDK's future is large, and rarely needed.
             None => self.list().boxed().await,
         };
         let by_secret = listing.outcome?;
@@ -81,7 +81,7 @@ impl ManagedEndpoints {
         })
     }
 
-    /// Lists them again, once that may be done.
+    /// Lists them again, when the time since the last listing allows it.
     async fn list(&self) -> Listing {
         if let Some(last) = self.last() {
             tokio::time::sleep_until((last.begun_at + MIN_INTERVAL).into()).await;
@@ -111,7 +111,7 @@ async fn listed(instances: &Instances) -> Result<BySecret, ListError> {
     Ok(by_secret(clusters, instances))
 }
 
-/// Nothing, where the task role may not ask.
+/// An empty listing, if the task role may not list them.
 fn what_may_be_listed(
     listed: Result<Vec<Reported>, ListError>,
 ) -> Result<Vec<Reported>, ListError> {
@@ -129,7 +129,7 @@ fn what_may_be_listed(
     }
 }
 
-/// A cluster's secret is that of its members, too.
+/// The secret of a cluster is also that of its members.
 fn by_secret(clusters: Vec<Reported>, instances: Vec<Reported>) -> BySecret {
     let of_cluster: HashMap<String, String> = clusters
         .iter()

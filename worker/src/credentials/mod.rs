@@ -1,5 +1,5 @@
-//! Which servers a secret may be sent to, and how. The login itself is in [`self::login`], the secrets in
-//! [`self::secrets`].
+//! Credentials, and the servers that they may be sent to. [`self::login`] combines them, [`self::secrets`] reads the
+//! secrets.
 
 mod allowed_hosts;
 mod auth_method;

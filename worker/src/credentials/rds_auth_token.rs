@@ -1,4 +1,4 @@
-//! IAM authentication: a signed URL in the place of a password. RDS takes it for 15 minutes after its signature.
+//! IAM authentication: a signed URL instead of a password, which RDS accepts for 15 minutes after the signature.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use super::secrets::Password;
 use crate::target::Address;
 
-/// How long RDS takes a token.
+/// How long RDS accepts a token.
 const VALID: Duration = Duration::from_secs(900);
-/// How long one is used again, so that connections are: the pool serves one password.
+/// How long a token is reused, so that connections are: a pool has one password.
 const REUSED: Duration = Duration::from_secs(600);
 
 /// Why there is no token.
@@ -25,12 +25,12 @@ pub(crate) enum RdsAuthTokenError {
     /// The worker has no credentials.
     #[error("the worker could not get AWS credentials to sign with")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
-    /// The host is none of RDS's: the region to sign for is not known.
+    /// The host is not one of RDS, so that the region of the signature is unknown.
     #[error(
         "Authentication IAM: {0} is not a host of RDS (*.<region>.rds.amazonaws.com): use Password"
     )]
     NotRds(String),
-    /// It cannot be signed.
+    /// The token cannot be signed.
     #[error("the token cannot be signed")]
     Signing(#[source] Box<dyn StdError + Send + Sync>),
 }
@@ -40,12 +40,12 @@ pub(crate) enum RdsAuthTokenError {
 pub struct Tokens {
     config: SdkConfig,
     credentials: SharedCredentialsProvider,
-    /// With each token until when it is used again.
+    /// Each token, with the time until which it is reused.
     made: Mutex<HashMap<(Address, String), (Password, Instant)>>,
 }
 
 impl Tokens {
-    /// Signs with the SDK's credentials; none where it has none.
+    /// Signs with the SDK's credentials; `None` if it has none.
     pub fn new(config: &SdkConfig) -> Option<Self> {
         Some(Self {
             credentials: config.credentials_provider()?,
@@ -54,7 +54,7 @@ impl Tokens {
         })
     }
 
-    /// A token for the role, not older than ten minutes.
+    /// Returns a token for the role, at most ten minutes old.
     ///
     /// # Errors
     /// [`RdsAuthTokenError`].
@@ -73,7 +73,7 @@ impl Tokens {
             .provide_credentials()
             .await
             .map_err(|error| RdsAuthTokenError::Credentials(Box::new(error)))?;
-        // A token dies with the credentials that signed it.
+        // A token expires with the credentials that signed it.
         let lifetime = credentials
             .expiry()
             .and_then(|expiry| expiry.duration_since(SystemTime::now()).ok());
@@ -88,7 +88,7 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// Lets a token that was refused not be used again.
+    /// Discards a refused token.
     pub(crate) fn remove(&self, address: &Address, username: &str) {
         let key = (address.clone(), username.to_owned());
         self.made.lock().remove(&key);
@@ -112,7 +112,7 @@ async fn sign_token(
 ) -> Result<String, RdsAuthTokenError> {
     let host = address.host.as_str();
     let region = region(host).ok_or_else(|| RdsAuthTokenError::NotRds(host.to_owned()))?;
-    // The generator puts the name into a URL as it is.
+    // The generator puts the name into the URL unchanged.
     let user = percent_encoding::utf8_percent_encode(username, percent_encoding::NON_ALPHANUMERIC);
     let request = Config::builder()
         .credentials(credentials)
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::target::Host;
 
-    /// What botocore 1.40.55 makes of the same inputs.
+    /// The token that botocore 1.40.55 makes from the same inputs.
     const BY_BOTOCORE: &str = "demo1.abc.eu-west-2.rds.amazonaws.com:5432/?Action=connect&DBUser=app%20user%2B1\
         &X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261122%2Feu-west-2%2Frds-db%2Faws4_request\
         &X-Amz-Date=20261122T181831Z&X-Amz-SignedHeaders=host&X-Amz-Expires=900\

@@ -1,45 +1,45 @@
-//! What a stack declares of an extension.
+//! The declaration of an extension in a stack.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ExtensionName, SchemaName, VersionRequest};
 
-/// Whether an extension shall be there.
+/// Whether an extension must be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Ensure {
-    /// It shall be installed.
+    /// It must be installed.
     #[default]
     Present,
-    /// It shall not be installed.
+    /// It must not be installed.
     Absent,
 }
 
-/// One extension as a stack declares it; where each field comes from is said at
-/// [`crate::request::property_types::ExtensionObject`].
+/// The declaration of one extension; [`crate::request::property_types::ExtensionObject`] has the properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
-    /// The name, in the letter case of the stack.
+    /// The name, in the stack's letter case.
     pub(crate) name: ExtensionName,
-    /// Which version.
+    /// The version.
     pub(crate) version: VersionRequest,
-    /// Where its objects go; unset: where they are, or where the control file says, or `public`.
+    /// The schema of its objects; unset: where they are, or that of the control file, or `public`.
     pub(crate) schema: Option<SchemaName>,
     /// Whether a schema that does not exist is created.
     pub(crate) create_schema: bool,
-    /// Whether extensions that this one requires are installed with it.
+    /// Whether extensions that it requires are created with it.
     pub(crate) cascade: bool,
-    /// Whether a version that lies before the installed one may be gone to.
+    /// Whether a version below the installed one is allowed.
     pub(crate) allow_downgrade: bool,
-    /// What becomes of it where no update leads to the version.
+    /// What happens if no update path leads to the version.
     pub(crate) on_no_update_path: OnNoUpdatePath,
-    /// Whether it shall be there.
+    /// Whether it must be installed.
     pub(crate) ensure: Ensure,
-    /// Which version an updated resource declared before: from there the way back is asked for, as a rollback does.
+    /// The version that an updated resource declared before: from the present version to that one, a downgrade is allowed,
+    /// as a rollback needs it.
     pub(crate) before: VersionRequest,
 }
 
 impl Declaration {
-    /// The declaration that a bare name makes.
+    /// The declaration of a name without properties.
     pub(crate) fn named(name: ExtensionName) -> Self {
         Self {
             name,
@@ -55,22 +55,22 @@ impl Declaration {
     }
 }
 
-/// What becomes of an installed extension of which no update leads to the declared version.
+/// What happens to an installed extension without an update path to the declared version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) enum OnNoUpdatePath {
     /// It stays, and the request fails.
     #[default]
     Fail,
-    /// It is dropped and created anew, unless something would be lost.
+    /// It is dropped and created again, unless something would be lost.
     Recreate,
 }
 
-/// What becomes of an extension that a resource no longer declares.
+/// What happens to an extension that a resource no longer declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub enum DeletionBehavior {
-    /// It is dropped where this worker created it, no other resource declares it and nothing depends on it.
+    /// It is dropped if this worker created it, no other resource declares it and nothing depends on it.
     #[default]
     DropUnused,
     /// It stays.

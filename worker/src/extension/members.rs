@@ -1,11 +1,11 @@
-//! What belongs to an installed extension, and what was done to it since it was created: what has to be the same after it was
-//! dropped and created anew.
+//! The members of an installed extension, and changes to it since its creation: they have to be the same after it was
+//! dropped and created again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// One look at an extension.
+/// The observation of an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub(crate) struct Members {
     /// The schema of its objects.
@@ -14,23 +14,24 @@ pub(crate) struct Members {
     pub(crate) objects: BTreeMap<String, Member>,
     /// Comments and security labels, of columns too.
     pub(crate) remarks: BTreeMap<String, String>,
-    /// What is no object of the extension and goes with one: indexes, triggers, policies, rules, statistics, publications.
+    /// Objects that do not belong to the extension, and are dropped with one of its objects: indexes, triggers, policies,
+    /// rules, statistics, publications.
     pub(crate) attached: BTreeSet<String>,
-    /// The superuser that made the server.
+    /// The superuser that initialized the server.
     pub(crate) server_owner: String,
 }
 
-/// One object.
+/// An object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Member {
     /// The role.
     pub(crate) owner: String,
-    /// How its rights differ from those that it was created with.
+    /// How its rights differ from those at its creation.
     pub(crate) rights: BTreeSet<String>,
 }
 
 impl Members {
-    /// What of this is not there afterwards, in words; empty where all of it is.
+    /// Describes what would be lost; empty if nothing is.
     pub(crate) fn lost(&self, after: &Self) -> Vec<String> {
         let mut lost = Vec::new();
         if self.schema != after.schema {
@@ -49,7 +50,7 @@ impl Members {
                     rights.join(", ")
                 ));
             }
-            // pg_upgrade leaves every extension itself to that superuser, and its objects to their owners.
+            // pg_upgrade gives every extension to this superuser, and keeps the owners of its objects.
             let is_upgraded = before.owner == self.server_owner && name.starts_with("extension ");
             let is_anothers = |now: &&Member| now.owner != before.owner && !is_upgraded;
             if let Some(now) = now.filter(is_anothers) {
@@ -60,7 +61,7 @@ impl Members {
             }
         }
         for (name, text) in &self.remarks {
-            // Of an object that the version no longer has, nothing is left to say.
+            // Objects that the new version no longer has have no comments or rights to compare.
             let is_there = after
                 .objects
                 .keys()

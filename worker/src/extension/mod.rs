@@ -1,7 +1,6 @@
-//! What an extension is: its name, its versions, what a stack declares of it and what a server has of it.
+//! An extension: its name, its versions, its declaration in a stack, and its state on a server.
 //!
-//! Values only. Nothing here does I/O, and nothing reaches SQL but through the types of this module, which
-//! escape what they hold.
+//! Values only. Nothing here does I/O, and text reaches SQL only through the types of this module, which escape it.
 
 mod declaration;
 mod members;

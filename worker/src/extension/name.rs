@@ -5,10 +5,10 @@ use std::fmt;
 use postgres_protocol::escape::escape_identifier;
 use serde::{Deserialize, Serialize};
 
-/// The longest identifier that PostgreSQL keeps (`NAMEDATALEN - 1`), in bytes. It cuts longer ones silently.
+/// The longest identifier that PostgreSQL keeps (`NAMEDATALEN - 1`), in bytes. It silently truncates longer ones.
 const MAX_IDENTIFIER_BYTES: usize = 63;
 
-/// Why a text is no name.
+/// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty.
@@ -17,7 +17,7 @@ pub enum NameError {
     /// The text is longer than PostgreSQL keeps.
     #[error("is {0} bytes long; a PostgreSQL name has at most 63")]
     TooLong(usize),
-    /// The text holds something that PostgreSQL refuses in an extension's name.
+    /// The text contains characters that PostgreSQL refuses in an extension's name.
     #[error(
         "must not contain \"--\", \"/\", \"\\\" or control characters, nor begin or end with \"-\""
     )]
@@ -26,13 +26,13 @@ pub enum NameError {
 
 /// The name of an extension as it was written, one that PostgreSQL's `check_valid_extension_name` accepts.
 ///
-/// Which extension of a server it means is decided by [`super::Catalog::resolve`]: letter case is not significant.
+/// [`super::Catalog::resolve`] decides which extension of a server it names: letter case is not significant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ExtensionName(String);
 
 impl ExtensionName {
-    /// Takes a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// [`NameError`] where PostgreSQL would refuse or cut the name.
@@ -91,7 +91,7 @@ impl From<ExtensionName> for String {
 pub struct SchemaName(String);
 
 impl SchemaName {
-    /// Takes a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// [`NameError`] where PostgreSQL would refuse or cut the name.
@@ -103,7 +103,7 @@ impl SchemaName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The schema that extensions go to where neither the stack nor the control file names one.
+    /// The schema of extensions for which neither the stack nor the control file names one.
     pub(crate) fn public() -> Self {
         Self("public".to_owned())
     }

@@ -1,4 +1,4 @@
-//! What one database has, as the queries of [`crate::postgres`] return it, and what its server offers.
+//! The state of a database, in the form of the queries of [`crate::postgres`], and the offer of its server.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{ExtensionName, SchemaName, Version};
 
-/// One look at one database.
+/// The observation of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// `server_version`, without the packager's addition: `15.18`.
     pub(crate) server_version: String,
     /// The role that the worker is connected as.
     pub(crate) role: String,
-    /// Whether the server is a replica and takes no changes.
+    /// Whether the server is a replica, which is read-only.
     pub(crate) in_recovery: bool,
-    /// What the server offers.
+    /// The server's offer.
     pub(crate) catalog: Catalog,
-    /// What is installed, by name.
+    /// The installed extensions, by name.
     pub(crate) installed: BTreeMap<String, InstalledExtension>,
-    /// Schemas of the database, those alone that a declaration names.
+    /// Schemas of the database that a declaration names.
     pub(crate) schemas: Vec<SchemaName>,
-    /// `rds.allowed_extensions`, where the server has that setting.
+    /// `rds.allowed_extensions`, if the server has this setting.
     pub(crate) allowed_extensions: Option<String>,
-    /// `shared_preload_libraries`, where the role may read it.
+    /// `shared_preload_libraries`, if the role may read it.
     pub(crate) preloaded: Option<String>,
-    /// `cron.database_name`, where the server has that setting.
+    /// `cron.database_name`, if the server has this setting.
     pub(crate) cron_database: Option<String>,
     /// The database.
     pub(crate) database: String,
-    /// The version of the ledger, where there is one; 0 where its schema is empty.
+    /// The version of the ledger, if there is one; 0 if its schema is empty.
     pub(crate) ledger_version: Option<u32>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct InstalledExtension {
     pub(crate) requires: Vec<String>,
 }
 
-/// What a server can install.
+/// The extensions that a server can install.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Catalog {
     /// `pg_available_extensions`, of the extensions that a declaration names; all of them where one of these is not
@@ -55,12 +55,12 @@ pub(crate) struct Catalog {
     /// `pg_available_extension_versions`, of the extensions that a declaration names and those that they require; read
     /// only where one that is declared is not installed.
     pub(crate) versions: Vec<AvailableVersion>,
-    /// Whether `versions` was not read: each version that is asked for is presumed to exist, to require nothing that is
-    /// missing, and to leave the schema open. PostgreSQL refuses to create it where that is wrong.
+    /// Whether `versions` was not read: each declared version is presumed to exist, to have no missing requirements, and to
+    /// allow any schema. PostgreSQL refuses to create the extension if this is wrong.
     #[serde(default)]
     pub(crate) presumes_versions: bool,
-    /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs that have a path; read only where
-    /// one is not in the version that it should be in.
+    /// `pg_extension_update_paths`, of the extensions that a declaration names: pairs with a path; read only if one of them
+    /// does not have its declared version.
     pub(crate) paths: Vec<UpdatePath>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Catalog {
 pub(crate) struct AvailableExtension {
     /// The name of the control file.
     pub(crate) name: ExtensionName,
-    /// The version that the control file names; a control file may name none.
+    /// The version in the control file, which may name none.
     pub(crate) default_version: Option<Version>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct AvailableVersion {
     pub(crate) version: Version,
     /// The schema that the control file fixes.
     pub(crate) schema: Option<SchemaName>,
-    /// What it requires.
+    /// The extensions that it requires.
     #[serde(default)]
     pub(crate) requires: Option<Vec<String>>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct UpdatePath {
 }
 
 impl Catalog {
-    /// The extension that a name means: the one written just so, else the one that differs in letter case alone.
+    /// The extension of a name: the one with exactly this name, otherwise the one that differs only in letter case.
     pub(crate) fn resolve(&self, name: &ExtensionName) -> Option<&AvailableExtension> {
         self.extensions
             .iter()
@@ -128,7 +128,7 @@ impl Catalog {
             .any(|path| path.name == name && path.source == *source && path.target == *target)
     }
 
-    /// The versions that an update from this one can go to.
+    /// The versions to which an update from this one leads.
     pub(crate) fn targets<'a>(
         &'a self,
         name: &'a str,

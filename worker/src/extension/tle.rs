@@ -1,7 +1,8 @@
-//! What pg_tle offers: extensions that are no files but functions of its schema, which PostgreSQL's own lists leave out.
+//! The extensions of pg_tle, which are functions in its schema instead of files, and which PostgreSQL's own lists leave
+//! out.
 //!
-//! `x.control()` returns a control file, and `x--1.0.sql()` and `x--1.0--1.1.sql()` scripts. They are read as texts of
-//! the catalogue and never called: who may register an extension with pg_tle may replace them.
+//! `x.control()` returns a control file, and `x--1.0.sql()` and `x--1.0--1.1.sql()` scripts. Their source is read as text
+//! from the catalog, and they are never called: a role that may register an extension with pg_tle may replace them.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,13 @@ use super::{
 pub(crate) struct TleFunction {
     /// The function's name.
     pub(crate) name: String,
-    /// Its body, where it is one of a control file.
+    /// Its source, if it returns a control file.
     #[serde(default)]
     pub(crate) body: Option<String>,
 }
 
 impl Catalog {
-    /// Adds what pg_tle offers, where the server offers nothing of the same name.
+    /// Adds pg_tle's extensions, unless the server offers one of the same name.
     pub(crate) fn add_tle(&mut self, functions: &[TleFunction]) {
         for function in functions {
             let name = function.name.strip_suffix(".control");
@@ -87,7 +88,7 @@ impl Catalog {
     }
 }
 
-/// All pairs that updates lead between, in one step or more.
+/// All pairs of versions with an update path.
 fn closure(updates: &BTreeSet<(Version, Version)>) -> BTreeSet<(Version, Version)> {
     let mut paths = updates.clone();
     loop {
@@ -108,7 +109,7 @@ fn closure(updates: &BTreeSet<(Version, Version)>) -> BTreeSet<(Version, Version
     }
 }
 
-/// A setting of a control file that stands in a function's body, with its quotes as they are or doubled.
+/// A setting of a control file in a function's source, in which its quotes may be doubled.
 fn setting(control: &str, name: &str) -> Option<String> {
     control.match_indices(name).find_map(|(at, _)| {
         let (before, rest) = control.split_at(at);

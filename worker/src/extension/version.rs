@@ -1,11 +1,11 @@
-//! Versions of extensions: opaque texts, ordered by nothing but the update paths between them.
+//! Versions of extensions: opaque texts, ordered only by the update paths between them.
 
 use std::fmt;
 
 use postgres_protocol::escape::escape_literal;
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no version.
+/// Why a text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must not contain \"--\", \"/\", \"\\\" or control characters, nor begin or end with \"-\""
@@ -14,13 +14,13 @@ pub struct VersionError;
 
 /// The version of an extension, one that PostgreSQL's `check_valid_version_name` accepts.
 ///
-/// `0`, `unpackaged` and `3-1.foo` are real versions: nothing is known of a version but whether it equals another.
+/// `0`, `unpackaged` and `3-1.foo` are valid versions: two versions can only be compared for equality.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(String);
 
 impl Version {
-    /// Takes a version.
+    /// Parses a version.
     ///
     /// # Errors
     /// [`VersionError`] where PostgreSQL would refuse it.
@@ -73,11 +73,11 @@ impl From<Version> for String {
 pub struct VersionPattern(Version);
 
 impl VersionPattern {
-    /// Whether the version fits the pattern.
+    /// Whether the version matches the pattern.
     pub(crate) fn matches(&self, version: &Version) -> bool {
         let mut rest = version.as_str();
         let mut parts = self.0.as_str().split('*');
-        // What stands before the first star is anchored at the beginning, what stands behind the last at the end.
+        // The text before the first asterisk has to be at the beginning, the text after the last at the end.
         let Some(stripped) = parts.next().and_then(|first| rest.strip_prefix(first)) else {
             return false;
         };
@@ -101,7 +101,7 @@ impl fmt::Display for VersionPattern {
     }
 }
 
-/// Which version a stack asks for.
+/// The version of a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum VersionRequest {
     /// The server's default version when the extension is created; afterwards the installed one.
@@ -109,28 +109,28 @@ pub enum VersionRequest {
     Unset,
     /// The server's default version, on every request.
     Default,
-    /// This version and no other.
+    /// Exactly this version.
     Exact(Version),
-    /// The highest version that fits and can be reached.
+    /// The highest version that matches and can be reached.
     Matching(VersionPattern),
 }
 
 impl VersionRequest {
-    /// Takes what a stack says. An empty text is the same as no version: a template parameter cannot be absent.
+    /// Parses the property of a stack. An empty text means no version, because a template parameter cannot be absent.
     ///
     /// # Errors
     /// [`VersionError`] where PostgreSQL would refuse it.
     pub(crate) fn parse(text: &str) -> Result<Self, VersionError> {
         Ok(match text {
             "" => Self::Unset,
-            // As with the words of other properties, letter case is not significant.
+            // As for the values of other properties, letter case is not significant.
             text if text.eq_ignore_ascii_case("default") => Self::Default,
             text if text.contains('*') => Self::Matching(VersionPattern(Version::parse(text)?)),
             text => Self::Exact(Version::parse(text)?),
         })
     }
 
-    /// What a stack says to ask for this.
+    /// The text of the property.
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Unset => "",

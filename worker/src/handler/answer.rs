@@ -1,4 +1,4 @@
-//! A request that can be answered: its response, and the PUT to where CloudFormation waits for it.
+//! A request that can be answered: its response, and the PUT to the ResponseURL.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ use crate::process::retry::{POLICY, Retry, full_jitter, instant};
 use crate::request::{Request, RequestHeader, RequestType, ResponseUrl, Timing};
 use crate::response::{Response, reason};
 
-/// CloudFormation waits no longer for any answer.
+/// The longest time for which CloudFormation waits for a response.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 impl Handler {
-    /// Has the request carried out, and puts its response.
+    /// Carries the request out, and puts its response.
     pub(super) async fn answer(
         &self,
         header: RequestHeader,
@@ -47,7 +47,7 @@ impl Handler {
                 Err(unanswered) => return unanswered,
             },
             Err(unusable) => match header.request_type {
-                // What cannot be understood was never created.
+                // A resource whose Create cannot be parsed was never created.
                 RequestType::Delete => Response::nothing_to_delete(&header),
                 RequestType::Create | RequestType::Update | RequestType::Unknown(_) => {
                     Response::failed(&header, reason::of_request_error(&unusable))
@@ -65,10 +65,10 @@ impl Handler {
             .await
     }
 
-    /// The response to a request: of an earlier delivery, of its verification, or of the databases.
+    /// The response to a request: from an earlier delivery, from its verification, or from the databases.
     ///
     /// # Errors
-    /// Where there is none in this delivery: what becomes of the message.
+    /// There is no response in this delivery: returns how the message ends.
     async fn respond(
         &self,
         request: &Request,
@@ -99,8 +99,8 @@ impl Handler {
         }
     }
 
-    /// Puts the answer, again where the service is busy, until the deadline; the margin behind it is for this. Before the
-    /// last receive the message may also come again.
+    /// Puts the response, and retries until the deadline if the service is busy; the margin after the deadline is for this.
+    /// Before the final receive the message may also be delivered again.
     async fn put(
         &self,
         url: &ResponseUrl,

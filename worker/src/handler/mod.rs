@@ -1,5 +1,5 @@
-//! One message from start to end: the only place that knows the order. Open, check where the answer goes, read, carry
-//! out, answer; the caller acknowledges only then.
+//! One message from receipt to response, and the only place that knows the order: open the envelope, check the origin and
+//! the ResponseURL, parse, carry out, respond. The caller acknowledges the message only after that.
 
 mod answer;
 mod origin;
@@ -24,48 +24,48 @@ use crate::sns_signature::Signatures;
 use crate::verification::Verification;
 use crate::verification::topics::Topics;
 
-/// The stack and account whose share re-syncs have.
+/// The stack and account that own the share of re-syncs.
 const RESYNC: &str = "re-sync";
 
-/// Of the reason why a message is in the dead-letter queue.
+/// Maximum length of the reason in the dead-letter queue.
 const MAX_REASON_CHARACTERS: usize = 1000;
 
 /// The handler's settings.
 #[derive(Debug, Clone, Default)]
 pub struct HandlerSettings {
-    /// The topics that are served; empty: any.
+    /// The topics whose messages are accepted; empty: any.
     pub topics: Vec<String>,
-    /// The topics that re-syncs may come by; empty: the same.
+    /// The topics that re-syncs may arrive by; empty: the same.
     pub resync_topics: Vec<String>,
-    /// The accounts whose stacks are served; empty: any.
+    /// The accounts whose stacks are accepted; empty: any.
     pub accounts: Vec<String>,
-    /// The one origin beside CloudFormation's that may be answered.
+    /// One more origin that responses may be sent to, beside CloudFormation's.
     pub response_origin: Option<Origin>,
-    /// On which receive a request is answered with `FAILED` at the latest: the redrive policy's `maxReceiveCount`.
+    /// The receive at which a request is answered, with FAILED if need be: the redrive policy's `maxReceiveCount`.
     pub max_receives: u32,
-    /// How long a request is worked on before its message goes back to the queue, so that a server that is down does not
-    /// fill every slot; and how long a wrong password may still turn out right, as rotation changes the database before
-    /// the secret.
+    /// How long a request is retried before its message is returned to the queue, so that a server that is down does not
+    /// hold all permits; also how long a refused password is retried, because a rotation changes the database before the
+    /// secret.
     pub retry_budget: Duration,
-    /// Messages that are worked on at the same time; 0: any number.
+    /// Messages that are processed at the same time; 0: any number.
     pub concurrency: usize,
 }
 
-/// How the handling of a message ends.
+/// How a message ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// It was answered, or needs no answer: acknowledge it.
+    /// It was answered, or needs no response: acknowledge it.
     Done,
-    /// It cannot be processed now: return it to the queue, to come again after this long.
+    /// It cannot be processed now: return it to the queue, invisible for this time.
     ReturnToQueue(Duration),
-    /// It can never be processed, and there is nowhere to respond to: to the dead-letter queue, with the reason.
+    /// It can never be processed, and has no ResponseURL: move it to the dead-letter queue, with the reason.
     DeadLetter(String),
 }
 
-/// What becomes of a message, and what its handling is counted as.
+/// How a message ends, and the outcome in the metrics.
 type HandlingResult = (Disposition, Outcome);
 
-/// Handles messages.
+/// Processes messages.
 #[derive(Debug)]
 pub struct Handler {
     settings: HandlerSettings,
@@ -82,7 +82,7 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// A handler.
+    /// Makes a handler.
     pub fn new(
         settings: HandlerSettings,
         signatures: Signatures,
@@ -115,7 +115,7 @@ impl Handler {
         }
     }
 
-    /// Handles one message. Records the request's fields in the current span, which the consumer opens for each message.
+    /// Processes one message. Records the request's fields in the current span, which the consumer opens for each message.
     pub async fn handle(&self, message: &Message) -> Disposition {
         let handling = self.metrics.handling();
         let (disposition, outcome) = self.process(message).await;
@@ -147,7 +147,8 @@ impl Handler {
         let (header, url) = match self.read_header(&envelope) {
             Ok(answerable) => answerable,
             Err(unanswerable) => {
-                // Forged, or a form of host that CloudFormation did not use before: then stacks would hang.
+                // The request is forged, or CloudFormation uses a new form of host name, and stacks would wait for their
+                // timeouts.
                 if matches!(
                     unanswerable,
                     HeaderError::Url(ResponseUrlError::Host { .. })
@@ -164,7 +165,7 @@ impl Handler {
             resource = header.logical_resource_id,
             request = header.request_id,
         );
-        // Before any slow work: a stack or account that has its share keeps no other waiting.
+        // Before any slow work, so that a stack or account that exceeds its share does not delay others.
         let stack = &header.stack_id;
         let share = self.acquire_share(&stack.arn, &stack.account, message.receive_count);
         let Ok(share) = share.await else {
@@ -211,7 +212,7 @@ impl Handler {
     }
 }
 
-/// Short, and longer with each receive: the twelve that a message has by default last for some minutes.
+/// The first pauses are short and grow with each receive: the twelve receives of the default last for some minutes.
 fn over_share_pause(receive_count: u32) -> Duration {
     let longest = Duration::from_secs(4) * receive_count.min(15);
     longest / 2 + full_jitter(longest / 2)
@@ -221,7 +222,7 @@ fn return_to_queue(pause: Duration) -> HandlingResult {
     (Disposition::ReturnToQueue(pause), Outcome::ReturnedToQueue)
 }
 
-/// SQS takes no control characters in an attribute, and people no novels.
+/// SQS accepts no control characters in an attribute, and a long text helps no reader.
 fn dead_letter(error: &(dyn std::error::Error + 'static)) -> HandlingResult {
     let reason = printable(&with_causes(error), MAX_REASON_CHARACTERS);
     (Disposition::DeadLetter(reason), Outcome::DeadLetter)

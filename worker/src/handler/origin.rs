@@ -1,4 +1,4 @@
-//! Whether a message comes from where its kind may come from, and whether CloudFormation shows what it asks for.
+//! Checks that a message arrived by a topic or sender that its type allows, and that CloudFormation confirms its operation.
 
 use std::time::Duration;
 
@@ -15,30 +15,29 @@ use crate::resync::{is_internal_message, is_of_resync};
 use crate::verification::topics::TopicKindError;
 use crate::verification::{RequestVerificationError, SenderVerificationError};
 
-/// How long CloudFormation may take to show an operation, from the first receive of its request on: what it shows may lag
-/// behind.
+/// How long after the first receive of its request CloudFormation may take to report an operation: its reports can be late.
 const LAG_RECEIVES: u32 = 3;
 const LAG_PAUSE: Duration = Duration::from_secs(5);
 
-/// What CloudFormation shows of a request.
+/// The result of the verification with CloudFormation.
 pub(super) enum CheckedRequest {
-    /// Just the operation of the request; or it is not asked.
+    /// CloudFormation reports the operation of the request; or it is not asked.
     Confirmed,
-    /// It was not, or cannot be, asked: the request is answered with this.
+    /// CloudFormation was not, or cannot be, asked: the request is answered with this.
     Answered(Response),
-    /// Something else: how the message ends.
+    /// Any other result: how the message ends.
     Refused(HandlingResult),
 }
 
 impl Handler {
-    /// Whether the message comes from where its kind may come from.
+    /// Checks that the message arrived by a topic or sender that its type allows.
     pub(super) async fn check_origin(
         &self,
         message: &Message,
         envelope: &Envelope,
     ) -> Result<(), HandlingResult> {
         let topic_arn = envelope.topic_arn.as_deref();
-        // What workers send each other goes through the queue alone, which signs nothing: SQS names the sender.
+        // Messages between workers are sent to the queue directly, without a signature: SQS reports the sender.
         if is_internal_message(&envelope.message) {
             let checked = self
                 .verification
@@ -71,10 +70,11 @@ impl Handler {
         checked.map_err(|error| dead_letter(&error))
     }
 
-    /// Whether CloudFormation shows what the request says.
+    /// Verifies the operation of the request with CloudFormation.
     ///
-    /// An answer reaches CloudFormation with the signature alone that it made itself: a forged request fails nothing. It
-    /// is given where nothing says that the request is forged; where CloudFormation contradicts it, there is no response.
+    /// A FAILED response reaches CloudFormation only with a ResponseURL that CloudFormation signed, so that a forged
+    /// request cannot make an operation fail. It is sent if the request may be genuine; if CloudFormation contradicts the
+    /// request, there is no response.
     pub(super) async fn check_request(
         &self,
         header: &RequestHeader,
@@ -87,7 +87,7 @@ impl Handler {
         self.metrics.unverified_requests.inc();
         warn!(error = with_causes(&error), "the request is not verified");
         let answer = |reason: String| {
-            // What was refused when it was to be created left nothing behind.
+            // A Create that was refused left nothing in a database.
             let never_was = was_never_created(header) && header.request_type == RequestType::Delete;
             CheckedRequest::Answered(if never_was {
                 Response::nothing_to_delete(header)
@@ -118,7 +118,7 @@ impl Handler {
     }
 }
 
-/// Longer with each receive: the twelve that a message has by default last for eight minutes without certificates.
+/// The pauses grow with each receive: the twelve receives of the default last for eight minutes without certificates.
 fn unverified_pause(receive_count: u32) -> Duration {
     full_jitter(Duration::from_secs(15) * receive_count.min(20))
 }

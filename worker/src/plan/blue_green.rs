@@ -1,4 +1,4 @@
-//! A server's part in a Blue/Green deployment of RDS.
+//! The part of a server in a Blue/Green deployment of RDS.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ pub enum BlueGreenCheck {
     Warn,
 }
 
-/// Which side of a deployment a server is.
+/// The side of a server in a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// It is in production, and is replicated.
+    /// The production server, which is replicated.
     Blue,
-    /// It is to replace blue.
+    /// The server that is to replace blue.
     Green,
 }
 
-/// A server's part in a deployment.
+/// The part of a server in a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     /// The deployment's id.
     pub(crate) deployment: String,
-    /// As RDS calls it: `AVAILABLE`.
+    /// The status that RDS reports: `AVAILABLE`.
     pub(crate) status: String,
     /// The server's side.
     pub(crate) side: Side,

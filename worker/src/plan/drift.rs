@@ -1,11 +1,11 @@
-//! How far a database is from what a resource of its ledger, or a baseline, declares. Nothing is
-//! ever dropped here but to be created anew.
+//! The difference between a database and the declarations of a resource of its ledger, or of a baseline. Nothing is dropped
+//! here, except to be created again.
 
 use super::{Intent, Plan, PlanError, Policy, Step, plan};
 use crate::extension::{Declaration, DeletionBehavior, Ensure, Observed};
 use crate::ledger::{Ledger, ResourceKey};
 
-/// Who declares extensions of a database.
+/// A resource or baseline with declarations for a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declarer {
     /// The resource, or the baseline.
@@ -14,14 +14,14 @@ pub(crate) struct Declarer {
     pub(crate) declarations: Vec<Declaration>,
 }
 
-/// What is to be done for one declarer.
+/// The difference for one declarer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Drift {
-    /// In order; none of them drops an extension that is not created anew.
+    /// In order; none of them drops an extension, except to create it again.
     pub(crate) steps: Vec<Step>,
-    /// What cannot be had, each with the extension that it is about.
+    /// Declarations that cannot be met, each with its extension.
     pub(crate) unmet: Vec<UnmetDeclaration>,
-    /// What is declared absent and is there all the same: a re-sync drops nothing.
+    /// Extensions that are declared absent, and installed: a re-sync does not drop them.
     pub(crate) unwanted: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct UnmetDeclaration {
     pub(crate) plan_error: PlanError,
 }
 
-/// Compares. One declaration that cannot be met keeps no other from being met.
+/// Compares. A declaration that cannot be met does not prevent others.
 pub(crate) fn drift(
     declarer: &Declarer,
     observed: &Observed,

@@ -1,9 +1,9 @@
-//! Why a declaration cannot be met; the words for it are in [`crate::response`].
+//! Why a declaration cannot be met; [`crate::response`] has the sentences.
 
 use crate::extension::{Declaration, ExtensionName, Observed, SchemaName, Version, VersionRequest};
 use crate::ledger::ResourceKey;
 
-/// How many edits still make one name look like another.
+/// Maximum number of edits for which a name still counts as similar to another.
 const TYPING_ERRORS: usize = 2;
 
 /// Why a declaration cannot be met. All of them are permanent: the same request fails again.
@@ -13,14 +13,14 @@ pub enum PlanError {
     NotAvailable {
         /// As declared.
         name: ExtensionName,
-        /// What may have been meant.
+        /// A similar name that may be meant.
         suggestion: Option<String>,
     },
     /// `rds.allowed_extensions` does not name it.
     NotAllowed {
         /// As declared.
         name: ExtensionName,
-        /// Whom it is forbidden to.
+        /// The role that may not create it.
         role: String,
         /// What the setting says.
         allowed: String,
@@ -29,14 +29,14 @@ pub enum PlanError {
     NotInPolicy {
         /// As declared.
         name: ExtensionName,
-        /// Itself, or what `CASCADE` would create with it.
+        /// The extension itself, or one that `CASCADE` would create with it.
         forbidden: String,
         /// What the setting says.
         patterns: String,
     },
     /// The operator does not allow `DeletionBehavior: DropCascade` (`WORKER_ALLOW_DROP_CASCADE`).
     NoDropCascade {
-        /// What would be dropped; none where the resource is new.
+        /// The extension that would be dropped; `None` for a new resource.
         extension: Option<String>,
     },
     /// pg_cron runs in one database of the server, and this is another.
@@ -44,7 +44,7 @@ pub enum PlanError {
         /// `cron.database_name`.
         cron_database: String,
     },
-    /// The server offers other versions, or none by default.
+    /// The server does not offer this version, or has no default version.
     NoSuchVersion {
         /// As declared.
         name: ExtensionName,
@@ -55,17 +55,17 @@ pub enum PlanError {
         /// Lowest first.
         available: Vec<Version>,
     },
-    /// No update script leads to the version.
+    /// No update path leads to the version.
     NoPath {
         /// As declared.
         name: ExtensionName,
         /// The installed version.
         installed: Version,
-        /// The version that it would have to be.
+        /// The version that is declared.
         asked: Version,
         /// The versions that it can be updated to.
         reachable: Vec<Version>,
-        /// Whether the server can create it, and it does not lie below the installed one.
+        /// Whether the server can create it, and it is not below the installed one.
         can_create: bool,
     },
     /// The version is below the installed one.
@@ -74,17 +74,17 @@ pub enum PlanError {
         name: ExtensionName,
         /// The installed version.
         installed: Version,
-        /// The version that it would have to be.
+        /// The version that is declared.
         asked: Version,
     },
-    /// Something that it requires is not installed, and `Cascade` is false.
+    /// An extension that it requires is not installed, and `Cascade` is false.
     MissingRequirements {
         /// As declared.
         name: ExtensionName,
         /// The extensions that it requires.
         missing: Vec<String>,
     },
-    /// The control file names the schema.
+    /// The control file fixes the schema.
     FixedSchema {
         /// As declared.
         name: ExtensionName,
@@ -93,7 +93,7 @@ pub enum PlanError {
         /// The declared one.
         asked: SchemaName,
     },
-    /// It is installed and cannot be moved.
+    /// The extension is installed and cannot be moved.
     NotRelocatable {
         /// As declared.
         name: ExtensionName,
@@ -109,14 +109,14 @@ pub enum PlanError {
         /// The schema.
         schema: SchemaName,
     },
-    /// `Ensure: absent`, but one that shall be present requires it.
+    /// `Ensure: absent`, but an extension that is declared present requires it.
     AbsentButRequired {
         /// As declared.
         name: ExtensionName,
         /// As declared.
         by: ExtensionName,
     },
-    /// `Ensure: absent`, but another resource owns it, or what requires it.
+    /// `Ensure: absent`, but another resource owns it, or an extension that requires it.
     OwnedByAnother {
         /// As installed.
         name: String,
@@ -126,7 +126,7 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// The extension that cannot be had.
+    /// The extension of the declaration.
     pub(crate) fn extension(&self) -> &str {
         match self {
             Self::NotAvailable { name, .. }
@@ -146,11 +146,11 @@ impl PlanError {
         }
     }
 
-    /// The SQLSTATEs with which PostgreSQL refuses where this obstacle is one; none where PostgreSQL is not to be asked:
-    /// it cannot be, or what it goes by was read just now.
+    /// The SQLSTATEs with which PostgreSQL refuses for the same reason; none if PostgreSQL does not try the statement,
+    /// because there is none, or because the facts were read just now.
     pub(crate) fn sqlstates(&self) -> &'static [&'static str] {
         match self {
-            // Up to 14 it is the control file that is missing.
+            // Up to version 14 the control file is missing.
             Self::NotAvailable { .. } | Self::NoSuchVersion { .. } => &["0A000", "22023", "58P01"],
             Self::NoPath { .. } => &["22023"],
             Self::NotAllowed { .. } => &["42501"],
@@ -198,7 +198,7 @@ fn suggestion(name: &str, observed: &Observed) -> Option<String> {
             };
             (distance, other)
         })
-        // Of a short name little is left.
+        // Edits change most of a short name.
         .filter(|(distance, _)| *distance <= TYPING_ERRORS && distance * 2 <= name.len())
         .min()
         .map(|(_, other)| other.to_owned())

@@ -1,10 +1,10 @@
-//! What is left to do by hand after updates.
+//! Statements that are needed after updates, and that the worker does not run.
 
 use super::Step;
 use super::recipes::{Need, POSTGIS_FAMILY, RECIPES, is_below};
 use crate::extension::Observed;
 
-/// One thing that is left to do.
+/// One of these statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FollowUp {
     /// A row of [`RECIPES`].
@@ -15,10 +15,10 @@ pub(crate) enum FollowUp {
         version: String,
         /// The statement, or what to do.
         action: &'static str,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// An extension stays behind that another was updated without.
+    /// An extension that was not updated together with another to which it belongs.
     Outdated {
         /// The extension.
         extension: String,
@@ -31,7 +31,7 @@ pub(crate) enum FollowUp {
     },
 }
 
-/// What is left to do by hand after these steps, in a database that is as observed then.
+/// The statements that are needed after these steps, in a database with this observation.
 pub(crate) fn follow_ups(steps: &[Step], observed: &Observed) -> Vec<FollowUp> {
     let mut found = Vec::new();
     for step in steps {

@@ -1,4 +1,4 @@
-//! The steps of one declaration of a present extension: an update, a move, or its creation.
+//! The steps of one present declaration: an update, a move, or the creation.
 
 use super::version::Way;
 use super::{Intent, Plan, PlanError, Step, version};
@@ -70,7 +70,7 @@ pub(super) fn install(
     Ok(())
 }
 
-/// What is known of the script that creates a version.
+/// The requirements of the script that creates a version.
 struct Script {
     /// Whether extensions that it requires are created with it.
     brings_others: bool,
@@ -155,10 +155,10 @@ fn create(
                 asked: asked.clone(),
             });
         }
-        // PostgreSQL ignores it for the extension itself and hands it down to what comes along, which would else go to
-        // the first schema of the pinned search_path.
+        // PostgreSQL ignores the schema for the extension itself, and passes it on to the extensions that CASCADE creates,
+        // which would otherwise be in the first schema of the pinned search_path.
         (_, Some(_)) if script.brings_others => Some(SchemaName::public()),
-        // PostgreSQL creates the schema of the control file where it is missing, unless the statement names it.
+        // PostgreSQL creates the schema of the control file if it does not exist, unless the statement names it.
         (_, Some(_)) => None,
         (Some(asked), None) => {
             ensure_schema(declaration, asked, observed, plan)?;

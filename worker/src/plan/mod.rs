@@ -1,7 +1,7 @@
-//! From what a stack declares and what a database has to the steps that make the one the other.
+//! From the declarations of a stack and the observation of a database to the steps that change it.
 //!
-//! Pure: the same declarations, observation and ledger always give the same plan; the planner never does I/O. What was
-//! planned, once applied, plans to nothing.
+//! Pure: the same declarations, observation and ledger always give the same plan, and the planner never does I/O. After the
+//! steps of a plan were applied, the next plan is empty.
 
 mod blue_green;
 mod drift;
@@ -46,31 +46,31 @@ use self::install::install;
 use crate::extension::{AvailableExtension, Declaration, DeletionBehavior, Ensure, Observed};
 use crate::ledger::{Ledger, ResourceKey};
 
-/// What one resource wants of one database. Without declarations it wants all that it owns gone.
+/// The declarations of one resource for one database. Without declarations everything that it owns is to be dropped.
 #[derive(Debug, Clone, Copy)]
 pub struct Intent<'a> {
     /// The resource.
     pub resource: &'a ResourceKey,
     /// What it declares.
     pub declarations: &'a [Declaration],
-    /// What becomes of what it owns and no longer declares.
+    /// What happens to extensions that it owns and no longer declares.
     pub deletion_behavior: DeletionBehavior,
-    /// What the operator allows.
+    /// The operator's limits.
     pub policy: &'a Policy,
 }
 
-/// What is to be done, in order, and what is left although the resource no longer declares it.
+/// The steps, and the extensions that stay although the resource no longer declares them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// One statement each.
     pub steps: Vec<Step>,
-    /// Extensions that stay, each with why.
+    /// Extensions that stay, each with the reason.
     pub retained: Vec<Retained>,
-    /// What PostgreSQL itself is silent about.
+    /// Warnings.
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// What PostgreSQL lets pass without a word.
+/// A problem that PostgreSQL does not report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Warning {
     /// The extension does not work until its library is in `shared_preload_libraries`.
@@ -78,7 +78,7 @@ pub(crate) enum Warning {
         /// The extension.
         name: String,
     },
-    /// `DeletionBehavior: DropCascade` of a resource that is there already, where the operator does not allow it.
+    /// An existing resource has `DeletionBehavior: DropCascade`, and the operator does not allow it.
     NoDropCascade,
 }
 
@@ -129,8 +129,7 @@ pub fn plan(intent: &Intent<'_>, observed: &Observed, ledger: &Ledger) -> Result
     Ok(plan)
 }
 
-/// What a declaration of a present extension refers to: the server's offer, or what is installed although the server
-/// offers it no more.
+/// The extension of a present declaration: in the server's offer, or installed although the server no longer offers it.
 fn offered(
     declaration: &Declaration,
     observed: &Observed,

@@ -1,4 +1,4 @@
-//! What has to be known of a server's offer to plan: nothing, where what is installed is as declared.
+//! The parts of a server's offer that a plan needs: none if everything is as declared.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ pub(crate) struct OfferParts {
 }
 
 impl OfferParts {
-    /// Whether there is nothing.
+    /// Whether there are no parts.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Everything that may be asked about the declarations.
+    /// All parts about the declarations.
     pub(crate) fn all_of(declarations: &[Declaration], observed: &Observed) -> Self {
         let is_declared = |name: &&String| {
             declarations
@@ -42,7 +42,7 @@ impl OfferParts {
         }
     }
 
-    /// What is not in `known`.
+    /// The parts that are not in `known`.
     #[must_use]
     pub(crate) fn beyond(self, known: &Self) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl OfferParts {
         }
     }
 
-    /// Adds others.
+    /// Adds other parts.
     pub(crate) fn add(&mut self, others: &Self) {
         self.extensions |= others.extensions;
         self.versions |= others.versions;
@@ -60,10 +60,10 @@ impl OfferParts {
     }
 }
 
-/// What is to be known to plan the declarations. With the extensions known it may be more.
+/// The parts that a plan of the declarations needs. Once the extensions are known there may be more.
 ///
-/// `presumes` is whether a version that is to be created is presumed to exist (`Catalog::presumes_versions`) where one
-/// alone is asked for.
+/// `presumes` is whether the version of an extension that is to be created is presumed to exist
+/// (`Catalog::presumes_versions`), unless it is declared as a pattern.
 pub(crate) fn offer_parts(
     declarations: &[Declaration],
     observed: &Observed,
@@ -79,7 +79,7 @@ pub(crate) fn offer_parts(
             let mut installed = observed.installed.iter();
             installed.find(|(name, _)| declaration.name.means(name))
         };
-        // The server may offer the one that is written just so.
+        // The server may offer an extension with exactly this name.
         parts.extensions |= exact.is_none();
         let Some((name, installed)) = exact.or_else(similar) else {
             parts.versions |=
@@ -112,8 +112,8 @@ pub(crate) fn offer_parts(
     parts
 }
 
-/// Of the extensions that a pattern chooses the version of, those that are offered and not installed, by the names that
-/// the server has for them: which of two versions is the higher one is decided by the paths.
+/// The names, as the server has them, of offered extensions that are not installed and whose version is chosen by a pattern:
+/// the update paths decide which of two versions is the higher one.
 fn new_by_pattern(
     declarations: &[Declaration],
     observed: &Observed,
@@ -129,7 +129,7 @@ fn new_by_pattern(
         .map(str::to_owned)
 }
 
-/// What is to be known of a plan's updates: the versions say what their scripts require.
+/// The parts that the updates of a plan need: the versions have the requirements of their scripts.
 pub(crate) fn offer_parts_of(plan: &Plan) -> OfferParts {
     OfferParts {
         versions: plan
@@ -140,7 +140,7 @@ pub(crate) fn offer_parts_of(plan: &Plan) -> OfferParts {
     }
 }
 
-/// What is certain to be needed, whatever is installed: it can be read together with the rest.
+/// The parts that are needed whatever is installed, so that they can be read together with the rest.
 pub(crate) fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts {
     let chosen = declarations.iter().filter(|declaration| {
         declaration.ensure == Ensure::Present
@@ -155,7 +155,7 @@ pub(crate) fn offer_parts_of_newest(declarations: &[Declaration]) -> OfferParts 
     }
 }
 
-/// Whether a declaration asks for the newest that the server offers at the time of the request.
+/// Whether a declaration needs the newest version that the server offers at the time of the request.
 pub(crate) fn asks_for_newest(declarations: &[Declaration]) -> bool {
     declarations.iter().any(|declaration| {
         declaration.ensure == Ensure::Present

@@ -1,10 +1,10 @@
-//! Who requires whom: what is created or updated first, what is dropped last.
+//! The order of extensions by their requirements, for creations, updates and drops.
 
 use std::collections::BTreeSet;
 
 use crate::extension::{AvailableExtension, Declaration, Observed, Version};
 
-/// Sorts declared extensions so that each stands behind those that it requires; otherwise they keep their order.
+/// Sorts declared extensions so that each comes after those that it requires; otherwise they keep their order.
 pub(super) fn by_requirements(
     present: &mut Vec<(&Declaration, AvailableExtension)>,
     observed: &Observed,
@@ -19,13 +19,13 @@ pub(super) fn by_requirements(
                     other.name != candidate.name && required.contains(other.name.as_str())
                 })
             })
-            // A cycle: PostgreSQL names it when it is asked to create the first of it.
+            // A cycle: PostgreSQL reports it when the first of it is created.
             .unwrap_or(0);
         present.push(waiting.remove(next));
     }
 }
 
-/// The extensions themselves and all that they require, through any number of others.
+/// The extensions, and all that they require directly or indirectly.
 pub(super) fn needed_by<'a>(
     wanted: &BTreeSet<&'a str>,
     observed: &'a Observed,
@@ -64,7 +64,7 @@ pub(super) fn dependents_first(
     ordered
 }
 
-/// What an extension requires: as installed, else in any version that the server offers.
+/// The requirements of an extension: of the installed one, otherwise in any version that the server offers.
 fn requirements<'a>(name: &'a str, observed: &'a Observed) -> BTreeSet<&'a str> {
     match observed.installed.get(name) {
         Some(installed) => installed.requires.iter().map(String::as_str).collect(),

@@ -1,20 +1,20 @@
-//! What a plan came to, once applied.
+//! The result of a plan after its steps.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What a pass came to. The ledger keeps it, and a second delivery of the request is answered from there.
+/// The result in one database. The ledger stores it, and a repeated delivery of the request gets its response from there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DatabaseOutcome {
     /// Installed before, with versions.
     pub before: BTreeMap<String, String>,
     /// Installed afterwards, with versions.
     pub after: BTreeMap<String, String>,
-    /// The versions of the declared extensions, by the names that the stack wrote.
+    /// The versions of the declared extensions, by the names in the stack.
     pub declared: BTreeMap<String, String>,
-    /// What was done, in order; with `DryRun` the statements that would be.
+    /// The changes, in order; with `DryRun` the statements that would be run.
     pub changes: Vec<String>,
-    /// What else there is to know: what stayed although it is no longer declared, and what needs more than this.
+    /// Notes: extensions that stay although they are no longer declared, and statements that are needed afterwards.
     pub notes: Vec<String>,
 }

@@ -28,7 +28,7 @@ pub fn update_ownership(
         .map(String::as_str)
         .collect();
     let needed = order::needed_by(&declared, after);
-    // What a step created, and what CASCADE brought along with it: not what another session created meanwhile.
+    // Extensions that a step created, with those of CASCADE; not those that another session created meanwhile.
     let stepped: BTreeSet<&str> = steps
         .iter()
         .filter(|step| matches!(step, Step::Create { .. } | Step::Recreate { .. }))
@@ -71,7 +71,7 @@ pub fn update_ownership(
         .map(|(name, _)| name)
         .collect();
     managed.retain(|name, entry| {
-        // What has no owner is remembered only as long as a later request may drop it.
+        // An extension without an owner is recorded only while a later request may drop it.
         let retained = was_ours.contains(name.as_str())
             && intent.deletion_behavior == DeletionBehavior::Retain;
         !entry.owners.is_empty()

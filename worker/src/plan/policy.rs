@@ -1,5 +1,5 @@
-//! What the operator of the worker allows stacks and re-syncs: which extensions they may create, and whether they may drop
-//! with `CASCADE`. Values only; the planner decides by it.
+//! The operator's limits for stacks and re-syncs: the extensions that they may create, and whether they may drop with
+//! `CASCADE`. Values only; the planner applies them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use std::str::FromStr;
 use super::order::needed_by;
 use crate::extension::Observed;
 
-/// What requests may do. The command line's `plan` and `apply` are not restricted: see [`Policy::unrestricted`].
+/// The limits for requests. The commands `plan` and `apply` have none: see [`Policy::unrestricted`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The extensions that may be created, those included that `CASCADE` creates (`WORKER_EXTENSIONS`).
+    /// The extensions that may be created, including those that `CASCADE` creates (`WORKER_EXTENSIONS`).
     pub extensions: Vec<ExtensionPattern>,
     /// Whether `DeletionBehavior: DropCascade` is carried out (`WORKER_ALLOW_DROP_CASCADE`).
     pub allow_drop_cascade: bool,
@@ -37,7 +37,8 @@ impl Policy {
             .any(|pattern| pattern.matches(extension))
     }
 
-    /// The extension that may not be created, among one and all that `CASCADE` would create with it in any version.
+    /// The first extension that may not be created, among this one and all that `CASCADE` would create with it in any
+    /// version.
     pub(super) fn forbidden_by<'a>(
         &self,
         extension: &'a str,
@@ -55,14 +56,14 @@ impl Policy {
             .find(|name| !observed.installed.contains_key(*name) && !self.allows(name))
     }
 
-    /// The patterns as the setting has them.
+    /// The patterns of the setting.
     pub(crate) fn patterns(&self) -> String {
         let patterns: Vec<&str> = self.extensions.iter().map(|pattern| &*pattern.0).collect();
         patterns.join(",")
     }
 }
 
-/// The name of an extension in which each `*` matches any text. Letter case is not significant.
+/// A name in which each `*` matches any text. Letter case is not significant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtensionPattern(String);
 

@@ -1,4 +1,4 @@
-//! What PostgreSQL accepts, or refuses only half-way, is refused here before any DDL.
+//! Refuses, before any DDL, a declaration that PostgreSQL would accept, or refuse only after other changes.
 
 use super::{PlanError, Warning};
 use crate::extension::Observed;
@@ -6,7 +6,7 @@ use crate::extension::Observed;
 /// Extensions that can be created without their library in `shared_preload_libraries`, and then do not work.
 const USELESS_WITHOUT_PRELOAD: [&str; 2] = ["pg_stat_statements", "pgaudit"];
 
-/// A warning, where there is something to warn of.
+/// Returns a warning, if there is one.
 ///
 /// # Errors
 /// [`PlanError`], where the extension cannot be in this database.

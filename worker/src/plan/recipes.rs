@@ -1,23 +1,23 @@
-//! What an update of an extension takes beside ALTER EXTENSION, as its authors say it: data, each row with its source.
+//! Updates that take more than ALTER EXTENSION, according to the extensions' authors: data, each row with its source.
 //!
-//! Which updates have to be committed version by version is found out when PostgreSQL refuses them; their rows are there for
-//! the manual.
+//! The worker recognizes that updates have to be committed version by version when PostgreSQL refuses them; their rows are
+//! only for the documentation.
 
 use std::cmp::Ordering;
 
 use super::compare_naturally;
 
-/// One thing to know about one extension.
+/// A property of an extension's updates.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
     /// The extension.
     pub(crate) extension: &'static str,
-    /// What it takes.
+    /// What the update takes.
     pub(crate) need: Need,
-    /// Where its authors say so.
+    /// The source: the authors' documentation.
     #[cfg_attr(not(test), expect(dead_code, reason = "the manual's"))]
     pub(crate) source: &'static str,
-    /// What it was run against.
+    /// How the row was tested.
     #[cfg_attr(not(test), expect(dead_code, reason = "the manual's"))]
     pub(crate) tried: &'static str,
 }
@@ -25,9 +25,9 @@ pub(crate) struct Recipe {
 /// What an update takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Need {
-    /// The versions on the way are committed one by one.
+    /// The versions of the update path are committed one by one.
     Staged {
-        /// From below this version to it, or above.
+        /// From below this version to this one or above.
         #[cfg_attr(
             not(test),
             expect(
@@ -39,25 +39,25 @@ pub(crate) enum Need {
     },
     /// The update is the first statement of a session.
     FreshSession,
-    /// Where objects are in the database without their extension, it is created around them.
+    /// If its objects exist without the extension, it is created from them.
     Packaged {
-        /// The type that is there then, in the schema of this extension.
+        /// The type that shows this, in the schema of this extension.
         object: (&'static str, &'static str),
     },
-    /// Something follows.
+    /// A statement is needed afterwards.
     After {
-        /// From this version on; none where from any.
+        /// From this version on; `None` for any version.
         from: Option<&'static str>,
-        /// From below this version to it, or above.
+        /// From below this version to this one or above.
         crossing: &'static str,
-        /// The statement, or what to do.
+        /// The statement, or a description.
         action: &'static str,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
 }
 
-/// The extensions that are PostGIS together: each is to be updated with it, behind it.
+/// The extensions of PostGIS, which have to be updated after it.
 ///
 /// Source: "PostGIS_Extensions_Upgrade" in PostGIS's manual.
 pub(crate) const POSTGIS_FAMILY: [&str; 4] = [
@@ -67,7 +67,7 @@ pub(crate) const POSTGIS_FAMILY: [&str; 4] = [
     "postgis_tiger_geocoder",
 ];
 
-/// All of it.
+/// All recipes.
 pub(crate) const RECIPES: &[Recipe] = &[
     Recipe {
         extension: "pg_partman",
@@ -130,8 +130,8 @@ pub(crate) const RECIPES: &[Recipe] = &[
     },
 ];
 
-/// The object by which it is seen that an extension is to be created around what is there: the extension in whose schema it
-/// is, and the name of the type.
+/// The object that shows that an extension has to be created from existing objects: the extension in whose schema it is,
+/// and the name of the type.
 pub(crate) fn packaged_object(extension: &str) -> Option<(&'static str, &'static str)> {
     RECIPES.iter().find_map(|recipe| match recipe.need {
         Need::Packaged { object } if recipe.extension == extension => Some(object),

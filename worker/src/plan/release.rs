@@ -1,4 +1,4 @@
-//! What is dropped, what is retained although it is no longer declared, and why.
+//! Extensions that are dropped, and extensions that stay although they are no longer declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub struct Retained {
 /// Why an extension stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RetainedBecause {
-    /// It was there before any resource declared it.
+    /// It was installed before a resource declared it.
     Adopted,
     /// Another resource owns it too.
     OwnedBy(ResourceKey),
@@ -26,13 +26,13 @@ pub(crate) enum RetainedBecause {
     Retained,
     /// An extension of another resource requires it.
     RequiredElsewhere,
-    /// Something uses it: PostgreSQL's DETAIL.
+    /// An object depends on it: PostgreSQL's DETAIL.
     InUse(String),
 }
 
-/// `DropCascade` where the operator does not allow it: refused for a new resource. One that is there already may have it
-/// since the time before the setting, and its rollbacks must not fail for it: it is warned of, until something would be
-/// dropped ([`check_drops`]).
+/// `DropCascade` without the operator's permission is refused for a new resource. An existing resource may have it since
+/// before the setting, and its rollbacks must not fail: it gets a warning, until an extension would be dropped
+/// ([`check_drops`]).
 pub(super) fn check_behavior(
     intent: &Intent<'_>,
     ledger: &Ledger,
@@ -54,7 +54,7 @@ pub(super) fn check_behavior(
     }
 }
 
-/// Nothing is dropped with `CASCADE` where the operator does not allow it.
+/// Nothing is dropped with `CASCADE` if the operator does not allow it.
 pub(super) fn check_drops(
     intent: &Intent<'_>,
     drops: &BTreeMap<String, DropMode>,
@@ -68,8 +68,8 @@ pub(super) fn check_drops(
     }
 }
 
-/// `Ensure: absent`: what is declared so is dropped, even if it was there before, unless another resource owns it or what
-/// requires it.
+/// `Ensure: absent`: the extension is dropped even if it was installed before, unless another resource owns it, or an
+/// extension that requires it.
 pub(super) fn removals(
     intent: &Intent<'_>,
     absent: &[&Declaration],
@@ -85,7 +85,7 @@ pub(super) fn removals(
     };
     let mut drops = BTreeMap::new();
     for declaration in absent {
-        // CASCADE would bring it back.
+        // CASCADE would create it again.
         let needs_it = |(_, offer): &&(&Declaration, AvailableExtension)| {
             let wanted = BTreeSet::from([offer.name.as_str()]);
             order::needed_by(&wanted, observed)
@@ -124,7 +124,7 @@ pub(super) fn removals(
     Ok(drops)
 }
 
-/// What the resource owns and neither declares nor needs for what it declares.
+/// The extensions that the resource owns, and that its declarations neither name nor require.
 pub(super) fn release(
     intent: &Intent<'_>,
     present: &[(&Declaration, AvailableExtension)],
@@ -138,7 +138,7 @@ pub(super) fn release(
         .map(|(_, offer)| offer.name.as_str())
         .collect();
     let needed = order::needed_by(&wanted, observed);
-    // CASCADE would take what another resource owns along with what it requires.
+    // CASCADE would also drop extensions of another resource that require it.
     let needed_elsewhere = order::needed_by(&ledger.owned_by_others(intent.resource), observed);
     for (name, managed) in ledger.owned_by(intent.resource) {
         if needed.contains(name)

@@ -18,29 +18,29 @@ pub enum SchemaCheck {
     Warn,
 }
 
-/// What the scripts of steps see.
+/// The schemas and extensions whose objects the scripts of some steps see.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ScriptScope {
-    /// The schemas that PostgreSQL puts on the `search_path`: the extension's own, that of each extension that it requires,
-    /// and of each that CASCADE brings. None where no script runs and nothing moves.
+    /// The schemas that PostgreSQL puts on the `search_path`: the extension's own, those of the extensions that it requires,
+    /// and of those that CASCADE creates. Empty if no script runs and nothing is moved.
     pub(crate) schemas: BTreeSet<SchemaName>,
     /// The extensions whose names the scripts use: their own, and those that they require.
     pub(crate) extensions: BTreeSet<String>,
-    /// Those of them that are installed, and whose objects the scripts use as they are.
+    /// The installed ones among these, whose present objects the scripts use.
     pub(crate) used: BTreeSet<String>,
 }
 
 impl ScriptScope {
-    /// Adds what the scripts of a step see.
+    /// Adds the schemas and extensions of a step.
     ///
-    /// Where the catalogue presumes versions, all installed extensions stand for those that are required.
+    /// If the versions are presumed, all installed extensions stand for the required ones.
     pub(crate) fn add(&mut self, step: &Step, observed: &Observed) {
         let name = step.extension();
         match step {
             Step::Create { schema, .. } | Step::Recreate { schema, .. } => {
                 let mut extensions = self.walk(name, schema.as_ref(), observed);
                 self.extensions.extend(extensions.iter().cloned());
-                // What it makes is its creator's.
+                // The session's role owns the objects that it creates.
                 extensions.remove(name);
                 self.use_installed(extensions, observed);
             }
@@ -58,7 +58,7 @@ impl ScriptScope {
         }
     }
 
-    /// PostgreSQL's own schema is on every path, and no role of lower rank makes anything there.
+    /// Every script sees pg_catalog, in which a less privileged role cannot create objects.
     fn use_installed(&mut self, extensions: BTreeSet<String>, observed: &Observed) {
         let used = extensions.into_iter().filter(|name| {
             let installed = observed.installed.get(name);
@@ -67,7 +67,7 @@ impl ScriptScope {
         self.used.extend(used);
     }
 
-    /// Adds the schemas, and returns the extensions. `asked` is the schema that the statement names: CASCADE hands it down.
+    /// Adds the schemas, and returns the extensions. `asked` is the schema of the statement, which CASCADE passes on.
     fn walk(
         &mut self,
         name: &str,
@@ -92,7 +92,7 @@ impl ScriptScope {
             }
             if !fixed && !observed.installed.contains_key(&name) {
                 self.schemas.extend(asked.cloned());
-                // What it requires is not known, and is installed where PostgreSQL creates it.
+                // Its requirements are unknown; they are installed if PostgreSQL creates it.
                 if observed.catalog.presumes_versions {
                     let others = observed.installed.iter();
                     let others = others.filter(|(_, other)| other.schema.as_str() != PG_CATALOG);

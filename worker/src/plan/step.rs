@@ -17,11 +17,11 @@ pub enum Step {
     Create {
         /// The extension.
         name: ExtensionName,
-        /// The version, explicit in every plan; none where PostgreSQL is asked for its default.
+        /// The version, explicit in every plan; `None` if PostgreSQL chooses its default.
         version: Option<Version>,
-        /// The schema; none where the control file fixes one.
+        /// The schema; `None` if the control file fixes one.
         schema: Option<SchemaName>,
-        /// Whether what it requires comes with it.
+        /// Whether required extensions are created with it.
         cascade: bool,
     },
     /// `ALTER EXTENSION … UPDATE TO`.
@@ -33,7 +33,7 @@ pub enum Step {
         /// The version afterwards, always explicit.
         to: Version,
     },
-    /// `DROP EXTENSION` and `CREATE EXTENSION`, where no update leads on and nothing is lost.
+    /// `DROP EXTENSION` and `CREATE EXTENSION`, for an extension without an update path, if nothing is lost.
     Recreate {
         /// The extension.
         name: ExtensionName,
@@ -41,12 +41,12 @@ pub enum Step {
         from: Version,
         /// The version afterwards.
         to: Version,
-        /// Its schema; none where the control file fixes it.
+        /// Its schema; `None` if the control file fixes it.
         schema: Option<SchemaName>,
-        /// Whether what the version requires comes with it.
+        /// Whether extensions that the version requires are created with it.
         cascade: bool,
     },
-    /// `CREATE EXTENSION … VERSION 'unpackaged'` and the update from there: objects that are there become the extension's.
+    /// `CREATE EXTENSION … VERSION 'unpackaged'` and the update from there: existing objects become part of the extension.
     Package {
         /// The extension.
         name: ExtensionName,
@@ -66,28 +66,28 @@ pub enum Step {
     },
     /// `DROP EXTENSION`.
     Drop {
-        /// The extension, as the catalog spells it.
+        /// The extension, in the catalog's spelling.
         name: String,
         /// The installed version.
         version: Version,
-        /// What happens to what depends on it.
+        /// What happens to objects that depend on it.
         mode: DropMode,
     },
 }
 
-/// What happens to objects that depend on an extension that is dropped.
+/// What happens to objects that depend on a dropped extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropMode {
-    /// They keep the extension, which is no fault.
+    /// The extension stays, which is no error.
     IfUnused,
-    /// They make the request fail.
+    /// The request fails.
     Restrict,
-    /// They are dropped with it.
+    /// They are dropped, too.
     Cascade,
 }
 
 impl Step {
-    /// The name of the extension; of a schema step the schema's.
+    /// The name of the extension; for a schema step, of the schema.
     pub(crate) fn extension(&self) -> &str {
         match self {
             Self::CreateSchema(schema) => schema.as_str(),
@@ -184,7 +184,7 @@ fn create(
     sql
 }
 
-/// The step that a stage was.
+/// The step of a stage.
 impl From<&Stage> for Step {
     fn from(stage: &Stage) -> Self {
         Self::Update {
@@ -195,7 +195,7 @@ impl From<&Stage> for Step {
     }
 }
 
-/// What the step did, in the past tense, as the answer says it.
+/// The change in the past tense, for the response.
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

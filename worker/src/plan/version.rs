@@ -1,5 +1,5 @@
-//! Which version an extension goes to. Versions are ordered by the update paths between them, never by their texts
-//! alone.
+//! The version to which an extension is created or updated. Versions are ordered by the update paths between them, never
+//! only by their text.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::extension::{
     AvailableExtension, Catalog, Declaration, OnNoUpdatePath, Version, VersionRequest,
 };
 
-/// The version that `CREATE EXTENSION` is given.
+/// The version for `CREATE EXTENSION`.
 pub(super) fn to_create(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -37,16 +37,16 @@ pub(super) fn to_create(
     }
 }
 
-/// The way from the installed version to another.
+/// How an installed extension gets to another version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
-    /// An update leads there.
+    /// By an update path.
     Update(Version),
-    /// None does: it is dropped, and created in this version.
+    /// Without one: it is dropped, and created in this version.
     Recreate(Version),
 }
 
-/// The version that an installed extension goes to, and how; none where it stays.
+/// The version for an installed extension, and how it gets there; `None` if it stays.
 pub(super) fn to_go_to(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -78,7 +78,7 @@ pub(super) fn to_go_to(
     Ok(Some(Way::Recreate(target)))
 }
 
-/// The version that an installed extension is updated to; none where it stays.
+/// The version to which an installed extension is updated; `None` if it stays.
 fn to_update_to(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -105,8 +105,8 @@ fn to_update_to(
     if target == installed {
         return Ok(None);
     }
-    // No version is declared: neither an older package's control file nor a script that leads only down takes back
-    // what fits.
+    // Without an exact version the installed one is accepted: it is not reverted because an older package's control file
+    // names a lower one, or because the only update path leads down.
     let fits = match &declaration.version {
         VersionRequest::Unset | VersionRequest::Default => true,
         VersionRequest::Exact(_) => false,
@@ -131,8 +131,8 @@ fn to_update_to(
     Ok(Some(target.clone()))
 }
 
-/// Whether the installed version is what the resource declared before this Update: then the way back from it is asked
-/// for. A version that another session updated to is not reverted unless declared.
+/// Whether the installed version is the one that the resource declared before this Update, so that the way back is
+/// requested. A version to which another session updated is not reverted unless declared.
 fn was_declared(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -146,7 +146,7 @@ fn was_declared(
     }
 }
 
-/// No path leads to the version: it may exist all the same.
+/// No path leads to the version, which may exist nevertheless.
 fn unreachable(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -173,7 +173,7 @@ fn unreachable(
     }
 }
 
-/// An installed extension can go where a path leads, and a new one where a script does.
+/// The versions that can be reached: for an installed extension by a path, for a new one by a script.
 fn no_such_version(
     declaration: &Declaration,
     offer: &AvailableExtension,
@@ -200,8 +200,8 @@ fn no_such_version(
     }
 }
 
-/// The highest version: one from which no path leads up to another; of several the server's default, so that a glob does
-/// not pick a development version (`3.3.2next`) over the release.
+/// The highest version: one from which no path leads up to another. Of several, the server's default, so that a pattern
+/// does not select a development version (`3.3.2next`) instead of the release.
 fn highest<'a>(
     versions: impl Iterator<Item = &'a Version>,
     offer: &AvailableExtension,
@@ -229,13 +229,13 @@ fn is_downgrade(installed: &Version, target: &Version, name: &str, catalog: &Cat
     compare(target, installed, name, catalog) == Ordering::Less
 }
 
-/// The update paths decide; where they do not, the numbers in the texts, as there is nothing better to go by.
+/// The update paths decide; without one, the numbers in the versions, for lack of better information.
 fn compare(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> Ordering {
     by_paths(left, right, name, catalog)
         .unwrap_or_else(|| compare_naturally(left.as_str(), right.as_str()))
 }
 
-/// A version lies below another where there is a path up and none down.
+/// A version is below another if there is a path up and none down.
 fn by_paths(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> Option<Ordering> {
     match (
         catalog.has_path(name, left, right),
@@ -247,7 +247,7 @@ fn by_paths(left: &Version, right: &Version, name: &str, catalog: &Catalog) -> O
     }
 }
 
-/// Compares runs of digits as numbers and everything else as text: `1.9` lies below `1.10`.
+/// Compares runs of digits as numbers and everything else as text: `1.9` is below `1.10`.
 pub(crate) fn compare_naturally(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (segments(left), segments(right));
     loop {
@@ -269,7 +269,7 @@ pub(crate) fn compare_naturally(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// Cuts a text between digits and others.
+/// Splits a text between digits and other characters.
 fn segments(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,5 +1,4 @@
-//! What goes wrong with a database, and what to do about it. Pure: [`crate::postgres`] makes these out of the driver's
-//! errors.
+//! Errors of a database, and the reaction to them. Pure: [`crate::postgres`] converts the driver's errors into these.
 
 mod pending_triggers;
 mod pooler;
@@ -15,39 +14,39 @@ use std::fmt;
 pub use sqlstate::{Class, classify};
 pub use statement::Statement;
 
-/// Of PostgreSQL's CONTEXT: a Reason has room for its first lines.
+/// Maximum length of PostgreSQL's CONTEXT, of which a Reason has room for the first lines.
 const MAX_CONTEXT_CHARACTERS: usize = 400;
 
-/// A fault of a connection or a statement.
+/// An error of a connection or a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The host name does not exist.
     #[error("the host name does not exist")]
     NoSuchHost(#[source] Box<dyn StdError + Send + Sync>),
-    /// No connection could be made. The text says what happened.
+    /// No connection could be opened, with the cause as text.
     #[error("{0}")]
     Unreachable(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
-    /// A connection broke. The text says what happened.
+    /// A connection was lost, with the cause as text.
     #[error("the connection was lost: {0}")]
     Lost(String, #[source] Option<Box<dyn StdError + Send + Sync>>),
-    /// The worker's own connections to the database are all in use.
+    /// All of the worker's connections to the database are in use.
     #[error("the worker's connections to this database are all in use")]
     Busy,
-    /// All connections that the worker may have are in use, in all databases.
+    /// All connections that the worker may have to all databases are in use.
     #[error("all {0} connections of the worker are in use (WORKER_CONNECTIONS)")]
     Exhausted(usize),
-    /// The server's certificate is not trusted, or TLS could not be agreed on.
+    /// The server's certificate is not trusted, or the TLS handshake failed.
     #[error("TLS: {0}")]
     Tls(String, #[source] Box<dyn StdError + Send + Sync>),
-    /// The server asks for a secret in a way in which it is not given, or knows nothing of it. The text says which.
+    /// The server requests an authentication that is not allowed, or fails its own part of it, with the cause as text.
     #[error("{0}")]
     Authentication(String, #[source] Box<dyn StdError + Send + Sync>),
-    /// The server sent more than any answer takes.
+    /// The server sent more than any result needs.
     #[error(
         "the server sent more than 8 MB in answer to one request, and the worker closed the connection"
     )]
     TooMuchReceived,
-    /// The host leads to this machine itself, or to its link.
+    /// The host resolves only to addresses of this machine or its link.
     #[error(
         "the host leads to a loopback or link-local address, which is connected to only where a pattern of WORKER_HOSTS \
          names the host without *, or the address"
@@ -59,66 +58,66 @@ pub enum DatabaseError {
     /// PostgreSQL refused the log-in.
     #[error("{0}")]
     LogIn(Box<SqlError>),
-    /// The database admits no connections: its `CONNECTION LIMIT` is 0.
+    /// The database allows no connections: its `CONNECTION LIMIT` is 0.
     #[error(
         "{} (its CONNECTION LIMIT is 0). Raise it (ALTER DATABASE … CONNECTION LIMIT), or name another database. [{}]",
         .0.message, .0.sqlstate
     )]
     DatabaseLimit(Box<SqlError>),
-    /// The role's `CONNECTION LIMIT` is 0, or others have all of it.
+    /// The role's `CONNECTION LIMIT` is 0, or other sessions use all of it.
     #[error(
         "{}. Its CONNECTION LIMIT is 0, or other sessions have all of it: raise it (ALTER ROLE … CONNECTION LIMIT), or name \
          the secret of another role. [{}]",
         .0.message, .0.sqlstate
     )]
     RoleLimit(Box<SqlError>),
-    /// PostgreSQL refused the ledger, or something of the database's own did.
+    /// PostgreSQL refused to create the ledger, or code of the database did.
     #[error("the ledger (schema extension_worker) cannot be created: {0}")]
     LedgerNotMade(Box<SqlError>),
-    /// The answer is not what the query asks for.
+    /// The result does not have the form of the query.
     #[error("PostgreSQL's answer cannot be read: {0}")]
     Unreadable(String),
-    /// A role of lower rank can change what is in the ledger's schema, or how it behaves. The text says what was found.
+    /// A less privileged role can change the contents or the behavior of the ledger's schema; the text says how.
     #[error(
         "the ledger in schema extension_worker is not used, as statements on it could run what another role wrote: {0}. \
          \\dn+ extension_worker and \\dp extension_worker.* show it; COPY (SELECT ...) TO STDOUT exports its rows; DROP \
          SCHEMA extension_worker CASCADE removes it, and the next request makes a new one"
     )]
     UntrustedLedger(String),
-    /// Another session holds the lock under which a database is changed. The text names it.
+    /// Another session holds the lock under which a database is changed; the text names it.
     #[error("the ledger in schema extension_worker is locked by {0}")]
     LedgerLocked(String),
-    /// Another session made the ledger, or dropped it, since it was looked at.
+    /// Another session created or dropped the ledger since it was observed.
     #[error("another session created or dropped the schema extension_worker meanwhile")]
     LedgerAppeared,
-    /// A publication of all tables would take up the ledger.
+    /// A publication of all tables would include the ledger.
     #[error(
         "publication \"{0}\" is FOR ALL TABLES and would publish the ledger too: its subscribers stop until they have a table \
          extension_worker.ledger. Make the schema there (README.md, Settings) and set WORKER_PUBLISH_LEDGER=true, or publish the tables \
          by name or by schema"
     )]
     PublishedLedger(String),
-    /// An extension that is to be dropped holds rows of its users. The text names the tables.
+    /// An extension that is to be dropped contains rows of users; the text names the tables.
     #[error("{0}")]
     ConfigurationRows(String),
-    /// An extension is not dropped and created again, as something would be lost. The text says what.
+    /// An extension is not dropped and created again, because something would be lost; the text says what.
     #[error("{0}")]
     NotRecreated(String),
-    /// Objects that an extension is to be created around belong to roles of lower rank. The text names them.
+    /// Objects from which an extension is to be created belong to less privileged roles; the text names them.
     #[error("{0}")]
     NotPackaged(String),
-    /// The database is a template, or RDS's own.
+    /// The database is a template, or belongs to RDS.
     #[error(
         "database {0} is not managed: what is in a template is copied to every new database, and rdsadmin belongs to RDS. \
          Name another database"
     )]
     ReservedDatabase(String),
-    /// A newer worker made the ledger.
+    /// A newer worker created the ledger.
     #[error(
         "the ledger in schema extension_worker has version {0}, which this worker does not know: run a newer one"
     )]
     NewerLedger(u32),
-    /// An older worker made the ledger, which cannot be read on a replica.
+    /// An older worker created the ledger, which cannot be read on a replica.
     #[error(
         "the ledger in schema extension_worker has version {0}: a request or a re-sync on the writer brings it to the newest"
     )]
@@ -126,7 +125,7 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The SQLSTATE, or a word where there is none.
+    /// The SQLSTATE, or a word for an error without one.
     pub(crate) fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Sql(error)
@@ -156,7 +155,7 @@ impl DatabaseError {
         })
     }
 
-    /// PostgreSQL's error fields, where it was PostgreSQL that refused.
+    /// PostgreSQL's error fields, if PostgreSQL reported the error.
     pub fn sql(&self) -> Option<&SqlError> {
         if let Self::Sql(error)
         | Self::LogIn(error)
@@ -174,17 +173,17 @@ impl DatabaseError {
 /// PostgreSQL's error fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
-    /// The five characters.
+    /// The SQLSTATE.
     pub sqlstate: String,
-    /// What went wrong.
+    /// The message.
     pub(crate) message: String,
-    /// More of it.
+    /// DETAIL.
     pub(crate) detail: Option<String>,
-    /// What may help.
+    /// HINT.
     pub(crate) hint: Option<String>,
-    /// The constraint that was hurt.
+    /// The name of the violated constraint.
     pub(crate) constraint: Option<String>,
-    /// Where it happened: the function and its line, the statement inside it.
+    /// CONTEXT: the function and its line, and the statement in it.
     pub(crate) context: Option<String>,
 }
 

@@ -1,9 +1,9 @@
-//! What a pooler says at a log-in: PgBouncer before 1.20 has 08P01 for all that it refuses, and for what the server behind
-//! it refused, with the words as they were.
+//! Errors of a pooler at a log-in: PgBouncer before 1.20 reports 08P01 for every refusal, its own and the server's, with
+//! the original message.
 
 use super::SqlError;
 
-/// `(what the message begins with, or none; what it holds; the SQLSTATE that PostgreSQL has for it)`.
+/// `(beginning of the message, or none; part of the message; PostgreSQL's SQLSTATE for it)`.
 const STATES: &[(&str, &str, &str)] = &[
     ("", "authentication failed", "28P01"),
     ("", "no such user", "28P01"),
@@ -12,7 +12,7 @@ const STATES: &[(&str, &str, &str)] = &[
     ("role \"", "is not permitted to log in", "28000"),
     ("database \"", "does not exist", "3D000"),
     ("permission denied for database", "", "42501"),
-    // It is the pooler that leads nowhere: the database may be there.
+    // The pooler does not serve the database, which may exist.
     ("no such database", "", NOT_LED_TO),
     ("database \"", "is disabled", NOT_LED_TO),
     ("", "is not currently accepting connections", NOT_LED_TO),
@@ -24,10 +24,10 @@ const STATES: &[(&str, &str, &str)] = &[
     ("", "the database system is", "57P03"),
 ];
 
-/// The database is not to be logged in to.
+/// The pooler does not allow a log-in to the database.
 const NOT_LED_TO: &str = "55000";
 
-/// The SQLSTATE that a refused log-in would have had of PostgreSQL itself.
+/// The SQLSTATE that PostgreSQL itself would have reported for a refused log-in.
 pub(super) fn state_of_log_in(error: &SqlError) -> &str {
     if error.sqlstate != "08P01" {
         return &error.sqlstate;

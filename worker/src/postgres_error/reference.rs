@@ -1,11 +1,11 @@
-//! The table of SQLSTATEs as `docs/sqlstates.md` shows it.
+//! Writes the table of SQLSTATEs in `docs/sqlstates.md`.
 //!
-//! It is part of the tests alone: [`crate::reference`] compares and writes it.
+//! It is only part of the tests: [`crate::reference`] compares and writes it.
 
 use super::Statement;
 use super::sqlstate::{Class, Says, TABLE};
 
-/// The table of the page, a row for each row of the code.
+/// The table in Markdown, with a row for each row of the code.
 pub(crate) fn markdown() -> String {
     let mut table =
         "| SQLSTATE | Statement | What the error says | What the worker does |\n|---|---|---|---|\n"

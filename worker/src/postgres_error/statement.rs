@@ -1,11 +1,11 @@
-//! What PostgreSQL was asked to do when it refused: one SQLSTATE means different things to different statements.
+//! The statement that PostgreSQL refused: one SQLSTATE has different meanings for different statements.
 
 /// A kind of statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statement {
-    /// The log-in, and what a session begins with.
+    /// The log-in, and the first query of a session.
     LogIn,
-    /// A statement of the worker's own: a look at the database, the ledger, `COMMIT`.
+    /// A statement of the worker's own: the observation, the ledger, `COMMIT`.
     Own,
     /// `CREATE SCHEMA`.
     CreateSchema,

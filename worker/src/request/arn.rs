@@ -7,16 +7,16 @@ pub(crate) struct Arn<'a> {
     pub(crate) partition: &'a str,
     /// As in `sns`.
     pub(crate) service: &'a str,
-    /// Empty for what has none.
+    /// Empty if the service has none.
     pub(crate) region: &'a str,
-    /// Empty for what has none.
+    /// Empty if the service has none.
     pub(crate) account: &'a str,
-    /// All the rest, which may hold colons.
+    /// The rest, which may contain colons.
     pub(crate) resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    /// Splits an ARN; none where the text is not one. No part is checked further.
+    /// Splits an ARN; `None` if the text is not one. The parts are not checked further.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         if parts.next() != Some("arn") {
@@ -31,7 +31,7 @@ impl<'a> Arn<'a> {
         })
     }
 
-    /// The parts of a topic's ARN; none where it is of something else, or of a topic's subscription.
+    /// The parts of a topic's ARN; `None` for another resource, or for a topic's subscription.
     pub(crate) fn of_topic(text: &'a str) -> Option<Self> {
         Self::parse(text).filter(|arn| arn.service == "sns" && !arn.resource.contains(':'))
     }

@@ -1,4 +1,4 @@
-//! The SQS body: an SNS envelope around the request, or with raw delivery the request itself.
+//! The body of an SQS message: an SNS envelope with the request, or with raw delivery the request itself.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -6,26 +6,26 @@ use serde_json::{Map, Value};
 use super::read_with_numbers_as_text;
 use super::text::word;
 
-/// `Type` of the message that asks for a re-sync.
+/// `Type` of the message that starts a re-sync.
 pub(crate) const RESYNC: &str = "Resync";
 
-/// Types of the messages about a subscription, which a topic sends of itself: the first one, and the one after its end.
+/// `Type` of the messages about a subscription, which SNS itself sends: the first one, and the one after its end.
 const SUBSCRIPTION_TYPES: [&str; 2] = ["SubscriptionConfirmation", "UnsubscribeConfirmation"];
 
-/// What the queue delivered, with what SNS says of it.
+/// The content of a message, with the fields that SNS adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
     /// The published document.
     pub message: Map<String, Value>,
-    /// The topic; raw delivery says none.
+    /// The topic; `None` with raw delivery.
     pub topic_arn: Option<String>,
-    /// When it was published; raw delivery says none.
+    /// When it was published; `None` with raw delivery.
     pub timestamp: Option<DateTime<Utc>>,
-    /// The envelope's fields as they came, of which SNS signs some; raw delivery has none.
+    /// The original fields of the envelope, some of which SNS signs; `None` with raw delivery.
     pub(crate) signed: Option<Map<String, Value>>,
 }
 
-/// Why a body can neither be carried out nor answered. It goes to the dead-letter queue with these words.
+/// Why a body can neither be carried out nor answered. The dead-letter queue shows this text.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// The body is not JSON.
@@ -34,22 +34,22 @@ pub enum EnvelopeError {
     /// The envelope's `Message` is not JSON.
     #[error("the SNS Message is not JSON")]
     MessageNotJson(#[source] serde_json::Error),
-    /// The document is no object.
+    /// The document is not an object.
     #[error("the message is not a JSON object")]
     NotAnObject,
-    /// SNS asks for a subscription to be confirmed, or says that it ended; one made by the topic's owner needs neither.
+    /// SNS requests the confirmation of a subscription, or reports its end; one that the topic's owner makes needs neither.
     #[error("the message is an SNS {0}, not a request")]
     Subscription(&'static str),
-    /// The topic is not one that the worker serves.
+    /// The topic is not one whose messages are accepted.
     #[error("topic {0} is not one that this worker serves")]
     ForeignTopic(String),
 }
 
 impl Envelope {
-    /// Opens an SQS body.
+    /// Parses the body of an SQS message.
     ///
     /// # Errors
-    /// [`EnvelopeError`] where there is no document in it, or it came through a topic other than `topics` (empty: any).
+    /// [`EnvelopeError`] if it contains no document, or arrived by a topic other than `topics` (empty: any).
     pub fn open(body: &str, topics: &[String]) -> Result<Self, EnvelopeError> {
         let outer = object(serde_json::from_str(body).map_err(EnvelopeError::BodyNotJson)?)?;
         let (Some(Value::String(kind)), Some(Value::String(topic_arn))) =
@@ -89,8 +89,7 @@ impl Envelope {
     }
 }
 
-/// What people publish, with its numbers as they are written; what workers send each other has numbers that are meant as
-/// such.
+/// Parses a published document, with its numbers as they are written; messages between workers contain real numbers.
 fn published(
     message: Map<String, Value>,
     text: &str,

@@ -1,4 +1,4 @@
-//! serde's words, made into a template author's. What was given is never repeated: it may be a secret.
+//! Turns serde's errors into sentences for the author of a template. They never quote the value, which may be a secret.
 
 use serde_path_to_error::{Path, Segment};
 
@@ -6,7 +6,7 @@ use super::PropertiesError;
 use super::properties::{TOP, invalid};
 use super::text::is_key;
 
-/// What is wrong, and where; without the value.
+/// Describes the error and its place, without the value.
 pub(crate) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> PropertiesError {
     let path = path(error.path());
     let fault = error.into_inner().to_string();
@@ -21,7 +21,7 @@ pub(crate) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> P
     };
     if let Some(rest) = fault.strip_prefix("unknown field `") {
         let (field, known) = rest.rsplit_once("`, expected ").unwrap_or((rest, ""));
-        // "one of `a`, `b`"; the field itself may hold such words.
+        // "one of `a`, `b`"; the field itself may contain such words.
         let (field, known) = match field.find("`, expected ") {
             Some(_) => ("", known),
             None => (field, known),
@@ -41,7 +41,7 @@ pub(crate) fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> P
     invalid(here(), without_value(&fault))
 }
 
-/// serde's words without what was given.
+/// serde's text without the value.
 pub(super) fn without_value(fault: &str) -> String {
     if fault.starts_with("missing field `") {
         return fault.to_owned();
@@ -63,12 +63,12 @@ pub(super) fn without_value(fault: &str) -> String {
     }
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The path as serde_path_to_error writes it, without keys that are more than a name; empty for the top.
+/// The path in the form of serde_path_to_error, without keys that are no names; empty for the whole document.
 fn path(path: &Path) -> String {
     let mut text = String::new();
     for segment in path.iter() {

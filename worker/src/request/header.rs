@@ -1,4 +1,4 @@
-//! Stage one: what an answer needs, read leniently from a request that may have any other fault.
+//! First stage: the fields that a response needs, parsed leniently, so that a request with any other error can be answered.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use serde_json::{Map, Value};
 use super::text::{printable, word};
 use super::{Arn, HeaderError};
 
-/// CloudFormation's own default and upper bound of `ServiceTimeout`.
+/// CloudFormation's default and maximum of `ServiceTimeout`.
 const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// CloudFormation's bound of a physical resource id; the other texts that an answer repeats are shorter. Bounded, they
-/// leave room for a Reason in the 4096 bytes of an answer.
+/// CloudFormation's limit for a physical resource id; the other texts that a response repeats are shorter. With these
+/// limits the 4096 bytes of a response have room for a Reason.
 const MAX_ID_BYTES: usize = 1024;
-/// CloudFormation's bound of a logical resource id; a request id is a UUID.
+/// CloudFormation's limit for a logical resource id; a request id is a UUID.
 const MAX_NAME_BYTES: usize = 255;
-/// The longest text that is quoted in the place of `Create`, `Update` or `Delete`.
+/// Maximum length of a quoted text that is not `Create`, `Update` or `Delete`.
 const MAX_KIND_CHARACTERS: usize = 64;
 
-/// What CloudFormation wants done.
+/// The type of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RequestType {
-    /// The resource is new.
+    /// The resource is created.
     Create,
     /// Its properties changed.
     Update,
-    /// It is to go.
+    /// The resource is deleted.
     Delete,
-    /// Something that CloudFormation does not document; empty where it says nothing.
+    /// A type that CloudFormation does not document; empty if the field is missing.
     Unknown(String),
 }
 
 impl RequestType {
-    /// The word that CloudFormation uses.
+    /// CloudFormation's word for the type.
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Create => "Create",
@@ -65,7 +65,7 @@ impl StackId {
             resource,
             ..
         } = Arn::parse(arn).filter(|arn| arn.service == "cloudformation")?;
-        // The region becomes a part of a host name: it may contain only the characters of regions.
+        // The region becomes part of a host name: it may contain only the characters of regions.
         let is_region = !region.is_empty()
             && region
                 .bytes()
@@ -84,32 +84,32 @@ impl StackId {
     }
 }
 
-/// What names a request and where its answer goes.
+/// The identity of a request, and where its response is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeader {
-    /// What CloudFormation wants done.
+    /// The type of the request.
     pub(crate) request_type: RequestType,
     /// The stack.
     pub(crate) stack_id: StackId,
-    /// With the stack it identifies the request.
+    /// Identifies the request within the stack.
     pub(crate) request_id: String,
-    /// The resource's name in the template.
+    /// The logical id: the resource's name in the template.
     pub(crate) logical_resource_id: String,
-    /// The id that an earlier answer gave the resource; a Create has none.
+    /// The physical id in an earlier response; a Create has none.
     pub(crate) physical_resource_id: Option<String>,
     /// `Custom::…`.
     pub(crate) resource_type: Option<String>,
-    /// Where the answer goes, not yet checked.
+    /// The ResponseURL, not yet checked.
     pub(crate) response_url: String,
-    /// How long CloudFormation waits for the answer, 1 s to 1 h.
+    /// How long CloudFormation waits for the response, 1 s to 1 h.
     pub(crate) service_timeout: Duration,
 }
 
 impl RequestHeader {
-    /// Reads the coordinates.
+    /// Parses the header.
     ///
     /// # Errors
-    /// [`HeaderError`] naming the field without which no response can be sent.
+    /// [`HeaderError`] with the field without which no response can be sent.
     pub fn read(message: &Map<String, Value>) -> Result<Self, HeaderError> {
         let text = |field: &str| {
             message
@@ -119,7 +119,7 @@ impl RequestHeader {
                 .map(str::to_owned)
         };
         let required = |field: &'static str| text(field).ok_or(HeaderError::Missing(field));
-        // What the answer repeats: printable, so that JSON does not make it longer.
+        // Repeated in the response: printable, so that JSON does not make it longer.
         let repeated = |field: &'static str, max_bytes: usize| {
             required(field).and_then(|text| {
                 let fits = text.len() <= max_bytes && text.chars().all(|c| c.is_ascii_graphic());
@@ -161,7 +161,7 @@ impl RequestHeader {
     }
 }
 
-/// What is missing or out of CloudFormation's range means its default, as CloudFormation itself would wait so long.
+/// A value that is missing or out of CloudFormation's range means the default, as CloudFormation itself waits that long.
 fn service_timeout(message: &Map<String, Value>) -> Duration {
     let declared = message.get("ServiceTimeout").or_else(|| {
         message

@@ -1,7 +1,7 @@
-//! From the body of an SQS message to a request that can be carried out. Pure: no I/O, no clock, no environment.
+//! From the body of an SQS message to a valid request. Pure: no I/O, no clock, no environment.
 //!
-//! Two stages, so that a request with faults is still answered: [`RequestHeader`] are what an answer needs and are read
-//! leniently; [`Request`] is what is carried out and is read strictly.
+//! It has two stages, so that a request with errors can still be answered: [`RequestHeader`] has the fields that a response
+//! needs, and is parsed leniently; [`Request`] has those that are carried out, and is parsed strictly.
 
 mod arn;
 mod envelope;

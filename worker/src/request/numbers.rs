@@ -1,12 +1,11 @@
-//! Numbers as a message writes them. `1.10` is a version, and as a number would be `1.1`.
+//! Numbers as they are written in a message. `1.10` is a version, and would be `1.1` as a number.
 
 use serde_json::Value;
 
-/// Reads a JSON text with every number as a string of its own characters, which is how CloudFormation hands a template's
-/// numbers over.
+/// Parses a JSON text with every number as a string of its characters, as CloudFormation sends the numbers of a template.
 ///
 /// # Errors
-/// Where it is no JSON.
+/// The text is not JSON.
 pub(crate) fn read_with_numbers_as_text(json: &str) -> Result<Value, serde_json::Error> {
     let value = serde_json::from_str(json)?;
     let text = as_strings(json);
@@ -17,7 +16,7 @@ pub(crate) fn read_with_numbers_as_text(json: &str) -> Result<Value, serde_json:
     }
 }
 
-/// Quotes the numbers of a text that is JSON.
+/// Puts the numbers of a JSON text in quotes.
 fn as_strings(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
@@ -43,7 +42,7 @@ fn as_strings(json: &str) -> String {
     text
 }
 
-/// The length of the string that the text begins with, its quotes included.
+/// The length of the string at the beginning of the text, with its quotes.
 fn end_of_string(text: &str) -> usize {
     let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -57,7 +56,7 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// JSON's grammar of a number: what it refuses is left for the parser to refuse.
+/// JSON's grammar of a number; the parser reports anything else.
 fn is_number(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Stage two: what is to be carried out, read strictly. Its errors are Reasons.
+//! Second stage: the request to carry out, parsed strictly. The texts of its errors are Reasons.
 
 use std::time::Duration;
 
@@ -12,97 +12,97 @@ use super::{
     Properties, PropertiesError, RequestHeader, RequestType, ResponseUrl, ResponseUrlError,
 };
 
-/// The resource types that this worker serves.
+/// The resource types that this worker supports.
 const RESOURCE_TYPES: [&str; 3] = [
     "Custom::PostgresExtensions",
     "Custom::ExecuteSQL",
     "AWS::CloudFormation::CustomResource",
 ];
 
-/// Why a message can be neither executed nor answered.
+/// Why a message can neither be executed nor answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// A field that the answer needs is not there.
+    /// A field that the response needs is missing.
     #[error("{0}: missing or not a string; the request cannot be answered")]
     Missing(&'static str),
-    /// A field that the answer repeats does not fit in one.
+    /// A field that the response repeats is too long or not printable.
     #[error("{0}: too long, or not printable; the request cannot be answered")]
     Unrepeatable(&'static str),
-    /// The stack's id is no stack ARN.
+    /// The stack's id is not the ARN of a stack.
     #[error("StackId: not the ARN of a stack; the request cannot be answered")]
     StackId,
-    /// The stack's account is not served.
+    /// Stacks of this account are not accepted.
     #[error("StackId: account {0} is not one that this worker serves")]
     ForeignAccount(String),
-    /// The answer would go where it must not.
+    /// The ResponseURL is not allowed.
     #[error(transparent)]
     Url(#[from] ResponseUrlError),
 }
 
-/// Why a request is answered with `FAILED` before anything is looked at. Its text is the Reason.
+/// Why a request is answered with FAILED before a database is observed. The text is the Reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// CloudFormation knows three.
+    /// The request's type is not one of the three.
     #[error("RequestType: \"{0}\" is not one of Create, Update, Delete")]
     RequestType(String),
-    /// The topic serves one kind of resource.
+    /// The resource type is not supported.
     #[error("ResourceType: \"{0}\" is not served here; use {first}", first = RESOURCE_TYPES[0])]
     ResourceType(String),
-    /// The request is not what CloudFormation sends.
+    /// The request does not have the form of CloudFormation's requests.
     #[error("the request is not one of CloudFormation's: {0}")]
     Shape(String),
-    /// A property is wrong.
+    /// A property is not valid.
     #[error(transparent)]
     Properties(#[from] PropertiesError),
 }
 
-/// What a request asks for.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// The database shall be as declared.
+    /// Change the database to what is declared.
     Create(Properties),
-    /// The database shall be as declared; what it was before is the old properties, where they can be read.
+    /// The same for an Update, with the old properties, if they can be parsed.
     Update {
-        /// What is declared now.
+        /// The new properties.
         new: Properties,
-        /// What was declared before.
+        /// The old properties.
         old: Option<Properties>,
     },
-    /// What the resource created shall go. Invalid properties never block a Delete.
+    /// Remove what the resource created. Invalid properties never prevent a Delete.
     Delete(Result<Properties, PropertiesError>),
 }
 
 /// A request that can be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What names it.
+    /// Its identity.
     pub header: RequestHeader,
-    /// What it asks for.
+    /// Its operation.
     pub operation: Operation,
-    /// When it was published: what is older never overrules what is newer.
+    /// When it was published: an older request never overrides a newer one.
     pub(crate) published_at: DateTime<Utc>,
-    /// When it must be answered.
+    /// When the response must have been sent.
     pub(crate) deadline: DateTime<Utc>,
 }
 
-/// When a request was published, and when it must be answered.
+/// When a request was published, and when its response must have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// When it was published: what is older never overrules what is newer.
+    /// When it was published: an older request never overrides a newer one.
     pub(crate) published_at: DateTime<Utc>,
-    /// When it must be answered.
+    /// When the response must have been sent.
     pub(crate) deadline: DateTime<Utc>,
 }
 
 impl Timing {
-    /// `timestamp` is the envelope's; without one the URL's own date stands, and without that `now`.
+    /// `timestamp` is the envelope's; without it the date of the ResponseURL is used, and without that `now`.
     pub fn of(
         header: &RequestHeader,
         url: &ResponseUrl,
         timestamp: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Self {
-        // The ledger keeps microseconds.
+        // The ledger stores microseconds.
         let published_at = timestamp
             .or_else(|| url.signed_at())
             .unwrap_or(now)
@@ -115,7 +115,7 @@ impl Timing {
 }
 
 impl Request {
-    /// Reads what is to be carried out.
+    /// Parses the request.
     ///
     /// # Errors
     /// [`RequestError`], whose text is the Reason.
@@ -168,8 +168,8 @@ impl Request {
     }
 }
 
-/// The instant by which the answer must be on its way: a tenth of the time that CloudFormation waits, 1 s to 15 s but no
-/// more than half of it, is kept for the answer itself.
+/// The deadline: a tenth of the time that CloudFormation waits, 1 s to 15 s but no more than half of it, is reserved for
+/// sending the response.
 fn deadline(
     published_at: DateTime<Utc>,
     service_timeout: Duration,

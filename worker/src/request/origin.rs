@@ -1,4 +1,4 @@
-//! One origin beside AWS's own that a setting allows, for LocalStack.
+//! One origin that a setting allows beside those of AWS, for LocalStack.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use url::Url;
 pub struct Origin(Url);
 
 impl Origin {
-    /// Whether a URL is below it. Opaque origins are equal to none, themselves included.
+    /// Whether a URL has this origin. Opaque origins are never equal, not even to themselves.
     pub(crate) fn is_of(&self, url: &Url) -> bool {
         let origin = self.0.origin();
         origin.is_tuple() && origin == url.origin()

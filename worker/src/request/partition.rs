@@ -1,6 +1,6 @@
 //! AWS's partitions, and the names of the regions in them.
 
-/// The domain of a partition's services; none where the partition is not known, or the region is not one of its.
+/// The domain of a partition's services; `None` if the partition is unknown, or the region is not in it.
 ///
 /// The form of the region matters, as it becomes a part of a host name: `s3-accelerate.amazonaws.com`,
 /// `s3-external-1.amazonaws.com` and `s3-fips-us-gov-west-1.amazonaws.com` serve buckets of any account.

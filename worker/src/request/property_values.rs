@@ -1,4 +1,4 @@
-//! The values that several properties have. CloudFormation hands every scalar over as text.
+//! The types of values that several properties have. CloudFormation sends every scalar as a string.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::extension::Ensure;
 
-/// A text; a number or a boolean is taken as it would be written. Empty means that it is not given.
+/// A text; a number or a boolean is converted to the text that would be written for it. Empty means unset.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(crate) struct Text(pub(crate) String);
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A truth value: `true`, `"true"`, `false` or `"false"`.
+/// A boolean: `true`, `"true"`, `false` or `"false"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(crate) struct Flag<const DEFAULT: bool>(pub(crate) bool);
@@ -53,7 +53,7 @@ impl<'de, const DEFAULT: bool> Deserialize<'de> for Flag<DEFAULT> {
     }
 }
 
-/// A TCP port, 1 to 65535; none where it is not given.
+/// A TCP port, 1 to 65535; `None` if unset.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(crate) struct Port(pub(crate) Option<u16>);
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
-/// `Databases`: a list of names, or one text; empty where it is not given.
+/// `Databases`: a list of names, or one text; empty if unset.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(crate) struct DatabaseList(pub(crate) Vec<String>);
@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for EnsureText {
     }
 }
 
-/// Takes any scalar as the text that CloudFormation would make of it; holds what is expected, for the error.
+/// Converts a scalar to the text that CloudFormation would make of it; contains what is expected, for the error.
 struct ScalarVisitor(&'static str);
 
 impl Visitor<'_> for ScalarVisitor {
@@ -143,7 +143,7 @@ impl Visitor<'_> for ScalarVisitor {
         Ok(value.to_owned())
     }
 
-    /// null is absent, as an empty text is.
+    /// null means unset, as an empty text does.
     fn visit_unit<E: serde::de::Error>(self) -> Result<String, E> {
         Ok(String::new())
     }

@@ -1,5 +1,5 @@
-//! The reference of the properties, made from [`ResourceProperties`]: a JSON Schema for editors, and the tables of
-//! `docs/properties.md`. It is part of the tests alone: [`crate::reference`] compares and writes it.
+//! The reference of the properties, generated from [`ResourceProperties`]: a JSON Schema for editors, and the tables of
+//! `docs/properties.md`. It is only part of the tests: [`crate::reference`] compares and writes it.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub(crate) fn markdown() -> String {
     )
 }
 
-/// Required ones first, then as the alphabet has them.
+/// Required ones first, then in alphabetical order.
 fn table(heading: &str, schema: &Value) -> String {
     let is_required = |name: &str| {
         let required = schema.get("required").and_then(Value::as_array);

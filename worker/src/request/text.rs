@@ -1,18 +1,18 @@
-//! What may be quoted. A secret, a DSN or a key in the place of a name must not reach an answer or a log: the
-//! events of a stack are read by many. Pure.
+//! Texts that may be quoted. A secret, a DSN or a key in the place of a name must not be in a response or a log, because
+//! many people can read the events of a stack. Pure.
 
 use super::Arn;
 
-/// Secrets Manager's bound of an ARN; that of a name is lower.
+/// Secrets Manager's limit for an ARN; that for a name is lower.
 const MAX_SECRET_ID_BYTES: usize = 2048;
-/// The longest text that is taken for a name of anything else.
+/// Maximum length of any other name.
 const MAX_NAME_BYTES: usize = 255;
-/// The longest key of an object that is quoted.
+/// Maximum length of a quoted key of an object.
 const MAX_KEY_BYTES: usize = 63;
-/// The longest word that is quoted: SNS's bound of an ARN.
+/// Maximum length of a quoted word: SNS's limit for an ARN.
 const MAX_WORD_BYTES: usize = 320;
 
-/// Whether a text may be a name: it is neither JSON nor a connection string nor a PEM file, and not too long for one.
+/// Whether a text may be a name: it is not JSON, a connection string or a PEM file, and not too long.
 pub(crate) fn is_name(text: &str) -> bool {
     let is_json = text.contains(['{', '}']) || text.starts_with('[') || text.contains("\":");
     let has_user_information = text
@@ -31,13 +31,13 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// Why a text is neither the name nor the ARN of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SecretIdError {
-    /// It is something else, maybe the secret itself.
+    /// It is another text, maybe the secret itself.
     #[error(
         "must be the name or the ARN of a secret in Secrets Manager (A-Z a-z 0-9 / _ + = . @ - !), not its content \
          and not a URL"
     )]
     Form,
-    /// It is what the task definitions of ECS have in `valueFrom`.
+    /// It has the form of `valueFrom` in the task definitions of ECS.
     #[error(
         "must be the ARN alone, without the field, version stage and version id that ECS takes behind it: end it \
          after the name of the secret"
@@ -45,7 +45,7 @@ pub(crate) enum SecretIdError {
     Field,
 }
 
-/// Checks the name or the ARN of a secret, or the beginning of a name.
+/// Checks the name or ARN of a secret, or the prefix of a name.
 ///
 /// # Errors
 /// [`SecretIdError`].
@@ -72,7 +72,7 @@ pub(crate) fn is_key(text: &str) -> bool {
     (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(is_known)
 }
 
-/// The text, where it is of the characters that names of types and ARNs are made of; else a word in its stead.
+/// The text, if it has only the characters of type names and ARNs; otherwise a word that replaces it.
 pub(crate) fn word(text: &str) -> &str {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:*/".contains(&byte);
     if text.len() <= MAX_WORD_BYTES && text.bytes().all(is_known) && !text.contains("://") {
@@ -82,7 +82,7 @@ pub(crate) fn word(text: &str) -> &str {
     }
 }
 
-/// The path of a file, where it may be one; else a word in its stead.
+/// The path of a file, if it can be one; otherwise a word that replaces it.
 pub(crate) fn path(text: &str) -> &str {
     if text.len() <= 4096
         && !text.contains("://")
@@ -96,7 +96,7 @@ pub(crate) fn path(text: &str) -> &str {
     }
 }
 
-/// The beginning of a text from outside, as a Reason may hold it: SQS takes no control characters.
+/// The beginning of a foreign text, for a Reason: SQS accepts no control characters.
 pub(crate) fn printable(text: &str, characters: usize) -> String {
     let kept = text.chars().filter(|character| !character.is_control());
     kept.take(characters).collect()

@@ -1,5 +1,5 @@
-//! The trace that a message belongs to: W3C's `traceparent`, or what X-Ray says in its stead. It is for the log and for
-//! the next worker that receives the message; nothing is decided by it, and what is not exactly right counts as absent.
+//! The trace of a message: W3C's `traceparent`, or else X-Ray's header. It is used in the log, and by the next worker that
+//! receives the message; no decision depends on it, and a value that is not valid counts as missing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// Version 00: `00-<trace id, 32>-<parent id, 16>-<flags, 2>`.
 const TRACEPARENT_BYTES: usize = 55;
-/// X-Ray's header holds further fields, `Lineage` of up to a hundred bytes among them; this is more than enough.
+/// X-Ray's header has further fields, such as `Lineage` of up to a hundred bytes; this is more than enough.
 const MAX_XRAY_BYTES: usize = 512;
 
 /// A position in a trace.
@@ -24,7 +24,7 @@ pub struct Traceparent {
     flags: String,
 }
 
-/// Of an SNS envelope only what is looked for here.
+/// The fields of an SNS envelope that are needed here.
 #[derive(Deserialize)]
 struct Attributes<'a> {
     #[serde(rename = "MessageAttributes", borrow, default)]
@@ -38,7 +38,7 @@ struct Attribute<'a> {
 }
 
 impl Traceparent {
-    /// The trace of a message: of the queue's attribute `traceparent`, else of the SNS envelope's in the body, else of
+    /// The trace of a message: of the queue's attribute `traceparent`, else of the SNS envelope in the body, else of
     /// X-Ray's `AWSTraceHeader`.
     pub(crate) fn find(attribute: Option<&str>, body: &str, xray: Option<&str>) -> Option<Self> {
         attribute
@@ -47,7 +47,7 @@ impl Traceparent {
             .or_else(|| xray.and_then(Self::of_xray))
     }
 
-    /// Reads a `traceparent`. One of a later version is read as far as version 00 goes, as W3C has it.
+    /// Parses a `traceparent`. One of a later version is parsed as version 00, as W3C specifies.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (known, later) = text.split_at_checked(TRACEPARENT_BYTES)?;
         let mut fields = known.split('-');
@@ -61,8 +61,8 @@ impl Traceparent {
         (is_whole && is_version && fields.next().is_none()).then_some(traceparent)
     }
 
-    /// Reads X-Ray's `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. One without a parent is no
-    /// position in a trace.
+    /// Parses X-Ray's `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. One without a parent is
+    /// not a position in a trace.
     pub(crate) fn of_xray(text: &str) -> Option<Self> {
         if text.len() > MAX_XRAY_BYTES {
             return None;
@@ -88,7 +88,7 @@ impl Traceparent {
     }
 
     fn in_envelope(body: &str) -> Option<Self> {
-        // Most bodies have none: they need not be read twice.
+        // Most bodies have none, and need not be parsed twice.
         if !body.contains(TRACEPARENT) {
             return None;
         }
@@ -107,7 +107,7 @@ impl Traceparent {
     }
 }
 
-/// As a header has it, in version 00.
+/// The header in version 00.
 impl std::fmt::Display for Traceparent {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -118,7 +118,7 @@ impl std::fmt::Display for Traceparent {
     }
 }
 
-/// Lower case alone, as both sources have it.
+/// Only lower case, as both specifications require.
 fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits
         && text

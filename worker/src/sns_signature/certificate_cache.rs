@@ -1,5 +1,5 @@
-//! Fetches the certificates that SNS signs with, and keeps them. What may be fetched, and what is a certificate of
-//! SNS's, is decided elsewhere.
+//! Fetches and caches the signing certificates of SNS. Other modules decide which URLs are allowed, and which certificates
+//! are valid.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,40 +13,40 @@ use super::chain::Roots;
 use crate::process::http::{Http, HttpError};
 use crate::process::tls::TlsError;
 
-/// SNS's files have some 2 KiB, a chain some 6.
+/// Maximum size of a file in bytes: SNS's files have about 2 KiB, a chain about 6.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A region has one certificate at a time, and worker and topic share theirs.
+/// Maximum number of certificates: a region has one at a time, and worker and topic are in the same region.
 const MAX_CACHED: usize = 16;
 
-/// For how long a certificate is kept; SNS's are valid for months.
+/// How long a certificate is cached; SNS's are valid for months.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// For how long a failure is: a sender of envelopes that lead to none does not make the worker fetch for each.
+/// How long a failure is cached, so that a sender of invalid envelopes does not make the worker fetch for each.
 const FAILURE_LIFETIME: TimeDelta = TimeDelta::seconds(5);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateFetchError {
-    /// SNS did not answer: it may later.
+    /// SNS did not answer; another attempt may succeed.
     #[error("the signing certificate could not be fetched")]
     Unavailable(#[source] HttpError),
-    /// SNS answered that it cannot just now.
+    /// SNS reported a temporary error.
     #[error("the signing certificate could not be fetched: HTTP status {0}")]
     Busy(u16),
-    /// There is none.
+    /// There is no certificate at the URL.
     #[error("there is no signing certificate at SigningCertURL: HTTP status {0}")]
     Refused(u16),
-    /// What is there is too long for one.
+    /// The file is too large.
     #[error("there is no signing certificate at SigningCertURL")]
     TooLong(#[source] HttpError),
-    /// What is there is not SNS's, or not now.
+    /// The certificate is not SNS's, or not valid now.
     #[error(transparent)]
     Unfit(#[from] CertificateError),
 }
 
 impl CertificateFetchError {
-    /// Whether trying again may help.
+    /// Whether another attempt may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Busy(_) => true,
@@ -57,21 +57,21 @@ impl CertificateFetchError {
 
 type Found = Result<Arc<SigningCertificate>, Arc<CertificateFetchError>>;
 
-/// The certificates that are known.
+/// The cached certificates.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     http: Http,
     roots: Roots,
     cached: Mutex<HashMap<String, (DateTime<Utc>, Found)>>,
-    /// One fetch at a time: who waited finds what the one before it brought.
+    /// One fetch at a time: a caller that waited finds the result of the one before it.
     fetching: tokio::sync::Mutex<()>,
 }
 
 impl Certificates {
-    /// None is known yet.
+    /// Makes an empty cache.
     ///
     /// # Errors
-    /// [`TlsError`] where the machine has no roots.
+    /// [`TlsError`] if the machine has no root certificates.
     pub(crate) fn new(http: Http) -> Result<Self, TlsError> {
         Ok(Self {
             http,
@@ -81,10 +81,10 @@ impl Certificates {
         })
     }
 
-    /// The certificate at a URL.
+    /// Returns the certificate at a URL.
     ///
     /// # Errors
-    /// [`CertificateFetchError`], the one of the last fetch where that was a moment ago.
+    /// [`CertificateFetchError`]; that of the last fetch if it is still cached.
     pub(crate) async fn at(&self, url: &CertificateUrl) -> Found {
         let key = url.url().as_str();
         if let Some(found) = self.cached(key, Utc::now()) {
@@ -136,7 +136,7 @@ impl Certificates {
     }
 }
 
-/// Keeps a value until its time; where there is no room, the one whose time ends first goes: failures before
+/// Caches a value until its time ends; if the cache is full, the value whose time ends first is removed: failures before
 /// certificates.
 fn insert_bounded<T>(
     cached: &mut HashMap<String, (DateTime<Utc>, T)>,

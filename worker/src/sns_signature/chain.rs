@@ -1,4 +1,5 @@
-//! Whether certificates that came in a file lead to a root of the machine's store. Reads no clock, fetches nothing.
+//! Checks that the certificates of a file form a chain to a root certificate of the machine. Reads no clock, fetches
+//! nothing.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::process::tls::{self, TlsError};
 /// Why the certificates of a file are refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChainError {
-    /// There is none, or the file is not PEM.
+    /// The file is not PEM, or contains no certificate.
     #[error("the file that should hold the signing certificate is not one of PEM")]
     NoCertificate,
     /// The chain does not lead to a root, or is not valid now.
@@ -23,24 +24,24 @@ pub(crate) enum ChainError {
     Chain(#[source] rustls::Error),
 }
 
-/// The roots.
+/// The root certificates.
 #[derive(Debug)]
 pub(crate) struct Roots(RootCertStore);
 
 impl Roots {
-    /// The machine's.
+    /// Those of the machine.
     ///
     /// # Errors
-    /// [`TlsError`] where it has none.
+    /// [`TlsError`] if it has none.
     pub(crate) fn system() -> Result<Self, TlsError> {
         tls::roots(None).map(Self)
     }
 
-    /// Looks for a way from a file's first certificate over its others to a root. A certificate that came alone passes
-    /// where its issuer is not known here.
+    /// Checks the chain from a file's first certificate over its others to a root. A certificate without others is accepted
+    /// if its issuer is unknown here.
     ///
     /// # Errors
-    /// [`ChainError`] where there are others and they lead nowhere, or where a certificate that came alone names a root
+    /// [`ChainError`] if there are others and they do not lead to a root, or if a certificate without others names a root
     /// as its issuer and is not signed by it.
     pub(crate) fn check(&self, chain: &Chain, now: DateTime<Utc>) -> Result<(), ChainError> {
         let parsed = ParsedCertificate::try_from(&chain.leaf).map_err(ChainError::Chain)?;
@@ -56,7 +57,7 @@ impl Roots {
         );
         match verified {
             Ok(()) => Ok(()),
-            // It cannot be checked: the caller decides what that means.
+            // The chain cannot be checked: the caller decides what follows.
             Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
                 if chain.others.is_empty() =>
             {
@@ -75,7 +76,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Reads a PEM file.
+    /// Parses a PEM file.
     ///
     /// # Errors
     /// [`ChainError::NoCertificate`].

@@ -1,4 +1,4 @@
-//! Whether a message is checked for SNS's signature, and what comes of one that is not right.
+//! Verifies the SNS signature of a message, and decides what follows from a signature that is not valid.
 
 pub(crate) mod certificate;
 pub(crate) mod certificate_cache;
@@ -31,27 +31,27 @@ pub enum SignatureCheck {
     Enforce,
 }
 
-/// Why a message is not known to come from its topic.
+/// Why the signature of a message cannot be confirmed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignatureError {
-    /// Raw delivery brings the request without what SNS says of it.
+    /// With raw delivery there is no signature.
     #[error(
         "raw delivery has no signature: deliver the SNS envelope, or set WORKER_SNS_SIGNATURE to off"
     )]
     Raw,
-    /// The envelope has no signature that could be right.
+    /// The fields of the envelope cannot be valid.
     #[error("the SNS signature is not valid")]
     Fault(#[source] SignatureFieldError),
-    /// The certificate is not to be had, now or ever.
+    /// The certificate could not be fetched, or is not valid.
     #[error("the SNS signature cannot be checked")]
     Certificate(#[source] Arc<CertificateFetchError>),
-    /// The signature is of another key or another text.
+    /// The signature does not match the key or the text.
     #[error("the SNS signature is not valid: the envelope was not signed by SNS, or was changed")]
     Forged,
 }
 
 impl SignatureError {
-    /// Whether trying again may help.
+    /// Whether another attempt may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Certificate(error) => error.is_temporary(),
@@ -60,20 +60,20 @@ impl SignatureError {
     }
 }
 
-/// Checks signatures.
+/// Verifies signatures.
 #[derive(Debug)]
 pub struct Signatures {
     check: SignatureCheck,
     origin: Option<Origin>,
-    /// None where nothing is checked.
+    /// `None` if signatures are not verified.
     certificates: Option<Certificates>,
 }
 
 impl Signatures {
-    /// `origin` is the one override of where a certificate may come from.
+    /// `origin` is one more origin of certificates, beside SNS's.
     ///
     /// # Errors
-    /// [`TlsError`] where signatures are checked and the machine has no roots.
+    /// [`TlsError`] if signatures are verified and the machine has no root certificates.
     pub fn new(
         check: SignatureCheck,
         origin: Option<Origin>,
@@ -90,10 +90,10 @@ impl Signatures {
         })
     }
 
-    /// Checks a message, as far as the setting asks for it. `message_id` is SQS's, for the log.
+    /// Verifies a message according to the setting. `message_id` is SQS's, for the log.
     ///
     /// # Errors
-    /// [`SignatureError`], where the message may not be handled.
+    /// [`SignatureError`], if the message may not be processed.
     pub(crate) async fn check(
         &self,
         message_id: &str,
@@ -117,7 +117,7 @@ impl Signatures {
                 Ok(())
             }
             SignatureCheck::Enforce => {
-                // What is refused for good is logged with its way to the dead-letter queue.
+                // A message that is refused for good is logged when it is moved to the dead-letter queue.
                 if unverified.is_temporary() {
                     warn!(message_id, reason, "given back, to be checked again");
                 }

@@ -1,8 +1,8 @@
-//! Whether a message comes from where it says: a request from CloudFormation, a re-sync from those who may start one, a
-//! message between workers from a worker. Nothing is changed in a database before.
+//! Verifies the origin of a message: a request comes from CloudFormation, a re-sync from a principal that may start one, a
+//! message between workers from a worker. Before that nothing is changed in a database.
 //!
-//! What a message says of itself is its publisher's text. What counts is what its author cannot choose: what
-//! CloudFormation shows of the stack, the topic, and the sender that SQS names.
+//! The content of a message is chosen by its publisher. The verification uses only facts that the publisher cannot choose:
+//! the state of the stack in CloudFormation, the topic, and the sender that SQS reports.
 
 pub(crate) mod operation;
 pub(crate) mod topics;
@@ -19,10 +19,10 @@ use crate::aws::{
 use crate::process::retry::{Policy, Retry};
 use crate::request::RequestHeader;
 
-/// The role of this name in a stack's account lets the worker ask CloudFormation there.
+/// The role with this name in a stack's account allows the worker to call CloudFormation there.
 pub(crate) const ROLE_NAME: &str = "extension-worker-verify";
 
-/// How long one delivery waits for CloudFormation to show what a request says; what it shows may lag behind.
+/// How long one delivery waits until CloudFormation reports the operation of a request, as its reports can be late.
 const LAG: Duration = Duration::from_secs(3);
 const LAG_PAUSES: Policy = Policy {
     first: Duration::from_millis(200),
@@ -42,13 +42,13 @@ pub enum StackCheck {
 /// Why a request is not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestVerificationError {
-    /// CloudFormation, or STS, could not be asked: later it may answer.
+    /// CloudFormation or STS could not be called; a later attempt may succeed.
     #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
     Unavailable(#[source] CloudFormationError),
-    /// STS did not say in which account the worker is.
+    /// STS did not report the worker's account.
     #[error("the request could not be verified (WORKER_VERIFY_STACKS)")]
     NoIdentity(#[source] CallerIdentityError),
-    /// It cannot be verified here, and never will be.
+    /// The request cannot be verified, and never will be.
     #[error("the request cannot be verified (WORKER_VERIFY_STACKS): {0}")]
     Unverifiable(String),
     /// The operation has ended.
@@ -61,16 +61,16 @@ pub(crate) enum RequestVerificationError {
     Contradicted(String),
 }
 
-/// Why a message between workers is not carried out.
+/// Why a message between workers is not processed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SenderVerificationError {
-    /// It came through a topic.
+    /// It arrived by a topic.
     #[error("a message between workers does not come through a topic ({0})")]
     ThroughTopic(String),
     /// Another principal sent it.
     #[error("a message between workers was sent by {0}, which is not the worker's own role")]
     Foreign(String),
-    /// STS did not say who the worker is.
+    /// STS did not report the worker's role.
     #[error("the sender of a message between workers could not be verified")]
     NoIdentity(#[source] CallerIdentityError),
 }
@@ -79,7 +79,7 @@ pub(crate) enum SenderVerificationError {
 #[derive(Debug)]
 pub struct Verification {
     identities: Identities,
-    /// None where requests are believed.
+    /// `None` if requests are not verified.
     cloudformation: Option<CloudFormation>,
 }
 
@@ -92,7 +92,7 @@ impl Verification {
         }
     }
 
-    /// Verifies that the worker's own role sent a message between workers, through the queue itself.
+    /// Verifies that the worker's own role sent a message between workers to the queue directly.
     ///
     /// # Errors
     /// [`SenderVerificationError`].
@@ -116,7 +116,7 @@ impl Verification {
         }
     }
 
-    /// Verifies that CloudFormation itself shows the resource in the operation of a request.
+    /// Verifies that CloudFormation reports the resource as being in the operation of a request.
     ///
     /// # Errors
     /// [`RequestVerificationError`].
@@ -145,7 +145,7 @@ impl Verification {
         }
     }
 
-    /// The role to assume; none in the worker's own account.
+    /// The role to assume; `None` in the worker's own account.
     async fn role(
         &self,
         cloudformation: &CloudFormation,
@@ -177,7 +177,7 @@ impl Verification {
     }
 }
 
-/// One look at the resource, and where it matters at the stack.
+/// Reads the state of the resource, and of the stack if it matters.
 async fn look(
     cloudformation: &CloudFormation,
     role: Option<&str>,

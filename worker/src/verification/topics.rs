@@ -1,6 +1,6 @@
-//! Which topic may bring which kind of message. Pure.
+//! The types of messages that each topic may bring. Pure.
 
-/// The topics that are served.
+/// The topics whose messages are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Topics {
     /// Those of stacks' requests; empty: any.
@@ -9,7 +9,7 @@ pub(crate) struct Topics {
     pub(crate) resyncs: Vec<String>,
 }
 
-/// A message that came by a topic that is for others.
+/// A message that arrived by a topic for other messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TopicKindError {
     /// A re-sync.
@@ -17,7 +17,7 @@ pub(crate) enum TopicKindError {
         "a re-sync arrived by topic {0}, which is not one for re-syncs (WORKER_RESYNC_TOPIC_ARNS)"
     )]
     Resync(String),
-    /// A re-sync, of which nothing says by which topic it came.
+    /// A re-sync without its topic's envelope.
     #[error(
         "a re-sync arrived without its topic's envelope: turn raw delivery off (WORKER_RESYNC_TOPIC_ARNS)"
     )]
@@ -30,7 +30,7 @@ pub(crate) enum TopicKindError {
 }
 
 impl Topics {
-    /// The topics whose envelopes are opened; empty: any.
+    /// The topics whose envelopes are accepted; empty: any.
     pub(crate) fn all(&self) -> Vec<String> {
         if self.stacks.is_empty() {
             return Vec::new();
@@ -38,7 +38,7 @@ impl Topics {
         self.stacks.iter().chain(&self.resyncs).cloned().collect()
     }
 
-    /// Whether a re-sync may come by this topic.
+    /// Checks that a re-sync may arrive by this topic.
     ///
     /// # Errors
     /// [`TopicKindError`].
@@ -53,7 +53,7 @@ impl Topics {
         }
     }
 
-    /// Whether a stack's request may come by this topic; raw delivery does not say one.
+    /// Checks that a stack's request may arrive by this topic; with raw delivery the topic is unknown.
     ///
     /// # Errors
     /// [`TopicKindError`].

@@ -1,19 +1,19 @@
-//! One secret that was read before, and for how long it serves. Reads no clock.
+//! A cached secret, and how long it may be used. Reads no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Secret;
 
-/// How long a secret serves, counted from when it was read, where Secrets Manager cannot be asked.
+/// How long a secret is used after it was read if Secrets Manager cannot be called.
 pub(super) const MAX_STALENESS: Duration = Duration::from_secs(3600);
-/// How long a secret serves that Secrets Manager could not be asked about, before it is asked again.
+/// How long a cached secret is used after a failed call, before the next call.
 const REFRESH_DEFERRAL: Duration = Duration::from_secs(5);
-/// A secret that is doubted all the time is read no more often than this: in the middle of a rotation Secrets Manager
-/// says for seconds what PostgreSQL no longer takes.
+/// Shortest time between two reads of a secret that is marked as expired: during a rotation Secrets Manager returns for
+/// seconds a password that PostgreSQL no longer accepts.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A secret as it was read.
+/// A secret with the time at which it was read.
 #[derive(Debug)]
 pub(super) struct CachedSecret {
     secret: Arc<Secret>,
@@ -23,7 +23,7 @@ pub(super) struct CachedSecret {
 }
 
 impl CachedSecret {
-    /// Read just now.
+    /// A secret that was read just now.
     pub(super) fn new(secret: Arc<Secret>, now: Instant, lifetime: Duration) -> Self {
         Self {
             secret,
@@ -33,40 +33,40 @@ impl CachedSecret {
         }
     }
 
-    /// The secret, while it is fresh.
+    /// The secret, if it is fresh.
     pub(super) fn fresh(&self, now: Instant) -> Option<Arc<Secret>> {
         (now < self.fresh_until).then(|| Arc::clone(&self.secret))
     }
 
-    /// The secret, where Secrets Manager cannot be reached.
+    /// The secret, for use while Secrets Manager cannot be reached.
     pub(super) fn stale(&self, now: Instant) -> Option<Arc<Secret>> {
         (self.is_usable(now) && !self.refused).then(|| Arc::clone(&self.secret))
     }
 
-    /// Whether it can serve again at all.
+    /// Whether it may still be used at all.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.read_at) < MAX_STALENESS
     }
 
-    /// Secrets Manager could not be reached: the secret serves for a while before the next fetch.
+    /// Secrets Manager could not be reached: the secret is used for a while before the next call.
     pub(super) fn defer_refresh(&mut self, now: Instant) {
         self.fresh_until = (now + REFRESH_DEFERRAL).min(self.read_at + MAX_STALENESS);
     }
 
-    /// The login with this secret failed: it is fetched again. An older reading than the cached one changes nothing.
+    /// The login with this secret failed: it is read again, unless the cached one is newer.
     pub(super) fn expire(&mut self, read: &Arc<Secret>) {
         if Arc::ptr_eq(&self.secret, read) {
             self.fresh_until = self.fresh_until.min(self.read_at + MIN_REFETCH_INTERVAL);
         }
     }
 
-    /// The password that was read is wrong.
+    /// The password in the secret was refused.
     pub(super) fn invalidate(&mut self, read: &Arc<Secret>) {
         self.expire(read);
         self.refused |= Arc::ptr_eq(&self.secret, read);
     }
 
-    /// When it was read.
+    /// When the secret was read.
     pub(super) fn read_at(&self) -> Instant {
         self.read_at
     }
@@ -98,7 +98,7 @@ mod tests {
         assert!(cached.fresh(now + MINUTES).is_none());
         assert!(cached.stale(now + MAX_STALENESS - MOMENT).is_some());
         assert!(cached.stale(now + MAX_STALENESS).is_none());
-        // A failed read defers the next one; the secret expires no later.
+        // A failed read defers the next one, but does not extend the time for which the secret may be used.
         cached.defer_refresh(now + MINUTES);
         assert!(
             cached

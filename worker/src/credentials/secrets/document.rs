@@ -18,9 +18,9 @@ struct Document {
     dbname: Option<String>,
 }
 
-/// Says what is wrong without quoting: serde's own words could hold a part of the secret.
+/// Describes what is wrong without a quotation: serde's own text could contain a part of the secret.
 pub(super) fn parse(text: &str) -> Result<Secret, String> {
-    // Editors write the mark of the byte order.
+    // Some editors write a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let mut value: serde_json::Value = serde_json::from_str(text)
         .map_err(|_| "is not JSON; it must be an object with username and password".to_owned())?;
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Secret, String> {
         ));
     }
     let given = |field: Option<String>| field.filter(|text| !text.is_empty());
-    // What is no name is not tried as one: PostgreSQL would quote it.
+    // A value that is no valid name is not sent to PostgreSQL, which would quote it.
     let name = |field: &str, value: Option<String>| match given(value) {
         Some(text) if !is_name(&text) => Err(format!("its field \"{field}\" must be a name")),
         other => Ok(other),

@@ -1,4 +1,4 @@
-//! Secrets Manager's own answers.
+//! Calls to Secrets Manager.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use aws_sdk_secretsmanager::types::{
 use super::document::parse;
 use super::{ListError, Secret, SecretError, SecretFilter};
 
-/// The most that a page of names has.
+/// Maximum number of names on a page.
 const MAX_RESULTS: i32 = 100;
 
 /// The service, in one region.
@@ -22,7 +22,7 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    /// Speaks with the SDK's configuration.
+    /// Uses the SDK's configuration.
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             client: Client::new(config),
@@ -30,7 +30,7 @@ impl Manager {
         }
     }
 
-    /// A page of the names of secrets, in their order.
+    /// A page of the names of secrets, sorted.
     pub(super) async fn list(
         &self,
         filter: &SecretFilter,
@@ -59,7 +59,7 @@ impl Manager {
         Ok((names, output.next_token))
     }
 
-    /// The current version of a secret: one call, so that user and password belong together.
+    /// The current version of a secret, in one call, so that user and password belong together.
     pub(super) async fn fetch(&self, id: &str) -> Result<Secret, SecretError> {
         let not_found = || SecretError::NotFound {
             id: id.to_owned(),
@@ -115,7 +115,7 @@ impl Manager {
     }
 }
 
-/// The service compares the beginnings of texts, of a name's words too, and of keys and values of whatever tags.
+/// The service compares prefixes of texts, of words in a name, and of keys and values of all tags.
 fn matches_filter(secret: &SecretListEntry, filter: &SecretFilter) -> bool {
     match filter {
         SecretFilter::Prefix(prefix) => secret.name().is_some_and(|name| name.starts_with(prefix)),
@@ -125,7 +125,7 @@ fn matches_filter(secret: &SecretListEntry, filter: &SecretFilter) -> bool {
     }
 }
 
-/// What the service can be asked for: more than is meant.
+/// The filter for the service, which matches more than is wanted.
 fn filters(filter: &SecretFilter) -> Vec<Filter> {
     let one =
         |key: FilterNameStringType, value: &str| Filter::builder().key(key).values(value).build();

@@ -1,5 +1,5 @@
-//! Credentials from Secrets Manager, kept for some minutes. The only module that knows aws-sdk-secretsmanager; it does
-//! not know what a secret is for.
+//! Credentials from Secrets Manager, cached for some minutes. Only this module uses aws-sdk-secretsmanager, and it makes no
+//! decisions about the use of a secret.
 
 mod cache;
 mod cached;
@@ -32,7 +32,7 @@ impl From<String> for Password {
 }
 
 impl Password {
-    /// Takes a password.
+    /// Makes a password.
     pub fn new(text: String) -> Self {
         Self {
             text,
@@ -40,7 +40,7 @@ impl Password {
         }
     }
 
-    /// Takes an IAM token, which replaces the password.
+    /// Makes one from an IAM token, which replaces the password.
     pub(crate) fn token(text: String) -> Self {
         Self {
             text,
@@ -65,8 +65,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What a secret says, in the form that RDS and its rotation functions use. A secret that RDS manages itself holds a
-/// user name and a password alone.
+/// The content of a secret, in the form of RDS and its rotation functions. A secret that RDS manages contains only a user
+/// name and a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The role.
@@ -79,35 +79,35 @@ pub struct Secret {
     pub port: Option<u16>,
     /// The database.
     pub dbname: Option<String>,
-    /// The ARN under which Secrets Manager has it; none of one that the command line gives.
+    /// The ARN of the secret; `None` for credentials of the command line.
     pub arn: Option<String>,
 }
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum SecretError {
-    /// There is no such secret, or it is about to be deleted.
+    /// The secret does not exist, or is scheduled for deletion.
     #[error("DBSecret \"{id}\": secret not found in {region}")]
     NotFound {
-        /// As the stack wrote it.
+        /// The name or ARN in the properties.
         id: String,
         /// The worker's region.
         region: String,
     },
-    /// The worker may not read it.
+    /// The task role may not read it.
     #[error(
         "DBSecret \"{id}\": the worker's task role may not read it ({code}). Allow secretsmanager:GetSecretValue on it, and kms:Decrypt on its key"
     )]
     Denied {
-        /// As the stack wrote it.
+        /// The name or ARN in the properties.
         id: String,
-        /// What Secrets Manager or KMS called it.
+        /// The error code of Secrets Manager or KMS.
         code: String,
     },
-    /// The secret is not what credentials look like.
+    /// The content is not a valid document of credentials.
     #[error("DBSecret \"{id}\": {fault}")]
     Unusable {
-        /// As the stack wrote it.
+        /// The name or ARN in the properties.
         id: String,
         /// What is wrong with it; never a part of it.
         fault: String,
@@ -115,22 +115,22 @@ pub(crate) enum SecretError {
     /// Secrets Manager does not answer.
     #[error("DBSecret \"{id}\": could not be read from Secrets Manager ({cause})")]
     Unavailable {
-        /// As the stack wrote it.
+        /// The name or ARN in the properties.
         id: String,
-        /// What happened.
+        /// The error.
         cause: String,
-        /// All of it.
+        /// Its cause.
         #[source]
         source: Arc<dyn StdError + Send + Sync>,
     },
 }
 
-/// Which secrets are meant.
+/// A filter for secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecretFilter {
-    /// Those whose name begins so.
+    /// Secrets whose name begins with this prefix.
     Prefix(String),
-    /// Those with a tag, of any value unless one is given.
+    /// Secrets with this tag; without a value, with any value.
     Tag {
         /// The tag's key.
         key: String,
@@ -143,13 +143,13 @@ pub(crate) enum SecretFilter {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("secrets could not be listed: {code} {text}")]
 pub(crate) struct ListError {
-    /// Secrets Manager's error code, empty where there was no answer.
+    /// Secrets Manager's error code, empty if it did not answer.
     pub(crate) code: String,
     text: String,
 }
 
 impl ListError {
-    /// Whether the same question has the same answer: what was asked is not what the service can be asked.
+    /// Whether another attempt has the same result, because the service cannot evaluate the filter.
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(
             self.code.as_str(),
@@ -158,7 +158,7 @@ impl ListError {
     }
 }
 
-/// Where credentials come from.
+/// The source of credentials.
 #[derive(Debug, Clone)]
 pub struct Secrets(Source);
 
@@ -166,12 +166,12 @@ pub struct Secrets(Source);
 enum Source {
     /// Secrets Manager.
     Manager { manager: Manager, cache: Arc<Cache> },
-    /// The command line: under every name.
+    /// The command line: the same credentials for every name.
     Given(Arc<Secret>),
 }
 
 impl Secrets {
-    /// Reads secrets with the SDK's configuration, and keeps each for that long; not at all where that is nothing.
+    /// Reads secrets with the SDK's configuration, and caches each for this time; zero: not at all.
     pub fn new(config: &aws_config::SdkConfig, lifetime: Duration) -> Self {
         Self(Source::Manager {
             manager: Manager::new(config),
@@ -184,7 +184,7 @@ impl Secrets {
         Self(Source::Given(Arc::new(secret)))
     }
 
-    /// A version of a secret that was the current one not long ago. All of it is of one version.
+    /// Returns a version of a secret that was current recently. All its fields are of the same version.
     ///
     /// # Errors
     /// [`SecretError`].
@@ -201,7 +201,7 @@ impl Secrets {
         }
     }
 
-    /// A page of the names of secrets, from the first or the one that a token leads to, and the token of the next.
+    /// Returns a page of the names of secrets, the first or the one of a token, and the token of the next.
     ///
     /// # Errors
     /// [`ListError`].
@@ -216,15 +216,15 @@ impl Secrets {
         }
     }
 
-    /// What was read led nowhere, and may have changed since: the next reading is a new one.
+    /// The login with this secret failed, and it may have changed since: the next call reads it again.
     pub(crate) fn expire(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
             cache.expire(id, read);
         }
     }
 
-    /// The password that was read is wrong, and may have changed since: as [`Secrets::expire`], and it does not serve
-    /// again where there is no newer one either.
+    /// The password was refused, and may have changed since: as [`Secrets::expire`], and this version is not used again
+    /// even if there is no newer one.
     pub(crate) fn invalidate(&self, id: &str, read: &Arc<Secret>) {
         if let Source::Manager { cache, .. } = &self.0 {
             cache.invalidate(id, read);

@@ -1,33 +1,34 @@
-//! SQLSTATE → what to do: one table. A new row goes here and nowhere else.
+//! SQLSTATE → reaction, in one table. A new row goes here and nowhere else.
 //!
-//! Read against `errcodes.txt` of PostgreSQL 13 to 18, class by class. A state that has no row is permanent: a quick
-//! FAILED is better than an hour of silence; `tests/decisions.txt` has all of them. Classes 00 to 02 are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39,
-//! 42, 44, 54, F0, HV and P0 are about the statement or the server's configuration, and come again.
+//! It was compared with `errcodes.txt` of PostgreSQL 13 to 18, class by class. An SQLSTATE without a row is permanent:
+//! FAILED is sent at once, rather than after an hour of retries; `tests/decisions.txt` lists all of them. Classes 00 to 02
+//! are no errors; 03, 09, 0B to 0P, 20 to 24, 26, 27, 2D to 39, 42, 44, 54, F0, HV and P0 are about the statement or the
+//! server's configuration, so that the next attempt would fail the same way.
 //!
-//! Texts are those of `lc_messages` C or en, which RDS has. Where the statement decides, or a name that is never
-//! translated, no text is asked for.
+//! Message texts are those of `lc_messages` C or en, as on RDS. A row has no text if the statement, or a name that is never
+//! translated, is sufficient.
 
 use super::pooler::state_of_log_in;
 use super::{DatabaseError, SqlError, Statement};
 
-/// What to do about an error.
+/// The reaction to an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The same again fails again: answer now.
+    /// The next attempt would fail the same way: respond now.
     Permanent,
-    /// Trying again on a new connection may help.
+    /// Another attempt on a new connection may help.
     Transient,
-    /// Trying again may help, but no more often than this.
+    /// Another attempt may help, but no more often than this.
     TransientAtMost(u32),
-    /// Another session was faster: observe again.
+    /// Another session changed the same object first: observe again.
     Race,
-    /// Permanent until the text's advice is followed.
+    /// Permanent until the user follows the advice of this text.
     Prerequisite(&'static str),
-    /// The password is wrong: read the secret again, past the cache.
+    /// The password was refused: read the secret again, without the cache.
     Credentials,
-    /// The database does not exist: done for a Delete, else permanent.
+    /// The database does not exist: success for a Delete, otherwise permanent.
     NoDatabase,
-    /// The database is there and takes no connections: for a Delete it is unreachable, else permanent.
+    /// The database exists and accepts no connections: unreachable for a Delete, otherwise permanent.
     ClosedDatabase,
 }
 
@@ -38,19 +39,19 @@ const WAL_LEVEL: &str = "set rds.logical_replication to 1 in the DB parameter gr
                          the instance, then update the stack";
 const DISK: &str = "give the server more storage, then update the stack";
 
-/// A role's limit that is 0 looks like one that others have taken up, which they may give back: with full jitter from 200 ms
-/// on, these take about 25 s.
+/// A role's limit of 0 is reported like one that other sessions have used up, and may release: with full jitter from 200 ms
+/// on, these attempts take about 25 s.
 const ROLE_LIMIT_RETRIES: u32 = 8;
 
-/// What an error must say for a row to fit.
+/// The text of an error that a row requires.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Says {
     Anything,
-    /// The message, the detail or the hint holds it.
+    /// The message, the detail or the hint contains it.
     This(&'static str),
-    /// The message begins so.
+    /// The message begins with it.
     First(&'static str),
-    /// The constraint's name begins so.
+    /// The constraint's name begins with it.
     Constraint(&'static str),
 }
 
@@ -58,20 +59,20 @@ use Says::{Anything, Constraint, First, This};
 use Statement::{Create, CreateSchema, Drop, LogIn, SetSchema, Update};
 
 const ANY: &[Statement] = &[];
-/// An installed extension is what they are about.
+/// The statements about an installed extension.
 const OF_INSTALLED: &[Statement] = &[SetSchema, Drop];
 
-/// `(statements, or none for any; SQLSTATE or its class; what the error says; what to do)`; the first row that fits counts.
+/// `(statements, or none for any; SQLSTATE or its class; text; reaction)`; the first row that matches applies.
 pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
-    // Whatever the state and the words are: the setting's name is never translated.
+    // For any SQLSTATE and language: the name of the setting is never translated.
     (
         ANY,
         "",
         This("shared_preload_libraries"),
         Class::Prerequisite(PRELOAD),
     ),
-    // 08, connection exceptions: PostgreSQL's own and a pooler's. What a pooler refuses at a log-in is looked up by
-    // `state_of_log_in`; left are the protocol's own, which are for good, and what a pooler has no other state for.
+    // 08, connection exceptions of PostgreSQL and of a pooler. `state_of_log_in` handles the refusals of a pooler at a
+    // log-in; here are errors of the protocol, which are permanent, and errors for which a pooler has no other SQLSTATE.
     (ANY, "08P01", This("query_wait_timeout"), Class::Transient),
     (ANY, "08P01", This("server_login_retry"), Class::Transient),
     (ANY, "08P01", This("server login"), Class::Transient),
@@ -81,9 +82,9 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     (ANY, "08P01", This("connection"), Class::TransientAtMost(3)),
     (ANY, "08P01", This("shut"), Class::Transient),
     (ANY, "08P01", Anything, Class::Permanent),
-    // The server, or what is before it, rejected the connection.
+    // The server, or a proxy before it, rejected the connection.
     (ANY, "08004", Anything, Class::TransientAtMost(3)),
-    // A script's own connection, by dblink.
+    // A connection of a script, by dblink.
     (
         &[Create, Update, SetSchema, Drop],
         "08003",
@@ -98,20 +99,20 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
         This("old version has already been loaded"),
         Class::TransientAtMost(1),
     ),
-    // A look reads every extension's files: what it trips over may be another's that is being replaced.
+    // An observation reads the files of all extensions: an error may concern another extension that is being replaced.
     (
         &[Statement::Own],
         "0A000",
         Anything,
         Class::TransientAtMost(3),
     ),
-    // 23, integrity: catalogs have unique indexes, at which two sessions meet.
+    // 23, integrity: unique indexes of catalogs, on which two sessions conflict.
     (ANY, "23505", Constraint("pg_"), Class::Race),
-    // 25, transaction state: a replica; the session's and, from 17, the transaction's own timeouts.
+    // 25, transaction state: a replica; the timeouts of the session and, from 17 on, of the transaction.
     (ANY, "25006", Anything, Class::TransientAtMost(3)),
     (ANY, "25P03", Anything, Class::Transient),
     (ANY, "25P04", Anything, Class::Transient),
-    // 28, authorization, and 3D: of the log-in alone. A script's dblink says the same of another database.
+    // 28, authorization, and 3D: only of the log-in. dblink in a script reports the same about another database.
     (&[LogIn], "28", Anything, Class::Credentials),
     (&[LogIn], "3D000", Anything, Class::NoDatabase),
     // 40, rollback.
@@ -119,7 +120,7 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     (ANY, "40001", Anything, Class::Transient),
     (ANY, "40003", Anything, Class::Transient),
     (ANY, "40P01", Anything, Class::Transient),
-    // 42, what is there and what is not.
+    // 42, objects that exist or do not exist.
     (&[CreateSchema], "42P06", Anything, Class::Race),
     (ANY, "42710", First("extension \""), Class::Race),
     // Two sessions that update the same extension at the same time.
@@ -134,10 +135,10 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     ),
     // 53, resources.
     (ANY, "53100", Anything, Class::Prerequisite(DISK)),
-    // A bound of the configuration's, such as temp_file_limit; others may be what fills it.
+    // A limit of the configuration, such as temp_file_limit, which others may have used up.
     (ANY, "53400", Anything, Class::TransientAtMost(3)),
     (ANY, "53", Anything, Class::Transient),
-    // 55, prerequisites. At a log-in 55000 is ALLOW_CONNECTIONS false, template0, or what a DROP DATABASE left invalid.
+    // 55, prerequisites. At a log-in 55000 means ALLOW_CONNECTIONS false, template0, or an interrupted DROP DATABASE.
     (&[LogIn], "55000", Anything, Class::ClosedDatabase),
     (
         ANY,
@@ -145,12 +146,12 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
         This("wal_level"),
         Class::Prerequisite(WAL_LEVEL),
     ),
-    // What this very transaction holds is held again.
+    // The next attempt would hold the same objects in its transaction again.
     (ANY, "55006", This("pending trigger"), Class::Permanent),
     (ANY, "55006", This("in this session"), Class::Permanent),
     (ANY, "55006", Anything, Class::TransientAtMost(3)),
     (ANY, "55P03", Anything, Class::Transient),
-    // 57, operator intervention. A standby that takes no connections at all says 57P03 for as long as it is one.
+    // 57, operator intervention. A standby that accepts no connections reports 57P03 as long as it is one.
     (
         &[LogIn],
         "57P03",
@@ -161,19 +162,19 @@ pub(super) const TABLE: &[(&[Statement], &str, Says, Class)] = &[
     (ANY, "57014", Anything, Class::Transient),
     (ANY, "57P04", Anything, Class::NoDatabase),
     (ANY, "57P", Anything, Class::Transient),
-    // 58, system errors: a disk that stumbles; a file that is missing stays so.
+    // 58, system errors: errors of a disk may pass, a missing file stays missing.
     (ANY, "58000", Anything, Class::TransientAtMost(3)),
     (ANY, "58030", Anything, Class::TransientAtMost(3)),
     // 72, up to 16.
     (ANY, "72000", Anything, Class::Transient),
-    // HV, foreign data: its one state of a connection.
+    // HV, foreign data: its only SQLSTATE about a connection.
     (ANY, "HV00N", Anything, Class::TransientAtMost(3)),
-    // XX, internal errors; XX001 and XX002 are damage.
+    // XX, internal errors; XX001 and XX002 report corrupted data.
     (ANY, "XX000", This("tuple concurrently"), Class::Race),
     (ANY, "XX000", Anything, Class::TransientAtMost(3)),
 ];
 
-/// What to do about an error of a statement. A refused log-in is one of [`Statement::LogIn`] whatever was to be run.
+/// The reaction to an error of a statement. A refused log-in is one of [`Statement::LogIn`], whatever statement was to run.
 pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
     match error {
         DatabaseError::Unreachable(..)
@@ -195,7 +196,7 @@ pub fn classify(error: &DatabaseError, statement: Statement) -> Class {
         | DatabaseError::OlderLedger(_) => Class::Permanent,
         DatabaseError::LedgerLocked(_) => Class::Transient,
         DatabaseError::LedgerAppeared => Class::Race,
-        // While workers are replaced by newer ones: one of these takes it.
+        // During a deployment: a newer worker receives the message.
         DatabaseError::NewerLedger(_) => Class::Transient,
         DatabaseError::DatabaseLimit(_) => Class::ClosedDatabase,
         DatabaseError::RoleLimit(_) => Class::TransientAtMost(ROLE_LIMIT_RETRIES),

@@ -1,4 +1,4 @@
-//! What each property takes.
+//! The valid values of each property.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(crate) fn databases(DatabaseList(names): DatabaseList) -> Result<Databases, 
     Ok(Databases::Named(names))
 }
 
-/// An object in the ledger's schema beside the ledger keeps it from being used.
+/// The ledger cannot be used if its schema contains another object.
 const LEDGER_SCHEMA: &str = "extension_worker";
 
 pub(super) fn declarations(
@@ -141,7 +141,7 @@ pub(super) fn database(path: &str, name: &str) -> Result<String, PropertiesError
     }
 }
 
-/// The name or the ARN of a secret; nothing else that may stand there is quoted later.
+/// The name or ARN of a secret; any other text is never quoted.
 pub(crate) fn secret(path: &str, text: String) -> Result<String, PropertiesError> {
     if text.is_empty() {
         return Err(invalid(path, "must not be empty"));
@@ -150,8 +150,8 @@ pub(crate) fn secret(path: &str, text: String) -> Result<String, PropertiesError
     Ok(text)
 }
 
-/// The same without the fields that are null, which are absent; so are those of the elements of Extensions. In PluginsMap
-/// null stands for a version, and the name counts.
+/// The same without fields that are null, which count as unset; also in the elements of Extensions. In PluginsMap null is a
+/// version that is not set, and the name counts.
 pub(crate) fn without_nulls(object: &Value) -> Value {
     let Value::Object(fields) = object else {
         return object.clone();

@@ -13,7 +13,7 @@ use crate::target::Host;
 
 pub(crate) use self::checks::{databases, invalid, secret, without_nulls};
 
-/// Why properties cannot be used: the property's path, what is wrong with it and what would be right.
+/// Why properties are not valid: the path of the property, what is wrong, and which values are valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {fault}")]
 pub struct PropertiesError {
@@ -22,12 +22,12 @@ pub struct PropertiesError {
 }
 
 impl PropertiesError {
-    /// Where it is wrong.
+    /// The path.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The same, of what stands at a path.
+    /// The same error at a path below another.
     pub(crate) fn below(self, path: &str) -> Self {
         let path = match (path, self.path.as_str()) {
             ("", _) => self.path,
@@ -38,10 +38,10 @@ impl PropertiesError {
     }
 }
 
-/// How a fault of the properties as a whole is named.
+/// The path of an error in the properties as a whole.
 pub(super) const TOP: &str = "ResourceProperties";
 
-/// What a stack asks for.
+/// The properties of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
     /// Name or ARN of the secret.
@@ -52,21 +52,21 @@ pub struct Properties {
     pub(crate) db_port: Option<u16>,
     /// Overrides the secret's database.
     pub(crate) db_name: Option<String>,
-    /// How the role proves that it is itself.
+    /// How the role authenticates.
     pub(crate) authentication: Authentication,
-    /// Which databases of the server.
+    /// The databases of the server.
     pub(crate) databases: Databases,
     /// The extensions, each name once.
     pub declarations: Vec<Declaration>,
-    /// What becomes of extensions that are no longer declared.
+    /// What happens to extensions that are no longer declared.
     pub deletion_behavior: DeletionBehavior,
-    /// How a Delete is answered when the server cannot be reached.
+    /// The result of a Delete when the server cannot be reached.
     pub(crate) on_unreachable_delete: OnUnreachableDelete,
     /// Whether nothing is changed.
     pub(crate) dry_run: bool,
 }
 
-/// Which databases of the server a resource manages.
+/// The databases of the server that a resource manages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Databases {
     /// The one that `DBName` or the secret names.
@@ -77,7 +77,7 @@ pub(crate) enum Databases {
     All,
 }
 
-/// How the role proves that it is itself.
+/// How the role authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) enum Authentication {
@@ -89,24 +89,24 @@ pub(crate) enum Authentication {
     Iam,
 }
 
-/// How a Delete is answered when the server cannot be reached.
+/// The result of a Delete when the server cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) enum OnUnreachableDelete {
-    /// A stack whose database is gone can be deleted.
+    /// The Delete succeeds, so that a stack can be deleted after its database.
     #[default]
     Succeed,
-    /// The deletion fails.
+    /// The Delete fails.
     Fail,
 }
 
 impl Properties {
-    /// Takes `ResourceProperties`.
+    /// Parses `ResourceProperties`.
     ///
     /// # Errors
-    /// [`PropertiesError`] naming the first property that is wrong.
+    /// [`PropertiesError`] about the first property that is not valid.
     pub(crate) fn parse(resource_properties: &Value) -> Result<Self, PropertiesError> {
-        // serde would take a list for an object, element by element.
+        // serde would accept a list for an object, element by element.
         if !resource_properties.is_object() {
             return Err(invalid(TOP, "must be an object"));
         }
@@ -153,7 +153,7 @@ impl Properties {
         })
     }
 
-    /// Databases of a server, for which nothing is declared here.
+    /// The databases of a server, without declarations.
     pub(crate) fn of_server(
         db_secret: String,
         db_host: Option<Host>,
@@ -174,7 +174,7 @@ impl Properties {
         }
     }
 
-    /// Notes which versions the resource declared before this Update.
+    /// Records the versions that the resource declared before this Update.
     pub(crate) fn set_previous(&mut self, old: &Self) {
         for declaration in &mut self.declarations {
             let name = declaration.name.as_str();
@@ -188,7 +188,7 @@ impl Properties {
         }
     }
 
-    /// Whether both name the same databases in the same words.
+    /// Whether both name the same databases with the same texts.
     pub(crate) fn has_same_target(&self, other: &Self) -> bool {
         self.db_secret == other.db_secret
             && self.db_host == other.db_host

@@ -1,5 +1,5 @@
-//! Which URLs may be called. Any publisher to the topic can name a URL; only the bucket that CloudFormation
-//! uses for the stack's region, and in it only the key of this very request, is ever written to.
+//! The URLs that may be called. Any publisher to the topic can name a URL; the worker writes only to the bucket that
+//! CloudFormation uses for the stack's region, and only under the key of this request.
 
 use std::fmt;
 
@@ -13,26 +13,26 @@ use super::{Arn, Origin, RequestHeader, partition};
 /// How long CloudFormation's presigned URLs are valid, in seconds.
 const PRESIGNED_SECONDS: i64 = 7200;
 
-/// Why a URL is not called. Says which rule, never the URL.
+/// Why a URL is not called: names the rule, never the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseUrlError {
-    /// It is no URL.
+    /// It is not a URL.
     #[error("ResponseURL is not a URL")]
     NotAUrl,
     /// Not https on 443, or with user information or a fragment.
     #[error("ResponseURL must be https on port 443, without user information and fragment")]
     Form,
-    /// Another host than the stack's region's.
+    /// The host is not the one of the stack's region.
     #[error("ResponseURL names host \"{found}\"; a stack in {region} is answered at {expected}")]
     Host {
-        /// The host that it names.
+        /// The host in the URL.
         found: String,
         /// The stack's region.
         region: String,
-        /// The host that is right.
+        /// The valid host.
         expected: String,
     },
-    /// Nothing says where the stack is answered.
+    /// The partition or region of the stack is unknown.
     #[error(
         "StackId is in {region} of {partition}, which is no region of aws, aws-us-gov or aws-cn"
     )]
@@ -50,10 +50,10 @@ pub enum ResponseUrlError {
         /// The topic's region.
         topic: String,
     },
-    /// The key is not this request's.
+    /// The key is not that of this request.
     #[error("ResponseURL's path is not StackId|LogicalResourceId|RequestId of this request")]
     Path,
-    /// Nothing in the query is a signature.
+    /// The query has no signature.
     #[error("ResponseURL is not presigned")]
     Unsigned,
 }
@@ -63,12 +63,12 @@ pub enum ResponseUrlError {
 pub struct ResponseUrl(Url);
 
 impl ResponseUrl {
-    /// Checks the request's URL against the rules of this module.
+    /// Checks the URL of a request against the rules of this module.
     ///
-    /// `topic_arn` is the envelope's, where it has one; `origin` the one override.
+    /// `topic_arn` is the envelope's, if it has one; `origin` is the one allowed beside CloudFormation's.
     ///
     /// # Errors
-    /// [`ResponseUrlError`], the first rule that is broken.
+    /// [`ResponseUrlError`] of the first rule that the URL breaks.
     pub fn check(
         header: &RequestHeader,
         topic_arn: Option<&str>,
@@ -102,7 +102,7 @@ impl ResponseUrl {
             .decode_utf8()
             .map_err(|_| ResponseUrlError::Path)?;
         let path = path.strip_prefix('/').unwrap_or_default();
-        // LocalStack serves its buckets below one host.
+        // LocalStack serves all buckets from one host.
         let below_bucket = overridden
             && path
                 .split_once('/')
@@ -121,12 +121,12 @@ impl ResponseUrl {
         Ok(Self(url))
     }
 
-    /// The URL with its signature, for the one that calls it.
+    /// The URL with its signature, for the PUT.
     pub(crate) fn expose(&self) -> &Url {
         &self.0
     }
 
-    /// When the URL was signed, where it says so.
+    /// When the URL was signed, if it says so.
     pub(crate) fn signed_at(&self) -> Option<DateTime<Utc>> {
         if let Some(date) = self.parameter("X-Amz-Date") {
             return NaiveDateTime::parse_from_str(&date, "%Y%m%dT%H%M%SZ")
@@ -137,7 +137,7 @@ impl ResponseUrl {
         DateTime::from_timestamp(expires.checked_sub(PRESIGNED_SECONDS)?, 0)
     }
 
-    /// When the URL stops working, where it says so.
+    /// When the URL expires, if it says so.
     pub(crate) fn expires_at(&self) -> Option<DateTime<Utc>> {
         let seconds = match self.parameter("X-Amz-Expires") {
             Some(seconds) => seconds.parse().ok()?,
@@ -172,8 +172,8 @@ impl fmt::Display for ResponseUrl {
     }
 }
 
-/// A bucket's endpoint has four spellings, of which the one without the region is us-east-1's alone. CloudFormation has
-/// used three; the dual-stack endpoint leads to the same bucket.
+/// The endpoint of a bucket has four forms, of which the one without a region is only for us-east-1. CloudFormation has
+/// used three; the dual-stack endpoint reaches the same bucket.
 fn check_host(url: &Url, header: &RequestHeader) -> Result<(), ResponseUrlError> {
     let stack = &header.stack_id;
     let region = &stack.region;

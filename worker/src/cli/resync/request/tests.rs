@@ -134,7 +134,7 @@ fn what_is_wrong_is_named_by_the_flag() {
         format!("[{}]", vec![target; count].join(","))
     };
     let (long, many) = (many(&"n".repeat(600), 500), many("s", 501));
-    assert!(of_file(&long).contains("SNS takes 262144"));
+    assert!(of_file(&long).contains("SNS accepts at most 262144"));
     assert!(of_file(&many).contains("Targets: must be 500 at most"));
 }
 

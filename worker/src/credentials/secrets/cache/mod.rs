@@ -1,4 +1,4 @@
-//! Secrets that were read, each for some minutes, and one reading of each at a time.
+//! Cache of secrets, with one read of each at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,18 +13,17 @@ use super::cached::{CachedSecret, MAX_STALENESS};
 use super::{Secret, SecretError};
 use crate::process::error_chain::with_causes;
 
-/// How many secrets are kept at the most.
+/// Maximum number of secrets.
 const MAX_SECRETS: usize = 1000;
-/// So much, up and down, differs the time for which each secret is kept: what was read together is not read together
-/// again.
+/// Jitter of the time for which a secret is cached, so that secrets that were read together are not read together again.
 const JITTER: f64 = 0.1;
-/// How long a reading may take where an older one can serve.
+/// Timeout of a read if an older version may be used.
 const STALE_FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is shared by all who want the same secret at the same time.
+/// The read under way, which all callers for the same secret share.
 type InFlightFetch = Shared<BoxFuture<'static, Result<Arc<Secret>, SecretError>>>;
 
-/// Secrets by the names that stacks give them.
+/// Secrets by the names in the properties.
 #[derive(Debug)]
 pub(super) struct Cache {
     lifetime: Duration,
@@ -38,7 +37,7 @@ struct Entry {
 }
 
 impl Cache {
-    /// An empty one. With no time to be kept for, secrets are read each time.
+    /// Makes an empty cache. With a lifetime of zero, secrets are read each time.
     pub(super) fn new(lifetime: Duration) -> Self {
         Self {
             lifetime,
@@ -46,7 +45,7 @@ impl Cache {
         }
     }
 
-    /// The secret that is kept, or the one that is fetched, by this caller or by one that came before.
+    /// Returns the cached secret, or the result of a read by this caller or an earlier one.
     pub(super) async fn read<F>(
         self: &Arc<Self>,
         id: &str,
@@ -76,7 +75,7 @@ impl Cache {
         }
     }
 
-    /// What was read led nowhere: see [`CachedSecret::expire`].
+    /// The login with this secret failed: see [`CachedSecret::expire`].
     pub(super) fn expire(&self, id: &str, read: &Arc<Secret>) {
         if let Some(cached) = self
             .entries()
@@ -87,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// The password that was read is wrong.
+    /// The password in the secret was refused.
     pub(super) fn invalidate(&self, id: &str, read: &Arc<Secret>) {
         if let Some(cached) = self
             .entries()
@@ -98,7 +97,7 @@ impl Cache {
         }
     }
 
-    /// A task of its own: who began it may be cancelled, and the others still wait for it.
+    /// A separate task: its first caller may be cancelled while others wait for it.
     fn start_fetch<F>(self: &Arc<Self>, id: String, fetch: F) -> InFlightFetch
     where
         F: Future<Output = Result<Secret, SecretError>> + Send + 'static,
@@ -124,7 +123,7 @@ impl Cache {
         .shared()
     }
 
-    /// Keeps what was read; or finds what serves in its stead.
+    /// Caches the result of a read; or returns an older version that may be used.
     fn finish_fetch(
         &self,
         id: &str,
@@ -178,7 +177,7 @@ impl Cache {
     }
 }
 
-/// For one more: what is too old to serve goes, and where that is not enough, what was read first.
+/// Makes room for one more: removes secrets that are too old to be used, and then the one that was read first.
 fn evict(entries: &mut HashMap<String, Entry>, now: Instant) {
     entries.retain(|_, entry| {
         entry.in_flight.is_some()
