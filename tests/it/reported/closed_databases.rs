@@ -33,7 +33,7 @@ async fn a_database_that_takes_no_connections_is_refused_at_once() {
     for (how, words) in [
         (
             CLOSED,
-            "is not currently accepting connections. Let it (ALTER DATABASE",
+            "is not currently accepting connections. Allow connections (ALTER DATABASE",
         ),
         (INVALID, "cannot connect to invalid database"),
     ] {

@@ -72,7 +72,9 @@ async fn a_create_that_is_replayed_after_its_end_changes_nothing() {
         let id = stack.id().await;
         let replayed = world.request_of(&id, "Extensions", properties).await;
         world.publish(&replayed).await;
-        worker.logged("the operation of this request is over").await;
+        worker
+            .logged("the operation of this request has ended")
+            .await;
         assert!(world.database.extensions().await.is_empty());
     }
 }

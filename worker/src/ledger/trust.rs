@@ -61,10 +61,10 @@ macro_rules! form_mark {
 ///
 /// - The schema and the relations have the same owner, and grant other roles only the right to read.
 /// - The schema contains the table and the view. An index, a trigger, a policy, a rule, a child, another view on them, or a
-/// default would be another row of `pg_depend`. Constraints are not counted there, because those for NOT NULL are rows from
-/// PostgreSQL 18 on; other constraints have an index or a trigger, or are counted in `relchecks`.
+///   default would be another row of `pg_depend`. Constraints are not counted there, because those for NOT NULL are rows from
+///   PostgreSQL 18 on; other constraints have an index or a trigger, or are counted in `relchecks`.
 /// - A parent, or a type, function, operator class or collation that does not belong to PostgreSQL, would be another row of
-/// `pg_depend` in the opposite direction.
+///   `pg_depend` in the opposite direction.
 ///
 /// For a ledger that was changed in a way that `check` accepts, both queries run.
 ///

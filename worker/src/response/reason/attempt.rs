@@ -86,7 +86,7 @@ pub(crate) fn of_read_only(target: &Target) -> String {
 pub(crate) fn of_blue_green(part: &Part, target: &Target) -> String {
     let why = match part.side {
         Side::Blue => "whose replication a change of extensions would break",
-        Side::Green => "which is replicated from the source: use the endpoint of the source",
+        Side::Green => "which gets its changes from the source: use the endpoint of the source",
     };
     format!(
         "{target}: the server is {part}, {why}. Nothing was changed. Update the stack again after the deployment is switched over or deleted. \
