@@ -39,7 +39,7 @@ pub(crate) async fn check_scripts<'a>(
 /// transaction created: the names of these objects were not known at the first inspection.
 ///
 /// # Errors
-/// [`ReconcileError::UntrustedObjects`], where such objects are refused.
+/// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_script_behind(
     session: &Session,
     done: &[Step],
@@ -64,10 +64,16 @@ pub(crate) async fn check_script_behind(
 /// [`ReconcileError::UntrustedObjects`], if such objects are refused.
 pub(crate) async fn check_scripts_again<'a>(
     session: &Session,
-    steps: impl Iterator<Item = &'a Step>,
+    steps: impl Iterator<Item = &'a Step> + Clone,
     observed: &Observed,
 ) -> Result<(), ReconcileError> {
-    let scope = scope_of(steps, observed);
+    let mut scope = scope_of(steps.clone(), observed);
+    for step in steps {
+        if let Step::Create { .. } | Step::Recreate { .. } = step {
+            // The session's role, or a superuser, owns the objects that it created.
+            scope.used.remove(step.extension());
+        }
+    }
     if scope.schemas.is_empty() || session.schema_check() == SchemaCheck::Warn {
         return Ok(());
     }
