@@ -21,7 +21,7 @@ const SERVERS: usize = 5;
 /// What takes its time is done to so many: a hundred tasks.
 const FEWER: usize = FEW / resync::EXTENSIONS.len();
 /// As many as the worker does at a time.
-pub(crate) const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 4;
 /// Of each way that is compared; the median counts.
 const ROUNDS: usize = 3;
 

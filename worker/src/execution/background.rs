@@ -33,6 +33,12 @@ struct Requests {
     expected_until: Option<Instant>,
 }
 
+impl Requests {
+    fn expect_another(&mut self) {
+        self.expected_until = Some(Instant::now() + EXPECTED);
+    }
+}
+
 impl Default for BackgroundLimit {
     fn default() -> Self {
         Self {
@@ -89,7 +95,7 @@ impl<'a> Counted<'a> {
     fn new(requests: &'a watch::Sender<Requests>) -> Self {
         requests.send_modify(|requests| {
             requests.count += 1;
-            requests.expected_until = Some(Instant::now() + EXPECTED);
+            requests.expect_another();
         });
         Self(requests)
     }
@@ -99,7 +105,7 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|requests| {
             requests.count = requests.count.saturating_sub(1);
-            requests.expected_until = Some(Instant::now() + EXPECTED);
+            requests.expect_another();
         });
     }
 }

@@ -19,8 +19,8 @@ use super::guarded_stream::Streams;
 use super::limit::{ConnectionLimit, Permit};
 use super::resolve::{ResolveError, Resolver};
 use super::server_facts::Servers;
-use super::session_start::{FULL_BEGIN, SESSION_BEGIN, SHORT_START, ShortStart, session_start};
-use super::transaction::SessionStart;
+use super::session_start::{PATH_SOURCE, SESSION_BEGIN, SHORT_START, ShortStart, session_start};
+use super::transaction::{PIN, SessionStart};
 use crate::credentials::AuthPolicy;
 use crate::credentials::secrets::Password;
 use crate::metrics::{Gauge, GaugeGuard};
@@ -162,12 +162,14 @@ impl Connections {
         client: &tokio_postgres::Client,
     ) -> Result<SessionStart, ConnectError> {
         if let Some(server) = self.servers.get(&self.target) {
-            let short: ShortStart = ask(client, SESSION_BEGIN, SHORT_START).await?;
+            let short: ShortStart =
+                ask(client, &format!("{SESSION_BEGIN}; {PIN}"), SHORT_START).await?;
             if let Some(start) = short.with(server) {
                 return Ok(start);
             }
         }
-        let start: SessionStart = ask(client, FULL_BEGIN, &session_start()).await?;
+        let begin = format!("{SESSION_BEGIN}; {PATH_SOURCE}; {PIN}");
+        let start: SessionStart = ask(client, &begin, &session_start()).await?;
         self.servers.keep(&self.target, &start.server);
         Ok(start)
     }

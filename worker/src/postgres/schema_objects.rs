@@ -18,7 +18,8 @@ const NAMED: usize = 10;
 /// The objects and schemas that were found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SchemaObjects {
-    /// Functions, operators, casts and types of less privileged roles, with a name that PostgreSQL or the extension uses.
+    /// Objects of less privileged roles with a name that PostgreSQL or an extension uses, and those of extensions whose
+    /// objects the script uses.
     pub(crate) shadowing: Vec<String>,
     /// The schemas in which a less privileged role may create more of them: `schema "public" (role "app")`.
     pub(crate) open: Vec<String>,
@@ -133,9 +134,9 @@ OR EXISTS (SELECT FROM pg_range WHERE rngtypid >= {FIRST_OID}){used}{rights}))",
 }
 
 /// A condition of the queries above: a less privileged role may own an object of an extension that the scripts use, or a
-/// relation in the schemas that has the name of a relation of such an extension. `is_lower` is the condition on an owner's
-/// OID. The numbers are the OIDs of `pg_extension`, `pg_proc`, `pg_operator`, `pg_type` and `pg_class`.
-fn of_used(scope: &ScriptScope, is_lower: &str) -> String {
+/// relation in the schemas that has the name of a relation of such an extension. `is_less_privileged` is the
+/// condition on an owner's OID. The numbers are the OIDs of `pg_extension`, `pg_proc`, `pg_operator`, `pg_type` and `pg_class`.
+fn of_used(scope: &ScriptScope, is_less_privileged: &str) -> String {
     if scope.used.is_empty() {
         return String::new();
     }
@@ -149,11 +150,11 @@ OR EXISTS (
     CASE d.classid WHEN 1255 THEN (SELECT proowner FROM pg_proc WHERE oid = d.objid)
                    WHEN 2617 THEN (SELECT oprowner FROM pg_operator WHERE oid = d.objid)
                    WHEN 1247 THEN (SELECT typowner FROM pg_type WHERE oid = d.objid)
-                   WHEN 1259 THEN (SELECT relowner FROM pg_class WHERE oid = d.objid) END {is_lower}
+                   WHEN 1259 THEN (SELECT relowner FROM pg_class WHERE oid = d.objid) END {is_less_privileged}
     OR d.classid = 1259 AND EXISTS (
       SELECT FROM pg_class c JOIN pg_class o ON o.relname = c.relname AND o.oid <> c.oid
       JOIN pg_namespace n ON n.oid = o.relnamespace AND n.nspname = ANY ({schemas})
-      WHERE c.oid = d.objid AND o.relowner {is_lower})))"
+      WHERE c.oid = d.objid AND o.relowner {is_less_privileged})))"
     )
 }
 

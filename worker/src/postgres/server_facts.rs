@@ -80,10 +80,18 @@ impl Servers {
             kept.remove(&key(target));
             return;
         }
+        let mut facts = facts.clone();
+        if facts.path.is_none()
+            && let Some((_, earlier)) = kept.get(&key(target))
+            && earlier.are_of(&facts.version, &facts.started_at)
+        {
+            // This session's database or role sets a path of its own; the next session is compared with the server's.
+            facts.path.clone_from(&earlier.path);
+        }
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
-        kept.insert(key(target), (Instant::now(), facts.clone()));
+        kept.insert(key(target), (Instant::now(), facts));
     }
 }
 
@@ -126,6 +134,26 @@ mod tests {
             Some("pg_cron")
         );
         assert!(servers.get(&target("other")).is_none());
+    }
+
+    #[test]
+    fn a_database_with_a_path_of_its_own_leaves_the_servers_path_known() {
+        let servers = Servers::default();
+        let path = Some("public".to_owned());
+        let with_path = ServerFacts {
+            path: path.clone(),
+            ..facts("a")
+        };
+        servers.keep(&target("one"), &with_path);
+        servers.keep(&target("one"), &facts("b"));
+        let kept = servers.get(&target("one")).unwrap();
+        assert_eq!((kept.path, kept.preloaded.as_deref()), (path, Some("b")));
+        let restarted = ServerFacts {
+            started_at: "2.5".to_owned(),
+            ..facts("b")
+        };
+        servers.keep(&target("one"), &restarted);
+        assert_eq!(servers.get(&target("one")).unwrap().path, None);
     }
 
     #[test]

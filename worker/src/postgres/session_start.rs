@@ -13,13 +13,11 @@ use super::transaction::SessionStart;
 /// Puts the query into a message of its own: the statement timeout of a message is the one that was set when the message
 /// began.
 pub(super) const SESSION_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
-    SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog, pg_temp";
+    SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE";
 
-/// The same for [`session_start`], which needs the source of the session's `search_path`: after `SET LOCAL` it is lost.
-pub(super) const FULL_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
-    SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; \
-    SELECT pg_catalog.set_config('extension_worker.path_source', s.source, true) FROM pg_catalog.pg_settings s \
-    WHERE s.name OPERATOR(pg_catalog.=) 'search_path'; SET LOCAL search_path = pg_catalog, pg_temp";
+/// Stores the source of the session's `search_path` for [`session_start`]: after `SET LOCAL` it is lost.
+pub(super) const PATH_SOURCE: &str = "SELECT pg_catalog.set_config('extension_worker.path_source', s.source, true) FROM pg_catalog.pg_settings s \
+     WHERE s.name OPERATOR(pg_catalog.=) 'search_path'";
 
 /// The query that a new session runs once. Except for the server's facts, its result is not used for another session of the
 /// same pooler.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::transaction::ReconcileError;
-use super::{check_script_behind, check_scripts, check_scripts_again, stages};
+use super::{check_script_after_steps, check_scripts, check_scripts_again, stages};
 use crate::extension::{Declaration, Observed};
 use crate::plan::{Retained, RetainedBecause, Step};
 use crate::postgres::{Applied, Session, Tried};
@@ -162,7 +162,7 @@ async fn apply_step(
     };
     let timeout = context.statement_time.timeout();
     if context.refusals == Refusals::End {
-        check_script_behind(session, done, step, before).await?;
+        check_script_after_steps(session, done, step, before).await?;
         let applied = session.apply(step, timeout).await.map_err(failed)?;
         return Ok(StepResult::Applied(applied));
     }
@@ -170,7 +170,7 @@ async fn apply_step(
         .await
         .map(drop);
     if checked.is_ok() {
-        checked = check_script_behind(session, done, step, before).await;
+        checked = check_script_after_steps(session, done, step, before).await;
     }
     match checked {
         Ok(()) => {}

@@ -34,7 +34,7 @@ pub(crate) use self::commit::record_response;
 pub(crate) use self::offer::OfferReader;
 pub(crate) use self::packaging::with_packaging;
 pub(crate) use self::planning::unread;
-pub(crate) use self::script_check::{check_script_behind, check_scripts, check_scripts_again};
+pub(crate) use self::script_check::{check_script_after_steps, check_scripts, check_scripts_again};
 pub(crate) use self::server_decides::{
     Question, ServerAnswer, is_control_file_error, try_on_server,
 };

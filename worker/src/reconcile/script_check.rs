@@ -40,20 +40,23 @@ pub(crate) async fn check_scripts<'a>(
 ///
 /// # Errors
 /// [`ReconcileError::UntrustedObjects`], if such objects are refused.
-pub(crate) async fn check_script_behind(
+pub(crate) async fn check_script_after_steps(
     session: &Session,
     done: &[Step],
     step: &Step,
     observed: &Observed,
 ) -> Result<(), ReconcileError> {
-    let mut scope = scope_of(std::iter::once(step), observed);
     let is_needed = session.others_in_schemas() && session.schema_check() == SchemaCheck::Refuse;
-    if done.is_empty() || scope.schemas.is_empty() || !is_needed {
+    if done.is_empty() || !is_needed {
         return Ok(());
     }
-    for step in done {
-        scope.add(step, observed);
-        scope.used.insert(step.extension().to_owned());
+    let mut scope = scope_of(std::iter::once(step), observed);
+    if scope.schemas.is_empty() {
+        return Ok(());
+    }
+    for earlier in done {
+        scope.add(earlier, observed);
+        scope.used.insert(earlier.extension().to_owned());
     }
     refuse(session.shadowing(&scope).await?)
 }

@@ -16,7 +16,7 @@ use super::outcome::{notes, outcome, versions};
 use super::planning::make_plan;
 use super::transaction::{Goal, ReconcileError, ReconcileResult, Reconciliation};
 use crate::extension::Observed;
-use crate::ledger::{Ledger, Managed, Progress, Stage};
+use crate::ledger::{Ledger, Managed, Stage};
 use crate::plan::{DatabaseOutcome, Intent, Step, plan, update_ownership};
 use crate::postgres::Pools;
 use crate::process::failpoint;
@@ -124,12 +124,17 @@ pub(super) async fn transact(
         info!(database, extensions = versions(after), "extensions after");
     }
 
+    let staged = progress.stages.iter().map(Step::from);
+    let changed: Vec<Step> = staged.chain(applied.done.iter().cloned()).collect();
     let retained = plan.retained.iter().chain(&applied.retained);
-    let changed = Changed::new(progress, &applied.done);
-    let outcome = DatabaseOutcome {
-        notes: notes(retained, warnings, &changed.steps, after),
-        ..changed.outcome(reconciliation, &before, after)
+    let mut outcome = DatabaseOutcome {
+        changes: changed.iter().map(Step::to_string).collect(),
+        notes: notes(retained, warnings, &changed, after),
+        ..outcome(reconciliation, &before, after)
     };
+    if !progress.stages.is_empty() {
+        outcome.before = progress.before;
+    }
     if !outcome.notes.is_empty() {
         info!(database, notes = outcome.notes.join("; "), "to be known");
     }
@@ -173,37 +178,6 @@ fn basis_after(
         Some(Basis::OfferOfNow)
     } else {
         None
-    }
-}
-
-/// All changes of a request: those of the stages that were committed before, and those of this transaction.
-struct Changed {
-    steps: Vec<Step>,
-    /// The versions before the first stage, if there were stages.
-    before: Option<BTreeMap<String, String>>,
-}
-
-impl Changed {
-    fn new(progress: Progress, done: &[Step]) -> Self {
-        let staged = progress.stages.iter().map(Step::from);
-        let steps = staged.chain(done.iter().cloned()).collect();
-        let before = (!progress.stages.is_empty()).then_some(progress.before);
-        Self { steps, before }
-    }
-
-    /// The outcome without notes.
-    fn outcome(
-        &self,
-        reconciliation: &Reconciliation<'_>,
-        before: &Observed,
-        after: &Observed,
-    ) -> DatabaseOutcome {
-        let outcome = outcome(reconciliation, before, after);
-        DatabaseOutcome {
-            changes: self.steps.iter().map(Step::to_string).collect(),
-            before: self.before.clone().unwrap_or(outcome.before),
-            ..outcome
-        }
     }
 }
 
